@@ -1,0 +1,40 @@
+// The list of cells: the one place that names them all. Backends instantiate their kernels from it.
+#pragma once
+
+#include "gru.h"
+#include "lstm.h"
+#include "rnn.h"
+
+#define FASTRNN_CELL_LIST(X) \
+  X(rnn, Rnn)                \
+  X(lstm, Lstm)              \
+  X(lstm_full, LstmFullPeephole) \
+  X(gru_after, GruAfter)     \
+  X(gru_before, GruBefore)   \
+  X(gru_output, GruOutput)
+
+namespace fastrnn::cells {
+
+enum class Kind : int {
+#define FASTRNN_ENUMERATOR(name, type) name,
+  FASTRNN_CELL_LIST(FASTRNN_ENUMERATOR)
+#undef FASTRNN_ENUMERATOR
+};
+
+constexpr int kKinds = 0
+#define FASTRNN_COUNT(name, type) +1
+    FASTRNN_CELL_LIST(FASTRNN_COUNT)
+#undef FASTRNN_COUNT
+    ;
+
+constexpr Description describe(Kind kind, const Options& options) {
+  switch (kind) {
+#define FASTRNN_CASE(name, type) \
+  case Kind::name: return type::describe(options);
+    FASTRNN_CELL_LIST(FASTRNN_CASE)
+#undef FASTRNN_CASE
+  }
+  return {};
+}
+
+}  // namespace fastrnn::cells

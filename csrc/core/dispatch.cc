@@ -1,0 +1,94 @@
+#include "core/dispatch.h"
+
+#include <atomic>
+#include <cstdlib>
+
+#include "fastrnn/fastrnn.hpp"
+
+namespace fastrnn {
+
+namespace portable {
+extern const Backend backend;
+}
+#if defined(FASTRNN_X86)
+namespace avx2 {
+extern const Backend backend;
+}
+namespace avx512 {
+extern const Backend backend;
+}
+#endif
+
+namespace {
+
+struct Candidate {
+  const Backend* backend;
+  bool available;
+};
+
+/// Slowest first. A new instruction set is one more row.
+const std::vector<Candidate>& candidates() {
+  static const std::vector<Candidate> list = [] {
+    std::vector<Candidate> all = {{&portable::backend, true}};
+#if defined(FASTRNN_X86)
+    __builtin_cpu_init();  // also asks the operating system whether it saves the wide registers
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    all.push_back({&avx2::backend, has_avx2});
+    all.push_back({&avx512::backend, has_avx512});
+#endif
+    return all;
+  }();
+  return list;
+}
+
+const Backend* find(const std::string& argument, const std::string& name) {
+  std::string names;
+  for (const Candidate& candidate : candidates()) {
+    if (name == candidate.backend->name) {
+      if (candidate.available) return candidate.backend;
+      throw Error(argument + ": expected an instruction set that this CPU has, got '" + name + "'");
+    }
+    names += (names.empty() ? "'" : ", '") + std::string(candidate.backend->name) + "'";
+  }
+  throw Error(argument + ": expected one of " + names + ", got '" + name + "'");
+}
+
+const Backend* initial() {
+  const char* forced = std::getenv("FASTRNN_ISA");
+  if (forced != nullptr && *forced != '\0') return find("FASTRNN_ISA", forced);
+  const Backend* best = nullptr;
+  for (const Candidate& candidate : candidates())
+    if (candidate.available) best = candidate.backend;
+  return best;
+}
+
+std::atomic<const Backend*>& chosen() {
+  static std::atomic<const Backend*> backend{initial()};
+  return backend;
+}
+
+}  // namespace
+
+const Backend& current_backend() { return *chosen().load(std::memory_order_relaxed); }
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const Candidate& candidate : candidates())
+    if (candidate.available) names.emplace_back(candidate.backend->name);
+  return names;
+}
+
+std::string current_isa() { return current_backend().name; }
+
+void set_isa(const std::string& name) { chosen().store(find("isa", name), std::memory_order_relaxed); }
+
+template <class T>
+void activate(Activation activation, const T* x, T* y, Index n) {
+  current_backend().table<T>().activate(static_cast<cells::Activation>(activation), x, y, n);
+}
+template void activate<float>(Activation, const float*, float*, Index);
+template void activate<double>(Activation, const double*, double*, Index);
+
+}  // namespace fastrnn

@@ -1,0 +1,135 @@
+// The table of function pointers through which core reaches a backend, and what is passed through it. Plain data only.
+//
+// Rows of a sequence are addressed by pointers, one list per operand and step: ragged batches, reversed directions and
+// strided inputs then all cost nothing in the kernels.
+#pragma once
+
+#include "cells/list.h"
+#include "fastrnn/types.h"
+
+namespace fastrnn {
+
+/// A matrix of `gates` blocks of `units` columns and k rows, packed [panel][k][block][gate][lane]: a panel holds
+/// `blocks` vectors of units with all their gates side by side. Tails are zero.
+template <class T>
+struct Panels {
+  const T* data = nullptr;
+  Index k = 0;
+  Index units = 0;
+  int gates = 1;
+  int blocks = 4;
+  Index count = 0;
+};
+
+/// Vectors in a panel: as many unit blocks as make three or four vectors.
+constexpr int blocks_in_panel(int gates) { return gates == 1 ? 4 : gates == 2 ? 2 : 1; }
+
+/// What forward and backward of one layer in one direction share.
+template <class T>
+struct Layer {
+  cells::Kind kind;
+  cells::Options options;
+  cells::Description cell;
+  Index steps, batch, inputs, hidden;
+  Index padded;         // hidden, rounded up to whole vectors: the width of a column in the buffers below
+  const T* params;      // (params, padded)
+  Sequence<const T> x;  // (T,B,I)
+  Sequence<T> y;        // (T,B,H): written by forward, read by backward
+  const T* h0;          // (B, padded)
+  const T* c0;          // (B, padded)
+  const Index* length;  // (B) in 0..T
+  const Index* order;   // (B) rows by decreasing length
+  bool reverse;
+  T* gates;  // rows of columns * padded: (T*B) rows when training, else a chunk's
+  T* c;      // rows of padded: (T*B) rows when training, else 2*B
+
+  Index time(Index b, Index step) const { return reverse ? length[b] - 1 - step : step; }
+  Index longest() const { return batch > 0 ? length[order[0]] : 0; }
+};
+
+template <class T>
+struct ForwardCall {
+  Layer<T> layer;
+  const Panels<T>* panels;  // per phase; rows: inputs, then hidden per source
+  const T* bias;            // (gates, padded): what W x starts from
+  const T* recurrent_bias;  // (padded): what gate start_from_b_hh starts from
+  bool training;
+  Index chunk;  // time steps whose W x is computed at once
+  T* h_n;       // (B,H)
+  T* c_n;       // (B,H)
+  // Pointer lists.
+  const T** input_rows;  // chunk * B
+  T** output_rows;       // chunk * B
+  const T** h_prev;      // B each
+  const T** c_prev;
+  const T** c;
+  const T** kept;
+  T** gates;
+  T** y;
+};
+
+template <class T>
+struct BackwardCall {
+  Layer<T> layer;
+  const Panels<T>* panels;  // per backward phase; rows: hidden per source
+  Panels<T> input_panels;   // W transposed: rows gates * hidden, units inputs
+  Sequence<const T> dy;     // data may be null: zeros
+  Sequence<T> dx;
+  T* dh0;  // (B,H)
+  T* dc0;
+  T* dw_ih;    // (G*H,I)
+  T* dw_hh;    // (G*H,H)
+  T* db_ih;    // (G*H)
+  T* db_hh;    // (G*H)
+  T* dparams;  // (params,H), or (3,H,H) for full peepholes
+  T* dgates;   // (T*B) rows of dcolumns * padded
+  T* carry_h;  // (B, padded): dh_n on entry
+  T* carry_c;
+  const T* zeros;     // dcolumns * padded
+  T* column_sums;     // dcolumns * padded
+  T* param_sums;      // params * padded
+  T* packed_left;     // kOuterDepth * kOuterRows
+  T* packed_right;    // kOuterDepth * widest
+  const T** h_prev;   // B each
+  const T** c_prev;
+  const T** c;
+  const T** gates;
+  const T** dy_rows;
+  T** dgate_rows;
+  T** carry_h_rows;
+  T** carry_c_rows;
+  const T** factor[4];  // max(B, kOuterDepth) each
+  const T** left;       // kOuterDepth each
+  const T** right;
+  T** dx_rows;
+};
+
+/// Time-batch rows that are folded into the weight gradients at a time.
+constexpr Index kOuterDepth = 256;
+constexpr Index kOuterRows = 8;
+
+template <class T>
+struct KernelTable {
+  int lanes;
+  void (*forward)(const ForwardCall<T>&);
+  void (*backward)(const BackwardCall<T>&);
+  void (*activate)(cells::Activation, const T* x, T* y, Index n);  // y = f(x), for tests and for layers
+};
+
+struct Backend {
+  const char* name;
+  KernelTable<float> f32;
+  KernelTable<double> f64;
+  template <class T>
+  const KernelTable<T>& table() const;
+};
+template <>
+inline const KernelTable<float>& Backend::table<float>() const {
+  return f32;
+}
+template <>
+inline const KernelTable<double>& Backend::table<double>() const {
+  return f64;
+}
+
+}  // namespace fastrnn

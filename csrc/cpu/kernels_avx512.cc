@@ -1,0 +1,3 @@
+#define FASTRNN_ISA avx512
+#include "simd_avx512.h"
+#include "kernels-inl.h"

@@ -1,0 +1,3 @@
+#define FASTRNN_ISA portable
+#include "simd_portable.h"
+#include "kernels-inl.h"

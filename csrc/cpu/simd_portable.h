@@ -1,0 +1,84 @@
+// SIMD wrapper: 16-byte vectors in the compilers' own vector extension (GCC and Clang: SSE2 on x86-64, NEON on aarch64).
+// Every wrapper offers the same names; simd_avx2.h says what each means.
+#pragma once
+
+#include <string.h>
+
+#define FASTRNN_INLINE inline __attribute__((always_inline))
+
+namespace fastrnn::FASTRNN_ISA {
+
+constexpr int kVectorRegisters = 16;
+
+template <class T>
+struct VecTypes;
+template <>
+struct VecTypes<float> {
+  typedef float Raw __attribute__((vector_size(16)));
+  typedef int Bits __attribute__((vector_size(16)));
+  static constexpr int kMantissaBits = 23;
+  static constexpr int kMagnitudeMask = 0x7fffffff;
+};
+template <>
+struct VecTypes<double> {
+  typedef double Raw __attribute__((vector_size(16)));
+  typedef long long Bits __attribute__((vector_size(16)));
+  static constexpr int kMantissaBits = 52;
+  static constexpr long long kMagnitudeMask = 0x7fffffffffffffff;
+};
+
+template <class T>
+struct Vec {
+  using Types = VecTypes<T>;
+  using Raw = typename Types::Raw;
+  using Bits = typename Types::Bits;
+  static constexpr int kLanes = 16 / sizeof(T);
+  Raw v;
+
+  Vec() = default;
+  FASTRNN_INLINE Vec(Raw raw) : v(raw) {}
+  FASTRNN_INLINE explicit Vec(T scalar) : v(scalar - Raw{}) {}
+  FASTRNN_INLINE static Vec load(const T* p) {
+    Vec x;
+    memcpy(&x.v, p, sizeof x.v);
+    return x;
+  }
+  FASTRNN_INLINE static Vec load(const T* p, int n) {
+    if (n >= kLanes) return load(p);
+    Vec x(T(0));
+    for (int i = 0; i < n; ++i) x.v[i] = p[i];
+    return x;
+  }
+  FASTRNN_INLINE void store(T* p) const { memcpy(p, &v, sizeof v); }
+  FASTRNN_INLINE void store(T* p, int n) const {
+    if (n >= kLanes) return store(p);
+    for (int i = 0; i < n; ++i) p[i] = v[i];
+  }
+  FASTRNN_INLINE friend Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+  FASTRNN_INLINE friend Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+  FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+  FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return a.v / b.v; }
+#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+  FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) {
+    Vec x;
+    for (int i = 0; i < kLanes; ++i) x.v[i] = fused(a.v[i], b.v[i], c.v[i]);
+    return x;
+  }
+  FASTRNN_INLINE static float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+  FASTRNN_INLINE static double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+  FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return fmadd(Vec(-a.v), b, c); }
+#else  // no fused instruction in the baseline: a library call per lane would cost a hundred times as much
+  FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return a.v * b.v + c.v; }
+  FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return c.v - a.v * b.v; }
+#endif
+  FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return bound.v < x.v ? bound.v : x.v; }
+  FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return bound.v > x.v ? bound.v : x.v; }
+  FASTRNN_INLINE friend Vec where_positive(Vec test, Vec x) { return test.v > Raw{} ? x.v : Raw{}; }
+  FASTRNN_INLINE friend Vec magnitude(Vec x) { return (Raw)((Bits)x.v & (Types::kMagnitudeMask - Bits{})); }
+  FASTRNN_INLINE friend Vec with_sign_of(Vec x, Vec sign) {
+    return (Raw)((Bits)x.v | ((Bits)sign.v & ~(Types::kMagnitudeMask - Bits{})));
+  }
+  FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) { return (Raw)((Bits)x.v << Types::kMantissaBits); }
+};
+
+}  // namespace fastrnn::FASTRNN_ISA

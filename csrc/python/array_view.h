@@ -1,0 +1,98 @@
+// The one checker of NumPy arrays. Each function names the argument, what was expected and what came:
+// TypeError for a type or dtype, ValueError for a shape or value.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "fastrnn/fastrnn.hpp"
+
+namespace fastrnn::python {
+
+namespace py = pybind11;
+
+enum class Dtype { float32, float64 };
+
+template <class T>
+constexpr Dtype dtype_of() {
+  return sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+}
+const char* dtype_name(Dtype dtype);
+
+/// Calls f with a null pointer of the dtype's C++ type.
+template <class F>
+auto with_type(Dtype dtype, F&& f) {
+  return dtype == Dtype::float32 ? f(static_cast<float*>(nullptr)) : f(static_cast<double*>(nullptr));
+}
+
+[[noreturn]] void wrong_type(const std::string& name, const std::string& expected, const std::string& actual);
+[[noreturn]] void wrong_value(const std::string& name, const std::string& expected, const std::string& actual);
+
+/// "(2, 3)"; a negative extent is any, and is printed by its letter.
+std::string shape_text(const std::vector<Index>& shape);
+std::string shape_text(const py::array& array);
+
+/// A numpy.ndarray of float32 or float64 in native byte order.
+py::array float_array(const std::string& name, py::handle object);
+Dtype float_dtype(const py::array& array);
+
+/// Throws unless the array is of this dtype; `owner` is the argument that set it.
+void check_dtype(const std::string& name, const py::array& array, Dtype dtype, const std::string& owner);
+void check_shape(const std::string& name, const py::array& array, const std::vector<Index>& shape);
+void check_rank(const std::string& name, const py::array& array, const std::string& letters, int rank);
+
+/// The same values as a C-contiguous array: itself where it is one, else a copy.
+template <class T>
+py::array_t<T> contiguous(const py::array& array) {
+  return py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(array);
+}
+
+/// An optional argument of a known shape: None is an empty handle. Copied if not contiguous.
+template <class T>
+class Optional {
+ public:
+  Optional(const std::string& name, py::handle object, const std::vector<Index>& shape, const std::string& owner) {
+    if (object.is_none()) return;
+    const py::array array = float_array(name, object);
+    check_dtype(name, array, dtype_of<T>(), owner);
+    check_shape(name, array, shape);
+    array_ = contiguous<T>(array);
+  }
+  const T* data() const { return array_ ? array_.data() : nullptr; }
+  bool given() const { return bool(array_); }
+  const py::array_t<T>& array() const { return array_; }
+
+ private:
+  py::array_t<T> array_{py::reinterpret_steal<py::array_t<T>>(py::handle())};
+};
+
+/// A three-axis array as a Sequence. Any strides over time and batch are taken as they are; only an array whose last
+/// axis is not contiguous is copied, once. `holder` keeps what the view points to.
+template <class T>
+Sequence<const T> sequence_view(const py::array& array, bool batch_first, py::array& holder) {
+  const Index item = sizeof(T);
+  bool direct = array.shape(2) <= 1 || array.strides(2) == item;
+  for (int axis = 0; axis < 2; ++axis) direct = direct && array.strides(axis) % item == 0;
+  direct = direct && reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
+  holder = direct ? array : py::array(contiguous<T>(array));
+  const int time = batch_first ? 1 : 0;
+  return {static_cast<const T*>(holder.data()), holder.strides(time) / item, holder.strides(1 - time) / item};
+}
+
+template <class T>
+Sequence<T> new_sequence_view(py::array_t<T>& array, bool batch_first) {
+  const Index item = sizeof(T);
+  const int time = batch_first ? 1 : 0;
+  return {array.mutable_data(), array.strides(time) / item, array.strides(1 - time) / item};
+}
+
+/// Whether the address ranges of two arrays overlap.
+bool overlap(const py::array& a, const py::array& b);
+
+/// `lengths`: integers (B,) in 0..T.
+std::vector<Index> length_list(py::handle object, Index batch, Index steps);
+
+}  // namespace fastrnn::python

@@ -1,0 +1,9 @@
+// fastrnn._core: the native half of the package. One bind_*.cc per noun.
+#include "bindings.h"
+
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+  module.doc() = "Native kernels of fastrnn; the public names are in fastrnn itself.";
+  fastrnn::python::bind_info(module);
+  fastrnn::python::bind_weights(module);
+  fastrnn::python::bind_sequence(module);
+}

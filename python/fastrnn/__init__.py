@@ -1,0 +1,134 @@
+"""fastrnn: recurrent neural networks at the speed of the hardware, forward and backward.
+
+The functions (``lstm_forward``, ``lstm_backward``, ``pack_lstm``, ...) are imported at once and need NumPy alone. The
+Keras-like layers and what belongs to them are imported when first used: ``from fastrnn import Sequential, LSTM, Dense``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._core import PackedWeights
+from .functional import (
+    GRUGrads,
+    GRUOutput,
+    LSTMGrads,
+    LSTMOutput,
+    LSTMState,
+    RNNGrads,
+    RNNOutput,
+    gru_backward,
+    gru_cell,
+    gru_forward,
+    lstm_backward,
+    lstm_cell,
+    lstm_forward,
+    pack_gru,
+    pack_lstm,
+    pack_rnn,
+    rnn_backward,
+    rnn_cell,
+    rnn_forward,
+)
+from .system import info, isa_available
+
+if TYPE_CHECKING:
+    from .config import set_floatx, set_random_seed
+    from .io import load_model
+    from .layers import Activation, Dense, Dropout, Embedding, Input, Layer, Masking, TimeDistributed
+    from .model import Sequential
+    from .recurrent_layers import GRU, LSTM, Bidirectional, SimpleRNN
+
+__version__: str = _core.version
+
+# name -> module that has it; resolved by __getattr__ below, so that `import fastrnn` stays quick
+_LAZY = {
+    "Activation": "layers",
+    "Bidirectional": "recurrent_layers",
+    "Dense": "layers",
+    "Dropout": "layers",
+    "Embedding": "layers",
+    "GRU": "recurrent_layers",
+    "Input": "layers",
+    "LSTM": "recurrent_layers",
+    "Layer": "layers",
+    "Masking": "layers",
+    "Sequential": "model",
+    "SimpleRNN": "recurrent_layers",
+    "TimeDistributed": "layers",
+    "load_model": "io",
+    "set_floatx": "config",
+    "set_random_seed": "config",
+}
+_MODULES = {
+    "callbacks",
+    "data",
+    "initializers",
+    "io",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "recurrent_layers",
+    "reference",
+    "schedules",
+}
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Activation",
+    "Bidirectional",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "GRUGrads",
+    "GRUOutput",
+    "Input",
+    "LSTMGrads",
+    "LSTMOutput",
+    "LSTMState",
+    "Layer",
+    "Masking",
+    "PackedWeights",
+    "RNNGrads",
+    "RNNOutput",
+    "Sequential",
+    "SimpleRNN",
+    "TimeDistributed",
+    "__version__",
+    "gru_backward",
+    "gru_cell",
+    "gru_forward",
+    "info",
+    "isa_available",
+    "load_model",
+    "lstm_backward",
+    "lstm_cell",
+    "lstm_forward",
+    "pack_gru",
+    "pack_lstm",
+    "pack_rnn",
+    "rnn_backward",
+    "rnn_cell",
+    "rnn_forward",
+    "set_floatx",
+    "set_random_seed",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_MODULES})

@@ -1,0 +1,478 @@
+"""The cells as functions on NumPy arrays: forward, backward, single steps and packed weights.
+
+Shapes, everywhere: T time steps, B batch, I input size, H hidden size, G gates (RNN 1, GRU 3, LSTM 4).
+
+- ``x`` (T, B, I), or (B, T, I) with ``batch_first=True``; ``y`` alike with H last
+- ``h0, c0, h_n, c_n`` (1, B, H)
+- ``w_ih`` (G*H, I), ``w_hh`` (G*H, H), ``b_ih, b_hh`` (G*H,) or None (zero): PyTorch's parameters.
+  Gate order: LSTM i, f, g, o; GRU r, z, n
+- ``lengths`` (B,), integers in 0..T: row b runs only its first ``lengths[b]`` steps, ``y`` beyond them is zero and
+  ``h_n`` is the state at the row's own end (``h0`` for a length of 0)
+- ``reverse=True``: every row runs from its last step to its first; ``y`` stays in time order
+
+All arrays are float32, or all are float64. Time and batch axes may have any strides; an array whose last axis is not
+contiguous is copied, once. TypeError for a wrong type or dtype, ValueError for a wrong shape or value, both naming the
+argument, what was expected and what came. T, B and I may be 0. The GIL is released during the computation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._core import Cache, PackedWeights
+
+Array = NDArray[Any]
+ActivationName = Literal["tanh", "relu", "sigmoid", "identity"]
+PeepholeOutput = Literal["current", "previous"]
+Reset = Literal["after", "before", "output"]
+DtypeName = Literal["float32", "float64"]
+
+
+class RNNOutput(NamedTuple):
+    """Result of :func:`rnn_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+
+    y: Array
+    h_n: Array
+
+
+class GRUOutput(NamedTuple):
+    """Result of :func:`gru_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+
+    y: Array
+    h_n: Array
+
+
+class LSTMOutput(NamedTuple):
+    """Result of :func:`lstm_forward`: y (T, B, H) and the final states h_n, c_n (1, B, H)."""
+
+    y: Array
+    h_n: Array
+    c_n: Array
+
+
+class LSTMState(NamedTuple):
+    """Result of :func:`lstm_cell`: h and c, both (B, H)."""
+
+    h: Array
+    c: Array
+
+
+class RNNGrads(NamedTuple):
+    """Gradients of an Elman network, each in the shape of its argument; None for a bias that was not given."""
+
+    x: Array
+    h0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+
+
+class GRUGrads(NamedTuple):
+    """Gradients of a GRU, each in the shape of its argument; None for a bias that was not given."""
+
+    x: Array
+    h0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+
+
+class LSTMGrads(NamedTuple):
+    """Gradients of an LSTM, each in the shape of its argument; None for a parameter that was not given."""
+
+    x: Array
+    h0: Array
+    c0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+    w_peep: Array | None
+
+
+_DEFAULTS: dict[str, Any] = {
+    "w_peep": None,
+    "activation": "tanh",
+    "peephole_output": "current",
+    "coupled": False,
+    "reset": "after",
+}
+
+
+def _pack(cell: str, x: Array | None, w_ih: object, w_hh: object, b_ih: object, b_hh: object, **options: Any) -> Any:
+    """Packs, unless w_ih is packed already: then nothing else may be given with it."""
+    if not isinstance(w_ih, PackedWeights):
+        return _core.pack(cell, w_ih, w_hh, b_ih, b_hh, x=x, **options)
+    if w_ih.cell != cell:
+        raise ValueError(f"w_ih: expected PackedWeights of {cell!r}, got those of {w_ih.cell!r}")
+    given = {"w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
+    for name, value in (given | options).items():
+        default = _DEFAULTS.get(name)
+        if value is not default and (isinstance(value, np.ndarray) or value != default):
+            raise ValueError(f"{name}: expected nothing beside PackedWeights, got {_short(value)}")
+    return w_ih
+
+
+def _short(value: object) -> str:
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+
+def _cell_sequence(x: object) -> Any:
+    """(B, I) as the sequence of one step that the kernels take."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
+    if x.ndim != 2:
+        raise ValueError(f"x: expected shape (B, I), got {x.shape}")
+    return x[None]
+
+
+def _cell_state(name: str, state: object, sequence: Array) -> Any:
+    """(B, H) as (1, B, H)."""
+    if isinstance(state, np.ndarray):
+        if state.ndim != 2 or state.shape[0] != sequence.shape[1]:
+            raise ValueError(f"{name}: expected shape ({sequence.shape[1]}, H), got {state.shape}")
+        return state[None]
+    return state
+
+
+def _check_cache(cell: str, cache: object) -> Cache:
+    if not isinstance(cache, Cache):
+        raise TypeError(f"cache: expected the cache of {cell}_forward(..., training=True), got {type(cache).__name__}")
+    if cache.cell != cell:
+        raise ValueError(f"cache: expected one of {cell}_forward, got one of {cache.cell}_forward")
+    return cache
+
+
+def pack_rnn(
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    activation: ActivationName = "tanh",
+    dtype: DtypeName | None = None,
+) -> PackedWeights:
+    """Packs the parameters of an Elman network once, for any number of :func:`rnn_forward` calls.
+
+    Args:
+        w_ih: (H, I). w_hh: (H, H). b_ih, b_hh: (H,) or None.
+        activation: f of the equation in :func:`rnn_forward`.
+        dtype: "float32" or "float64"; None keeps the dtype of ``w_ih``, which all must then have.
+
+    Returns:
+        PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+    """
+    return cast(PackedWeights, _core.pack("rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype))
+
+
+def pack_lstm(
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    w_peep: Array | None = None,
+    peephole_output: PeepholeOutput = "current",
+    coupled: bool = False,
+    dtype: DtypeName | None = None,
+) -> PackedWeights:
+    """Packs the parameters of an LSTM once, for any number of :func:`lstm_forward` calls.
+
+    Args:
+        w_ih: (4*H, I). w_hh: (4*H, H). b_ih, b_hh: (4*H,) or None.
+        w_peep: (3, H), (3, H, H) or None. peephole_output, coupled: as in :func:`lstm_forward`.
+        dtype: "float32" or "float64"; None keeps the dtype of ``w_ih``, which all must then have.
+
+    Returns:
+        PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+    """
+    packed = _core.pack(
+        "lstm", w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled, dtype=dtype
+    )
+    return cast(PackedWeights, packed)
+
+
+def pack_gru(
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    reset: Reset = "after",
+    dtype: DtypeName | None = None,
+) -> PackedWeights:
+    """Packs the parameters of a GRU once, for any number of :func:`gru_forward` calls.
+
+    Args:
+        w_ih: (3*H, I). w_hh: (3*H, H). b_ih, b_hh: (3*H,) or None.
+        reset: as in :func:`gru_forward`.
+        dtype: "float32" or "float64"; None keeps the dtype of ``w_ih``, which all must then have.
+
+    Returns:
+        PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+    """
+    return cast(PackedWeights, _core.pack("gru", w_ih, w_hh, b_ih, b_hh, reset=reset, dtype=dtype))
+
+
+def rnn_forward(
+    x: Array,
+    w_ih: Array | PackedWeights,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    h0: Array | None = None,
+    *,
+    activation: ActivationName = "tanh",
+    lengths: Any = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    training: bool = False,
+    out: Array | None = None,
+) -> Any:
+    """Elman network (Elman 1990) over a batch of sequences: ``h' = f(W_ih x + b_ih + W_hh h + b_hh)``.
+
+    Args:
+        x: (T, B, I), or (B, T, I) with ``batch_first``.
+        w_ih: (H, I), or the result of :func:`pack_rnn`: then no other parameter or cell option is given.
+        w_hh: (H, H). b_ih, b_hh: (H,), None for zero.
+        h0: (1, B, H), None for zero.
+        activation: f: "tanh", "relu", "sigmoid" or "identity".
+        lengths, reverse, batch_first: see the module.
+        training: also return a cache for :func:`rnn_backward`.
+        out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
+
+    Returns:
+        RNNOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
+    """
+    weights = _pack("rnn", x, w_ih, w_hh, b_ih, b_hh, activation=activation)
+    y, h_n, _, cache = _core.forward(
+        weights, x, h0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
+    )
+    return (y, h_n, cache) if training else RNNOutput(y, h_n)
+
+
+def lstm_forward(
+    x: Array,
+    w_ih: Array | PackedWeights,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    h0: Array | None = None,
+    c0: Array | None = None,
+    *,
+    w_peep: Array | None = None,
+    peephole_output: PeepholeOutput = "current",
+    coupled: bool = False,
+    lengths: Any = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    training: bool = False,
+    out: Array | None = None,
+) -> Any:
+    """LSTM (Hochreiter & Schmidhuber 1997, Gers et al. 2000, Graves 2013) over a batch of sequences.
+
+    ``i,f,o = sigmoid(W x + R h + p*c + b)``, ``g = tanh(W x + R h + b)``, ``c' = f*c + i*g``, ``h' = o*tanh(c')``
+
+    Args:
+        x: (T, B, I), or (B, T, I) with ``batch_first``.
+        w_ih: (4*H, I), or the result of :func:`pack_lstm`: then no other parameter or cell option is given.
+        w_hh: (4*H, H). b_ih, b_hh: (4*H,), None for zero. Gates i, f, g, o.
+        h0, c0: (1, B, H), None for zero.
+        w_peep: peepholes in the order i, f, o: (3, H) element-wise, (3, H, H) full matrices, None for none.
+        peephole_output: o sees the "current" cell state c' (Graves 2013, ONNX) or the "previous" one c.
+        coupled: f = 1 - i; the parameters of f are ignored and their gradients are zero.
+        lengths, reverse, batch_first: see the module.
+        training: also return a cache for :func:`lstm_backward`.
+        out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
+
+    Returns:
+        LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
+    """
+    weights = _pack(
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled
+    )
+    y, h_n, c_n, cache = _core.forward(
+        weights, x, h0, c0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
+    )
+    return (y, h_n, c_n, cache) if training else LSTMOutput(y, h_n, c_n)
+
+
+def gru_forward(
+    x: Array,
+    w_ih: Array | PackedWeights,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    h0: Array | None = None,
+    *,
+    reset: Reset = "after",
+    lengths: Any = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    training: bool = False,
+    out: Array | None = None,
+) -> Any:
+    """GRU (Cho et al. 2014) over a batch of sequences, in three forms that differ in where r acts.
+
+    ``r,z = sigmoid(W x + R h + b)`` and, by ``reset``,
+
+    - "after": ``n = tanh(W x + b_in + r*(R h + b_hn))``, ``h' = (1-z)*n + z*h`` (cuDNN, PyTorch, Keras)
+    - "before": ``n = tanh(W x + b_in + R (r*h) + b_hn)``, ``h' = (1-z)*n + z*h`` (Cho et al. 2014)
+    - "output": ``n = tanh(W x + b_in + R h + b_hn)``, ``h' = (1-z)*h + r*n``
+
+    Args:
+        x: (T, B, I), or (B, T, I) with ``batch_first``.
+        w_ih: (3*H, I), or the result of :func:`pack_gru`: then no other parameter or cell option is given.
+        w_hh: (3*H, H). b_ih, b_hh: (3*H,), None for zero. Gates r, z, n.
+        h0: (1, B, H), None for zero.
+        reset: "after", "before" or "output".
+        lengths, reverse, batch_first: see the module.
+        training: also return a cache for :func:`gru_backward`.
+        out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
+
+    Returns:
+        GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
+    """
+    weights = _pack("gru", x, w_ih, w_hh, b_ih, b_hh, reset=reset)
+    y, h_n, _, cache = _core.forward(
+        weights, x, h0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
+    )
+    return (y, h_n, cache) if training else GRUOutput(y, h_n)
+
+
+def rnn_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> RNNGrads:
+    """Gradients of :func:`rnn_forward` by back-propagation through time (Werbos 1990).
+
+    Args:
+        dy: gradient of y, in its shape; None for zero.
+        cache: from ``rnn_forward(..., training=True)``; may be used more than once.
+        dh_n: gradient of h_n, (1, B, H); None for zero.
+
+    Returns:
+        RNNGrads: each in the shape of its argument.
+    """
+    dx, dh0, _, dw_ih, dw_hh, db_ih, db_hh, _ = _core.backward(dy, _check_cache("rnn", cache), dh_n)
+    return RNNGrads(dx, dh0, dw_ih, dw_hh, db_ih, db_hh)
+
+
+def lstm_backward(
+    dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None
+) -> LSTMGrads:
+    """Gradients of :func:`lstm_forward` by back-propagation through time, through the peepholes too.
+
+    Args:
+        dy: gradient of y, in its shape; None for zero.
+        cache: from ``lstm_forward(..., training=True)``; may be used more than once.
+        dh_n, dc_n: gradients of h_n, c_n, (1, B, H); None for zero.
+
+    Returns:
+        LSTMGrads: each in the shape of its argument.
+    """
+    return LSTMGrads(*_core.backward(dy, _check_cache("lstm", cache), dh_n, dc_n))
+
+
+def gru_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> GRUGrads:
+    """Gradients of :func:`gru_forward` by back-propagation through time.
+
+    Args:
+        dy: gradient of y, in its shape; None for zero.
+        cache: from ``gru_forward(..., training=True)``; may be used more than once.
+        dh_n: gradient of h_n, (1, B, H); None for zero.
+
+    Returns:
+        GRUGrads: each in the shape of its argument.
+    """
+    dx, dh0, _, dw_ih, dw_hh, db_ih, db_hh, _ = _core.backward(dy, _check_cache("gru", cache), dh_n)
+    return GRUGrads(dx, dh0, dw_ih, dw_hh, db_ih, db_hh)
+
+
+def rnn_cell(
+    x: Array,
+    w_ih: Array | PackedWeights,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    h0: Array | None = None,
+    *,
+    activation: ActivationName = "tanh",
+    training: bool = False,
+) -> Any:
+    """One step of :func:`rnn_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
+
+    With ``training=True`` returns (h, cache); :func:`rnn_backward` then takes dy of shape (1, B, H).
+    """
+    sequence = _cell_sequence(x)
+    y, _, *cache = rnn_forward(
+        sequence,
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        _cell_state("h0", h0, sequence),
+        activation=activation,
+        training=training,
+    )
+    return (y[0], *cache) if training else y[0]
+
+
+def lstm_cell(
+    x: Array,
+    w_ih: Array | PackedWeights,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    h0: Array | None = None,
+    c0: Array | None = None,
+    *,
+    w_peep: Array | None = None,
+    peephole_output: PeepholeOutput = "current",
+    coupled: bool = False,
+    training: bool = False,
+) -> Any:
+    """One step of :func:`lstm_forward`: x (B, I), h0 and c0 (B, H) or None; returns LSTMState(h, c), both (B, H).
+
+    With ``training=True`` returns (h, c, cache); :func:`lstm_backward` then takes dy of shape (1, B, H).
+    """
+    sequence = _cell_sequence(x)
+    y, _, c_n, *cache = lstm_forward(
+        sequence,
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        _cell_state("h0", h0, sequence),
+        _cell_state("c0", c0, sequence),
+        w_peep=w_peep,
+        peephole_output=peephole_output,
+        coupled=coupled,
+        training=training,
+    )
+    return (y[0], c_n[0], *cache) if training else LSTMState(y[0], c_n[0])
+
+
+def gru_cell(
+    x: Array,
+    w_ih: Array | PackedWeights,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    h0: Array | None = None,
+    *,
+    reset: Reset = "after",
+    training: bool = False,
+) -> Any:
+    """One step of :func:`gru_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
+
+    With ``training=True`` returns (h, cache); :func:`gru_backward` then takes dy of shape (1, B, H).
+    """
+    sequence = _cell_sequence(x)
+    y, _, *cache = gru_forward(
+        sequence, w_ih, w_hh, b_ih, b_hh, _cell_state("h0", h0, sequence), reset=reset, training=training
+    )
+    return (y[0], *cache) if training else y[0]
