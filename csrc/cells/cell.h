@@ -2,8 +2,8 @@
 //
 // A cell is two things. (1) A Description: which matrices multiply which vectors, in how many phases; tables, no code.
 // (2) `forward<Phase>` and `backward<Phase>`: the equations of one hidden unit at one time step, written over an
-// abstract `Unit`, whose value type may be a SIMD vector (then "one unit" is a vector of neighbouring units), a float, a
-// double, or what a CUDA thread holds. Backends supply the Unit; nothing outside csrc/cells knows what a gate is.
+// abstract `Unit`, whose value type may be a SIMD vector (then "one unit" is a vector of neighbouring units), a float,
+// a double, or what a CUDA thread holds. Backends supply the Unit; nothing outside csrc/cells knows what a gate is.
 //
 // This directory includes nothing of the rest of the project.
 //
@@ -42,7 +42,8 @@ struct Options {
   bool coupled = false;          // f = 1 - i
 };
 
-/// A vector of length H that a recurrent matrix is applied to. `kept` is what the cell put there by keep(kOperandColumn).
+/// A vector of length H that a recurrent matrix is applied to. `kept` is what the cell put there by
+/// keep(kOperandColumn).
 enum class Operand : signed char { h_prev, c_prev, c, kept };
 enum class Matrix : signed char { w_hh, w_peep };
 
@@ -87,10 +88,10 @@ struct DiagonalGradient {
 };
 
 struct Description {
-  int gates;       // G: blocks of H rows in w_ih and in w_hh
-  bool has_c;      // a second state vector
-  int columns;     // vectors of length H a step keeps for the backward pass, in the order of keep/save
-  int dcolumns;    // gate-gradient columns; the first `gates` belong to W x + b
+  int gates;            // G: blocks of H rows in w_ih and in w_hh
+  bool has_c;           // a second state vector
+  int columns;          // vectors of length H a step keeps for the backward pass, in the order of keep/save
+  int dcolumns;         // gate-gradient columns; the first `gates` belong to W x + b
   int start_from_b_hh;  // the gate whose acc starts from b_hh, with W x + b_ih apart in input(); -1 for none
   int phases;
   Phase phase[2];

@@ -25,8 +25,7 @@ constexpr Description common() {
   d.phases = 1;
   d.phase[0] = {0, 3, 1, {{Operand::h_prev, Matrix::w_hh, {R, Z, N}}}};
   d.back_phases = 1;
-  d.back[0] = {
-      Target::h, 3, {{R, true, Matrix::w_hh, R}, {Z, true, Matrix::w_hh, Z}, {N, true, Matrix::w_hh, N}}};
+  d.back[0] = {Target::h, 3, {{R, true, Matrix::w_hh, R}, {Z, true, Matrix::w_hh, Z}, {N, true, Matrix::w_hh, N}}};
   return d;
 }
 

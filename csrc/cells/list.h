@@ -5,12 +5,12 @@
 #include "lstm.h"
 #include "rnn.h"
 
-#define FASTRNN_CELL_LIST(X) \
-  X(rnn, Rnn)                \
-  X(lstm, Lstm)              \
+#define FASTRNN_CELL_LIST(X)     \
+  X(rnn, Rnn)                    \
+  X(lstm, Lstm)                  \
   X(lstm_full, LstmFullPeephole) \
-  X(gru_after, GruAfter)     \
-  X(gru_before, GruBefore)   \
+  X(gru_after, GruAfter)         \
+  X(gru_before, GruBefore)       \
   X(gru_output, GruOutput)
 
 namespace fastrnn::cells {

@@ -1,5 +1,6 @@
 // Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000; peepholes:
-// Gers & Schmidhuber 2000, in the form of Graves 2013, "Generating sequences with recurrent neural networks", eq. 7-11):
+// Gers & Schmidhuber 2000, in the form of Graves 2013, "Generating sequences with recurrent neural networks", eq.
+// 7-11):
 //
 //   i = sigmoid(W_i x + R_i h + p_i * c + b_i)        c' = f * c + i * g
 //   f = sigmoid(W_f x + R_f h + p_f * c + b_f)        h' = o * tanh(c')
@@ -67,12 +68,10 @@ constexpr Description common() {
   d.columns = 4;
   d.dcolumns = 4;
   d.start_from_b_hh = -1;
-  d.back[0] = {Target::h,
-               4,
-               {{I, true, Matrix::w_hh, I},
-                {F, true, Matrix::w_hh, F},
-                {G, true, Matrix::w_hh, G},
-                {O, true, Matrix::w_hh, O}}};
+  d.back[0] = {
+      Target::h,
+      4,
+      {{I, true, Matrix::w_hh, I}, {F, true, Matrix::w_hh, F}, {G, true, Matrix::w_hh, G}, {O, true, Matrix::w_hh, O}}};
   return d;
 }
 
@@ -154,9 +153,8 @@ struct LstmFullPeephole {
         I, 3, 2, {{Operand::h_prev, Matrix::w_hh, {I, F, G}}, {Operand::c_prev, Matrix::w_peep, {Pi, Pf, -1}}}};
     d.phase[1] = {O, 1, 2, {{Operand::h_prev, Matrix::w_hh, {O}}, {seen_by_o, Matrix::w_peep, {Po}}}};
     d.back_phases = 2;
-    d.back[1] = {Target::c,
-                 3,
-                 {{I, true, Matrix::w_peep, Pi}, {F, true, Matrix::w_peep, Pf}, {O, next, Matrix::w_peep, Po}}};
+    d.back[1] = {
+        Target::c, 3, {{I, true, Matrix::w_peep, Pi}, {F, true, Matrix::w_peep, Pf}, {O, next, Matrix::w_peep, Po}}};
     return d;
   }
 

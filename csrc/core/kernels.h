@@ -85,12 +85,12 @@ struct BackwardCall {
   T* dgates;   // (T*B) rows of dcolumns * padded
   T* carry_h;  // (B, padded): dh_n on entry
   T* carry_c;
-  const T* zeros;     // dcolumns * padded
-  T* column_sums;     // dcolumns * padded
-  T* param_sums;      // params * padded
-  T* packed_left;     // kOuterDepth * kOuterRows
-  T* packed_right;    // kOuterDepth * widest
-  const T** h_prev;   // B each
+  const T* zeros;    // dcolumns * padded
+  T* column_sums;    // dcolumns * padded
+  T* param_sums;     // params * padded
+  T* packed_left;    // kOuterDepth * kOuterRows
+  T* packed_right;   // kOuterDepth * widest
+  const T** h_prev;  // B each
   const T** c_prev;
   const T** c;
   const T** gates;

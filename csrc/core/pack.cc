@@ -159,8 +159,7 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
     sum_bias<T>(b_ih, apart ? nullptr : b_hh, p.bias + g * padded, hidden);
     if (apart) sum_bias<T>(nullptr, b_hh, p.recurrent_bias, hidden);
   }
-  for (int j = 0; j < p.cell.params; ++j)
-    std::copy_n(parameters.w_peep + j * hidden, hidden, p.params + j * padded);
+  for (int j = 0; j < p.cell.params; ++j) std::copy_n(parameters.w_peep + j * hidden, hidden, p.params + j * padded);
   return packed;
 }
 

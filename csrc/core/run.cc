@@ -40,8 +40,8 @@ void check(const ForwardArguments<T>& arguments) {
 
 /// The parts of a Layer that live as long as the call, or as the Saved when training.
 template <class T>
-AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& arguments, Index gates_rows,
-                      Index c_rows, Layer<T>& layer) {
+AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& arguments, Index gates_rows, Index c_rows,
+                      Layer<T>& layer) {
   const Index batch = arguments.batch;
   layer.kind = packed.kind;
   layer.options = packed.cell_options;
@@ -78,8 +78,7 @@ AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& ar
 
 template <class T>
 Index chunk_steps(const PackedData<T>& packed, const ForwardArguments<T>& arguments) {
-  const Index step_bytes =
-      std::max<Index>(1, arguments.batch * packed.cell.columns * packed.padded * Index(sizeof(T)));
+  const Index step_bytes = std::max<Index>(1, arguments.batch * packed.cell.columns * packed.padded * Index(sizeof(T)));
   return std::max<Index>(1, std::min(arguments.steps, kChunkBytes / step_bytes));
 }
 

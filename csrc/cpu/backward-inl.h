@@ -148,8 +148,7 @@ static void backward_steps(const BackwardCall<T>& call) {
       call.carry_h_rows[i] = call.carry_h + b * padded;
       if constexpr (fixed.has_c) {
         call.c[i] = layer.c + row * padded;
-        call.c_prev[i] =
-            s > 0 ? layer.c + (layer.time(b, s - 1) * layer.batch + b) * padded : layer.c0 + b * padded;
+        call.c_prev[i] = s > 0 ? layer.c + (layer.time(b, s - 1) * layer.batch + b) * padded : layer.c0 + b * padded;
         call.carry_c_rows[i] = call.carry_c + b * padded;
       }
     }
@@ -161,10 +160,8 @@ static void backward_steps(const BackwardCall<T>& call) {
 template <class T>
 static void backward(const BackwardCall<T>& call) {
   switch (call.layer.kind) {
-#define FASTRNN_CASE(name, type)                          \
-  case cells::Kind::name:                                 \
-    backward_steps<T, cells::type>(call);                 \
-    break;
+#define FASTRNN_CASE(name, type) \
+  case cells::Kind::name: backward_steps<T, cells::type>(call); break;
     FASTRNN_CELL_LIST(FASTRNN_CASE)
 #undef FASTRNN_CASE
   }

@@ -159,10 +159,10 @@ static void forward_steps(const ForwardCall<T>& call) {
       }
     }
     project_inputs<T, fixed.phase[0].gates * blocks_in_panel(fixed.phase[0].gates)>(call, layer.cell.phase[0],
-                                                                                  call.panels[0], n);
+                                                                                    call.panels[0], n);
     if constexpr (Cell::kPhases > 1)
       project_inputs<T, fixed.phase[1].gates * blocks_in_panel(fixed.phase[1].gates)>(call, layer.cell.phase[1],
-                                                                                    call.panels[1], n);
+                                                                                      call.panels[1], n);
     for (Index s = first; s < last; ++s) {
       while (layer.length[layer.order[active - 1]] <= s) --active;
       for (Index i = 0; i < active; ++i) {
@@ -197,12 +197,12 @@ template <class T>
 static void forward(const ForwardCall<T>& call) {
   const Layer<T>& layer = call.layer;
   switch (layer.kind) {
-#define FASTRNN_CASE(name, type)                                      \
-  case cells::Kind::name:                                             \
-    if (call.training)                                                \
-      forward_steps<T, cells::type, true>(call);                      \
-    else                                                              \
-      forward_steps<T, cells::type, false>(call);                     \
+#define FASTRNN_CASE(name, type)                  \
+  case cells::Kind::name:                         \
+    if (call.training)                            \
+      forward_steps<T, cells::type, true>(call);  \
+    else                                          \
+      forward_steps<T, cells::type, false>(call); \
     break;
     FASTRNN_CELL_LIST(FASTRNN_CASE)
 #undef FASTRNN_CASE

@@ -104,8 +104,7 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   // dW
   Panels<T> packed = pack_rows(call.right, n, layer.inputs, call.packed_right);
   for (int g = 0; g < cell.gates; ++g)
-    outer_product(call.left, g * padded, n, packed, hidden, call.packed_left,
-                  call.dw_ih + g * hidden * layer.inputs);
+    outer_product(call.left, g * padded, n, packed, hidden, call.packed_left, call.dw_ih + g * hidden * layer.inputs);
 
   // dR, and the gradient of full peepholes: one packing per operand serves all columns that it meets.
   for (int o = 0; o < 4; ++o) {
@@ -127,20 +126,22 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   }
 
   // db and diagonal peepholes
-  for (Index j = 0; j < width; j += U) {
-    V sum = V::load(call.column_sums + j);
-    for (Index k = 0; k < n; ++k) sum = sum + V::load(call.left[k] + j);
-    sum.store(call.column_sums + j);
-  }
-  for (int j = 0; j < cell.params; ++j) {
-    const cells::DiagonalGradient& gradient = cell.param_gradient[j];
-    for (Index k = 0; k < n; ++k) {
-      const T* operand = operand_row(layer, gradient.operand, step[k], batch_row[k]);
-      for (Index u = 0; u < padded; u += U) {
-        T* sum = call.param_sums + j * padded + u;
-        fmadd(V::load(call.left[k] + gradient.column * padded + u), V::load(operand + u), V::load(sum)).store(sum);
+  const auto fold = [&](T* sums, Index columns, auto&& add) {
+    for (Index j = 0; j < columns; j += U)
+      for (Index begin = 0; begin < n; begin += kBlock) {
+        const Index end = begin + kBlock < n ? begin + kBlock : n;
+        V sum = V(T(0));
+        for (Index k = begin; k < end; ++k) sum = add(sum, k, j);
+        (V::load(sums + j) + sum).store(sums + j);
       }
-    }
+  };
+  fold(call.column_sums, width, [&](V sum, Index k, Index j) { return sum + V::load(call.left[k] + j); });
+  for (int row = 0; row < cell.params; ++row) {
+    const cells::DiagonalGradient& gradient = cell.param_gradient[row];
+    for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, gradient.operand, step[k], batch_row[k]);
+    fold(call.param_sums + row * padded, padded, [&](V sum, Index k, Index u) {
+      return fmadd(V::load(call.left[k] + gradient.column * padded + u), V::load(call.right[k] + u), sum);
+    });
   }
 
   // dx

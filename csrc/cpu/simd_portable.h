@@ -1,5 +1,5 @@
-// SIMD wrapper: 16-byte vectors in the compilers' own vector extension (GCC and Clang: SSE2 on x86-64, NEON on aarch64).
-// Every wrapper offers the same names; simd_avx2.h says what each means.
+// SIMD wrapper: 16-byte vectors in the compilers' own vector extension (GCC and Clang: SSE2 on x86-64, NEON on
+// aarch64). Every wrapper offers the same names; simd_avx2.h says what each means.
 #pragma once
 
 #include <string.h>

@@ -1,15 +1,21 @@
 // The innermost loop of everything: a tile of rows x vectors accumulated over k, and the sweep of tiles over a packed
 // matrix.
 //
-//   acc[r][v] += sum_k a[r][k] * w[k][v]        in ascending k, one multiply-add at a time
+//   acc[r][v] += sum_k a[r][k] * w[k][v]
 //
-// That order is the same for every tile shape, which is what makes a row's result independent of the batch around it.
-// An accumulator starts from what memory holds and returns there, so that a sum may be interrupted at any k.
+// in ascending k, one multiply-add at a time, by blocks of kBlock: a block is summed from zero in registers and then
+// added to the accumulator in memory. That order is the same for every tile shape, which is what makes a row's result
+// independent of the batch around it. Blocks keep the rounding error from growing with k: one running sum had up to 2.4
+// times the error of NumPy's float32 product at H = 100 (and three times in the gradients), for 2% less time at H =
+// 256.
 #pragma once
 
 #include "core/kernels.h"
 
 namespace fastrnn::FASTRNN_ISA {
+
+/// Terms summed before they join the accumulator.
+constexpr Index kBlock = 64;
 
 /// Rows of the largest tile for panels of PV vectors.
 template <int PV>
@@ -22,41 +28,47 @@ FASTRNN_INLINE static void tile_pass(T* acc, const T* const* rows, const T* w, I
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const T* a[R];
-  V s[R][NV];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    a[r] = rows[r];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) s[r][v] = V::load(acc + (r * PV + First + v) * U);
-  }
+  for (int r = 0; r < R; ++r) a[r] = rows[r];
   w += First * U;
-  for (Index i = 0; i < k; ++i, w += PV * U) {
-    if constexpr (R < NV) {  // hold the broadcasts, pass each weight vector by
-      V b[R];
+  for (Index begin = 0; begin < k; begin += kBlock) {
+    const Index end = begin + kBlock < k ? begin + kBlock : k;
+    V s[R][NV];
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) b[r] = V(a[r][i * Stride]);
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) {
-        const V weight = V::load(w + v * U);
+      for (int v = 0; v < NV; ++v) s[r][v] = V(T(0));
+    for (Index i = begin; i < end; ++i, w += PV * U) {
+      if constexpr (R < NV) {  // hold the broadcasts, pass each weight vector by
+        V b[R];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) s[r][v] = fmadd(b[r], weight, s[r][v]);
-      }
-    } else {  // hold the weights, pass each broadcast by
-      V weight[NV];
+        for (int r = 0; r < R; ++r) b[r] = V(a[r][i * Stride]);
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * U);
+        for (int v = 0; v < NV; ++v) {
+          const V weight = V::load(w + v * U);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const V b = V(a[r][i * Stride]);
+          for (int r = 0; r < R; ++r) s[r][v] = fmadd(b[r], weight, s[r][v]);
+        }
+      } else {  // hold the weights, pass each broadcast by
+        V weight[NV];
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) s[r][v] = fmadd(b, weight[v], s[r][v]);
+        for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * U);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const V b = V(a[r][i * Stride]);
+#pragma GCC unroll 4
+          for (int v = 0; v < NV; ++v) s[r][v] = fmadd(b, weight[v], s[r][v]);
+        }
       }
     }
-  }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) s[r][v].store(acc + (r * PV + First + v) * U);
+      for (int v = 0; v < NV; ++v) {
+        T* sum = acc + (r * PV + First + v) * U;
+        (V::load(sum) + s[r][v]).store(sum);
+      }
+  }
 }
 
 /// With 16 registers, six rows by two vectors in two passes read half the weights per multiply-add that three by four
@@ -87,19 +99,22 @@ template <class T, int PV>
 __attribute__((noinline)) static void tile_pair(T* acc, const T* a, const T* w, Index panel, Index k) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
-  V s[2 * PV];
-#pragma GCC unroll 8
-  for (int v = 0; v < 2 * PV; ++v) s[v] = V::load(acc + v * U);
   const T* w1 = w + panel;
-  for (Index i = 0; i < k; ++i, w += PV * U, w1 += PV * U) {
-    const V b = V(a[i]);
-#pragma GCC unroll 4
-    for (int v = 0; v < PV; ++v) s[v] = fmadd(b, V::load(w + v * U), s[v]);
-#pragma GCC unroll 4
-    for (int v = 0; v < PV; ++v) s[PV + v] = fmadd(b, V::load(w1 + v * U), s[PV + v]);
-  }
+  for (Index begin = 0; begin < k; begin += kBlock) {
+    const Index end = begin + kBlock < k ? begin + kBlock : k;
+    V s[2 * PV];
 #pragma GCC unroll 8
-  for (int v = 0; v < 2 * PV; ++v) s[v].store(acc + v * U);
+    for (int v = 0; v < 2 * PV; ++v) s[v] = V(T(0));
+    for (Index i = begin; i < end; ++i, w += PV * U, w1 += PV * U) {
+      const V b = V(a[i]);
+#pragma GCC unroll 4
+      for (int v = 0; v < PV; ++v) s[v] = fmadd(b, V::load(w + v * U), s[v]);
+#pragma GCC unroll 4
+      for (int v = 0; v < PV; ++v) s[PV + v] = fmadd(b, V::load(w1 + v * U), s[PV + v]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < 2 * PV; ++v) (V::load(acc + v * U) + s[v]).store(acc + v * U);
+  }
 }
 
 /// A vector operand of every row, and how many rows of the packed matrix it meets.

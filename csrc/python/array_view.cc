@@ -25,8 +25,7 @@ std::string shape_text(const py::array& array) {
 }
 
 py::array float_array(const std::string& name, py::handle object) {
-  if (!py::isinstance<py::array>(object))
-    wrong_type(name, "a numpy.ndarray", Py_TYPE(object.ptr())->tp_name);
+  if (!py::isinstance<py::array>(object)) wrong_type(name, "a numpy.ndarray", Py_TYPE(object.ptr())->tp_name);
   auto array = py::reinterpret_borrow<py::array>(object);
   const py::dtype dtype = array.dtype();
   const bool native = dtype.byteorder() == '=' || dtype.byteorder() == '|';
@@ -76,7 +75,7 @@ std::vector<Index> length_list(py::handle object, Index batch, Index steps) {
   if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u' && array.size() > 0)
     wrong_type("lengths", "an integer array", std::string(py::str(array.dtype())));
   check_shape("lengths", array, {batch});
-  const auto values = py::array_t<Index, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto values = py::array_t < Index, py::array::c_style | py::array::forcecast > ::ensure(array);
   std::vector<Index> lengths(values.data(), values.data() + batch);
   for (Index b = 0; b < batch; ++b)
     if (lengths[b] < 0 || lengths[b] > steps)

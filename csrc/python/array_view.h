@@ -47,7 +47,7 @@ void check_rank(const std::string& name, const py::array& array, const std::stri
 /// The same values as a C-contiguous array: itself where it is one, else a copy.
 template <class T>
 py::array_t<T> contiguous(const py::array& array) {
-  return py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(array);
+  return py::array_t < T, py::array::c_style | py::array::forcecast > ::ensure(array);
 }
 
 /// An optional argument of a known shape: None is an empty handle. Copied if not contiguous.

@@ -31,6 +31,8 @@ py::array_t<T> output_array(py::handle out, const std::vector<Index>& shape) {
   check_shape("out", array, shape);
   if (!array.writeable()) throw Error("out: read-only array");
   if (!(array.flags() & py::array::c_style)) throw Error("out: expected a C-contiguous array, got a strided one");
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    throw Error("out: expected an aligned array, got an unaligned one");
   return py::reinterpret_borrow<py::array_t<T>>(array);
 }
 
@@ -57,8 +59,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
     arguments.lengths = lengths.data();
   }
   arguments.reverse = reverse;
-  py::array_t<T> y =
-      output_array<T>(out, sequence_shape(arguments.steps, arguments.batch, hidden, batch_first));
+  py::array_t<T> y = output_array<T>(out, sequence_shape(arguments.steps, arguments.batch, hidden, batch_first));
   if (!out.is_none()) {
     if (overlap(y, x)) throw Error("out: shares memory with x");
     if (h0.given() && overlap(y, h0.array())) throw Error("out: shares memory with h0");
@@ -160,8 +161,8 @@ Immutable, and usable more than once. It refers to the x and y of its call: they
                                    },
                                    c.saved);
                              })
-      .def_property_readonly(
-          "nbytes", [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });
+      .def_property_readonly("nbytes",
+                             [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });
   module.def("forward", &forward_any, "weights"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(), py::kw_only(),
              "lengths"_a = py::none(), "reverse"_a = false, "batch_first"_a = false, "training"_a = false,
              "out"_a = py::none());

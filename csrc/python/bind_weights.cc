@@ -19,9 +19,7 @@ E choose(const std::string& argument, const std::string& value, std::initializer
   wrong_value(argument, "one of " + names, "'" + value + "'");
 }
 
-const char* cell_name(CellType cell) {
-  return cell == CellType::rnn ? "rnn" : cell == CellType::lstm ? "lstm" : "gru";
-}
+const char* cell_name(CellType cell) { return cell == CellType::rnn ? "rnn" : cell == CellType::lstm ? "lstm" : "gru"; }
 
 /// w_peep (3,H) or (3,H,H).
 template <class T>
@@ -82,18 +80,17 @@ PackedWeights pack(const std::string& cell, py::handle w_ih, py::handle w_hh, py
                    py::handle w_peep, const std::string& activation, const std::string& peephole_output, bool coupled,
                    const std::string& reset, py::handle dtype, py::handle x) {
   CellOptions options;
-  options.cell = choose<CellType>("cell", cell,
-                                  {{"rnn", CellType::rnn}, {"lstm", CellType::lstm}, {"gru", CellType::gru}});
+  options.cell =
+      choose<CellType>("cell", cell, {{"rnn", CellType::rnn}, {"lstm", CellType::lstm}, {"gru", CellType::gru}});
   options.activation = choose<Activation>("activation", activation,
                                           {{"tanh", Activation::tanh},
                                            {"relu", Activation::relu},
                                            {"sigmoid", Activation::sigmoid},
                                            {"identity", Activation::identity}});
-  options.peephole_current =
-      choose<bool>("peephole_output", peephole_output, {{"current", true}, {"previous", false}});
+  options.peephole_current = choose<bool>("peephole_output", peephole_output, {{"current", true}, {"previous", false}});
   options.coupled = coupled;
-  options.reset = choose<Reset>("reset", reset,
-                                {{"after", Reset::after}, {"before", Reset::before}, {"output", Reset::output}});
+  options.reset =
+      choose<Reset>("reset", reset, {{"after", Reset::after}, {"before", Reset::before}, {"output", Reset::output}});
   std::string owner = "w_ih";
   Dtype target;
   if (!x.is_none()) {

@@ -1,7 +1,7 @@
 """fastrnn: recurrent neural networks at the speed of the hardware, forward and backward.
 
 The functions (``lstm_forward``, ``lstm_backward``, ``pack_lstm``, ...) are imported at once and need NumPy alone. The
-Keras-like layers and what belongs to them are imported when first used: ``from fastrnn import Sequential, LSTM, Dense``.
+Keras-like layers and what belongs to them are imported when first used, by ``from fastrnn import Sequential, LSTM``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,19 @@ from .system import info, isa_available
 
 if TYPE_CHECKING:
     from .config import set_floatx, set_random_seed
-    from .io import load_model
-    from .layers import Activation, Dense, Dropout, Embedding, Input, Layer, Masking, TimeDistributed
+    from .io import load_model, save_model
+    from .layers import (
+        Activation,
+        Dense,
+        Dropout,
+        Embedding,
+        Flatten,
+        Input,
+        Layer,
+        Masking,
+        RepeatVector,
+        TimeDistributed,
+    )
     from .model import Sequential
     from .recurrent_layers import GRU, LSTM, Bidirectional, SimpleRNN
 
@@ -50,26 +61,32 @@ _LAZY = {
     "Dense": "layers",
     "Dropout": "layers",
     "Embedding": "layers",
+    "Flatten": "layers",
     "GRU": "recurrent_layers",
     "Input": "layers",
     "LSTM": "recurrent_layers",
     "Layer": "layers",
     "Masking": "layers",
+    "RepeatVector": "layers",
     "Sequential": "model",
     "SimpleRNN": "recurrent_layers",
     "TimeDistributed": "layers",
     "load_model": "io",
+    "save_model": "io",
     "set_floatx": "config",
     "set_random_seed": "config",
 }
 _MODULES = {
+    "activations",
     "callbacks",
+    "config",
     "data",
     "initializers",
     "io",
     "layers",
     "losses",
     "metrics",
+    "model",
     "optimizers",
     "recurrent_layers",
     "reference",
@@ -84,6 +101,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Embedding",
+    "Flatten",
     "GRUGrads",
     "GRUOutput",
     "Input",
@@ -95,6 +113,7 @@ __all__ = [
     "PackedWeights",
     "RNNGrads",
     "RNNOutput",
+    "RepeatVector",
     "Sequential",
     "SimpleRNN",
     "TimeDistributed",
@@ -114,6 +133,7 @@ __all__ = [
     "rnn_backward",
     "rnn_cell",
     "rnn_forward",
+    "save_model",
     "set_floatx",
     "set_random_seed",
 ]

@@ -60,6 +60,5 @@ def forward(
     batch_first: bool = False,
     training: bool = False,
     out: Any = None,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, Cache | None]: ...
+) -> tuple[NDArray[Any], NDArray[Any], Any, Any]: ...  # y, h_n, c_n or None, Cache or None
 def backward(dy: Any, cache: Cache, dh_n: Any = None, dc_n: Any = None) -> tuple[Any, ...]: ...
-

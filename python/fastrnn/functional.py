@@ -17,7 +17,7 @@ argument, what was expected and what came. T, B and I may be 0. The GIL is relea
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,9 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def _pack(cell: str, x: Array | None, w_ih: object, w_hh: object, b_ih: object, b_hh: object, **options: Any) -> Any:
+def _pack(
+    cell: str, x: object, w_ih: object, w_hh: object, b_ih: object, b_hh: object, **options: Any
+) -> PackedWeights:
     """Packs, unless w_ih is packed already: then nothing else may be given with it."""
     if not isinstance(w_ih, PackedWeights):
         return _core.pack(cell, w_ih, w_hh, b_ih, b_hh, x=x, **options)
@@ -123,22 +125,22 @@ def _short(value: object) -> str:
     return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
-def _cell_sequence(x: object) -> Any:
-    """(B, I) as the sequence of one step that the kernels take."""
+def _step(weights: PackedWeights, x: object, training: bool, **states: Any) -> tuple[Any, Any, Any]:
+    """One step as a sequence of one: h (B, H), c (B, H) or None, and the cache or None."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
     if x.ndim != 2:
         raise ValueError(f"x: expected shape (B, I), got {x.shape}")
-    return x[None]
-
-
-def _cell_state(name: str, state: object, sequence: Array) -> Any:
-    """(B, H) as (1, B, H)."""
-    if isinstance(state, np.ndarray):
-        if state.ndim != 2 or state.shape[0] != sequence.shape[1]:
-            raise ValueError(f"{name}: expected shape ({sequence.shape[1]}, H), got {state.shape}")
-        return state[None]
-    return state
+    if x.shape[1] != weights.input_size:
+        raise ValueError(f"x: expected shape {(x.shape[0], weights.input_size)}, got {x.shape}")
+    shape = (x.shape[0], weights.hidden_size)
+    for name, state in states.items():
+        if isinstance(state, np.ndarray):
+            if state.shape != shape:
+                raise ValueError(f"{name}: expected shape {shape}, got {state.shape}")
+            states[name] = state[None]
+    y, _, c_n, cache = _core.forward(weights, x[None], **states, training=training)
+    return y[0], None if c_n is None else c_n[0], cache
 
 
 def _check_cache(cell: str, cache: object) -> Cache:
@@ -168,7 +170,7 @@ def pack_rnn(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    return cast(PackedWeights, _core.pack("rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype))
+    return _core.pack("rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype)
 
 
 def pack_lstm(
@@ -192,10 +194,9 @@ def pack_lstm(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    packed = _core.pack(
+    return _core.pack(
         "lstm", w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled, dtype=dtype
     )
-    return cast(PackedWeights, packed)
 
 
 def pack_gru(
@@ -217,7 +218,7 @@ def pack_gru(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    return cast(PackedWeights, _core.pack("gru", w_ih, w_hh, b_ih, b_hh, reset=reset, dtype=dtype))
+    return _core.pack("gru", w_ih, w_hh, b_ih, b_hh, reset=reset, dtype=dtype)
 
 
 def rnn_forward(
@@ -244,7 +245,7 @@ def rnn_forward(
         h0: (1, B, H), None for zero.
         activation: f: "tanh", "relu", "sigmoid" or "identity".
         lengths, reverse, batch_first: see the module.
-        training: also return a cache for :func:`rnn_backward`.
+        training: also return a cache for :func:`rnn_backward`. It refers to x and y: leave both unchanged until then.
         out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
 
     Returns:
@@ -288,15 +289,13 @@ def lstm_forward(
         peephole_output: o sees the "current" cell state c' (Graves 2013, ONNX) or the "previous" one c.
         coupled: f = 1 - i; the parameters of f are ignored and their gradients are zero.
         lengths, reverse, batch_first: see the module.
-        training: also return a cache for :func:`lstm_backward`.
+        training: also return a cache for :func:`lstm_backward`. It refers to x and y: leave both unchanged until then.
         out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
 
     Returns:
         LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
     """
-    weights = _pack(
-        "lstm", x, w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled
-    )
+    weights = _pack("lstm", x, w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled)
     y, h_n, c_n, cache = _core.forward(
         weights, x, h0, c0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
     )
@@ -333,7 +332,7 @@ def gru_forward(
         h0: (1, B, H), None for zero.
         reset: "after", "before" or "output".
         lengths, reverse, batch_first: see the module.
-        training: also return a cache for :func:`gru_backward`.
+        training: also return a cache for :func:`gru_backward`. It refers to x and y: leave both unchanged until then.
         out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
 
     Returns:
@@ -361,9 +360,7 @@ def rnn_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> R
     return RNNGrads(dx, dh0, dw_ih, dw_hh, db_ih, db_hh)
 
 
-def lstm_backward(
-    dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None
-) -> LSTMGrads:
+def lstm_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None) -> LSTMGrads:
     """Gradients of :func:`lstm_forward` by back-propagation through time, through the peepholes too.
 
     Args:
@@ -407,18 +404,9 @@ def rnn_cell(
 
     With ``training=True`` returns (h, cache); :func:`rnn_backward` then takes dy of shape (1, B, H).
     """
-    sequence = _cell_sequence(x)
-    y, _, *cache = rnn_forward(
-        sequence,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        _cell_state("h0", h0, sequence),
-        activation=activation,
-        training=training,
-    )
-    return (y[0], *cache) if training else y[0]
+    weights = _pack("rnn", x, w_ih, w_hh, b_ih, b_hh, activation=activation)
+    h, _, cache = _step(weights, x, training, h0=h0)
+    return (h, cache) if training else h
 
 
 def lstm_cell(
@@ -439,21 +427,9 @@ def lstm_cell(
 
     With ``training=True`` returns (h, c, cache); :func:`lstm_backward` then takes dy of shape (1, B, H).
     """
-    sequence = _cell_sequence(x)
-    y, _, c_n, *cache = lstm_forward(
-        sequence,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        _cell_state("h0", h0, sequence),
-        _cell_state("c0", c0, sequence),
-        w_peep=w_peep,
-        peephole_output=peephole_output,
-        coupled=coupled,
-        training=training,
-    )
-    return (y[0], c_n[0], *cache) if training else LSTMState(y[0], c_n[0])
+    weights = _pack("lstm", x, w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled)
+    h, c, cache = _step(weights, x, training, h0=h0, c0=c0)
+    return (h, c, cache) if training else LSTMState(h, c)
 
 
 def gru_cell(
@@ -471,8 +447,6 @@ def gru_cell(
 
     With ``training=True`` returns (h, cache); :func:`gru_backward` then takes dy of shape (1, B, H).
     """
-    sequence = _cell_sequence(x)
-    y, _, *cache = gru_forward(
-        sequence, w_ih, w_hh, b_ih, b_hh, _cell_state("h0", h0, sequence), reset=reset, training=training
-    )
-    return (y[0], *cache) if training else y[0]
+    weights = _pack("gru", x, w_ih, w_hh, b_ih, b_hh, reset=reset)
+    h, _, cache = _step(weights, x, training, h0=h0)
+    return (h, cache) if training else h

@@ -1,0 +1,86 @@
+"""Looking up a class by name, with one error message for everybody.
+
+Keras users write ``"glorot_uniform"``, ``"GlorotUniform"`` or an instance; model files hold
+``{"class_name": ..., "config": {...}}``. All four arrive here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+from ._typing import Config
+
+T = TypeVar("T")
+
+
+def one_of(argument: str, choices: Iterable[str], got: object) -> ValueError:
+    """Build the project's error for a value outside a closed set: ``argument: expected one of 'a', 'b', got 'c'``."""
+    return ValueError(f"{argument}: expected one of {', '.join(repr(c) for c in choices)}, got {got!r}")
+
+
+def positive(argument: str, value: float, *, zero: bool = False) -> float:
+    """Return `value` as float if it is > 0 (>= 0 with `zero`), else raise ValueError naming `argument`."""
+    if not (value >= 0 if zero else value > 0):
+        raise ValueError(f"{argument}: expected a number {'>=' if zero else '>'} 0, got {value!r}")
+    return float(value)
+
+
+def fraction(argument: str, value: float) -> float:
+    """Return `value` as float if 0 <= value < 1, else raise ValueError naming `argument`."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{argument}: expected a number in [0, 1), got {value!r}")
+    return float(value)
+
+
+def serialize(thing: Any) -> Config:
+    """Return ``{"class_name": ..., "config": {...}}`` from which the matching ``get`` rebuilds `thing`."""
+    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+
+
+class Registry(Generic[T]):
+    """Classes of one kind, reachable by name.
+
+    Args:
+        argument: what errors call the looked-up value, e.g. ``"optimizer"``.
+        base: the common base class; instances of it pass through `get` unchanged.
+        classes: short name to class. The class's own name is accepted as well, and case and underscores are ignored.
+    """
+
+    def __init__(self, argument: str, base: type[T], classes: dict[str, type[T]]) -> None:
+        self.argument = argument
+        self.base = base
+        self.classes = classes
+        self._by_key = {self._key(name): cls for name, cls in classes.items()}
+        self._by_key.update({self._key(cls.__name__): cls for cls in classes.values()})
+
+    @staticmethod
+    def _key(name: str) -> str:
+        return name.replace("_", "").lower()
+
+    def find(self, name: str) -> type[T]:
+        """Return the class called `name`; ValueError lists the known names."""
+        cls = self._by_key.get(self._key(name))
+        if cls is None:
+            raise one_of(self.argument, self.classes, name)
+        return cls
+
+    def get(self, identifier: object) -> T:
+        """Return an object of the kind from an instance, a class, a name or a serialized dict.
+
+        Raises:
+            ValueError: the name is not known.
+            TypeError: `identifier` is something else altogether.
+        """
+        if isinstance(identifier, self.base):
+            return identifier
+        if isinstance(identifier, str):
+            return self.find(identifier)()
+        if isinstance(identifier, type) and issubclass(identifier, self.base):
+            return identifier()
+        if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
+            return self.find(identifier["class_name"])(**identifier["config"])
+        raise TypeError(
+            f"{self.argument}: expected a name, an instance of {self.base.__name__} or a serialized dict, "
+            f"got {type(identifier).__name__}"
+        )

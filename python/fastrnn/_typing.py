@@ -1,0 +1,19 @@
+"""Type names used throughout the Python layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+"""Any NumPy array. Shapes and dtypes are stated in the docstrings, the type system cannot carry them."""
+
+DTypeLike = npt.DTypeLike
+"""Anything `numpy.dtype` accepts, usually ``"float32"`` or ``"float64"``."""
+
+Config = dict[str, Any]
+"""What `get_config` returns: keyword arguments that rebuild the object; JSON-serialisable."""
+
+Identifier = str | Config
+"""How an object is named from outside: by name, or as `serialize` returns: ``{"class_name": ..., "config": ...}``."""

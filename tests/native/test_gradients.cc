@@ -1,0 +1,77 @@
+// Central finite differences, in float64, of every input and parameter of every variant on every instruction set; and
+// the float32 kernels against the float64 ones. Sizes are small and odd: tails, single rows, ragged and reversed rows.
+#include "problem.h"
+
+namespace {
+
+using test::Index;
+
+void check_tensor(const std::string& what, test::Problem<double>& problem, std::vector<double>& values,
+                  const std::vector<double>& gradient) {
+  const double step = 1e-6;
+  double worst = 0, norm = 0;
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    const double kept = values[k];
+    values[k] = kept + step;
+    const double above = problem.loss();
+    values[k] = kept - step;
+    const double below = problem.loss();
+    values[k] = kept;
+    const double numeric = (above - below) / (2 * step);
+    worst = std::max(worst, std::abs(numeric - gradient[k]));
+    norm = std::max(norm, std::abs(numeric));
+  }
+  // 1e-6 relative to the largest element; differences of sums of ~100 terms carry about 1e-9 of rounding.
+  test::check(worst <= 1e-6 * std::max(norm, 1e-2), what + ": worst " + std::to_string(worst / norm));
+}
+
+void check_variant(const std::string& name, const fastrnn::CellOptions& options, bool ragged, bool reverse) {
+  test::Problem<double> problem(options, 3, 2, 2, 3, 7);
+  if (ragged) problem.lengths = {1, 3};
+  problem.reverse = reverse;
+  problem.train();
+  const test::Problem<double> g = problem;
+  check_tensor(name + " x", problem, problem.x, g.dx);
+  check_tensor(name + " h0", problem, problem.h0, g.dh0);
+  check_tensor(name + " w_ih", problem, problem.w_ih, g.dw_ih);
+  check_tensor(name + " w_hh", problem, problem.w_hh, g.dw_hh);
+  check_tensor(name + " b_ih", problem, problem.b_ih, g.db_ih);
+  check_tensor(name + " b_hh", problem, problem.b_hh, g.db_hh);
+  if (options.cell == fastrnn::CellType::lstm) {
+    check_tensor(name + " c0", problem, problem.c0, g.dc0);
+    check_tensor(name + " w_peep", problem, problem.w_peep, g.dw_peep);
+  }
+}
+
+/// float32 against float64 on sizes with every kind of tail.
+void check_sizes(const std::string& name, const fastrnn::CellOptions& options) {
+  for (const Index hidden : {1, 5, 17, 33})
+    for (const Index batch : {1, 2, 7, 13}) {
+      test::Problem<float> single(options, 4, batch, 3, hidden, 11);
+      test::Problem<double> twin(options, 4, batch, 3, hidden, 11);
+      single.train();
+      twin.train();
+      double worst = 0;
+      for (std::size_t k = 0; k < twin.y.size(); ++k)
+        worst = std::max(worst, std::abs(double(single.y[k]) - twin.y[k]));
+      for (std::size_t k = 0; k < twin.dx.size(); ++k)
+        worst = std::max(worst, std::abs(double(single.dx[k]) - twin.dx[k]) / 8);
+      test::check(worst < 5e-6, name + " float32, H " + std::to_string(hidden) + " B " + std::to_string(batch) +
+                                    ": worst " + std::to_string(worst));
+    }
+}
+
+}  // namespace
+
+int main() {
+  for (const std::string& isa : fastrnn::available_isas()) {
+    fastrnn::set_isa(isa);
+    for (const auto& [name, options] : test::variants()) {
+      check_variant(isa + " " + name, options, false, false);
+      check_variant(isa + " " + name + " ragged", options, true, false);
+      check_variant(isa + " " + name + " ragged reversed", options, true, true);
+      check_sizes(isa + " " + name, options);
+    }
+  }
+  return test::finish("gradients");
+}
