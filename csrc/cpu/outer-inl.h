@@ -38,7 +38,7 @@ static void outer_product(const T* const* left, Index offset, Index depth, const
           }
       };
       each([](T* sum, const T* old, int lanes) { V::load(old, lanes).store(sum); });
-      run_tile<T, 4, R>(rows, acc, a, packed.data + p * packed.k * 4 * U, depth);
+      run_tile<T, 4, R>(rows, acc, a, 0, packed.data + p * packed.k * 4 * U, depth);
       each([](const T* sum, T* now, int lanes) { V::load(sum).store(now, lanes); });
     }
   }

@@ -1,7 +1,7 @@
 // The innermost loop of everything: a tile of rows x vectors accumulated over k, and the sweep of tiles over a packed
 // matrix.
 //
-//   acc[r][v] += sum_k a[r][k] * w[k][v]
+//   acc[r][v] += sum_k a[r][at + k] * w[k][v]
 //
 // in ascending k, one multiply-add at a time, by blocks of kBlock: a block is summed from zero in registers and then
 // added to the accumulator in memory. That order is the same for every tile shape, which is what makes a row's result
@@ -24,12 +24,12 @@ constexpr int max_rows() {
 }
 
 template <class T, int R, int PV, int First, int NV, int Stride>
-FASTRNN_INLINE static void tile_pass(T* acc, const T* const* rows, const T* w, Index k) {
+FASTRNN_INLINE static void tile_pass(T* acc, const T* const* rows, Index at, const T* w, Index k) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const T* a[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) a[r] = rows[r];
+  for (int r = 0; r < R; ++r) a[r] = rows[r] + at;
   w += First * U;
   for (Index begin = 0; begin < k; begin += kBlock) {
     const Index end = begin + kBlock < k ? begin + kBlock : k;
@@ -74,23 +74,23 @@ FASTRNN_INLINE static void tile_pass(T* acc, const T* const* rows, const T* w, I
 /// With 16 registers, six rows by two vectors in two passes read half the weights per multiply-add that three by four
 /// would, and the weights come from L2.
 template <class T, int R, int PV, int Stride>
-__attribute__((noinline)) static void tile(T* acc, const T* const* rows, const T* w, Index k) {
+__attribute__((noinline)) static void tile(T* acc, const T* const* rows, Index at, const T* w, Index k) {
   if constexpr (kVectorRegisters == 32 || R * PV <= 12) {
-    tile_pass<T, R, PV, 0, PV, Stride>(acc, rows, w, k);
+    tile_pass<T, R, PV, 0, PV, Stride>(acc, rows, at, w, k);
   } else {
-    tile_pass<T, R, PV, 0, PV / 2, Stride>(acc, rows, w, k);
-    tile_pass<T, R, PV, PV / 2, PV - PV / 2, Stride>(acc, rows, w, k);
+    tile_pass<T, R, PV, 0, PV / 2, Stride>(acc, rows, at, w, k);
+    tile_pass<T, R, PV, PV / 2, PV - PV / 2, Stride>(acc, rows, at, w, k);
   }
 }
 
 template <class T, int PV, int Stride, int R = max_rows<PV>()>
-FASTRNN_INLINE static void run_tile(Index n, T* acc, const T* const* rows, const T* w, Index k) {
+FASTRNN_INLINE static void run_tile(Index n, T* acc, const T* const* rows, Index at, const T* w, Index k) {
   if constexpr (R == 1) {
-    tile<T, 1, PV, Stride>(acc, rows, w, k);
+    tile<T, 1, PV, Stride>(acc, rows, at, w, k);
   } else if (n == R) {
-    tile<T, R, PV, Stride>(acc, rows, w, k);
+    tile<T, R, PV, Stride>(acc, rows, at, w, k);
   } else {
-    run_tile<T, PV, Stride, R - 1>(n, acc, rows, w, k);
+    run_tile<T, PV, Stride, R - 1>(n, acc, rows, at, w, k);
   }
 }
 
@@ -124,46 +124,65 @@ struct Factor {
   Index k;
 };
 
-/// Runs over all panels (outer) and row tiles (inner): init fills an accumulator row, the factors are multiplied in one
+/// Rows of the packed matrix that pass over a block of rows at a time: with 4 vectors to a row, half of a 32 KB L1.
+constexpr Index kDepth = 2 * kBlock;
+
+/// One row against all panels, two by two.
+template <class T, int PV, class Init, class Finish>
+FASTRNN_INLINE static void sweep_row(const Panels<T>& matrix, const T* w_panel, const Factor<T>* factors, int count,
+                                     const Init& init, const Finish& finish) {
+  constexpr int width = PV * Vec<T>::kLanes;
+  alignas(64) T acc[2 * width];
+  const Index panel_size = matrix.k * width;
+  for (Index p = 0; p < matrix.count; p += 2, w_panel += 2 * panel_size) {
+    const bool pair = p + 1 < matrix.count;
+    init(acc, 0, p);
+    if (pair) init(acc + width, 0, p + 1);
+    const T* w = w_panel;
+    for (int f = 0; f < count; w += factors[f].k * width, ++f) {
+      if (pair)
+        tile_pair<T, PV>(acc, factors[f].rows[0], w, panel_size, factors[f].k);
+      else
+        tile<T, 1, PV, 1>(acc, factors[f].rows, 0, w, factors[f].k);
+    }
+    finish(acc, 0, p);
+    if (pair) finish(acc + width, 0, p + 1);
+  }
+}
+
+/// Runs over all panels, and for each over the rows: init fills an accumulator row, the factors are multiplied in one
 /// after the other from row `first_k` of the matrix on, finish consumes the row.
 ///   init(acc, row, panel), finish(acc, row, panel); acc is (PV, lanes)
+///
+/// A block of rows takes in kDepth rows of the panel before the next ones come, so that they are read from L1 by all
+/// row tiles but the first.
 template <class T, int PV, class Init, class Finish>
 FASTRNN_INLINE static void sweep(const Panels<T>& matrix, Index first_k, const Factor<T>* factors, int count, Index n,
                                  const Init& init, const Finish& finish) {
-  constexpr int U = Vec<T>::kLanes;
-  constexpr int width = PV * U;
-  constexpr int R = max_rows<PV>();
-  alignas(64) T acc[(R > 2 ? R : 2) * width];
-  const Index panel_size = matrix.k * width;
+  constexpr int width = PV * Vec<T>::kLanes;
+  constexpr Index R = max_rows<PV>();
+  constexpr Index most = 12 * R;
   if (n <= 0) return;
   const T* w_panel = matrix.data + first_k * width;
-  if (n == 1) {
-    for (Index p = 0; p < matrix.count; p += 2, w_panel += 2 * panel_size) {
-      const bool pair = p + 1 < matrix.count;
-      init(acc, 0, p);
-      if (pair) init(acc + width, 0, p + 1);
+  if (n == 1) return sweep_row<T, PV>(matrix, w_panel, factors, count, init, finish);
+  alignas(64) T acc[most * width];
+  for (Index p = 0; p < matrix.count; ++p, w_panel += matrix.k * width) {
+    for (Index first = 0; first < n; first += most) {
+      const Index rows = n - first < most ? n - first : most;
+      for (Index r = 0; r < rows; ++r) init(acc + r * width, first + r, p);
       const T* w = w_panel;
-      for (int f = 0; f < count; w += factors[f].k * width, ++f) {
-        if (pair)
-          tile_pair<T, PV>(acc, factors[f].rows[0], w, panel_size, factors[f].k);
-        else
-          tile<T, 1, PV, 1>(acc, factors[f].rows, w, factors[f].k);
-      }
-      finish(acc, 0, p);
-      if (pair) finish(acc + width, 0, p + 1);
-    }
-    return;
-  }
-  for (Index p = 0; p < matrix.count; ++p, w_panel += panel_size) {
-    Index tiles = (n + R - 1) / R;
-    for (Index row = 0; row < n; --tiles) {
-      const Index rows = (n - row + tiles - 1) / tiles;  // even shares: no lonely last row
-      for (Index r = 0; r < rows; ++r) init(acc + r * width, row + r, p);
-      const T* w = w_panel;
-      for (int f = 0; f < count; w += factors[f].k * width, ++f)
-        run_tile<T, PV, 1>(rows, acc, factors[f].rows + row, w, factors[f].k);
-      for (Index r = 0; r < rows; ++r) finish(acc + r * width, row + r, p);
-      row += rows;
+      for (int f = 0; f < count; ++f)
+        for (Index k = 0; k < factors[f].k; k += kDepth) {
+          const Index depth = factors[f].k - k < kDepth ? factors[f].k - k : kDepth;
+          Index tiles = (rows + R - 1) / R;
+          for (Index row = 0; row < rows; --tiles) {
+            const Index share = (rows - row + tiles - 1) / tiles;  // even shares: no lonely last row
+            run_tile<T, PV, 1>(share, acc + row * width, factors[f].rows + first + row, k, w, depth);
+            row += share;
+          }
+          w += depth * width;
+        }
+      for (Index r = 0; r < rows; ++r) finish(acc + r * width, first + r, p);
     }
   }
 }
