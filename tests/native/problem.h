@@ -28,6 +28,12 @@ inline int finish(const char* name) {
   return failures == 0 ? 0 : 1;
 }
 
+/// The instruction sets named on the command line, else all that this machine has.
+inline std::vector<std::string> isas(int argc, char** argv) {
+  if (argc > 1) return {argv + 1, argv + argc};
+  return fastrnn::available_isas();
+}
+
 template <class T>
 std::vector<T> random_vector(std::mt19937& generator, Index n, double scale) {
   std::normal_distribution<double> normal(0.0, scale);

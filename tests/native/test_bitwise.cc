@@ -51,8 +51,8 @@ void check_rows(const std::string& name, const fastrnn::CellOptions& options, In
 
 }  // namespace
 
-int main() {
-  for (const std::string& isa : fastrnn::available_isas()) {
+int main(int argc, char** argv) {
+  for (const std::string& isa : test::isas(argc, argv)) {
     fastrnn::set_isa(isa);
     for (const auto& [name, options] : test::variants())
       for (const Index hidden : {1, 7, 33, 70})

@@ -63,8 +63,8 @@ void check_sizes(const std::string& name, const fastrnn::CellOptions& options) {
 
 }  // namespace
 
-int main() {
-  for (const std::string& isa : fastrnn::available_isas()) {
+int main(int argc, char** argv) {
+  for (const std::string& isa : test::isas(argc, argv)) {
     fastrnn::set_isa(isa);
     for (const auto& [name, options] : test::variants()) {
       check_variant(isa + " " + name, options, false, false);
