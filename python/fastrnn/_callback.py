@@ -1,0 +1,181 @@
+"""The hooks around epochs and batches, and how several callbacks act as one. The callbacks are in `callbacks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Logs = dict[str, Any] | None
+
+
+class Callback:
+    """Base class; every hook does nothing. `logs` maps names such as "loss" to numbers.
+
+    Attributes:
+        model: the model being trained.
+        params: "epochs", "steps", "samples" and "verbose" of the call to `fit`.
+    """
+
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.params: dict[str, Any] = {}
+
+    def set_model(self, model: Any) -> None:
+        """Take the model, before training."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Take the parameters of `fit`, before training."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Called once, before the first epoch."""
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Called once, after the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Called before epoch `epoch`, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Called after epoch `epoch` and its validation; `logs` has "loss", metrics and "val_..." of both."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Called before batch `batch` of the epoch, counted from 0."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Called after batch `batch`; `logs` are the means over the epoch so far."""
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Called before an evaluation."""
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        """Called after an evaluation."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Called before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Called after a batch of an evaluation."""
+
+
+class History(Callback):
+    """Record the logs of every epoch.
+
+    Attributes:
+        epoch: the epochs' numbers.
+        history: name to the list of its values, one per epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Start anew."""
+        self.epoch, self.history = [], {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Append the logs."""
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class CallbackList(Callback):
+    """Several callbacks as one; they are called in order.
+
+    Args:
+        callbacks: a callback, several, or None.
+        add_history: append a `History` if there is none.
+        add_progbar: append a `ProgressBar` if there is none.
+        model: given to `set_model`.
+        **params: given to `set_params`.
+
+    Attributes:
+        callbacks: the list.
+        history: the first `History` in it, or None.
+    """
+
+    def __init__(
+        self,
+        callbacks: Callback | Iterable[Callback] | None = None,
+        *,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ) -> None:
+        super().__init__()
+        self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or [])
+        for index, callback in enumerate(self.callbacks):
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks: expected Callback objects, got {type(callback).__name__} at index {index}")
+        if add_progbar:
+            from .progress import ProgressBar
+
+            if not any(isinstance(c, ProgressBar) for c in self.callbacks):
+                self.callbacks.append(ProgressBar())
+        self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
+        if add_history and self.history is None:
+            self.history = History()
+            self.callbacks.append(self.history)
+        if model is not None:
+            self.set_model(model)
+        if params:
+            self.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        """Hand on to every callback."""
+        super().set_model(model)
+        self._each("set_model", model)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Hand on to every callback."""
+        super().set_params(params)
+        self._each("set_params", params)
+
+    def _each(self, hook: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(*args)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_train_begin", logs)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_train_end", logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_epoch_begin", epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_epoch_end", epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_train_batch_begin", batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_train_batch_end", batch, logs)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_test_begin", logs)
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_test_end", logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_test_batch_begin", batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Hand on to every callback."""
+        self._each("on_test_batch_end", batch, logs)

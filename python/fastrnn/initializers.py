@@ -1,0 +1,347 @@
+"""Weight initializers with Keras names and defaults.
+
+``initializer(shape, dtype, rng)`` returns a new array. The random ones draw from `rng`; with a `seed` of their own
+they ignore it and return the same values on every call, as in Keras 3.
+
+Fans follow Keras: ``shape[-1]`` is fan-out and ``shape[-2]`` fan-in. A layer that stores its matrix as (out, in) asks
+for (in, out) and transposes.
+
+Sources: Glorot & Bengio 2010 (glorot), He et al. 2015 (he), LeCun et al. 1998 (lecun), Saxe et al. 2014 (orthogonal).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from . import config
+from ._registry import Registry, one_of, positive, serialize
+from ._typing import Array, Config, DTypeLike, Identifier
+
+__all__ = [
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "Initializer", "LecunNormal",
+    "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling",
+    "Zeros", "get", "serialize",
+]  # fmt: skip
+
+# Standard deviation of a unit normal truncated at +-2; dividing by it restores the wanted variance.
+_TRUNCATED_STDDEV = 0.87962566103423978
+
+
+class Initializer:
+    """Base class. A subclass of your own implements `__call__` and `get_config`."""
+
+    def __call__(
+        self, shape: Sequence[int], dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
+    ) -> Array:
+        """Return a new array of `shape` and `dtype`.
+
+        Args:
+            shape: the wanted shape, every entry >= 0.
+            dtype: a floating dtype.
+            rng: source of randomness; None takes a new one from `fastrnn.config`, which `set_random_seed` governs.
+        """
+        # Computed in float64 whatever the dtype, so that a float32 model starts from the rounded float64 one.
+        return np.asarray(self._values(tuple(shape), rng), dtype=dtype)
+
+    def _values(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Array:
+        raise NotImplementedError
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments as a JSON-serialisable dict."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+class Constant(Initializer):
+    """Every element is `value`."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = float(value)
+
+    def _values(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Array:
+        return np.full(shape, self.value)
+
+    def get_config(self) -> Config:
+        return {"value": self.value}
+
+
+class Zeros(Constant):
+    """Every element is 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def get_config(self) -> Config:
+        return {}
+
+
+class Ones(Constant):
+    """Every element is 1."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def get_config(self) -> Config:
+        return {}
+
+
+class Identity(Initializer):
+    """`gain` times the identity; the shape must be two-dimensional, zeros fill what is not square."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = float(gain)
+
+    def _values(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Array:
+        if len(shape) != 2:
+            raise ValueError(f"shape: expected 2 dimensions for the identity, got {shape}")
+        return self.gain * np.eye(shape[0], shape[1])
+
+    def get_config(self) -> Config:
+        return {"gain": self.gain}
+
+
+class _Function(Initializer):
+    """A user's own function ``f(shape, dtype=...)``; works everywhere but in a model file."""
+
+    def __init__(self, function: Callable[..., Array]) -> None:
+        self.function = function
+
+    def __call__(
+        self, shape: Sequence[int], dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
+    ) -> Array:
+        return np.asarray(self.function(tuple(shape), dtype=dtype), dtype=dtype)
+
+    def get_config(self) -> Config:
+        raise TypeError(
+            f"initializer: expected a fastrnn Initializer (a function cannot be saved), got {self.function!r}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<initializer {self.function!r}>"
+
+
+class _Random(Initializer):
+    """An initializer that draws numbers; holds the optional `seed`."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def _values(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Array:
+        return self._draw(shape, config.random_generator(self.seed) if self.seed is not None or rng is None else rng)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        raise NotImplementedError
+
+
+class RandomNormal(_Random):
+    """Normal with `mean` and `stddev`."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.mean = float(mean)
+        self.stddev = positive("stddev", stddev, zero=True)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.normal(self.mean, self.stddev, shape)
+
+    def get_config(self) -> Config:
+        return {"mean": self.mean, "stddev": self.stddev, "seed": self.seed}
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal with `mean` and `stddev`, values further than two `stddev` from the mean drawn again."""
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return self.mean + self.stddev * _truncated_unit_normal(shape, rng)
+
+
+class RandomUniform(_Random):
+    """Uniform in [minval, maxval)."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        if not minval <= maxval:
+            raise ValueError(f"maxval: expected a number >= minval ({minval!r}), got {maxval!r}")
+        self.minval = float(minval)
+        self.maxval = float(maxval)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.uniform(self.minval, self.maxval, shape)
+
+    def get_config(self) -> Config:
+        return {"minval": self.minval, "maxval": self.maxval, "seed": self.seed}
+
+
+class VarianceScaling(_Random):
+    """Zero mean and variance ``scale / n``, n the fan named by `mode`.
+
+    Args:
+        scale: > 0.
+        mode: "fan_in", "fan_out" or "fan_avg".
+        distribution: "truncated_normal", "untruncated_normal" or "uniform".
+        seed: see `Initializer`.
+    """
+
+    _MODES = ("fan_in", "fan_out", "fan_avg")
+    _DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        if mode not in self._MODES:
+            raise one_of("mode", self._MODES, mode)
+        if distribution not in self._DISTRIBUTIONS:
+            raise one_of("distribution", self._DISTRIBUTIONS, distribution)
+        self.scale = positive("scale", scale)
+        self.mode = mode
+        self.distribution = distribution
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in, fan_out = _fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0 * variance)
+            return rng.uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return rng.normal(0.0, math.sqrt(variance), shape)
+        return math.sqrt(variance) / _TRUNCATED_STDDEV * _truncated_unit_normal(shape, rng)
+
+    def get_config(self) -> Config:
+        return {"scale": self.scale, "mode": self.mode, "distribution": self.distribution, "seed": self.seed}
+
+
+class _Named(VarianceScaling):
+    """A `VarianceScaling` whose three parameters are fixed by the class."""
+
+    _SETTINGS: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(*self._SETTINGS, seed)
+
+    def get_config(self) -> Config:
+        return {"seed": self.seed}
+
+
+class GlorotUniform(_Named):
+    """Uniform in +-sqrt(6 / (fan_in + fan_out)). Keras' default for input kernels."""
+
+    _SETTINGS = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Named):
+    """Truncated normal with variance 2 / (fan_in + fan_out)."""
+
+    _SETTINGS = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Named):
+    """Uniform in +-sqrt(6 / fan_in)."""
+
+    _SETTINGS = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Named):
+    """Truncated normal with variance 2 / fan_in."""
+
+    _SETTINGS = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Named):
+    """Uniform in +-sqrt(3 / fan_in)."""
+
+    _SETTINGS = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Named):
+    """Truncated normal with variance 1 / fan_in."""
+
+    _SETTINGS = (1.0, "fan_in", "truncated_normal")
+
+
+class Orthogonal(_Random):
+    """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
+
+    More than two dimensions are flattened to (prod(shape[:-1]), shape[-1]). Keras' default for recurrent kernels.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = float(gain)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if len(shape) < 2:
+            raise ValueError(f"shape: expected at least 2 dimensions for an orthogonal matrix, got {shape}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        # QR leaves the signs to LAPACK; fixing them by the diagonal of R makes the draw uniform (Mezzadri 2007).
+        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+    def get_config(self) -> Config:
+        return {"gain": self.gain, "seed": self.seed}
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return (fan_in, fan_out) of a Keras kernel shape (..., in, out); leading dimensions are a receptive field."""
+    if len(shape) == 0:
+        return 1.0, 1.0
+    if len(shape) == 1:
+        return float(shape[0]), float(shape[0])
+    field = math.prod(shape[:-2])
+    return float(shape[-2] * field), float(shape[-1] * field)
+
+
+def _truncated_unit_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Standard normal of `shape` with the values outside [-2, 2] drawn again until none is left."""
+    values = rng.standard_normal(math.prod(shape))
+    outside = np.flatnonzero(np.abs(values) > 2.0)
+    while outside.size:
+        values[outside] = rng.standard_normal(outside.size)
+        outside = outside[np.abs(values[outside]) > 2.0]
+    return values.reshape(shape)
+
+
+_REGISTRY: Registry[Initializer] = Registry(
+    "initializer",
+    Initializer,
+    {
+        "zeros": Zeros,
+        "ones": Ones,
+        "constant": Constant,
+        "identity": Identity,
+        "random_normal": RandomNormal,
+        "random_uniform": RandomUniform,
+        "truncated_normal": TruncatedNormal,
+        "variance_scaling": VarianceScaling,
+        "glorot_uniform": GlorotUniform,
+        "glorot_normal": GlorotNormal,
+        "he_uniform": HeUniform,
+        "he_normal": HeNormal,
+        "lecun_uniform": LecunUniform,
+        "lecun_normal": LecunNormal,
+        "orthogonal": Orthogonal,
+    },
+)
+
+
+def get(identifier: Identifier | Initializer | type[Initializer] | Callable[..., Array]) -> Initializer:
+    """Return an initializer from an instance, a class, a name, a serialized dict or a function ``f(shape, dtype=...)``.
+
+    Raises:
+        ValueError: unknown name.
+        TypeError: neither of these.
+    """
+    if callable(identifier) and not isinstance(identifier, (Initializer, type)):
+        return _Function(identifier)
+    return _REGISTRY.get(identifier)

@@ -1,0 +1,350 @@
+"""Metrics with Keras' names: running, sample-weighted means over everything seen since `reset_state`.
+
+A metric gives one value per element of ``y_pred.shape[:-1]`` (see `losses` for the shapes and `sample_weight`); its
+result is the weighted sum divided by the sum of the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import losses
+from ._loss import as_float, expand_weight
+from ._registry import Registry, serialize
+from ._typing import Array, Config, Identifier
+
+__all__ = [
+    "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
+    "FunctionMetric", "Mean", "MeanAbsoluteError", "MeanSquaredError", "Metric", "RootMeanSquaredError",
+    "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy", "get", "serialize",
+]  # fmt: skip
+
+
+class Metric:
+    """Base class: a weighted mean. A subclass implements `values`.
+
+    Args:
+        name: the key in logs and history; None takes the class's default.
+    """
+
+    default_name = "metric"
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = self.default_name if name is None else name
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forget everything seen."""
+        self._total = 0.0
+        self._weight = 0.0
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return one number per element, shape ``y_pred.shape[:-1]``."""
+        raise NotImplementedError
+
+    def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> None:
+        """Add a batch: y_pred (B, C) or (B, T, C), y_true to match, sample_weight (B,), (B, T) or None.
+
+        Raises:
+            ValueError: shapes do not match.
+        """
+        self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
+
+    def _add(self, values: Array, sample_weight: Array | None) -> None:
+        if sample_weight is None:
+            self._total += float(np.sum(values, dtype=np.float64))
+            self._weight += values.size
+            return
+        weight = np.broadcast_to(expand_weight(sample_weight, values.shape), values.shape)
+        self._total += float(np.sum(values * weight, dtype=np.float64))
+        self._weight += float(np.sum(weight, dtype=np.float64))
+
+    def result(self) -> float:
+        """Return the mean; 0.0 when nothing (or only weight 0) was seen, as Keras."""
+        return self._total / self._weight if self._weight else 0.0
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments as a JSON-serialisable dict."""
+        return {"name": self.name}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, result={self.result():.6g})"
+
+
+class Mean(Metric):
+    """The mean of the numbers given to ``update_state(values, sample_weight=None)``."""
+
+    default_name = "mean"
+
+    def update_state(  # type: ignore[override]
+        self, values: Array | float, sample_weight: Array | None = None
+    ) -> None:
+        """Add `values` of any shape; `sample_weight` has that shape or a leading part of it."""
+        self._add(np.asarray(values), sample_weight)
+
+
+class Accuracy(Metric):
+    """How often y_true equals y_pred, element for element; the shapes are the same."""
+
+    default_name = "accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        if y_true.shape != y_pred.shape:
+            raise ValueError(f"y_true: expected shape {y_pred.shape} (that of y_pred), got {y_true.shape}")
+        return np.asarray(y_true == y_pred, dtype=np.float64)
+
+
+class BinaryAccuracy(Metric):
+    """Share of the last axis' entries on the right side of `threshold`: ``(y_pred > threshold) == y_true``.
+
+    Args:
+        name: see `Metric`.
+        threshold: 0.5 for probabilities, 0.0 for logits.
+    """
+
+    default_name = "binary_accuracy"
+
+    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
+        super().__init__(name)
+        self.threshold = threshold
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        y_true, y_pred = _PLAIN.prepare(y_true, y_pred)
+        result: Array = np.mean((y_pred > self.threshold) == y_true, axis=-1)
+        return result
+
+    def get_config(self) -> Config:
+        return {"name": self.name, "threshold": self.threshold}
+
+
+class CategoricalAccuracy(Metric):
+    """How often the largest prediction is where the largest (one-hot) target is. Probabilities or logits."""
+
+    default_name = "categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        y_true, y_pred = _PLAIN.prepare(y_true, y_pred)
+        return np.asarray(y_true.argmax(axis=-1) == y_pred.argmax(axis=-1), dtype=np.float64)
+
+
+class SparseCategoricalAccuracy(Metric):
+    """How often the largest prediction is at the class number y_true."""
+
+    default_name = "sparse_categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        y_true, y_pred = _SPARSE.prepare(y_true, y_pred)
+        return np.asarray(y_true == y_pred.argmax(axis=-1), dtype=np.float64)
+
+
+class _AutoAccuracy(Metric):
+    """Accuracy where the loss does not tell which: decided by the shapes of the first batch, as Keras 3."""
+
+    default_name = "accuracy"
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        self._chosen: Metric | None = None
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        if self._chosen is None:
+            if as_float(y_pred).shape[-1] == 1:
+                self._chosen = BinaryAccuracy()
+            elif y_true.ndim < y_pred.ndim or y_true.shape[-1] == 1:
+                self._chosen = SparseCategoricalAccuracy()
+            else:
+                self._chosen = CategoricalAccuracy()
+        return self._chosen.values(y_true, y_pred)
+
+
+class SparseTopKCategoricalAccuracy(Metric):
+    """How often fewer than `k` classes score higher than class number y_true (ties count in favour)."""
+
+    default_name = "sparse_top_k_categorical_accuracy"
+
+    def __init__(self, k: int = 5, name: str | None = None) -> None:
+        super().__init__(name)
+        if k < 1:
+            raise ValueError(f"k: expected an integer >= 1, got {k!r}")
+        self.k = k
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        labels, y_pred = _SPARSE.prepare(y_true, y_pred)
+        own = np.take_along_axis(y_pred, labels[..., np.newaxis], axis=-1)
+        # NaN compares false: without the second test a NaN row would count as right.
+        return np.asarray(((y_pred > own).sum(axis=-1) < self.k) & np.isfinite(own[..., 0]), dtype=np.float64)
+
+    def get_config(self) -> Config:
+        return {"k": self.k, "name": self.name}
+
+
+class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
+    """`SparseTopKCategoricalAccuracy` for one-hot targets."""
+
+    default_name = "top_k_categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        y_true, y_pred = _PLAIN.prepare(y_true, y_pred)
+        return super().values(y_true.argmax(axis=-1), y_pred)
+
+
+class _LossMetric(Metric):
+    """The running mean of a loss's values."""
+
+    def __init__(self, loss: losses.Loss, name: str | None) -> None:
+        super().__init__(name)
+        self.loss = loss
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        return self.loss.values(*self.loss.prepare(y_true, y_pred))
+
+
+class MeanSquaredError(_LossMetric):
+    """Mean of the squared errors."""
+
+    default_name = "mean_squared_error"
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(losses.MeanSquaredError(), name)
+
+
+class RootMeanSquaredError(MeanSquaredError):
+    """Square root of the mean of the squared errors."""
+
+    default_name = "root_mean_squared_error"
+
+    def result(self) -> float:
+        return math.sqrt(super().result())
+
+
+class MeanAbsoluteError(_LossMetric):
+    """Mean of the absolute errors."""
+
+    default_name = "mean_absolute_error"
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(losses.MeanAbsoluteError(), name)
+
+
+class BinaryCrossentropy(_LossMetric):
+    """`losses.BinaryCrossentropy` as a metric; the arguments are its."""
+
+    default_name = "binary_crossentropy"
+
+    def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing), name)
+
+    def get_config(self) -> Config:
+        config = self.loss.get_config()
+        return {"name": self.name, "from_logits": config["from_logits"], "label_smoothing": config["label_smoothing"]}
+
+
+class CategoricalCrossentropy(BinaryCrossentropy):
+    """`losses.CategoricalCrossentropy` as a metric; the arguments are its."""
+
+    default_name = "categorical_crossentropy"
+
+    def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__(name)
+        self.loss = losses.CategoricalCrossentropy(from_logits, label_smoothing)
+
+
+class SparseCategoricalCrossentropy(_LossMetric):
+    """`losses.SparseCategoricalCrossentropy` as a metric; the arguments are its."""
+
+    default_name = "sparse_categorical_crossentropy"
+
+    def __init__(self, name: str | None = None, from_logits: bool = False) -> None:
+        super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
+
+    def get_config(self) -> Config:
+        return {"name": self.name, "from_logits": self.loss.get_config()["from_logits"]}
+
+
+class FunctionMetric(Metric):
+    """A metric from a function ``f(y_true, y_pred)`` that returns one number per element or one for the batch."""
+
+    def __init__(self, function: Callable[[Array, Array], Any], name: str | None = None) -> None:
+        super().__init__(getattr(function, "__name__", "metric") if name is None else name)
+        self.function = function
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        values = np.asarray(self.function(y_true, y_pred), dtype=np.float64)
+        # One number for a whole batch weighs as much as the batch has elements.
+        return np.full(y_pred.shape[:-1], values) if values.ndim == 0 else values
+
+    def get_config(self) -> Config:
+        raise TypeError(f"metric: expected a fastrnn Metric (a function cannot be saved), got {self.function!r}")
+
+
+_PLAIN = losses.MeanSquaredError()
+_SPARSE = losses.SparseCategoricalCrossentropy()
+
+_REGISTRY: Registry[Metric] = Registry(
+    "metric",
+    Metric,
+    {
+        "accuracy": _AutoAccuracy,
+        "acc": _AutoAccuracy,
+        "binary_accuracy": BinaryAccuracy,
+        "categorical_accuracy": CategoricalAccuracy,
+        "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+        "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+        "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+        "mse": MeanSquaredError,
+        "mean_squared_error": MeanSquaredError,
+        "mae": MeanAbsoluteError,
+        "mean_absolute_error": MeanAbsoluteError,
+        "rmse": RootMeanSquaredError,
+        "root_mean_squared_error": RootMeanSquaredError,
+        "mean": Mean,
+        "binary_crossentropy": BinaryCrossentropy,
+        "categorical_crossentropy": CategoricalCrossentropy,
+        "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    },
+)
+
+
+def get(
+    identifier: Identifier | Metric | type[Metric] | Callable[[Array, Array], Any], loss: losses.Loss | None = None
+) -> Metric:
+    """Return a metric from an instance, a class, a name, a serialized dict or a function (see `FunctionMetric`).
+
+    "accuracy" (or "acc") is resolved by `loss`: binary, categorical or sparse categorical; without one of these, by
+    the shapes of the first batch. "crossentropy" (or "ce") likewise needs one of these losses. For a loss with
+    ``from_logits`` the metric takes logits as well: the accuracy threshold becomes 0, where Keras leaves it at 0.5.
+
+    A metric made from a name carries that name in logs.
+
+    Raises:
+        ValueError: unknown name.
+        TypeError: neither of these.
+    """
+    if isinstance(identifier, str):
+        found = _by_loss(identifier, loss)
+        if found is None:
+            found = _REGISTRY.get(identifier)
+            found.name = identifier
+        return found
+    if callable(identifier) and not isinstance(identifier, (Metric, type)):
+        return FunctionMetric(identifier)
+    return _REGISTRY.get(identifier)
+
+
+def _by_loss(name: str, loss: losses.Loss | None) -> Metric | None:
+    accuracy = name in ("accuracy", "acc")
+    if not accuracy and name not in ("crossentropy", "ce"):
+        return None
+    if isinstance(loss, losses.BinaryCrossentropy):
+        threshold = 0.0 if loss.from_logits else 0.5
+        return BinaryAccuracy(name, threshold) if accuracy else BinaryCrossentropy(name, loss.from_logits)
+    if isinstance(loss, losses.CategoricalCrossentropy):
+        return CategoricalAccuracy(name) if accuracy else CategoricalCrossentropy(name, loss.from_logits)
+    if isinstance(loss, losses.SparseCategoricalCrossentropy):
+        return SparseCategoricalAccuracy(name) if accuracy else SparseCategoricalCrossentropy(name, loss.from_logits)
+    return None
