@@ -72,7 +72,7 @@ def test_unavailable_instruction_set_is_an_error():
 
 
 def test_unknown_instruction_set_is_an_error():
-    with pytest.raises(ValueError, match="isa: expected one of 'portable', .*, got 'fast'"):
+    with pytest.raises(ValueError, match=r"isa: expected one of 'portable', .*, got 'fast'"):
         _core.set_isa("fast")
 
 

@@ -113,7 +113,9 @@ struct KernelTable {
   int lanes;
   void (*forward)(const ForwardCall<T>&);
   void (*backward)(const BackwardCall<T>&);
-  void (*activate)(cells::Activation, const T* x, T* y, Index n);  // y = f(x), for tests and for layers
+  void (*activate)(cells::Activation, const T* x, T* y, Index n);  // y = f(x)
+  Panels<T> (*pack_rows)(const T* const* rows, Index k, Index n, T* out);
+  void (*multiply)(const T* const* a, Index rows, const Panels<T>& matrix, T* out);
 };
 
 struct Backend {

@@ -21,9 +21,27 @@ static void activate(cells::Activation activation, const T* x, T* y, Index n) {
   }
 }
 
+/// out (rows, n) = a (rows, k) times the packed matrix.
+template <class T>
+static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* out) {
+  using V = Vec<T>;
+  constexpr int U = V::kLanes;
+  const Factor<T> factor = {a, matrix.k};
+  const Index n = matrix.units;
+  sweep<T, 4>(
+      matrix, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
+      [&](const T* acc, Index row, Index p) {
+        for (int v = 0; v < 4; ++v) {
+          const Index column = (p * 4 + v) * U, left = n - column;
+          if (left <= 0) break;
+          V::load(acc + v * U).store(out + row * n + column, int(left < U ? left : U));
+        }
+      });
+}
+
 template <class T>
 static constexpr KernelTable<T> table() {
-  return {Vec<T>::kLanes, forward<T>, backward<T>, activate<T>};
+  return {Vec<T>::kLanes, forward<T>, backward<T>, activate<T>, pack_rows<T>, multiply<T>};
 }
 
 #define FASTRNN_STRING_(x) #x

@@ -21,6 +21,7 @@ struct PackedWeights {
 };
 
 void bind_info(py::module_& module);
+void bind_math(py::module_& module);
 void bind_weights(py::module_& module);
 void bind_sequence(py::module_& module);
 

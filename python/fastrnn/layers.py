@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import activations, config
+from ._core import matmul
 from ._registry import serialize
 from ._typing import Array, Config
 from .base_layer import Layer, Shape, check_rate, check_shape, check_size, register_layer
@@ -125,7 +126,7 @@ class Dense(_Activated):
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Array:
         """f(x W + b)."""
         rows = x.reshape(-1, x.shape[-1])  # one matrix product however many axes
-        z = rows @ self.kernel.value
+        z = matmul(rows, self.kernel.value)
         if self.bias is not None:
             z += self.bias.value
         y = z if self.activation is activations.linear else self.activation(z)
@@ -137,10 +138,10 @@ class Dense(_Activated):
         """See `Layer.backward_logits`."""
         rows, _ = self._take_cache()
         flat = dz.reshape(-1, self.units)
-        self.kernel.grad = rows.T @ flat
+        self.kernel.grad = matmul(rows.T, flat)
         if self.bias is not None:
             self.bias.grad = flat.sum(axis=0)
-        dx: Array = flat @ self.kernel.value.T
+        dx: Array = matmul(flat, self.kernel.value.T)
         return dx.reshape(*dz.shape[:-1], rows.shape[1])
 
     def get_config(self) -> Config:

@@ -91,16 +91,18 @@ class Trainer(BatchTrainer):
         self.history = hooks.history
         hooks.on_train_begin()
         logs: dict[str, float] = {}
-        for epoch in range(initial_epoch, epochs):
-            hooks.on_epoch_begin(epoch)
-            logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
-            if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
-                tested = self._evaluate(validation, hooks)
-                logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
-            hooks.on_epoch_end(epoch, logs)
-            if self.stop_training:
-                break
-        hooks.on_train_end(logs)
+        try:
+            for epoch in range(initial_epoch, epochs):
+                hooks.on_epoch_begin(epoch)
+                logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
+                if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
+                    tested = self._evaluate(validation, hooks)
+                    logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
+                hooks.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+        finally:  # so that files and progress bars are closed when a step raises, too
+            hooks.on_train_end(logs)
         assert hooks.history is not None
         return hooks.history
 

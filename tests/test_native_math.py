@@ -1,4 +1,4 @@
-"""The kernels' sigmoid and tanh: float32 against float64, float64 against long double.
+"""The kernels' own sigmoid, tanh and matrix product: float32 against float64, float64 against long double.
 
 float32 is checked on a sample of all its bit patterns; FASTRNN_EXHAUSTIVE=1 takes every one (half an hour a function).
 """
@@ -75,3 +75,27 @@ def test_every_length_and_tail(isa):
     for n in range(40):
         x = np.linspace(-3, 3, n, dtype=np.float32)
         np.testing.assert_allclose(_core.activate("tanh", x), np.tanh(x), rtol=5e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m", [0, 1, 2, 7, 80, 200])
+def test_matmul(m, dtype, isa):
+    """Against float64; each row alone gives the same bits; strided operands are taken as they are."""
+    rng = np.random.default_rng(m)
+    for k, n in [(0, 3), (1, 1), (5, 17), (130, 70), (300, 33)]:
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        actual = _core.matmul(a, b)
+        # Sums of k terms of unit variance, by blocks: eps/2 for each of at most 64 + k/64 additions.
+        tolerance = np.finfo(dtype).eps * (64 + k / 64) * max(np.sqrt(k), 1)
+        np.testing.assert_allclose(actual, a.astype(np.float64) @ b.astype(np.float64), rtol=0, atol=tolerance)
+        for row in range(m):
+            np.testing.assert_array_equal(_core.matmul(a[row : row + 1], b)[0], actual[row])
+        np.testing.assert_array_equal(_core.matmul(np.asfortranarray(a), b[:, ::-1])[:, ::-1], actual)
+
+
+def test_matmul_errors():
+    a = np.zeros((2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"b: expected shape \(3, 5\), got \(4, 5\)"):
+        _core.matmul(a, np.zeros((4, 5), np.float32))
+    with pytest.raises(TypeError, match=r"b: expected float32 \(the dtype of a\), got float64"):
+        _core.matmul(a, np.zeros((3, 5)))
