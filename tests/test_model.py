@@ -370,8 +370,8 @@ def test_predict_in_batches(rng):
     model = classifier()
     whole = model.predict(x, batch_size=100)
     assert whole.shape == (11, C)
-    # Nearly equal: the recurrent kernels do not care for the batch a row is in, the BLAS behind Dense may.
-    np.testing.assert_array_equal(model.predict(x, batch_size=3), whole)  # the kernels promise it, Dense included
+    # To the last bit: the kernels promise that a row does not depend on its batch, and Dense goes through them.
+    np.testing.assert_array_equal(model.predict(x, batch_size=3), whole)
     np.testing.assert_array_equal(model.predict_on_batch(x), whole)
     np.testing.assert_array_equal(model(x), whole)
     assert model.predict(x[:0]).shape == (0, C)

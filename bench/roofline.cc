@@ -1,0 +1,118 @@
+// What one core can do at most: float32 multiply-adds per second, and bytes read per second from each cache level.
+//
+// usage: roofline [NAME=BYTES ...]     e.g. roofline L1=16384 L2=262144 memory=268435456
+// Prints one JSON object. Build with the flags of the instruction set in question; the width is FASTRNN_ROOFLINE_BYTES
+// per vector. GCC's vector extensions (Clang has them too) keep it free of intrinsics: -ffp-contract=fast turns a * b +
+// c into a fused multiply-add where the instruction set has one, and into two instructions where it has not.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#ifndef FASTRNN_ROOFLINE_BYTES
+#define FASTRNN_ROOFLINE_BYTES 16
+#endif
+
+namespace {
+
+using Floats = float __attribute__((vector_size(FASTRNN_ROOFLINE_BYTES)));
+using Ints = int __attribute__((vector_size(FASTRNN_ROOFLINE_BYTES)));
+constexpr int kLanes = FASTRNN_ROOFLINE_BYTES / 4;
+// Two multiply-adds a cycle of latency 4 need 8 accumulators, of latency 5 ten; with two operands 14 of 16 registers.
+constexpr int kAccumulators = 12;
+constexpr int kReads = 8;
+// The best of many short trials counts: a bound is wanted, and other processes only ever slow a trial. A trial shorter
+// than the scheduler's time slice can pass undisturbed on a busy machine.
+constexpr double kSecondsPerTrial = 1e-3;
+constexpr double kSecondsPerFigure = 0.4;
+constexpr int kTrialsAtLeast = 5;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+volatile float float_sink;
+volatile int int_sink;
+
+__attribute__((noinline)) void multiply_add(long iterations, float scale, float shift) {
+  Floats a, b, sum[kAccumulators];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    a[lane] = scale;
+    b[lane] = shift;
+  }
+  for (int j = 0; j < kAccumulators; ++j) sum[j] = b * static_cast<float>(j);
+  for (long n = 0; n < iterations; ++n) {
+    for (int j = 0; j < kAccumulators; ++j) sum[j] = sum[j] * a + b;
+  }
+  for (int j = 1; j < kAccumulators; ++j) sum[0] += sum[j];
+  float_sink = sum[0][0];
+}
+
+// Reads every vector once per pass. Exclusive or has a latency of one cycle, so that the loads are what limits.
+__attribute__((noinline)) void read(const Ints* data, std::size_t vectors, long passes) {
+  Ints sum[kReads] = {};
+  for (long pass = 0; pass < passes; ++pass) {
+    for (std::size_t n = 0; n + kReads <= vectors; n += kReads) {
+      for (int j = 0; j < kReads; ++j) sum[j] ^= data[n + j];
+    }
+    __asm__ volatile("" ::: "memory");  // the next pass reads again
+  }
+  for (int j = 1; j < kReads; ++j) sum[0] ^= sum[j];
+  int_sink = sum[0][0];
+}
+
+// Largest units per second over the trials, where work(n) does n times `units`.
+template <class Work>
+double best_rate(double units, Work work) {
+  const auto seconds = [&](long count) {
+    const double start = now();
+    work(count);
+    return now() - start;
+  };
+  long count = 1;
+  while (seconds(count) < kSecondsPerTrial / 2) count *= 2;
+  double best = 0, spent = 0;
+  for (int trial = 0; trial < kTrialsAtLeast || spent < kSecondsPerFigure; ++trial) {
+    const double time = seconds(count);
+    const double rate = units * static_cast<double>(count) / time;
+    if (rate > best) best = rate;
+    spent += time;
+  }
+  return best;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  volatile float scale = 0.5F, shift = 0.25F;  // unknown to the compiler; the sums stay finite and normal
+  constexpr long kIterations = 1000;
+  const double flops = best_rate(2.0 * kLanes * kAccumulators * kIterations,
+                                 [&](long n) { multiply_add(n * kIterations, scale, shift); });
+  std::printf("{\"vector_bytes\": %d, \"gflops\": %.1f, \"read_gbytes_per_second\": {", FASTRNN_ROOFLINE_BYTES,
+              flops * 1e-9);
+  for (int n = 1; n < argc; ++n) {
+    const std::string argument = argv[n];
+    const std::size_t equals = argument.find('=');
+    const long bytes = equals == std::string::npos ? 0 : std::atol(argument.c_str() + equals + 1);
+    const long step = kReads * FASTRNN_ROOFLINE_BYTES;
+    if (bytes < step) {
+      std::fprintf(stderr, "roofline: expected NAME=BYTES with at least %ld bytes, got %s\n", step, argv[n]);
+      return 2;
+    }
+    const std::size_t size = static_cast<std::size_t>(bytes / step * step);
+    void* data = std::aligned_alloc(4096, (size + 4095) / 4096 * 4096);
+    if (data == nullptr) {
+      std::fprintf(stderr, "roofline: no memory for %s\n", argv[n]);
+      return 1;
+    }
+    std::memset(data, 1, size);
+    const double rate = best_rate(static_cast<double>(size), [&](long passes) {
+      read(static_cast<const Ints*>(data), size / FASTRNN_ROOFLINE_BYTES, passes);
+    });
+    std::free(data);
+    std::printf("%s\"%s\": %.1f", n > 1 ? ", " : "", argument.substr(0, equals).c_str(), rate * 1e-9);
+  }
+  std::printf("}}\n");
+  return 0;
+}
