@@ -9,6 +9,14 @@
 
 namespace fastrnn {
 
+/// The distance between rows of n elements that a tile reads side by side: powers of two would put the same element of
+/// every row into the same set of L1, which has eight places for them and the weights.
+template <class T>
+constexpr Index spaced(Index n) {
+  constexpr Index line = 64 / sizeof(T);
+  return n % (4 * line) == 0 ? n + line : n;
+}
+
 /// A matrix of `gates` blocks of `units` columns and k rows, packed [panel][k][block][gate][lane]: a panel holds
 /// `blocks` vectors of units with all their gates side by side. Tails are zero.
 template <class T>
@@ -40,8 +48,10 @@ struct Layer {
   const Index* length;  // (B) in 0..T
   const Index* order;   // (B) rows by decreasing length
   bool reverse;
-  T* gates;  // rows of columns * padded: (T*B) rows when training, else a chunk's
-  T* c;      // rows of padded: (T*B) rows when training, else 2*B
+  Index gates_width;   // columns * padded and a spacing, the distance of rows in `gates`
+  Index dgates_width;  // likewise for dcolumns and `dgates`
+  T* gates;            // (T*B) rows when training, else a chunk's
+  T* c;                // rows of padded: (T*B) rows when training, else 2*B
 
   Index time(Index b, Index step) const { return reverse ? length[b] - 1 - step : step; }
   Index longest() const { return batch > 0 ? length[order[0]] : 0; }
@@ -82,10 +92,10 @@ struct BackwardCall {
   T* db_ih;    // (G*H)
   T* db_hh;    // (G*H)
   T* dparams;  // (params,H), or (3,H,H) for full peepholes
-  T* dgates;   // (T*B) rows of dcolumns * padded
+  T* dgates;   // (T*B) rows, dgates_width apart
   T* carry_h;  // (B, padded): dh_n on entry
   T* carry_c;
-  const T* zeros;    // dcolumns * padded
+  const T* zeros;    // dgates_width
   T* column_sums;    // dcolumns * padded
   T* param_sums;     // params * padded
   T* packed_left;    // kOuterDepth * kOuterRows
@@ -106,7 +116,7 @@ struct BackwardCall {
 
 /// Time-batch rows that are folded into the weight gradients at a time.
 constexpr Index kOuterDepth = 256;
-constexpr Index kOuterRows = 8;
+constexpr Index kOuterRows = 72;
 
 template <class T>
 struct KernelTable {

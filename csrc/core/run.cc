@@ -51,6 +51,8 @@ AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& ar
   layer.inputs = packed.inputs;
   layer.hidden = packed.hidden;
   layer.padded = packed.padded;
+  layer.gates_width = spaced<T>(packed.cell.columns * packed.padded);
+  layer.dgates_width = spaced<T>(packed.cell.dcolumns * packed.padded);
   layer.params = packed.params;
   layer.x = arguments.x;
   layer.y = arguments.y;
@@ -62,7 +64,7 @@ AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& ar
     arena.take(c0, layer.cell.has_c ? batch * packed.padded : 0);
     arena.take(length, batch);
     arena.take(order, batch);
-    arena.take(layer.gates, gates_rows * layer.cell.columns * packed.padded);
+    arena.take(layer.gates, gates_rows * layer.gates_width);
     arena.take(layer.c, layer.cell.has_c ? c_rows * packed.padded : 0);
   });
   pad_rows(arguments.h0, h0, batch, packed.hidden, packed.padded);
@@ -163,7 +165,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   const TransposedPanels<T> transposed = transpose(packed);
   BackwardCall<T> call;
   const Layer<T>& layer = call.layer = saved.data().layer;
-  const Index batch = layer.batch, padded = layer.padded, width = layer.cell.dcolumns * padded;
+  const Index batch = layer.batch, padded = layer.padded, width = layer.dgates_width;
   const Index rows = std::max(batch, kOuterDepth);
   const Index lanes = packed.kernels().lanes, panel = 4 * lanes;
   const Index widest = (std::max(layer.inputs, layer.hidden) + panel - 1) / panel * panel;

@@ -50,7 +50,7 @@ FASTRNN_INLINE static void back_sweep(const BackwardCall<T>& call, int phase_ind
   const Layer<T>& layer = call.layer;
   const cells::BackPhase& phase = layer.cell.back[phase_index];
   const Panels<T>& panels = call.panels[phase_index];
-  const Index width = layer.cell.dcolumns * layer.padded;
+  const Index width = layer.dgates_width;
   for (int f = 0; f < phase.sources; ++f) {
     const cells::BackSource& source = phase.source[f];
     const Index at = source.next ? s + 1 : s;
@@ -142,8 +142,8 @@ static void backward_steps(const BackwardCall<T>& call) {
     for (Index i = 0; i < active; ++i) {
       const Index b = layer.order[i], t = layer.time(b, s), row = t * layer.batch + b;
       call.h_prev[i] = s > 0 ? layer.y.at(layer.time(b, s - 1), b) : layer.h0 + b * padded;
-      call.gates[i] = layer.gates + row * layer.cell.columns * padded;
-      call.dgate_rows[i] = call.dgates + row * layer.cell.dcolumns * padded;
+      call.gates[i] = layer.gates + row * layer.gates_width;
+      call.dgate_rows[i] = call.dgates + row * layer.dgates_width;
       call.dy_rows[i] = call.dy.data ? call.dy.at(t, b) : nullptr;
       call.carry_h_rows[i] = call.carry_h + b * padded;
       if constexpr (fixed.has_c) {

@@ -144,7 +144,7 @@ template <class T, class Cell, bool Training>
 static void forward_steps(const ForwardCall<T>& call) {
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   const Layer<T>& layer = call.layer;
-  const Index padded = layer.padded, gates_width = layer.cell.columns * padded;
+  const Index padded = layer.padded, gates_width = layer.gates_width;
   const Index longest = layer.longest();
   Index active = layer.batch;
   for (Index first = 0; first < longest; first += call.chunk) {

@@ -10,37 +10,40 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// out[block*H + u, :] += sum over rows of left[column*padded + u] * right[:] for one gate-gradient column.
-/// `packed` holds the right-hand rows as panels, `buffer` a slice of the left-hand columns as [row][kOuterRows].
+/// out[u, :] += sum over rows of left[offset + u] * right[:] for one gate-gradient column; `packed` is right as panels.
+/// `buffer` takes kOuterRows units of all rows: read in place, they would lie pages apart.
 template <class T>
 static void outer_product(const T* const* left, Index offset, Index depth, const Panels<T>& packed, Index units,
                           T* buffer, T* out) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
-  constexpr int R = max_rows<4>();
-  static_assert(R <= kOuterRows, "the buffer holds R columns");
-  alignas(64) T acc[R * 4 * U];
   const Index n = packed.units;
-  for (Index first = 0; first < units; first += R) {
-    const Index rows = units - first < R ? units - first : R;
+  const T* columns[kOuterRows];
+  for (Index u = 0; u < kOuterRows; ++u) columns[u] = buffer + u;
+  for (Index first = 0; first < units; first += kOuterRows) {
+    const Index count = units - first < kOuterRows ? units - first : kOuterRows;
     for (Index k = 0; k < depth; ++k)
-      for (Index r = 0; r < rows; ++r) buffer[k * R + r] = left[k][offset + first + r];
-    const T* a[R];
-    for (Index r = 0; r < rows; ++r) a[r] = buffer + r;
-    for (Index p = 0; p < packed.count; ++p) {
-      const auto each = [&](auto&& move) {
-        for (Index r = 0; r < rows; ++r)
-          for (int v = 0; v < 4; ++v) {
-            const Index column = (p * 4 + v) * U;
-            if (column >= n) break;
-            const Index lanes = n - column < U ? n - column : U;
-            move(acc + (r * 4 + v) * U, out + (first + r) * n + column, int(lanes));
-          }
-      };
-      each([](T* sum, const T* old, int lanes) { V::load(old, lanes).store(sum); });
-      run_tile<T, 4, R>(rows, acc, a, 0, packed.data + p * packed.k * 4 * U, depth);
-      each([](const T* sum, T* now, int lanes) { V::load(sum).store(now, lanes); });
-    }
+      for (Index u = 0; u < count; u += U) {
+        const int lanes = int(count - u < U ? count - u : U);
+        V::load(left[k] + offset + first + u, lanes).store(buffer + k * kOuterRows + u, lanes);
+      }
+    const auto each = [&](Index row, Index p, auto&& move) {
+      for (int v = 0; v < 4; ++v) {
+        const Index column = (p * 4 + v) * U;
+        if (column >= n) break;
+        const Index lanes = n - column < U ? n - column : U;
+        move(v * U, out + (first + row) * n + column, int(lanes));
+      }
+    };
+    const Factor<T> factor = {columns, depth};
+    sweep<T, 4, kOuterRows>(
+        packed, 0, &factor, 1, count,
+        [&](T* acc, Index row, Index p) {
+          each(row, p, [&](int i, const T* old, int lanes) { V::load(old, lanes).store(acc + i); });
+        },
+        [&](const T* acc, Index row, Index p) {
+          each(row, p, [&](int i, T* now, int lanes) { V::load(acc + i).store(now, lanes); });
+        });
   }
 }
 
@@ -71,7 +74,7 @@ FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand
     case cells::Operand::c_prev:
       return s > 0 ? layer.c + (layer.time(b, s - 1) * layer.batch + b) * padded : layer.c0 + b * padded;
     case cells::Operand::c: return layer.c + row * padded;
-    default: return layer.gates + (row * layer.cell.columns + cells::kOperandColumn) * padded;
+    default: return layer.gates + row * layer.gates_width + cells::kOperandColumn * padded;
   }
 }
 
@@ -92,7 +95,7 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   constexpr int U = V::kLanes;
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
-  const Index padded = layer.padded, hidden = layer.hidden, width = cell.dcolumns * padded;
+  const Index padded = layer.padded, hidden = layer.hidden, width = layer.dgates_width;
 
   for (Index k = 0; k < n; ++k) {
     const Index b = batch_row[k], t = layer.time(b, step[k]);
@@ -135,7 +138,8 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
         (V::load(sums + j) + sum).store(sums + j);
       }
   };
-  fold(call.column_sums, width, [&](V sum, Index k, Index j) { return sum + V::load(call.left[k] + j); });
+  fold(call.column_sums, cell.dcolumns * padded,
+       [&](V sum, Index k, Index j) { return sum + V::load(call.left[k] + j); });
   for (int row = 0; row < cell.params; ++row) {
     const cells::DiagonalGradient& gradient = cell.param_gradient[row];
     for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, gradient.operand, step[k], batch_row[k]);

@@ -15,7 +15,7 @@
 namespace fastrnn::FASTRNN_ISA {
 
 /// Terms summed before they join the accumulator.
-constexpr Index kBlock = 64;
+constexpr Index kBlock = 128;
 
 /// Rows of the largest tile for panels of PV vectors.
 template <int PV>
@@ -29,7 +29,7 @@ FASTRNN_INLINE static void tile_pass(T* acc, const T* const* rows, Index at, con
   constexpr int U = V::kLanes;
   const T* a[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) a[r] = rows[r] + at;
+  for (int r = 0; r < R; ++r) a[r] = rows[r] + at * Stride;
   w += First * U;
   for (Index begin = 0; begin < k; begin += kBlock) {
     const Index end = begin + kBlock < k ? begin + kBlock : k;
@@ -95,7 +95,7 @@ FASTRNN_INLINE static void run_tile(Index n, T* acc, const T* const* rows, Index
 }
 
 /// One row against two panels at once: a single row against one panel would wait for its own multiply-adds.
-template <class T, int PV>
+template <class T, int PV, int Stride>
 __attribute__((noinline)) static void tile_pair(T* acc, const T* a, const T* w, Index panel, Index k) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
@@ -106,7 +106,7 @@ __attribute__((noinline)) static void tile_pair(T* acc, const T* a, const T* w, 
 #pragma GCC unroll 8
     for (int v = 0; v < 2 * PV; ++v) s[v] = V(T(0));
     for (Index i = begin; i < end; ++i, w += PV * U, w1 += PV * U) {
-      const V b = V(a[i]);
+      const V b = V(a[i * Stride]);
 #pragma GCC unroll 4
       for (int v = 0; v < PV; ++v) s[v] = fmadd(b, V::load(w + v * U), s[v]);
 #pragma GCC unroll 4
@@ -125,10 +125,10 @@ struct Factor {
 };
 
 /// Rows of the packed matrix that pass over a block of rows at a time: with 4 vectors to a row, half of a 32 KB L1.
-constexpr Index kDepth = 2 * kBlock;
+constexpr Index kDepth = kBlock;
 
 /// One row against all panels, two by two.
-template <class T, int PV, class Init, class Finish>
+template <class T, int PV, int Stride, class Init, class Finish>
 FASTRNN_INLINE static void sweep_row(const Panels<T>& matrix, const T* w_panel, const Factor<T>* factors, int count,
                                      const Init& init, const Finish& finish) {
   constexpr int width = PV * Vec<T>::kLanes;
@@ -141,9 +141,9 @@ FASTRNN_INLINE static void sweep_row(const Panels<T>& matrix, const T* w_panel, 
     const T* w = w_panel;
     for (int f = 0; f < count; w += factors[f].k * width, ++f) {
       if (pair)
-        tile_pair<T, PV>(acc, factors[f].rows[0], w, panel_size, factors[f].k);
+        tile_pair<T, PV, Stride>(acc, factors[f].rows[0], w, panel_size, factors[f].k);
       else
-        tile<T, 1, PV, 1>(acc, factors[f].rows, 0, w, factors[f].k);
+        tile<T, 1, PV, Stride>(acc, factors[f].rows, 0, w, factors[f].k);
     }
     finish(acc, 0, p);
     if (pair) finish(acc + width, 0, p + 1);
@@ -153,10 +153,11 @@ FASTRNN_INLINE static void sweep_row(const Panels<T>& matrix, const T* w_panel, 
 /// Runs over all panels, and for each over the rows: init fills an accumulator row, the factors are multiplied in one
 /// after the other from row `first_k` of the matrix on, finish consumes the row.
 ///   init(acc, row, panel), finish(acc, row, panel); acc is (PV, lanes)
+/// Element k of a row lies Stride * k behind its pointer.
 ///
 /// A block of rows takes in kDepth rows of the panel before the next ones come, so that they are read from L1 by all
 /// row tiles but the first.
-template <class T, int PV, class Init, class Finish>
+template <class T, int PV, int Stride = 1, class Init, class Finish>
 FASTRNN_INLINE static void sweep(const Panels<T>& matrix, Index first_k, const Factor<T>* factors, int count, Index n,
                                  const Init& init, const Finish& finish) {
   constexpr int width = PV * Vec<T>::kLanes;
@@ -164,7 +165,7 @@ FASTRNN_INLINE static void sweep(const Panels<T>& matrix, Index first_k, const F
   constexpr Index most = 12 * R;
   if (n <= 0) return;
   const T* w_panel = matrix.data + first_k * width;
-  if (n == 1) return sweep_row<T, PV>(matrix, w_panel, factors, count, init, finish);
+  if (n == 1) return sweep_row<T, PV, Stride>(matrix, w_panel, factors, count, init, finish);
   alignas(64) T acc[most * width];
   for (Index p = 0; p < matrix.count; ++p, w_panel += matrix.k * width) {
     for (Index first = 0; first < n; first += most) {
@@ -177,7 +178,7 @@ FASTRNN_INLINE static void sweep(const Panels<T>& matrix, Index first_k, const F
           Index tiles = (rows + R - 1) / R;
           for (Index row = 0; row < rows; --tiles) {
             const Index share = (rows - row + tiles - 1) / tiles;  // even shares: no lonely last row
-            run_tile<T, PV, 1>(share, acc + row * width, factors[f].rows + first + row, k, w, depth);
+            run_tile<T, PV, Stride>(share, acc + row * width, factors[f].rows + first + row, k, w, depth);
             row += share;
           }
           w += depth * width;
