@@ -1,6 +1,10 @@
 // Memory for kernels: one allocation, aligned to cache lines, carved up by a layout that is written once.
 #pragma once
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -8,12 +12,20 @@
 namespace fastrnn {
 
 constexpr std::size_t kAlignment = 64;
+/// Buffers of several huge pages ask for them: a step walks rows that lie a page or more apart, and a fresh buffer is
+/// faulted in two megabytes at a time.
+constexpr std::size_t kHugePage = std::size_t(2) << 20;
 
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t bytes) : bytes_(bytes) {
-    if (bytes > 0) data_ = ::operator new(bytes, std::align_val_t(kAlignment));
+    if (bytes == 0) return;
+    data_ = ::operator new(bytes, std::align_val_t(alignment()));
+#if defined(__linux__)
+    // Advice only: where the system has no huge pages, ordinary ones serve.
+    if (alignment() == kHugePage) (void)madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
@@ -23,12 +35,14 @@ class AlignedBuffer {
     return *this;
   }
   ~AlignedBuffer() {
-    if (data_ != nullptr) ::operator delete(data_, std::align_val_t(kAlignment));
+    if (data_ != nullptr) ::operator delete(data_, std::align_val_t(alignment()));
   }
   void* data() const noexcept { return data_; }
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:
+  std::size_t alignment() const noexcept { return bytes_ >= 2 * kHugePage ? kHugePage : kAlignment; }
+
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
 };

@@ -115,7 +115,7 @@ struct BackwardCall {
 };
 
 /// Time-batch rows that are folded into the weight gradients at a time.
-constexpr Index kOuterDepth = 256;
+constexpr Index kOuterDepth = 512;
 constexpr Index kOuterRows = 72;
 
 template <class T>

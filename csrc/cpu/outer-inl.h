@@ -129,14 +129,27 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   }
 
   // db and diagonal peepholes
+  // Four vectors at a time: a single chain would wait for each of its additions.
   const auto fold = [&](T* sums, Index columns, auto&& add) {
-    for (Index j = 0; j < columns; j += U)
+    for (Index first = 0; first < columns; first += 4 * U) {
+      const int vectors = int((columns - first < 4 * U ? columns - first : 4 * U) / U);
       for (Index begin = 0; begin < n; begin += kBlock) {
         const Index end = begin + kBlock < n ? begin + kBlock : n;
-        V sum = V(T(0));
-        for (Index k = begin; k < end; ++k) sum = add(sum, k, j);
-        (V::load(sums + j) + sum).store(sums + j);
+        V sum[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
+        if (vectors == 4) {
+          for (Index k = begin; k < end; ++k)
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; ++v) sum[v] = add(sum[v], k, first + v * U);
+        } else {
+          for (Index k = begin; k < end; ++k)
+            for (int v = 0; v < vectors; ++v) sum[v] = add(sum[v], k, first + v * U);
+        }
+        for (int v = 0; v < vectors; ++v) {
+          T* total = sums + first + v * U;
+          (V::load(total) + sum[v]).store(total);
+        }
       }
+    }
   };
   fold(call.column_sums, cell.dcolumns * padded,
        [&](V sum, Index k, Index j) { return sum + V::load(call.left[k] + j); });
