@@ -44,23 +44,29 @@ Index panels_size(const Panels<T>& panels, int lanes) {
   return panels.count * panels.k * panels.blocks * panels.gates * lanes;
 }
 
+/// From a row of a panel to the next.
+template <class T>
+Index row_stride(const Panels<T>& panels, int lanes) {
+  return Index(panels.blocks) * panels.gates * lanes;
+}
+
 /// Where units unit .. unit+lanes of row k, gate g lie (unit a multiple of lanes).
 template <class T>
 Index offset(const Panels<T>& panels, int lanes, Index k, int g, Index unit) {
   const Index block = unit / lanes;
   const Index panel = block / panels.blocks, in_panel = block % panels.blocks;
-  return (((panel * panels.k + k) * panels.blocks + in_panel) * panels.gates + g) * lanes;
+  return (panel * panels.k + k) * row_stride(panels, lanes) + (in_panel * panels.gates + g) * lanes;
 }
 
 /// Copies a row-major block of the canonical matrix, rows = units and columns = k, into gate g from row first_k on.
 template <class T>
 void pack_block(const T* from, const Panels<T>& to, T* memory, int lanes, Index first_k, Index columns, int g) {
+  const Index stride = row_stride(to, lanes);
   for (Index unit = 0; unit < to.units; unit += lanes) {
     const Index n = std::min<Index>(lanes, to.units - unit);
-    for (Index k = 0; k < columns; ++k) {
-      T* out = memory + offset(to, lanes, first_k + k, g, unit);
+    T* out = memory + offset(to, lanes, first_k, g, unit);
+    for (Index k = 0; k < columns; ++k, out += stride)
       for (Index j = 0; j < n; ++j) out[j] = from[(unit + j) * columns + k];
-    }
   }
 }
 
@@ -68,16 +74,15 @@ void pack_block(const T* from, const Panels<T>& to, T* memory, int lanes, Index 
 template <class T>
 void transpose_block(const Panels<T>& from, Index from_k, int from_gate, const Panels<T>& to, T* memory, Index to_k,
                      int lanes) {
+  const Index from_stride = row_stride(from, lanes), to_stride = row_stride(to, lanes);
   for (Index unit = 0; unit < to.units; unit += lanes) {
     const Index columns = std::min<Index>(lanes, to.units - unit);
     for (Index k = 0; k < from.units; k += lanes) {
       const Index rows = std::min<Index>(lanes, from.units - k);
-      for (Index j = 0; j < columns; ++j) {
-        const T* in = from.data + offset(from, lanes, from_k + unit + j, from_gate, k);
-        T* out = memory + offset(to, lanes, to_k + k, 0, unit) + j;
-        const Index stride = Index(to.blocks) * lanes;
-        for (Index i = 0; i < rows; ++i) out[i * stride] = in[i];
-      }
+      const T* in = from.data + offset(from, lanes, from_k + unit, from_gate, k);
+      T* out = memory + offset(to, lanes, to_k + k, 0, unit);
+      for (Index j = 0; j < columns; ++j, in += from_stride)
+        for (Index i = 0; i < rows; ++i) out[i * to_stride + j] = in[i];
     }
   }
 }
