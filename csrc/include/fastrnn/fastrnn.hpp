@@ -143,8 +143,8 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments);
 template <class T>
 void activate(Activation activation, const T* x, T* y, Index n);
 
-/// out (m,n) = a (m,k) b (k,n), all contiguous. A row of the result depends on that row of a and on b alone, to the last
-/// bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
+/// out (m,n) = a (m,k) b (k,n), all contiguous. A row of the result depends on that row of a and on b alone, to the
+/// last bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
 template <class T>
 void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n);
 
