@@ -12,6 +12,21 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
+// Of this file alone: as members of Exp they would be symbols that a linker may share (tests/native/symbols.sh).
+static constexpr float kQFloat[] = {0.50000000135f,    0.166666666817f,   0.041666464602f,
+                                    0.00833331088958f, 0.00139336858626f, 0.000198910306544f};
+static constexpr double kQDouble[] = {0.5,
+                                      0.16666666666666671008,
+                                      0.041666666666666669767,
+                                      0.0083333333333261120526,
+                                      0.0013888888888883731828,
+                                      0.00019841269874901259234,
+                                      0.000024801587325605322782,
+                                      2.7557255297969644392e-6,
+                                      2.7557273570102139673e-7,
+                                      2.5105259538448493419e-8,
+                                      2.0914717341716375952e-9};
+
 template <class T>
 struct Exp;
 
@@ -21,8 +36,8 @@ struct Exp<float> {
   static constexpr float kLog2e = 1.44269504088896340736f;
   static constexpr float kLn2High = 0.693359375f;  // 9 bits: n * kLn2High is exact without a fused multiply-add
   static constexpr float kLn2Low = -2.12194440054690583e-4f;
-  static constexpr float kQ[] = {0.50000000135f,    0.166666666817f,   0.041666464602f,
-                                 0.00833331088958f, 0.00139336858626f, 0.000198910306544f};
+  FASTRNN_INLINE static float q(int i) { return kQFloat[i]; }
+  static constexpr int kDegree = sizeof(kQFloat) / sizeof(float) - 1;
   static constexpr float kLargest = 88.0f;      // 2^n stays finite
   static constexpr float kTanhLargest = 20.0f;  // 2|x| from where tanh rounds to 1
 };
@@ -33,17 +48,8 @@ struct Exp<double> {
   static constexpr double kLog2e = 1.44269504088896340736;
   static constexpr double kLn2High = 6.93147180369123816490e-01;  // 32 bits (fdlibm)
   static constexpr double kLn2Low = 1.90821492927058770002e-10;
-  static constexpr double kQ[] = {0.5,
-                                  0.16666666666666671008,
-                                  0.041666666666666669767,
-                                  0.0083333333333261120526,
-                                  0.0013888888888883731828,
-                                  0.00019841269874901259234,
-                                  0.000024801587325605322782,
-                                  2.7557255297969644392e-6,
-                                  2.7557273570102139673e-7,
-                                  2.5105259538448493419e-8,
-                                  2.0914717341716375952e-9};
+  FASTRNN_INLINE static double q(int i) { return kQDouble[i]; }
+  static constexpr int kDegree = sizeof(kQDouble) / sizeof(double) - 1;
   static constexpr double kLargest = 709.0;
   static constexpr double kTanhLargest = 40.0;
 };
@@ -53,14 +59,13 @@ template <class T>
 FASTRNN_INLINE static Vec<T> expm1_reduced(Vec<T> x, Vec<T>& scale) {
   using V = Vec<T>;
   using E = Exp<T>;
-  constexpr int degree = sizeof(E::kQ) / sizeof(T) - 1;
   const V shifted = fmadd(x, V(E::kLog2e), V(E::kMagic));
   const V n = shifted - V(E::kMagic);
   const V r = fnmadd(n, V(E::kLn2Low), fnmadd(n, V(E::kLn2High), x));
   scale = exponent_from_low_bits(shifted);
-  V q = V(E::kQ[degree]);
+  V q = V(E::q(E::kDegree));
 #pragma GCC unroll 16
-  for (int i = degree - 1; i >= 0; --i) q = fmadd(q, r, V(E::kQ[i]));
+  for (int i = E::kDegree - 1; i >= 0; --i) q = fmadd(q, r, V(E::q(i)));
   return fmadd(r * r, q, r);
 }
 
