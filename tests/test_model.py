@@ -596,3 +596,20 @@ ADD_ERRORS = [
 def test_structure_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_callbacks_end_when_a_step_raises(rng):
+    """Open files and progress bars are closed by on_train_end: it must come whatever happens."""
+    x, y = toy(rng, 8)
+    ended = []
+
+    class Failing(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError("stop here")
+
+        def on_train_end(self, logs=None):
+            ended.append(True)
+
+    with pytest.raises(RuntimeError, match="stop here"):
+        classifier().fit(x, y, verbose=0, callbacks=[Failing()])
+    assert ended == [True]

@@ -20,7 +20,7 @@
 //   acc()     the phase's matrices applied to the gate gradients (see BackPhase)
 //   dy()      gradient that reaches h' from outside   saved(j)  what the forward pass kept or saved
 //   carry_h(), set_carry_h(v), carry_c(), set_carry_c(v)   gradients that flow to h, c without a matrix
-//   set_dgate(j,v), dgate(j)   gradient columns: j < G with respect to W x + b, the others as the cell defines them
+//   set_dgate(j,v)   gradient columns: j < G with respect to W x + b, the others as the cell defines them
 #pragma once
 
 #if defined(__CUDACC__)

@@ -33,7 +33,6 @@ struct BackwardUnit {
   FASTRNN_INLINE V c_prev() const { return V::load(c_prev_); }
   FASTRNN_INLINE V c() const { return V::load(c_); }
   FASTRNN_INLINE V dy() const { return dy_ ? V::load(dy_, lanes_) : V(T(0)); }
-  FASTRNN_INLINE V dgate(int column) const { return V::load(dgates_ + column * padded_); }
   FASTRNN_INLINE void set_dgate(int column, V v) { v.store(dgates_ + column * padded_); }
   FASTRNN_INLINE V carry_h() const { return V::load(carry_h_); }
   FASTRNN_INLINE void set_carry_h(V v) { v.store(carry_h_); }

@@ -5,9 +5,8 @@
 //
 // in ascending k, one multiply-add at a time, by blocks of kBlock: a block is summed from zero in registers and then
 // added to the accumulator in memory. That order is the same for every tile shape, which is what makes a row's result
-// independent of the batch around it. Blocks keep the rounding error from growing with k: one running sum had up to 2.4
-// times the error of NumPy's float32 product at H = 100 (and three times in the gradients), for 2% less time at H =
-// 256.
+// independent of the batch around it. Blocks keep the rounding error from growing with k: one running sum on top of W x
+// had up to 2.4 times the float32 error of a plain NumPy implementation, and 2.9 times in the gradients.
 #pragma once
 
 #include "core/kernels.h"

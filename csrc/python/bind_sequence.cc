@@ -154,12 +154,8 @@ Immutable, and usable more than once. It refers to the x and y of its call: they
       .def_property_readonly("weights", [](const Cache& c) { return c.weights; })
       .def_property_readonly("cell",
                              [](const Cache& c) {
-                               return std::visit(
-                                   [](auto& s) {
-                                     const CellType cell = s->weights().options().cell;
-                                     return cell == CellType::rnn ? "rnn" : cell == CellType::lstm ? "lstm" : "gru";
-                                   },
-                                   c.saved);
+                               return std::visit([](auto& s) { return cell_name(s->weights().options().cell); },
+                                                 c.saved);
                              })
       .def_property_readonly("nbytes",
                              [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });

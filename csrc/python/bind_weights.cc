@@ -19,8 +19,6 @@ E choose(const std::string& argument, const std::string& value, std::initializer
   wrong_value(argument, "one of " + names, "'" + value + "'");
 }
 
-const char* cell_name(CellType cell) { return cell == CellType::rnn ? "rnn" : cell == CellType::lstm ? "lstm" : "gru"; }
-
 /// w_peep (3,H) or (3,H,H).
 template <class T>
 py::array_t<T> peephole_array(py::handle object, Index hidden, CellOptions& options, const std::string& owner,

@@ -20,6 +20,10 @@ struct PackedWeights {
   }
 };
 
+inline const char* cell_name(CellType cell) {
+  return cell == CellType::rnn ? "rnn" : cell == CellType::lstm ? "lstm" : "gru";
+}
+
 void bind_info(py::module_& module);
 void bind_math(py::module_& module);
 void bind_weights(py::module_& module);
