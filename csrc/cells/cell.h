@@ -16,10 +16,12 @@
 //   param(j)  per-unit parameter row j         set_h(v), set_c(v)   the new state
 //   keep(j,v), kept(j)   pass v from phase to phase, and on to the backward pass
 //   save(j,v)            keep, but only for the backward pass: nothing is stored in inference
+//   sigmoid(v), tanh(v)  in the accuracy that the caller chose
 // and in the backward pass:
 //   acc()     the phase's matrices applied to the gate gradients (see BackPhase)
 //   dy()      gradient that reaches h' from outside   saved(j)  what the forward pass kept or saved
 //   carry_h(), set_carry_h(v), carry_c(), set_carry_c(v)   gradients that flow to h, c without a matrix
+//   tanh(v)          as in the forward pass
 //   set_dgate(j,v)   gradient columns: j < G with respect to W x + b, the others as the cell defines them
 #pragma once
 

@@ -55,8 +55,8 @@ struct GruAfter {
   FASTRNN_CELL static void forward(const Options&, Unit& u) {
     using namespace gru;
     using V = typename Unit::V;
-    const V r = sigmoid(u.acc(R)), z = sigmoid(u.acc(Z)), recurrent_n = u.acc(N);
-    const V n = tanh(fmadd(r, recurrent_n, u.input(N)));
+    const V r = u.sigmoid(u.acc(R)), z = u.sigmoid(u.acc(Z)), recurrent_n = u.acc(N);
+    const V n = u.tanh(fmadd(r, recurrent_n, u.input(N)));
     u.save(R, r);
     u.save(Z, z);
     u.save(N, n);
@@ -101,12 +101,12 @@ struct GruBefore {
     using namespace gru;
     using V = typename Unit::V;
     if constexpr (Phase == 0) {
-      const V r = sigmoid(u.acc(R));
+      const V r = u.sigmoid(u.acc(R));
       u.save(R, r);
-      u.keep(Z, sigmoid(u.acc(Z)));
+      u.keep(Z, u.sigmoid(u.acc(Z)));
       u.keep(kOperandColumn, r * u.h_prev());
     } else {
-      const V n = tanh(u.acc(0));
+      const V n = u.tanh(u.acc(0));
       u.save(N, n);
       u.set_h(mix(u.kept(Z), n, u.h_prev()));
     }
@@ -140,7 +140,7 @@ struct GruOutput {
   FASTRNN_CELL static void forward(const Options&, Unit& u) {
     using namespace gru;
     using V = typename Unit::V;
-    const V r = sigmoid(u.acc(R)), z = sigmoid(u.acc(Z)), n = tanh(u.acc(N)), h = u.h_prev();
+    const V r = u.sigmoid(u.acc(R)), z = u.sigmoid(u.acc(Z)), n = u.tanh(u.acc(N)), h = u.h_prev();
     u.save(R, r);
     u.save(Z, z);
     u.save(N, n);

@@ -25,9 +25,9 @@ template <class Unit>
 FASTRNN_CELL typename Unit::V update(const Options& options, Unit& u, typename Unit::V ai, typename Unit::V af,
                                      typename Unit::V ag) {
   using V = typename Unit::V;
-  const V i = sigmoid(ai);
-  const V f = options.coupled ? V(1) - i : sigmoid(af);
-  const V g = tanh(ag);
+  const V i = u.sigmoid(ai);
+  const V f = options.coupled ? V(1) - i : u.sigmoid(af);
+  const V g = u.tanh(ag);
   const V c = fmadd(f, u.c_prev(), i * g);
   u.save(I, i);
   u.save(F, f);
@@ -41,7 +41,7 @@ template <class Unit>
 FASTRNN_CELL void output_backward(Unit& u, typename Unit::V dh, typename Unit::V& dao, typename Unit::V& dc) {
   using V = typename Unit::V;
   const V o = u.saved(O);
-  const V tanh_c = tanh(u.c());  // recomputed: cheaper than another (T,B,H) in memory
+  const V tanh_c = u.tanh(u.c());  // recomputed: cheaper than another (T,B,H) in memory
   dao = dh * tanh_c * o * (V(1) - o);
   dc = dh * o * fnmadd(tanh_c, tanh_c, V(1));
 }
@@ -111,9 +111,9 @@ struct Lstm {
     }
     const V c = update(options, u, ai, af, u.acc(G));
     if (diagonal && options.peephole_current) ao = fmadd(u.param(Po), c, ao);
-    const V o = sigmoid(ao);
+    const V o = u.sigmoid(ao);
     u.save(O, o);
-    u.set_h(o * tanh(c));
+    u.set_h(o * u.tanh(c));
   }
 
   template <int Phase, class Unit>
@@ -165,9 +165,9 @@ struct LstmFullPeephole {
     if constexpr (Phase == 0) {
       update(options, u, u.acc(I), u.acc(F), u.acc(G));
     } else {
-      const V o = sigmoid(u.acc(0));
+      const V o = u.sigmoid(u.acc(0));
       u.save(O, o);
-      u.set_h(o * tanh(u.c()));
+      u.set_h(o * u.tanh(u.c()));
     }
   }
 

@@ -30,9 +30,9 @@ struct Rnn {
     const V a = u.acc(0);
     V h = a;
     switch (options.activation) {
-      case Activation::tanh: h = tanh(a); break;
+      case Activation::tanh: h = u.tanh(a); break;
       case Activation::relu: h = relu(a); break;
-      case Activation::sigmoid: h = sigmoid(a); break;
+      case Activation::sigmoid: h = u.sigmoid(a); break;
       case Activation::identity: break;
     }
     u.save(0, h);

@@ -17,6 +17,12 @@ extern const Backend backend;
 namespace avx512 {
 extern const Backend backend;
 }
+namespace avx512_vnni {
+extern const ForwardKernels<float> int8;
+}
+namespace avx512_bf16 {
+extern const ForwardKernels<float> bfloat16;
+}
 #endif
 
 namespace {
@@ -25,6 +31,16 @@ struct Candidate {
   const Backend* backend;
   bool available;
 };
+
+#if defined(FASTRNN_X86)
+/// A backend that is another one but for a single precision.
+Backend extend(const Backend& base, const char* name, Precision precision, const ForwardKernels<float>& kernels) {
+  Backend backend = base;
+  backend.name = name;
+  backend.f32.forward[int(precision)] = &kernels;
+  return backend;
+}
+#endif
 
 /// Slowest first. A new instruction set is one more row.
 const std::vector<Candidate>& candidates() {
@@ -36,7 +52,13 @@ const std::vector<Candidate>& candidates() {
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
     all.push_back({&avx2::backend, has_avx2});
+    const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
+    const bool has_bf16 = has_vnni && __builtin_cpu_supports("avx512bf16");
+    static const Backend vnni = extend(avx512::backend, "avx512_vnni", Precision::int8, avx512_vnni::int8);
+    static const Backend bf16 = extend(vnni, "avx512_bf16", Precision::bfloat16, avx512_bf16::bfloat16);
     all.push_back({&avx512::backend, has_avx512});
+    all.push_back({&vnni, has_vnni});
+    all.push_back({&bf16, has_bf16});
 #endif
     return all;
   }();
@@ -85,10 +107,10 @@ std::string current_isa() { return current_backend().name; }
 void set_isa(const std::string& name) { chosen().store(find("isa", name), std::memory_order_relaxed); }
 
 template <class T>
-void activate(Activation activation, const T* x, T* y, Index n) {
-  current_backend().table<T>().activate(static_cast<cells::Activation>(activation), x, y, n);
+void activate(Activation activation, const T* x, T* y, Index n, bool fast) {
+  current_backend().table<T>().activate(static_cast<cells::Activation>(activation), fast, x, y, n);
 }
-template void activate<float>(Activation, const float*, float*, Index);
-template void activate<double>(Activation, const double*, double*, Index);
+template void activate<float>(Activation, const float*, float*, Index, bool);
+template void activate<double>(Activation, const double*, double*, Index, bool);
 
 }  // namespace fastrnn

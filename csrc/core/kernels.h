@@ -1,7 +1,7 @@
 // The table of function pointers through which core reaches a backend, and what is passed through it. Plain data only.
 //
-// Rows of a sequence are addressed by pointers, one list per operand and step: ragged batches, reversed directions and
-// strided inputs then all cost nothing in the kernels.
+// Rows of a sequence are addressed by pointers, one list per operand and step: ragged batches, reversed directions,
+// strided inputs and parts of a batch then all cost nothing in the kernels.
 #pragma once
 
 #include "cells/list.h"
@@ -17,12 +17,18 @@ constexpr Index spaced(Index n) {
   return n % (4 * line) == 0 ? n + line : n;
 }
 
-/// A matrix of `gates` blocks of `units` columns and k rows, packed [panel][k][block][gate][lane]: a panel holds
-/// `blocks` vectors of units with all their gates side by side. Tails are zero.
+struct Range {
+  Index begin, end;
+};
+
+/// A matrix of `gates` blocks of `units` columns and some rows, packed [panel][k][block][gate][lane][term]: a panel
+/// holds `blocks` vectors of units with all their gates side by side, and a lane as many consecutive rows (terms) as
+/// fit into sizeof(T) bytes: one of T, two of bfloat16, four of int8. Tails are zero.
 template <class T>
 struct Panels {
   const T* data = nullptr;
-  Index k = 0;
+  const T* scales = nullptr;  // int8: [operand][panel][block][gate][lane]
+  Index k = 0;                // rows / terms; every operand begins a new one
   Index units = 0;
   int gates = 1;
   int blocks = 4;
@@ -31,6 +37,9 @@ struct Panels {
 
 /// Vectors in a panel: as many unit blocks as make three or four vectors.
 constexpr int blocks_in_panel(int gates) { return gates == 1 ? 4 : gates == 2 ? 2 : 1; }
+
+/// Packed rows that are summed before they join the accumulator (tile-inl.h says why).
+constexpr Index kBlock = 128;
 
 /// What forward and backward of one layer in one direction share.
 template <class T>
@@ -46,15 +55,26 @@ struct Layer {
   const T* h0;          // (B, padded)
   const T* c0;          // (B, padded)
   const Index* length;  // (B) in 0..T
-  const Index* order;   // (B) rows by decreasing length
+  const Index* order;   // (rows) of the batch, by decreasing length: those that this call computes
+  Index rows;
   bool reverse;
   Index gates_width;   // columns * padded and a spacing, the distance of rows in `gates`
   Index dgates_width;  // likewise for dcolumns and `dgates`
-  T* gates;            // (T*B) rows when training, else a chunk's
-  T* c;                // rows of padded: (T*B) rows when training, else 2*B
+  T* gates;            // (T*B) rows when training, else (chunk*rows)
+  T* c;                // rows of padded: (T*B) when training, else 2*rows
 
   Index time(Index b, Index step) const { return reverse ? length[b] - 1 - step : step; }
-  Index longest() const { return batch > 0 ? length[order[0]] : 0; }
+  Index longest() const { return rows > 0 ? length[order[0]] : 0; }
+};
+
+/// Where rows are kept in the form that a precision multiplies.
+template <class T>
+struct OperandSpace {
+  char* memory;
+  Index row_bytes;
+  Index block;           // rows of x that are multiplied at a time
+  const void** rows[2];  // max(rows, block) each
+  T* scales[2];
 };
 
 template <class T>
@@ -63,17 +83,14 @@ struct ForwardCall {
   const Panels<T>* panels;  // per phase; rows: inputs, then hidden per source
   const T* bias;            // (gates, padded): what W x starts from
   const T* recurrent_bias;  // (padded): what gate start_from_b_hh starts from
-  bool training;
-  Index chunk;  // time steps whose W x is computed at once
-  T* h_n;       // (B,H)
-  T* c_n;       // (B,H)
-  // Pointer lists.
-  const T** input_rows;  // chunk * B
-  T** output_rows;       // chunk * B
-  const T** h_prev;      // B each
+  OperandSpace<T> operands;
+  // Pointer lists: (chunk * rows) each, and (rows) each.
+  const T** input_rows;
+  T** output_rows;
+  const T** h_prev;
   const T** c_prev;
-  const T** c;
-  const T** kept;
+  T** c;
+  T** kept;
   T** gates;
   T** y;
 };
@@ -84,8 +101,8 @@ struct BackwardCall {
   const Panels<T>* panels;  // per backward phase; rows: hidden per source
   Panels<T> input_panels;   // W transposed: rows gates * hidden, units inputs
   Sequence<const T> dy;     // data may be null: zeros
-  Sequence<T> dx;
-  T* dh0;  // (B,H)
+  Sequence<T> dx;           // data may be null: not wanted
+  T* dh0;                   // (B,H)
   T* dc0;
   T* dw_ih;    // (G*H,I)
   T* dw_hh;    // (G*H,H)
@@ -100,7 +117,7 @@ struct BackwardCall {
   T* param_sums;     // params * padded
   T* packed_left;    // kOuterDepth * kOuterRows
   T* packed_right;   // kOuterDepth * widest
-  const T** h_prev;  // B each
+  const T** h_prev;  // rows each
   const T** c_prev;
   const T** c;
   const T** gates;
@@ -108,7 +125,7 @@ struct BackwardCall {
   T** dgate_rows;
   T** carry_h_rows;
   T** carry_c_rows;
-  const T** factor[4];  // max(B, kOuterDepth) each
+  const T** factor[4];  // max(rows, kOuterDepth) each
   const T** left;       // kOuterDepth each
   const T** right;
   T** dx_rows;
@@ -118,13 +135,38 @@ struct BackwardCall {
 constexpr Index kOuterDepth = 512;
 constexpr Index kOuterRows = 72;
 
+/// What a step is computed for. Training keeps what the backward pass needs; fast uses approximate activations.
+enum class Mode { inference, fast, training };
+constexpr int kModes = 3;
+
+template <class T>
+struct ForwardKernels {
+  int terms;           // of a packed lane
+  unsigned char flip;  // xored into packed int8 weights
+  /// gates += W x of one phase for rows first .. first+n of input_rows and output_rows, for some of the panels.
+  void (*project)(const ForwardCall<T>&, int phase, Index first, Index n, Range panels);
+  /// One time step of one phase for the first n rows of the lists.
+  using Step = void (*)(const ForwardCall<T>&, Index n, Range panels);
+  Step step[kModes][cells::kKinds][2];
+};
+
+template <class T>
+struct BackwardKernels {
+  void (*steps)(const BackwardCall<T>&);                    // dgates, dh0, dc0 of the rows in layer.order
+  void (*parameters)(const BackwardCall<T>&, Range units);  // dW, dR, db, peepholes of some units
+  void (*inputs)(const BackwardCall<T>&, Range time_rows);  // dx of rows t * B + b
+};
+
 template <class T>
 struct KernelTable {
   int lanes;
-  void (*forward)(const ForwardCall<T>&);
-  void (*backward)(const BackwardCall<T>&);
-  void (*activate)(cells::Activation, const T* x, T* y, Index n);  // y = f(x)
+  const ForwardKernels<T>* forward[kPrecisions];  // null where a precision does not exist for T
+  BackwardKernels<T> backward;
+  void (*activate)(cells::Activation, bool fast, const T* x, T* y, Index n);  // y = f(x)
+  /// Rows to panels of one gate: [panel][row][4][lane].
   Panels<T> (*pack_rows)(const T* const* rows, Index k, Index n, T* out);
+  /// out[i * out_stride + j] = in[j * in_stride + i] for i < rows, j < columns.
+  void (*transpose)(const T* in, Index in_stride, T* out, Index out_stride, Index rows, Index columns);
   void (*multiply)(const T* const* a, Index rows, const Panels<T>& matrix, T* out);
 };
 

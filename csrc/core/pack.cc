@@ -1,6 +1,10 @@
 #include "core/pack.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
 
 #include "core/dispatch.h"
 
@@ -27,6 +31,7 @@ cells::Options cell_options(const CellOptions& options) {
           options.peephole_current, options.coupled};
 }
 
+/// `k` rows, `terms` of which share a lane, for each operand apart.
 template <class T>
 Panels<T> shape_panels(Index k, Index units, int gates, int lanes) {
   Panels<T> panels;
@@ -39,15 +44,15 @@ Panels<T> shape_panels(Index k, Index units, int gates, int lanes) {
   return panels;
 }
 
-template <class T>
-Index panels_size(const Panels<T>& panels, int lanes) {
-  return panels.count * panels.k * panels.blocks * panels.gates * lanes;
-}
-
-/// From a row of a panel to the next.
+/// From a row of a panel to the next, in elements of T.
 template <class T>
 Index row_stride(const Panels<T>& panels, int lanes) {
   return Index(panels.blocks) * panels.gates * lanes;
+}
+
+template <class T>
+Index panels_size(const Panels<T>& panels, int lanes) {
+  return panels.count * panels.k * row_stride(panels, lanes);
 }
 
 /// Where units unit .. unit+lanes of row k, gate g lie (unit a multiple of lanes).
@@ -58,33 +63,100 @@ Index offset(const Panels<T>& panels, int lanes, Index k, int g, Index unit) {
   return (panel * panels.k + k) * row_stride(panels, lanes) + (in_panel * panels.gates + g) * lanes;
 }
 
-/// Copies a row-major block of the canonical matrix, rows = units and columns = k, into gate g from row first_k on.
+/// Only the last panel can have units that no matrix fills.
 template <class T>
-void pack_block(const T* from, const Panels<T>& to, T* memory, int lanes, Index first_k, Index columns, int g) {
-  const Index stride = row_stride(to, lanes);
-  for (Index unit = 0; unit < to.units; unit += lanes) {
-    const Index n = std::min<Index>(lanes, to.units - unit);
-    T* out = memory + offset(to, lanes, first_k, g, unit);
-    for (Index k = 0; k < columns; ++k, out += stride)
-      for (Index j = 0; j < n; ++j) out[j] = from[(unit + j) * columns + k];
-  }
+void clear_last_panel(const Panels<T>& panels, T* memory, int lanes) {
+  if (panels.count == 0) return;
+  const Index size = panels.k * row_stride(panels, lanes);
+  std::fill_n(memory + (panels.count - 1) * size, size, T(0));
 }
+
+std::uint16_t to_bfloat16(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if (value != value) return std::uint16_t(bits >> 16 | 0x40);  // quiet, whatever the lower bits were
+  return std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/// A row-major block of the canonical matrix, rows = units and columns = k, into gate g from packed row first_k on.
+template <class T>
+struct BlockPacker {
+  const PackedData<T>& packed;
+  const Panels<T>& to;
+  T* memory;
+  T* scales;  // of the operand: [panel][block][gate][lane]
+  Index first_k;
+  Index columns;
+  int g;
+
+  int lanes() const { return packed.kernels().lanes; }
+
+  void run(const T* from) const {
+    switch (packed.pack_options.precision) {
+      case Precision::full: return full(from);
+      case Precision::bfloat16:
+      case Precision::bfloat16_weights:
+        return terms<std::uint16_t>(from, [](Index, T value) { return to_bfloat16(float(value)); });
+      case Precision::int8: return int8(from);
+    }
+  }
+
+ private:
+  void full(const T* from) const {
+    const int n = lanes();
+    for (Index unit = 0; unit < to.units; unit += n)
+      packed.kernels().transpose(from + unit * columns, columns, memory + offset(to, n, first_k, g, unit),
+                                 row_stride(to, n), columns, std::min<Index>(n, to.units - unit));
+  }
+
+  /// Each lane of T takes sizeof(T) / sizeof(E) consecutive elements of a unit's row.
+  template <class E, class Convert>
+  void terms(const T* from, const Convert& convert) const {
+    constexpr Index count = sizeof(T) / sizeof(E);
+    const int n = lanes();
+    const Index stride = row_stride(to, n) * count;
+    for (Index unit = 0; unit < to.units; ++unit) {
+      const Index lane = unit % n;
+      E* out = reinterpret_cast<E*>(memory + offset(to, n, first_k, g, unit - lane) + lane);
+      for (Index k = 0; k < columns; ++k) out[k / count * stride + k % count] = convert(unit, from[unit * columns + k]);
+    }
+  }
+
+  /// scale = max|w| / 127 of a unit's row.
+  void int8(const T* from) const {
+    const int n = lanes();
+    const unsigned char flip = packed.forward_kernels().flip;
+    std::vector<T> inverse(to.units);
+    for (Index unit = 0; unit < to.units; ++unit) {
+      T most = 0, sum = 0;
+      for (Index k = 0; k < columns; ++k) {
+        most = std::max(most, std::abs(from[unit * columns + k]));
+        sum += T(0) * from[unit * columns + k];  // NaN if anything is not finite
+      }
+      const bool usable = most > T(1e-30) && sum == 0;
+      inverse[unit] = usable ? T(127) / most : T(0);
+      const Index lane = unit % n, stride = row_stride(to, n);
+      const Index panel = unit / n / to.blocks, in_panel = unit / n % to.blocks;
+      scales[panel * stride + (in_panel * to.gates + g) * n + lane] = (usable ? most / T(127) : T(0)) + sum;
+    }
+    terms<std::uint8_t>(from, [&](Index unit, T value) {
+      const T scaled = inverse[unit] == 0 ? T(0) : std::nearbyint(value * inverse[unit]);
+      return std::uint8_t(std::uint8_t(int(scaled)) ^ flip);
+    });
+  }
+};
 
 /// The transpose, between panels: rows of `to` are units of `from` and the other way round.
 template <class T>
-void transpose_block(const Panels<T>& from, Index from_k, int from_gate, const Panels<T>& to, T* memory, Index to_k,
-                     int lanes) {
+void transpose_block(const KernelTable<T>& kernels, const Panels<T>& from, Index from_k, int from_gate,
+                     const Panels<T>& to, T* memory, Index to_k) {
+  const int lanes = kernels.lanes;
   const Index from_stride = row_stride(from, lanes), to_stride = row_stride(to, lanes);
-  for (Index unit = 0; unit < to.units; unit += lanes) {
-    const Index columns = std::min<Index>(lanes, to.units - unit);
-    for (Index k = 0; k < from.units; k += lanes) {
-      const Index rows = std::min<Index>(lanes, from.units - k);
-      const T* in = from.data + offset(from, lanes, from_k + unit, from_gate, k);
-      T* out = memory + offset(to, lanes, to_k + k, 0, unit);
-      for (Index j = 0; j < columns; ++j, in += from_stride)
-        for (Index i = 0; i < rows; ++i) out[i * to_stride + j] = in[i];
-    }
-  }
+  for (Index unit = 0; unit < to.units; unit += lanes)
+    for (Index k = 0; k < from.units; k += lanes)
+      kernels.transpose(from.data + offset(from, lanes, from_k + unit, from_gate, k), from_stride,
+                        memory + offset(to, lanes, to_k + k, 0, unit), to_stride,
+                        std::min<Index>(lanes, from.units - k), std::min<Index>(lanes, to.units - unit));
 }
 
 /// Where a block of a recurrent matrix stands in the forward panels.
@@ -117,46 +189,67 @@ Index gate_count(CellType cell) noexcept {
 }
 
 template <class T>
-std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& parameters) {
+std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& parameters,
+                                    const PackOptions& pack_options) {
   auto packed = std::make_unique<PackedData<T>>();
   PackedData<T>& p = *packed;
   p.options = options;
+  p.pack_options = pack_options;
   p.kind = kind_of(options);
   p.cell_options = cell_options(options);
   p.cell = cells::describe(p.kind, p.cell_options);
   p.backend = &current_backend();
-  const int lanes = p.kernels().lanes;
+  if (p.kernels().forward[int(pack_options.precision)] == nullptr)
+    throw Error("precision: expected full for float64 parameters");
+  const bool full = pack_options.precision == Precision::full;
+  const int lanes = p.kernels().lanes, terms = p.forward_kernels().terms;
   const Index inputs = p.inputs = parameters.inputs, hidden = p.hidden = parameters.hidden;
   const Index padded = p.padded = (hidden + lanes - 1) / lanes * lanes;
+  const Index input_rows = (inputs + terms - 1) / terms, hidden_rows = (hidden + terms - 1) / terms;
 
-  T* memory[2];
+  T *memory[2], *scales[2];
   p.memory = allocate([&](Arena& arena) {
     for (int i = 0; i < p.cell.phases; ++i) {
       const cells::Phase& phase = p.cell.phase[i];
-      p.panels[i] = shape_panels<T>(inputs + phase.sources * hidden, hidden, phase.gates, lanes);
-      arena.take(memory[i], panels_size(p.panels[i], lanes));
-      p.panels[i].data = memory[i];
+      Panels<T>& panels = p.panels[i] =
+          shape_panels<T>(input_rows + phase.sources * hidden_rows, hidden, phase.gates, lanes);
+      arena.take(memory[i], panels_size(panels, lanes));
+      panels.data = memory[i];
+      const bool scaled = pack_options.precision == Precision::int8;
+      arena.take(scales[i], scaled ? (1 + phase.sources) * panels.count * row_stride(panels, lanes) : 0);
+      if (scaled) panels.scales = scales[i];
     }
     arena.take(p.bias, p.cell.gates * padded);
     arena.take(p.recurrent_bias, padded);
     arena.take(p.params, p.cell.params * padded);
   });
-  std::fill_n(static_cast<char*>(p.memory.data()), p.memory.bytes(), char(0));
+  // Two phases leave gates without a matrix, and shorter terms have tails in every lane.
+  if (!full || p.cell.phases > 1)
+    std::fill_n(static_cast<char*>(p.memory.data()), p.memory.bytes(), char(0));
+  else
+    clear_last_panel(p.panels[0], memory[0], lanes);
 
   const Index block = hidden * hidden;
   for (int i = 0; i < p.cell.phases; ++i) {
     const cells::Phase& phase = p.cell.phase[i];
+    const Panels<T>& panels = p.panels[i];
+    const Index scale_count = panels.scales != nullptr ? panels.count * row_stride(panels, lanes) : 0;
     for (int g = 0; g < phase.gates; ++g) {
-      pack_block(parameters.w_ih + (phase.first_gate + g) * hidden * inputs, p.panels[i], memory[i], lanes, 0, inputs,
-                 g);
+      BlockPacker<T>{p, panels, memory[i], scales[i], 0, inputs, g}.run(parameters.w_ih +
+                                                                        (phase.first_gate + g) * hidden * inputs);
       for (int s = 0; s < phase.sources; ++s) {
         const cells::Source& source = phase.source[s];
         const T* matrix = source.matrix == cells::Matrix::w_hh ? parameters.w_hh : parameters.w_peep;
         if (source.block[g] >= 0)
-          pack_block(matrix + source.block[g] * block, p.panels[i], memory[i], lanes, inputs + s * hidden, hidden, g);
+          BlockPacker<T>{p,      panels, memory[i], scales[i] + (1 + s) * scale_count, input_rows + s * hidden_rows,
+                         hidden, g}
+              .run(matrix + source.block[g] * block);
       }
     }
   }
+  std::fill_n(p.bias, p.cell.gates * padded, T(0));
+  std::fill_n(p.recurrent_bias, padded, T(0));
+  std::fill_n(p.params, p.cell.params * padded, T(0));
   for (int g = 0; g < p.cell.gates; ++g) {
     const T* b_ih = parameters.b_ih != nullptr ? parameters.b_ih + g * hidden : nullptr;
     const T* b_hh = parameters.b_hh != nullptr ? parameters.b_hh + g * hidden : nullptr;
@@ -169,37 +262,42 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
 }
 
 template <class T>
-TransposedPanels<T> transpose(const PackedData<T>& p) {
-  const cells::Description& cell = p.cell;
-  const int lanes = p.kernels().lanes;
-  TransposedPanels<T> out;
-  T* memory[3];
-  out.memory = allocate([&](Arena& arena) {
+const TransposedPanels<T>& PackedData<T>::transposed() const {
+  std::call_once(once_, [this] {
+    const KernelTable<T>& table = kernels();
+    const int lanes = table.lanes;
+    TransposedPanels<T> out;
+    T* places[3];
+    out.memory = allocate([&](Arena& arena) {
+      for (int i = 0; i < cell.back_phases; ++i) {
+        out.back[i] = shape_panels<T>(cell.back[i].sources * hidden, hidden, 1, lanes);
+        arena.take(places[i], panels_size(out.back[i], lanes));
+        out.back[i].data = places[i];
+      }
+      out.input = shape_panels<T>(cell.gates * hidden, inputs, 1, lanes);
+      arena.take(places[2], panels_size(out.input, lanes));
+      out.input.data = places[2];
+    });
     for (int i = 0; i < cell.back_phases; ++i) {
-      out.back[i] = shape_panels<T>(cell.back[i].sources * p.hidden, p.hidden, 1, lanes);
-      arena.take(memory[i], panels_size(out.back[i], lanes));
-      out.back[i].data = memory[i];
+      clear_last_panel(out.back[i], places[i], lanes);
+      for (int f = 0; f < cell.back[i].sources; ++f) {
+        const cells::BackSource& source = cell.back[i].source[f];
+        const Place place = find_block(cell, inputs, hidden, source.matrix, source.block);
+        transpose_block(table, panels[place.phase], place.first_k, place.gate, out.back[i], places[i], f * hidden);
+      }
     }
-    out.input = shape_panels<T>(cell.gates * p.hidden, p.inputs, 1, lanes);
-    arena.take(memory[2], panels_size(out.input, lanes));
-    out.input.data = memory[2];
+    clear_last_panel(out.input, places[2], lanes);
+    for (int i = 0; i < cell.phases; ++i)
+      for (int g = 0; g < cell.phase[i].gates; ++g)
+        transpose_block(table, panels[i], 0, g, out.input, places[2], (cell.phase[i].first_gate + g) * hidden);
+    transposed_ = std::move(out);
   });
-  std::fill_n(static_cast<char*>(out.memory.data()), out.memory.bytes(), char(0));
-
-  for (int i = 0; i < cell.back_phases; ++i)
-    for (int f = 0; f < cell.back[i].sources; ++f) {
-      const cells::BackSource& source = cell.back[i].source[f];
-      const Place place = find_block(cell, p.inputs, p.hidden, source.matrix, source.block);
-      transpose_block(p.panels[place.phase], place.first_k, place.gate, out.back[i], memory[i], f * p.hidden, lanes);
-    }
-  for (int i = 0; i < cell.phases; ++i)
-    for (int g = 0; g < cell.phase[i].gates; ++g)
-      transpose_block(p.panels[i], 0, g, out.input, memory[2], (cell.phase[i].first_gate + g) * p.hidden, lanes);
-  return out;
+  return transposed_;
 }
 
 template <class T>
-Weights<T>::Weights(const CellOptions& options, const Parameters<T>& parameters) : packed_(pack(options, parameters)) {}
+Weights<T>::Weights(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options)
+    : packed_(pack(options, parameters, pack_options)) {}
 template <class T>
 Weights<T>::~Weights() = default;
 template <class T>
@@ -219,13 +317,17 @@ std::size_t Weights<T>::bytes() const noexcept {
   return packed_->memory.bytes();
 }
 template <class T>
+const PackOptions& Weights<T>::pack_options() const noexcept {
+  return packed_->pack_options;
+}
+template <class T>
 const char* Weights<T>::isa() const noexcept {
   return packed_->backend->name;
 }
 
 template class Weights<float>;
 template class Weights<double>;
-template TransposedPanels<float> transpose(const PackedData<float>&);
-template TransposedPanels<double> transpose(const PackedData<double>&);
+template struct PackedData<float>;
+template struct PackedData<double>;
 
 }  // namespace fastrnn

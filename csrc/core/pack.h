@@ -1,6 +1,9 @@
 // Packing: from canonical parameters to panels (forward), and from panels to their transposes (backward).
 #pragma once
 
+#include <memory>
+#include <mutex>
+
 #include "core/aligned.h"
 #include "core/kernels.h"
 #include "fastrnn/fastrnn.hpp"
@@ -8,8 +11,16 @@
 namespace fastrnn {
 
 template <class T>
+struct TransposedPanels {
+  Panels<T> back[2];
+  Panels<T> input;
+  AlignedBuffer memory;
+};
+
+template <class T>
 struct PackedData {
   CellOptions options;
+  PackOptions pack_options;
   cells::Kind kind;
   cells::Options cell_options;
   cells::Description cell;
@@ -22,20 +33,17 @@ struct PackedData {
   AlignedBuffer memory;
 
   const KernelTable<T>& kernels() const { return backend->table<T>(); }
+  const ForwardKernels<T>& forward_kernels() const { return *kernels().forward[int(pack_options.precision)]; }
+  /// For the backward pass: made by the first one and kept.
+  const TransposedPanels<T>& transposed() const;
+
+ private:
+  mutable std::once_flag once_;
+  mutable TransposedPanels<T> transposed_;
 };
 
 template <class T>
-struct TransposedPanels {
-  Panels<T> back[2];
-  Panels<T> input;
-  AlignedBuffer memory;
-};
-
-template <class T>
-std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& parameters);
-
-/// Once per backward call: the weights may have changed since the last one, and O(weights) is little beside it.
-template <class T>
-TransposedPanels<T> transpose(const PackedData<T>& packed);
+std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& parameters,
+                                    const PackOptions& pack_options);
 
 }  // namespace fastrnn

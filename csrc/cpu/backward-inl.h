@@ -38,6 +38,7 @@ struct BackwardUnit {
   FASTRNN_INLINE void set_carry_h(V v) { v.store(carry_h_); }
   FASTRNN_INLINE V carry_c() const { return V::load(carry_c_); }
   FASTRNN_INLINE void set_carry_c(V v) { v.store(carry_c_); }
+  FASTRNN_INLINE static V tanh(V v) { return FASTRNN_ISA::tanh(v); }
 };
 
 /// Sweeps one backward phase over `n` rows; `finish` gets each unit vector. `s` is the step whose gradients are being
@@ -70,7 +71,7 @@ FASTRNN_INLINE static void back_sweep(const BackwardCall<T>& call, int phase_ind
   };
   // A factor that no row has yet (the sequence's last step) is skipped with the rows of the matrix that it would meet.
   const bool last = n > 0 && s + 1 >= layer.longest();
-  Factor<T> factors[4];
+  Factor<Full<T>> factors[4];
   int count = 0;
   Index first_k = 0;
   for (int f = 0; f < phase.sources; ++f) {
@@ -78,9 +79,9 @@ FASTRNN_INLINE static void back_sweep(const BackwardCall<T>& call, int phase_ind
       if (count == 0) first_k += layer.hidden;
       continue;
     }
-    factors[count++] = {call.factor[f], layer.hidden};
+    factors[count++] = {call.factor[f], layer.hidden, nullptr, nullptr};
   }
-  sweep<T, 4>(panels, first_k, factors, count, n, init, consume);
+  sweep<Full<T>, 4>(panels, {0, panels.count}, first_k, factors, count, n, init, consume);
 }
 
 template <class T, class Cell, int Phase>
@@ -119,12 +120,13 @@ static void initial_state_gradients(const BackwardCall<T>& call) {
     if (target == cells::Target::kept) continue;
     T* carry = target == cells::Target::h ? call.carry_h : call.carry_c;
     // Sources of the step itself have none at step -1: they read zeros.
-    back_sweep(call, phase, -1, layer.batch, [&](const T* acc, Index row, Index unit) {
+    back_sweep(call, phase, -1, layer.rows, [&](const T* acc, Index row, Index unit) {
       T* sum = carry + layer.order[row] * layer.padded + unit;
       (Vec<T>::load(acc) + Vec<T>::load(sum)).store(sum);
     });
   }
-  for (Index b = 0; b < layer.batch; ++b) {
+  for (Index i = 0; i < layer.rows; ++i) {
+    const Index b = layer.order[i];
     copy(call.carry_h + b * layer.padded, call.dh0 + b * layer.hidden, layer.hidden);
     if (cell.has_c) copy(call.carry_c + b * layer.padded, call.dc0 + b * layer.hidden, layer.hidden);
   }
@@ -137,7 +139,7 @@ static void backward_steps(const BackwardCall<T>& call) {
   const Index padded = layer.padded;
   Index active = 0;
   for (Index s = layer.longest() - 1; s >= 0; --s) {
-    while (active < layer.batch && layer.length[layer.order[active]] > s) ++active;
+    while (active < layer.rows && layer.length[layer.order[active]] > s) ++active;
     for (Index i = 0; i < active; ++i) {
       const Index b = layer.order[i], t = layer.time(b, s), row = t * layer.batch + b;
       call.h_prev[i] = s > 0 ? layer.y.at(layer.time(b, s - 1), b) : layer.h0 + b * padded;
@@ -165,7 +167,6 @@ static void backward(const BackwardCall<T>& call) {
 #undef FASTRNN_CASE
   }
   initial_state_gradients(call);
-  parameter_and_input_gradients(call);
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

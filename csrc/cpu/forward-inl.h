@@ -1,4 +1,4 @@
-// The forward pass of any cell over a sequence.
+// One time step of any cell, and W x of many at once. The loop over time is core's (core/forward.cc).
 //
 // W x of a chunk of time steps is one matrix product; then, step by step, each panel's accumulators start from it, take
 // in R h, and the cell finishes its units while they are in L1. y itself is the h that the next step reads.
@@ -10,7 +10,7 @@
 namespace fastrnn::FASTRNN_ISA {
 
 /// What a cell sees of one row and one vector of units in the forward pass (csrc/cells/cell.h).
-template <class T, bool Training>
+template <class T, Mode mode>
 struct ForwardUnit {
   using V = Vec<T>;
   const T* acc_;  // (gates, lanes)
@@ -32,10 +32,22 @@ struct ForwardUnit {
   FASTRNN_INLINE V kept(int column) const { return V::load(gates_ + column * padded_); }
   FASTRNN_INLINE void keep(int column, V v) { v.store(gates_ + column * padded_); }
   FASTRNN_INLINE void save(int column, V v) {
-    if constexpr (Training) keep(column, v);
+    if constexpr (mode == Mode::training) keep(column, v);
   }
   FASTRNN_INLINE void set_h(V v) { v.store(y_, lanes_); }
   FASTRNN_INLINE void set_c(V v) { v.store(c_); }
+  FASTRNN_INLINE static V sigmoid(V v) {
+    if constexpr (mode == Mode::fast)
+      return fast_sigmoid(v);
+    else
+      return FASTRNN_ISA::sigmoid(v);
+  }
+  FASTRNN_INLINE static V tanh(V v) {
+    if constexpr (mode == Mode::fast)
+      return fast_tanh(v);
+    else
+      return FASTRNN_ISA::tanh(v);
+  }
 };
 
 template <class T>
@@ -48,29 +60,52 @@ FASTRNN_INLINE static const T* const* operand_rows(const ForwardCall<T>& call, c
   }
 }
 
-/// gates += W x for the rows listed in input_rows, in blocks of rows that stay in L2 while the panels pass.
-template <class T, int PV>
-static void project_inputs(const ForwardCall<T>& call, const cells::Phase& phase, const Panels<T>& panels, Index n) {
+/// The n rows of operand number `part` of a phase (0: x, then its sources) as the format multiplies them; `slot` is the
+/// place where converted rows are kept.
+template <class F>
+FASTRNN_INLINE static Factor<F> factor_of(const ForwardCall<typename F::Value>& call,
+                                          const Panels<typename F::Value>& panels, int part, int slot,
+                                          const typename F::Value* const* rows, Index width, Index n) {
+  using T = typename F::Value;
+  const Index k = packed_rows<F>(width);
+  if constexpr (!F::kConverts) {
+    (void)call, (void)panels, (void)part, (void)slot, (void)n;
+    return {rows, k, nullptr, nullptr};
+  } else {
+    const OperandSpace<T>& space = call.operands;
+    char* memory = space.memory + slot * call.layer.rows * space.row_bytes;
+    for (Index i = 0; i < n; ++i, memory += space.row_bytes) {
+      F::convert(rows[i], width, memory, space.scales[slot] + i);
+      space.rows[slot][i] = memory;
+    }
+    const T* unit_scales = nullptr;
+    if (panels.scales != nullptr)
+      unit_scales = panels.scales + part * panels.count * panels.blocks * panels.gates * Vec<T>::kLanes;
+    return {reinterpret_cast<const typename F::Row* const*>(space.rows[slot]), k,
+            panels.scales != nullptr ? space.scales[slot] : nullptr, unit_scales};
+  }
+}
+
+template <class F, int PV>
+static void project_panels(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
+                           const Panels<typename F::Value>& panels, Index first, Index n, Range range) {
+  using T = typename F::Value;
   using V = Vec<T>;
   constexpr int U = V::kLanes;
-  const Layer<T>& layer = call.layer;
-  const Index padded = layer.padded;
-  const Index row_bytes = (layer.inputs + 1) * Index(sizeof(T));
-  Index block = (192 * 1024) / row_bytes;
-  if (block < max_rows<PV>()) block = max_rows<PV>();
-  for (Index first = 0; first < n; first += block) {
-    const Index rows = n - first < block ? n - first : block;
-    const Factor<T> factor = {call.input_rows + first, layer.inputs};
+  const Index padded = call.layer.padded;
+  const auto each = [&](Index p, auto&& copy) {
+    for (int b = 0; b < panels.blocks; ++b) {
+      const Index unit = (p * panels.blocks + b) * U;
+      if (unit >= padded) break;
+      for (int g = 0; g < panels.gates; ++g) copy((b * panels.gates + g) * U, (phase.first_gate + g) * padded + unit);
+    }
+  };
+  for (const Index end = first + n; first < end; first += call.operands.block) {
+    const Index rows = end - first < call.operands.block ? end - first : call.operands.block;
+    const Factor<F> factor = factor_of<F>(call, panels, 0, 0, call.input_rows + first, call.layer.inputs, rows);
     T* const* out = call.output_rows + first;
-    const auto each = [&](Index p, auto&& copy) {
-      for (int b = 0; b < panels.blocks; ++b) {
-        const Index unit = (p * panels.blocks + b) * U;
-        if (unit >= padded) break;
-        for (int g = 0; g < panels.gates; ++g) copy((b * panels.gates + g) * U, (phase.first_gate + g) * padded + unit);
-      }
-    };
-    sweep<T, PV>(
-        panels, 0, &factor, 1, rows,
+    sweep<F, PV>(
+        panels, range, 0, &factor, 1, rows,
         [&](T* acc, Index, Index p) {
           each(p, [&](int i, Index column) { V::load(call.bias + column).store(acc + i); });
         },
@@ -80,8 +115,20 @@ static void project_inputs(const ForwardCall<T>& call, const cells::Phase& phase
   }
 }
 
-template <class T, class Cell, int Phase, bool Training>
-static void step_phase(const ForwardCall<T>& call, Index n) {
+/// gates = W x + b for the rows listed in input_rows, in blocks of rows that stay in L2 while the panels pass.
+template <class F>
+static void project(const ForwardCall<typename F::Value>& call, int phase_index, Index first, Index n, Range range) {
+  const cells::Phase& phase = call.layer.cell.phase[phase_index];
+  const Panels<typename F::Value>& panels = call.panels[phase_index];
+  if (phase.gates == 3)
+    project_panels<F, 3>(call, phase, panels, first, n, range);
+  else
+    project_panels<F, 4>(call, phase, panels, first, n, range);
+}
+
+template <class F, class Cell, int Phase, Mode mode>
+static void step(const ForwardCall<typename F::Value>& call, Index n, Range range) {
+  using T = typename F::Value;
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
@@ -91,11 +138,13 @@ static void step_phase(const ForwardCall<T>& call, Index n) {
   constexpr int late = fixed.start_from_b_hh;
   const Layer<T>& layer = call.layer;
   const cells::Phase& phase = layer.cell.phase[Phase];
+  const Panels<T>& panels = call.panels[Phase];
   const Index padded = layer.padded;
-  Factor<T> factors[2];
-  for (int s = 0; s < phase.sources; ++s) factors[s] = {operand_rows(call, phase.source[s].operand), layer.hidden};
-  sweep<T, G * blocks>(
-      call.panels[Phase], layer.inputs, factors, phase.sources, n,
+  Factor<F> factors[2];
+  for (int s = 0; s < phase.sources; ++s)
+    factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, phase.source[s].operand), layer.hidden, n);
+  sweep<F, G * blocks>(
+      panels, range, packed_rows<F>(layer.inputs), factors, phase.sources, n,
       [&](T* acc, Index row, Index p) {
         for (int b = 0; b < blocks; ++b) {
           const Index unit = (p * blocks + b) * U;
@@ -113,7 +162,7 @@ static void step_phase(const ForwardCall<T>& call, Index n) {
           const Index unit = (p * blocks + b) * U;
           if (unit >= padded) break;
           const Index left = layer.hidden - unit;
-          ForwardUnit<T, Training> u;
+          ForwardUnit<T, mode> u;
           u.acc_ = acc + b * G * U;
           u.gates_ = call.gates[row] + unit;
           u.padded_ = padded;
@@ -130,57 +179,31 @@ static void step_phase(const ForwardCall<T>& call, Index n) {
       });
 }
 
-/// The row of `gates` and of `c` that belongs to step s of batch row b.
-template <class T>
-FASTRNN_INLINE static Index gates_row(const ForwardCall<T>& call, Index first, Index s, Index b) {
-  return (call.training ? call.layer.time(b, s) : s - first) * call.layer.batch + b;
-}
-template <class T>
-FASTRNN_INLINE static Index c_row(const ForwardCall<T>& call, Index s, Index b) {
-  return (call.training ? call.layer.time(b, s) : s & 1) * call.layer.batch + b;
+template <class F, class Cell, int Phase, Mode mode>
+constexpr typename ForwardKernels<typename F::Value>::Step step_or_null() {
+  constexpr bool exact = mode == Mode::fast && sizeof(typename F::Value) == 8;  // float64 has no fast activations
+  if constexpr (Phase >= Cell::kPhases || (mode == Mode::training && F::kConverts))
+    return nullptr;  // only full precision trains
+  else
+    return step < F, Cell, Phase, exact ? Mode::inference : mode > ;
 }
 
-template <class T, class Cell, bool Training>
-static void forward_steps(const ForwardCall<T>& call) {
-  constexpr cells::Description fixed = Cell::describe(cells::Options{});
-  const Layer<T>& layer = call.layer;
-  const Index padded = layer.padded, gates_width = layer.gates_width;
-  const Index longest = layer.longest();
-  Index active = layer.batch;
-  for (Index first = 0; first < longest; first += call.chunk) {
-    const Index last = first + call.chunk < longest ? first + call.chunk : longest;
-    Index n = 0, still = active;
-    for (Index s = first; s < last; ++s) {
-      while (layer.length[layer.order[still - 1]] <= s) --still;
-      for (Index i = 0; i < still; ++i, ++n) {
-        const Index b = layer.order[i];
-        call.input_rows[n] = layer.x.at(layer.time(b, s), b);
-        call.output_rows[n] = layer.gates + gates_row(call, first, s, b) * gates_width;
-      }
-    }
-    project_inputs<T, fixed.phase[0].gates * blocks_in_panel(fixed.phase[0].gates)>(call, layer.cell.phase[0],
-                                                                                    call.panels[0], n);
-    if constexpr (Cell::kPhases > 1)
-      project_inputs<T, fixed.phase[1].gates * blocks_in_panel(fixed.phase[1].gates)>(call, layer.cell.phase[1],
-                                                                                      call.panels[1], n);
-    for (Index s = first; s < last; ++s) {
-      while (layer.length[layer.order[active - 1]] <= s) --active;
-      for (Index i = 0; i < active; ++i) {
-        const Index b = layer.order[i];
-        call.h_prev[i] = s > 0 ? layer.y.at(layer.time(b, s - 1), b) : layer.h0 + b * padded;
-        call.y[i] = layer.y.at(layer.time(b, s), b);
-        call.gates[i] = layer.gates + gates_row(call, first, s, b) * gates_width;
-        if constexpr (fixed.columns > cells::kOperandColumn)
-          call.kept[i] = call.gates[i] + cells::kOperandColumn * padded;
-        if constexpr (fixed.has_c) {
-          call.c_prev[i] = s > 0 ? layer.c + c_row(call, s - 1, b) * padded : layer.c0 + b * padded;
-          call.c[i] = layer.c + c_row(call, s, b) * padded;
-        }
-      }
-      step_phase<T, Cell, 0, Training>(call, active);
-      if constexpr (Cell::kPhases > 1) step_phase<T, Cell, 1, Training>(call, active);
-    }
-  }
+template <class F>
+constexpr ForwardKernels<typename F::Value> forward_kernels() {
+#define FASTRNN_STEPS_OF(mode, type) {step_or_null<F, cells::type, 0, mode>(), step_or_null<F, cells::type, 1, mode>()},
+#define FASTRNN_INFERENCE(name, type) FASTRNN_STEPS_OF(Mode::inference, type)
+#define FASTRNN_FAST(name, type) FASTRNN_STEPS_OF(Mode::fast, type)
+#define FASTRNN_TRAINING(name, type) FASTRNN_STEPS_OF(Mode::training, type)
+  return {F::kTerms,
+          F::kFlip ? 0x80 : 0,
+          project<F>,
+          {{FASTRNN_CELL_LIST(FASTRNN_INFERENCE)},
+           {FASTRNN_CELL_LIST(FASTRNN_FAST)},
+           {FASTRNN_CELL_LIST(FASTRNN_TRAINING)}}};
+#undef FASTRNN_TRAINING
+#undef FASTRNN_FAST
+#undef FASTRNN_INFERENCE
+#undef FASTRNN_STEPS_OF
 }
 
 template <class T>
@@ -191,31 +214,6 @@ static void copy(const T* from, T* to, Index n) {
 template <class T>
 static void fill_zero(T* to, Index n) {
   for (Index i = 0; i < n; ++i) to[i] = T(0);
-}
-
-template <class T>
-static void forward(const ForwardCall<T>& call) {
-  const Layer<T>& layer = call.layer;
-  switch (layer.kind) {
-#define FASTRNN_CASE(name, type)                  \
-  case cells::Kind::name:                         \
-    if (call.training)                            \
-      forward_steps<T, cells::type, true>(call);  \
-    else                                          \
-      forward_steps<T, cells::type, false>(call); \
-    break;
-    FASTRNN_CELL_LIST(FASTRNN_CASE)
-#undef FASTRNN_CASE
-  }
-  for (Index b = 0; b < layer.batch; ++b) {
-    const Index length = layer.length[b], end = length - 1;
-    copy(length > 0 ? layer.y.at(layer.time(b, end), b) : layer.h0 + b * layer.padded, call.h_n + b * layer.hidden,
-         layer.hidden);
-    if (layer.cell.has_c)
-      copy(length > 0 ? layer.c + c_row(call, end, b) * layer.padded : layer.c0 + b * layer.padded,
-           call.c_n + b * layer.hidden, layer.hidden);
-    for (Index t = length; t < layer.steps; ++t) fill_zero(layer.y.at(t, b), layer.hidden);
-  }
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

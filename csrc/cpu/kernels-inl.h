@@ -2,18 +2,19 @@
 #pragma once
 
 #include "backward-inl.h"
+#include "transpose-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {
 
 template <class T>
-static void activate(cells::Activation activation, const T* x, T* y, Index n) {
+static void activate(cells::Activation activation, bool fast, const T* x, T* y, Index n) {
   using V = Vec<T>;
   for (Index i = 0; i < n; i += V::kLanes) {
     const int lanes = int(n - i < V::kLanes ? n - i : V::kLanes);
     V v = V::load(x + i, lanes);
     switch (activation) {
-      case cells::Activation::tanh: v = tanh(v); break;
-      case cells::Activation::sigmoid: v = sigmoid(v); break;
+      case cells::Activation::tanh: v = fast ? fast_tanh(v) : tanh(v); break;
+      case cells::Activation::sigmoid: v = fast ? fast_sigmoid(v) : sigmoid(v); break;
       case cells::Activation::relu: v = relu(v); break;
       case cells::Activation::identity: break;
     }
@@ -26,10 +27,10 @@ template <class T>
 static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* out) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
-  const Factor<T> factor = {a, matrix.k};
+  const Factor<Full<T>> factor = {a, matrix.k, nullptr, nullptr};
   const Index n = matrix.units;
-  sweep<T, 4>(
-      matrix, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
+  sweep<Full<T>, 4>(
+      matrix, {0, matrix.count}, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
       [&](const T* acc, Index row, Index p) {
         for (int v = 0; v < 4; ++v) {
           const Index column = (p * 4 + v) * U, left = n - column;
@@ -39,15 +40,29 @@ static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* 
       });
 }
 
+template <class F>
+static constexpr ForwardKernels<typename F::Value> kForward = forward_kernels<F>();
+
 template <class T>
-static constexpr KernelTable<T> table() {
-  return {Vec<T>::kLanes, forward<T>, backward<T>, activate<T>, pack_rows<T>, multiply<T>};
+constexpr KernelTable<T> table(const ForwardKernels<T>* full, const ForwardKernels<T>* bfloat16 = nullptr,
+                               const ForwardKernels<T>* bfloat16_weights = nullptr,
+                               const ForwardKernels<T>* int8 = nullptr) {
+  return {Vec<T>::kLanes,
+          {full, bfloat16, bfloat16_weights, int8},
+          {backward<T>, parameter_gradients<T>, input_gradients<T>},
+          activate<T>,
+          pack_rows<T>,
+          transpose<T>,
+          multiply<T>};
 }
 
 #define FASTRNN_STRING_(x) #x
 #define FASTRNN_STRING(x) FASTRNN_STRING_(x)
 
 extern const Backend backend;
-const Backend backend = {FASTRNN_STRING(FASTRNN_ISA), table<float>(), table<double>()};
+const Backend backend = {
+    FASTRNN_STRING(FASTRNN_ISA),
+    table<float>(&kForward<Full<float>>, &kForward<Bfloat16<true>>, &kForward<Bfloat16<false>>, &kForward<Int8>),
+    table<double>(&kForward<Full<double>>)};
 
 }  // namespace fastrnn::FASTRNN_ISA

@@ -91,6 +91,15 @@ FASTRNN_INLINE static Vec<T> tanh(Vec<T> x) {
 }
 
 template <class T>
+FASTRNN_INLINE static Vec<T> fast_sigmoid(Vec<T> x) {
+  return sigmoid(x);
+}
+template <class T>
+FASTRNN_INLINE static Vec<T> fast_tanh(Vec<T> x) {
+  return tanh(x);
+}
+
+template <class T>
 FASTRNN_INLINE static Vec<T> relu(Vec<T> x) {
   return clamp_below(Vec<T>(T(0)), x);
 }

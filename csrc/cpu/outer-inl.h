@@ -35,9 +35,9 @@ static void outer_product(const T* const* left, Index offset, Index depth, const
         move(v * U, out + (first + row) * n + column, int(lanes));
       }
     };
-    const Factor<T> factor = {columns, depth};
-    sweep<T, 4, kOuterRows>(
-        packed, 0, &factor, 1, count,
+    const Factor<Full<T>> factor = {columns, depth, nullptr, nullptr};
+    sweep<Full<T>, 4, kOuterRows>(
+        packed, {0, packed.count}, 0, &factor, 1, count,
         [&](T* acc, Index row, Index p) {
           each(row, p, [&](int i, const T* old, int lanes) { V::load(old, lanes).store(acc + i); });
         },
@@ -89,25 +89,53 @@ inline __attribute__((always_inline)) static cells::Operand operand_of(const cel
   return cells::Operand::h_prev;
 }
 
-template <class T>
-static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Index* batch_row, Index n) {
+/// sums[j] += add(0, k, j) over all k, for j in a range of whole vectors: four at a time, as a single chain would wait
+/// for each of its additions.
+template <class T, class Add>
+FASTRNN_INLINE static void fold(T* sums, Range columns, Index n, const Add& add) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
+  for (Index first = columns.begin; first < columns.end; first += 4 * U) {
+    const int vectors = int((columns.end - first < 4 * U ? columns.end - first : 4 * U) / U);
+    for (Index begin = 0; begin < n; begin += kBlock) {
+      const Index end = begin + kBlock < n ? begin + kBlock : n;
+      V sum[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
+      if (vectors == 4) {
+        for (Index k = begin; k < end; ++k)
+#pragma GCC unroll 4
+          for (int v = 0; v < 4; ++v) sum[v] = add(sum[v], k, first + v * U);
+      } else {
+        for (Index k = begin; k < end; ++k)
+          for (int v = 0; v < vectors; ++v) sum[v] = add(sum[v], k, first + v * U);
+      }
+      for (int v = 0; v < vectors; ++v) {
+        T* total = sums + first + v * U;
+        (V::load(total) + sum[v]).store(total);
+      }
+    }
+  }
+}
+
+/// Folds n rows into the gradients of some units; `units` begins and ends at whole vectors of the padded columns.
+template <class T>
+static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Index* batch_row, Index n, Range units) {
+  using V = Vec<T>;
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
   const Index padded = layer.padded, hidden = layer.hidden, width = layer.dgates_width;
+  const Index last = units.end < hidden ? units.end : hidden, count = last - units.begin;
 
   for (Index k = 0; k < n; ++k) {
     const Index b = batch_row[k], t = layer.time(b, step[k]);
     call.left[k] = call.dgates + (t * layer.batch + b) * width;
     call.right[k] = layer.x.at(t, b);
-    call.dx_rows[k] = call.dx.at(t, b);
   }
 
   // dW
   Panels<T> packed = pack_rows(call.right, n, layer.inputs, call.packed_right);
   for (int g = 0; g < cell.gates; ++g)
-    outer_product(call.left, g * padded, n, packed, hidden, call.packed_left, call.dw_ih + g * hidden * layer.inputs);
+    outer_product(call.left, g * padded + units.begin, n, packed, count, call.packed_left,
+                  call.dw_ih + (g * hidden + units.begin) * layer.inputs);
 
   // dR, and the gradient of full peepholes: one packing per operand serves all columns that it meets.
   for (int o = 0; o < 4; ++o) {
@@ -123,97 +151,106 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
           ready = true;
         }
         T* out = source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
-        outer_product(call.left, source.column * padded, n, packed, hidden, call.packed_left,
-                      out + source.block * hidden * hidden);
+        outer_product(call.left, source.column * padded + units.begin, n, packed, count, call.packed_left,
+                      out + (source.block * hidden + units.begin) * hidden);
       }
   }
 
   // db and diagonal peepholes
-  // Four vectors at a time: a single chain would wait for each of its additions.
-  const auto fold = [&](T* sums, Index columns, auto&& add) {
-    for (Index first = 0; first < columns; first += 4 * U) {
-      const int vectors = int((columns - first < 4 * U ? columns - first : 4 * U) / U);
-      for (Index begin = 0; begin < n; begin += kBlock) {
-        const Index end = begin + kBlock < n ? begin + kBlock : n;
-        V sum[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
-        if (vectors == 4) {
-          for (Index k = begin; k < end; ++k)
-#pragma GCC unroll 4
-            for (int v = 0; v < 4; ++v) sum[v] = add(sum[v], k, first + v * U);
-        } else {
-          for (Index k = begin; k < end; ++k)
-            for (int v = 0; v < vectors; ++v) sum[v] = add(sum[v], k, first + v * U);
-        }
-        for (int v = 0; v < vectors; ++v) {
-          T* total = sums + first + v * U;
-          (V::load(total) + sum[v]).store(total);
-        }
-      }
-    }
-  };
-  fold(call.column_sums, cell.dcolumns * padded,
-       [&](V sum, Index k, Index j) { return sum + V::load(call.left[k] + j); });
+  for (int j = 0; j < cell.dcolumns; ++j)
+    fold(call.column_sums, {j * padded + units.begin, j * padded + units.end}, n,
+         [&](V sum, Index k, Index column) { return sum + V::load(call.left[k] + column); });
   for (int row = 0; row < cell.params; ++row) {
     const cells::DiagonalGradient& gradient = cell.param_gradient[row];
     for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, gradient.operand, step[k], batch_row[k]);
-    fold(call.param_sums + row * padded, padded, [&](V sum, Index k, Index u) {
+    fold(call.param_sums + row * padded, units, n, [&](V sum, Index k, Index u) {
       return fmadd(V::load(call.left[k] + gradient.column * padded + u), V::load(call.right[k] + u), sum);
     });
   }
-
-  // dx
-  Factor<T> factors[4];
-  for (int g = 0; g < cell.gates; ++g) {
-    for (Index k = 0; k < n; ++k) call.factor[g][k] = call.left[k] + g * padded;
-    factors[g] = {call.factor[g], hidden};
-  }
-  sweep<T, 4>(
-      call.input_panels, 0, factors, cell.gates, n, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
-      [&](const T* acc, Index row, Index p) {
-        for (int v = 0; v < 4; ++v) {
-          const Index column = (p * 4 + v) * U, left = layer.inputs - column;
-          if (left <= 0) break;
-          V::load(acc + v * U).store(call.dx_rows[row] + column, int(left < U ? left : U));
-        }
-      });
 }
 
+/// Calls fold(step, batch_row, n) on all steps of all rows in ascending order, at most kOuterDepth at a time, and
+/// beyond(t, b) on those past a row's length; only for rows t * B + b within a range.
+template <class T, class Fold, class Beyond>
+FASTRNN_INLINE static void for_each_chunk(const Layer<T>& layer, Range time_rows, const Fold& fold,
+                                          const Beyond& beyond) {
+  Index step[kOuterDepth], row[kOuterDepth], n = 0;
+  for (Index i = time_rows.begin; i < time_rows.end; ++i) {
+    const Index t = i / layer.batch, b = i % layer.batch;
+    if (t >= layer.length[b]) {
+      beyond(t, b);
+      continue;
+    }
+    step[n] = layer.reverse ? layer.length[b] - 1 - t : t;
+    row[n++] = b;
+    if (n == kOuterDepth) {
+      fold(step, row, n);
+      n = 0;
+    }
+  }
+  if (n > 0) fold(step, row, n);
+}
+
+/// dW, dR, db and peepholes of some units (whole vectors).
 template <class T>
-static void parameter_and_input_gradients(const BackwardCall<T>& call) {
+static void parameter_gradients(const BackwardCall<T>& call, Range units) {
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
   const Index hidden = layer.hidden, padded = layer.padded;
-  const bool full = layer.options.peephole == cells::Peephole::full;
-  fill_zero(call.dw_ih, cell.gates * hidden * layer.inputs);
-  fill_zero(call.dw_hh, cell.gates * hidden * hidden);
-  if (full) fill_zero(call.dparams, 3 * hidden * hidden);
-  fill_zero(call.column_sums, cell.dcolumns * padded);
-  fill_zero(call.param_sums, cell.params * padded);
+  const Index last = units.end < hidden ? units.end : hidden, count = last - units.begin;
+  const auto clear_rows = [&](T* matrix, int blocks, Index columns) {
+    for (int g = 0; g < blocks; ++g) fill_zero(matrix + (g * hidden + units.begin) * columns, count * columns);
+  };
+  clear_rows(call.dw_ih, cell.gates, layer.inputs);
+  clear_rows(call.dw_hh, cell.gates, hidden);
+  if (layer.options.peephole == cells::Peephole::full) clear_rows(call.dparams, 3, hidden);
+  for (int j = 0; j < cell.dcolumns; ++j)
+    fill_zero(call.column_sums + j * padded + units.begin, units.end - units.begin);
+  for (int j = 0; j < cell.params; ++j) fill_zero(call.param_sums + j * padded + units.begin, units.end - units.begin);
 
-  Index step[kOuterDepth], row[kOuterDepth], n = 0;
-  for (Index t = 0; t < layer.steps; ++t)
-    for (Index b = 0; b < layer.batch; ++b) {
-      if (t >= layer.length[b]) {
-        fill_zero(call.dx.at(t, b), layer.inputs);
-        continue;
-      }
-      step[n] = layer.reverse ? layer.length[b] - 1 - t : t;
-      row[n++] = b;
-      if (n == kOuterDepth) {
-        fold_chunk(call, step, row, n);
-        n = 0;
-      }
-    }
-  if (n > 0) fold_chunk(call, step, row, n);
+  for_each_chunk(
+      layer, {0, layer.steps * layer.batch},
+      [&](const Index* step, const Index* row, Index n) { fold_chunk(call, step, row, n, units); },
+      [](Index, Index) {});
 
-  for (int g = 0; g < cell.gates; ++g) copy(call.column_sums + g * padded, call.db_ih + g * hidden, hidden);
+  const auto copy_units = [&](const T* from, T* to) { copy(from + units.begin, to + units.begin, count); };
+  for (int g = 0; g < cell.gates; ++g) copy_units(call.column_sums + g * padded, call.db_ih + g * hidden);
   for (int p = 0; p < cell.back_phases; ++p)
     for (int f = 0; f < cell.back[p].sources; ++f) {
       const cells::BackSource& source = cell.back[p].source[f];
       if (source.matrix == cells::Matrix::w_hh)
-        copy(call.column_sums + source.column * padded, call.db_hh + source.block * hidden, hidden);
+        copy_units(call.column_sums + source.column * padded, call.db_hh + source.block * hidden);
     }
-  for (int j = 0; j < cell.params; ++j) copy(call.param_sums + j * padded, call.dparams + j * hidden, hidden);
+  for (int j = 0; j < cell.params; ++j) copy_units(call.param_sums + j * padded, call.dparams + j * hidden);
+}
+
+/// dx = dgates W for some rows t * B + b.
+template <class T>
+static void input_gradients(const BackwardCall<T>& call, Range time_rows) {
+  using V = Vec<T>;
+  constexpr int U = V::kLanes;
+  const Layer<T>& layer = call.layer;
+  const auto multiply = [&](const Index* step, const Index* row, Index n) {
+    Factor<Full<T>> factors[4];
+    for (int g = 0; g < layer.cell.gates; ++g) factors[g] = {call.factor[g], layer.hidden, nullptr, nullptr};
+    for (Index k = 0; k < n; ++k) {
+      const Index b = row[k], t = layer.time(b, step[k]);
+      call.dx_rows[k] = call.dx.at(t, b);
+      for (int g = 0; g < layer.cell.gates; ++g)
+        call.factor[g][k] = call.dgates + (t * layer.batch + b) * layer.dgates_width + g * layer.padded;
+    }
+    sweep<Full<T>, 4>(
+        call.input_panels, {0, call.input_panels.count}, 0, factors, layer.cell.gates, n,
+        [&](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
+        [&](const T* acc, Index row, Index p) {
+          for (int v = 0; v < 4; ++v) {
+            const Index column = (p * 4 + v) * U, left = layer.inputs - column;
+            if (left <= 0) break;
+            V::load(acc + v * U).store(call.dx_rows[row] + column, int(left < U ? left : U));
+          }
+        });
+  };
+  for_each_chunk(layer, time_rows, multiply, [&](Index t, Index b) { fill_zero(call.dx.at(t, b), layer.inputs); });
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

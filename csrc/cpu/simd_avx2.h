@@ -6,6 +6,9 @@
 //   where_positive(test, x)        x where test > 0, else 0
 //   magnitude, with_sign_of        |x|; a non-negative x with another's sign
 //   exponent_from_low_bits(x)      the integer in the lowest mantissa bits becomes the exponent field
+//   bfloat16_low, bfloat16_high    of a lane that holds two bfloat16
+//   round_to_bfloat16(x)           the nearest bfloat16, ties to even, as a float; NaN stays NaN
+//   Int8Dot                        sums of products of four int8 a lane (formats-inl.h)
 #pragma once
 
 #include <immintrin.h>
@@ -60,6 +63,49 @@ struct Vec<float> {
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x.v), 23));
   }
+};
+
+FASTRNN_INLINE static Vec<float> bfloat16_low(Vec<float> pair) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pair.v), 16));
+}
+FASTRNN_INLINE static Vec<float> bfloat16_high(Vec<float> pair) {
+  return _mm256_and_ps(pair.v, _mm256_castsi256_ps(_mm256_set1_epi32(int(0xffff0000))));
+}
+FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
+  const __m256i bits = _mm256_castps_si256(x.v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256 is_nan = _mm256_cmp_ps(x.v, x.v, _CMP_UNORD_Q);
+  return bfloat16_high(_mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_add_ps(x.v, x.v), is_nan));
+}
+
+/// The multiply-add of bytes wants one operand without a sign: it moves from x to the weights. Two products fit into 16
+/// bits, 2 * 127 * 127 < 2^15.
+struct Int8Dot {
+  static constexpr bool kUnsignedWeights = false;
+  using Sum = __m256i;
+  using Weight = __m256i;
+  struct Operand {
+    __m256i x, magnitude;
+  };
+  FASTRNN_INLINE static Sum start(const unsigned*) { return _mm256_setzero_si256(); }
+  FASTRNN_INLINE static Operand operand(const unsigned* p) {
+    const __m256i x = _mm256_set1_epi32(int(*p));
+    return {x, _mm256_abs_epi8(x)};
+  }
+  FASTRNN_INLINE static Weight weight(const float* w) { return _mm256_loadu_si256((const __m256i*)w); }
+  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
+    const __m256i pairs = _mm256_maddubs_epi16(x.magnitude, _mm256_sign_epi8(w, x.x));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm256_cvtepi32_ps(sum); }
+  /// Rounds to integers, ties to even, and stores them as bytes.
+  FASTRNN_INLINE static void store(Vec<float> x, char* to) {
+    const __m256i wide = _mm256_cvtps_epi32(x.v);
+    const __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64((__m128i*)to, _mm_packs_epi16(half, half));
+  }
+  FASTRNN_INLINE static void write_header(char*, long) {}
 };
 
 template <>

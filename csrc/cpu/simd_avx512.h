@@ -1,7 +1,9 @@
-// SIMD wrapper: AVX-512 (F, DQ). simd_avx2.h says what each name means.
+// SIMD wrapper: AVX-512 (F, DQ, BW, VL), with VNNI and BF16 where the compiler is told of them. simd_avx2.h says what
+// each name means.
 #pragma once
 
 #include <immintrin.h>
+#include <string.h>
 
 #define FASTRNN_INLINE inline __attribute__((always_inline))
 
@@ -48,6 +50,73 @@ struct Vec<float> {
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x.v), 23));
   }
+};
+
+FASTRNN_INLINE static Vec<float> bfloat16_low(Vec<float> pair) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(pair.v), 16));
+}
+FASTRNN_INLINE static Vec<float> bfloat16_high(Vec<float> pair) {
+  return _mm512_and_ps(pair.v, _mm512_castsi512_ps(_mm512_set1_epi32(int(0xffff0000))));
+}
+FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
+  const __m512i bits = _mm512_castps_si512(x.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
+  return bfloat16_high(_mm512_mask_add_ps(_mm512_castsi512_ps(rounded), is_nan, x.v, x.v));
+}
+
+#if defined(__AVX512BF16__)
+using Bfloat16Pairs = __m512bh;
+FASTRNN_INLINE static Bfloat16Pairs broadcast_pair(const unsigned* p) { return (__m512bh)_mm512_set1_epi32(int(*p)); }
+FASTRNN_INLINE static Bfloat16Pairs load_pairs(const float* p) { return (__m512bh)_mm512_loadu_si512(p); }
+FASTRNN_INLINE static Vec<float> dot(Bfloat16Pairs x, Bfloat16Pairs w, Vec<float> sum) {
+  return _mm512_dpbf16_ps(sum.v, w, x);
+}
+FASTRNN_INLINE static void store_bfloat16(Vec<float> x, unsigned short* to) {
+  _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh(x.v));
+}
+#endif
+
+struct Int8Dot {
+  using Sum = __m512i;
+  using Weight = __m512i;
+  FASTRNN_INLINE static Weight weight(const float* w) { return _mm512_loadu_si512(w); }
+  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+  FASTRNN_INLINE static void store(Vec<float> x, char* to) {
+    _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x.v)));
+  }
+#if defined(__AVX512VNNI__)
+  // Weights are packed with 128 added; the header of a row takes 128 times the sum of the row's block off again.
+  static constexpr bool kUnsignedWeights = true;
+  using Operand = __m512i;
+  FASTRNN_INLINE static Sum start(const unsigned* header) { return _mm512_set1_epi32(int(*header)); }
+  FASTRNN_INLINE static Operand operand(const unsigned* p) { return _mm512_set1_epi32(int(*p)); }
+  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) { return _mm512_dpbusd_epi32(sum, w, x); }
+  FASTRNN_INLINE static void write_header(char* row, long count) {
+    int sum = 0;
+    for (long i = 0; i < count; ++i) sum += (signed char)row[4 + i];
+    sum *= -128;
+    memcpy(row, &sum, sizeof sum);
+  }
+#else
+  static constexpr bool kUnsignedWeights = false;
+  struct Operand {
+    __m512i magnitude;
+    __mmask64 negative;
+  };
+  FASTRNN_INLINE static Sum start(const unsigned*) { return _mm512_setzero_si512(); }
+  FASTRNN_INLINE static Operand operand(const unsigned* p) {
+    const __m512i x = _mm512_set1_epi32(int(*p));
+    return {_mm512_abs_epi8(x), _mm512_movepi8_mask(x)};
+  }
+  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
+    const __m512i turned = _mm512_mask_sub_epi8(w, x.negative, _mm512_setzero_si512(), w);
+    const __m512i pairs = _mm512_maddubs_epi16(x.magnitude, turned);
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+  }
+  FASTRNN_INLINE static void write_header(char*, long) {}
+#endif
 };
 
 template <>

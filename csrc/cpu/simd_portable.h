@@ -81,4 +81,51 @@ struct Vec {
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) { return (Raw)((Bits)x.v << Types::kMantissaBits); }
 };
 
+FASTRNN_INLINE static Vec<float> bfloat16_low(Vec<float> pair) {
+  return (Vec<float>::Raw)((Vec<float>::Bits)pair.v << 16);
+}
+FASTRNN_INLINE static Vec<float> bfloat16_high(Vec<float> pair) {
+  return (Vec<float>::Raw)((Vec<float>::Bits)pair.v & (int(0xffff0000) - Vec<float>::Bits{}));
+}
+FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
+  const auto bits = (Vec<float>::Bits)x.v;
+  const Vec<float> rounded = (Vec<float>::Raw)(bits + ((bits >> 16) & 1) + 0x7fff);
+  return bfloat16_high(x.v == x.v ? rounded.v : (x + x).v);
+}
+
+struct Int8Dot {
+  static constexpr bool kUnsignedWeights = false;
+  typedef int Sum __attribute__((vector_size(16)));
+  typedef signed char Weight __attribute__((vector_size(16)));
+  typedef Sum Operand;  // the four terms as integers
+  FASTRNN_INLINE static Sum start(const unsigned*) { return Sum{}; }
+  FASTRNN_INLINE static Operand operand(const unsigned* p) {
+    signed char x[4];
+    memcpy(x, p, sizeof x);
+    return Operand{x[0], x[1], x[2], x[3]};
+  }
+  FASTRNN_INLINE static Weight weight(const float* w) {
+    Weight weights;
+    memcpy(&weights, w, sizeof weights);
+    return weights;
+  }
+  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
+    const Sum lanes = (Sum)w;  // shifts take each term to the top, and back with its sign
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return sum + (lanes << 24 >> 24) * x[0] + (lanes << 16 >> 24) * x[1] + (lanes << 8 >> 24) * x[2] +
+           (lanes >> 24) * x[3];
+#else
+    return sum + (lanes >> 24) * x[0] + (lanes << 8 >> 24) * x[1] + (lanes << 16 >> 24) * x[2] +
+           (lanes << 24 >> 24) * x[3];
+#endif
+  }
+  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return __builtin_convertvector(sum, Vec<float>::Raw); }
+  FASTRNN_INLINE static void store(Vec<float> x, char* to) {
+    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+    const Vec<float> rounded = x + Vec<float>(magic) - Vec<float>(magic);
+    for (int i = 0; i < Vec<float>::kLanes; ++i) to[i] = char(int(rounded.v[i]));
+  }
+  FASTRNN_INLINE static void write_header(char*, long) {}
+};
+
 }  // namespace fastrnn::FASTRNN_ISA

@@ -7,14 +7,13 @@
 // added to the accumulator in memory. That order is the same for every tile shape, which is what makes a row's result
 // independent of the batch around it. Blocks keep the rounding error from growing with k: one running sum on top of W x
 // had up to 2.4 times the float32 error of a plain NumPy implementation, and 2.9 times in the gradients.
+//
+// k counts packed rows: formats-inl.h says how many terms each holds, and supplies every operation that depends on it.
 #pragma once
 
-#include "core/kernels.h"
+#include "formats-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {
-
-/// Terms summed before they join the accumulator.
-constexpr Index kBlock = 128;
 
 /// Rows of the largest tile for panels of PV vectors.
 template <int PV>
@@ -22,166 +21,196 @@ constexpr int max_rows() {
   return kVectorRegisters == 32 ? 24 / PV : PV == 4 ? 6 : 4;
 }
 
-template <class T, int R, int PV, int First, int NV, int Stride>
-FASTRNN_INLINE static void tile_pass(T* acc, const T* const* rows, Index at, const T* w, Index k) {
+/// A vector operand of every row, and how many rows of the packed matrix it meets.
+template <class F>
+struct Factor {
+  const typename F::Row* const* rows;
+  Index k;
+  const typename F::Value* row_scales;   // null where the format has none
+  const typename F::Value* unit_scales;  // those of the first panel
+};
+
+template <class F, int R, int PV, int First, int NV, int Stride>
+FASTRNN_INLINE static void tile_pass(typename F::Value* acc, const typename F::Row* const* rows, Index at,
+                                     const typename F::Value* w, Index k, const typename F::Value* row_scales,
+                                     const typename F::Value* unit_scales) {
+  using T = typename F::Value;
   using V = Vec<T>;
   constexpr int U = V::kLanes;
-  const T* a[R];
+  constexpr int step = F::kStride * Stride;
+  const typename F::Row* a[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) a[r] = rows[r] + at * Stride;
+  for (int r = 0; r < R; ++r) a[r] = rows[r] + row_offset<F>(at) * Stride;
   w += First * U;
   for (Index begin = 0; begin < k; begin += kBlock) {
-    const Index end = begin + kBlock < k ? begin + kBlock : k;
-    V s[R][NV];
+    const Index n = k - begin < kBlock ? k - begin : kBlock;
+    typename F::Sum s[R][NV];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) s[r][v] = V(T(0));
-    for (Index i = begin; i < end; ++i, w += PV * U) {
-      if constexpr (R < NV) {  // hold the broadcasts, pass each weight vector by
-        V b[R];
+      for (int v = 0; v < NV; ++v) s[r][v] = F::start(a[r]);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) b[r] = V(a[r][i * Stride]);
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) {
-          const V weight = V::load(w + v * U);
+    for (int r = 0; r < R; ++r) a[r] += F::kHeader;
+    for (Index i = 0; i < n; ++i, w += PV * U) {
+#pragma GCC unroll 2
+      for (int part = 0; part < F::kParts; ++part) {
+        if constexpr (R < NV) {  // hold the operands, pass each weight vector by
+          decltype(F::operand(a[0], 0)) x[R];
 #pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) s[r][v] = fmadd(b[r], weight, s[r][v]);
-        }
-      } else {  // hold the weights, pass each broadcast by
-        V weight[NV];
+          for (int r = 0; r < R; ++r) x[r] = F::operand(a[r] + i * step, part);
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * U);
+          for (int v = 0; v < NV; ++v) {
+            const auto weight = F::weight(w + v * U, part);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const V b = V(a[r][i * Stride]);
+            for (int r = 0; r < R; ++r) s[r][v] = F::multiply(x[r], weight, s[r][v]);
+          }
+        } else {  // hold the weights, pass each operand by
+          decltype(F::weight(w, 0)) weight[NV];
 #pragma GCC unroll 4
-          for (int v = 0; v < NV; ++v) s[r][v] = fmadd(b, weight[v], s[r][v]);
+          for (int v = 0; v < NV; ++v) weight[v] = F::weight(w + v * U, part);
+#pragma GCC unroll 8
+          for (int r = 0; r < R; ++r) {
+            const auto x = F::operand(a[r] + i * step, part);
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; ++v) s[r][v] = F::multiply(x, weight[v], s[r][v]);
+          }
         }
       }
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r) {
+      const T row_scale = row_scales ? row_scales[r] : T(1);
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         T* sum = acc + (r * PV + First + v) * U;
-        (V::load(sum) + s[r][v]).store(sum);
+        F::add(V::load(sum), s[r][v], row_scale, unit_scales, (First + v) * U).store(sum);
       }
+      a[r] += n * step;
+    }
   }
 }
 
 /// With 16 registers, six rows by two vectors in two passes read half the weights per multiply-add that three by four
 /// would, and the weights come from L2.
-template <class T, int R, int PV, int Stride>
-__attribute__((noinline)) static void tile(T* acc, const T* const* rows, Index at, const T* w, Index k) {
+template <class F, int R, int PV, int Stride>
+__attribute__((noinline)) static void tile(typename F::Value* acc, const typename F::Row* const* rows, Index at,
+                                           const typename F::Value* w, Index k, const typename F::Value* row_scales,
+                                           const typename F::Value* unit_scales) {
   if constexpr (kVectorRegisters == 32 || R * PV <= 12) {
-    tile_pass<T, R, PV, 0, PV, Stride>(acc, rows, at, w, k);
+    tile_pass<F, R, PV, 0, PV, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
   } else {
-    tile_pass<T, R, PV, 0, PV / 2, Stride>(acc, rows, at, w, k);
-    tile_pass<T, R, PV, PV / 2, PV - PV / 2, Stride>(acc, rows, at, w, k);
+    tile_pass<F, R, PV, 0, PV / 2, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
+    tile_pass<F, R, PV, PV / 2, PV - PV / 2, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
   }
 }
 
-template <class T, int PV, int Stride, int R = max_rows<PV>()>
-FASTRNN_INLINE static void run_tile(Index n, T* acc, const T* const* rows, Index at, const T* w, Index k) {
+template <class F, int PV, int Stride, int R = max_rows<PV>(), class... Rest>
+FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typename F::Row* const* rows, Rest... rest) {
   if constexpr (R == 1) {
-    tile<T, 1, PV, Stride>(acc, rows, at, w, k);
+    tile<F, 1, PV, Stride>(acc, rows, rest...);
   } else if (n == R) {
-    tile<T, R, PV, Stride>(acc, rows, at, w, k);
+    tile<F, R, PV, Stride>(acc, rows, rest...);
   } else {
-    run_tile<T, PV, Stride, R - 1>(n, acc, rows, at, w, k);
+    run_tile<F, PV, Stride, R - 1>(n, acc, rows, rest...);
   }
 }
 
 /// One row against two panels at once: a single row against one panel would wait for its own multiply-adds.
-template <class T, int PV, int Stride>
-__attribute__((noinline)) static void tile_pair(T* acc, const T* a, const T* w, Index panel, Index k) {
+template <class F, int PV, int Stride>
+__attribute__((noinline)) static void tile_pair(typename F::Value* acc, const typename F::Row* a,
+                                                const typename F::Value* w, Index panel, Index k,
+                                                typename F::Value row_scale, const typename F::Value* unit_scales) {
+  using T = typename F::Value;
   using V = Vec<T>;
   constexpr int U = V::kLanes;
+  constexpr int step = F::kStride * Stride;
   const T* w1 = w + panel;
   for (Index begin = 0; begin < k; begin += kBlock) {
-    const Index end = begin + kBlock < k ? begin + kBlock : k;
-    V s[2 * PV];
+    const Index n = k - begin < kBlock ? k - begin : kBlock;
+    typename F::Sum s[2 * PV];
 #pragma GCC unroll 8
-    for (int v = 0; v < 2 * PV; ++v) s[v] = V(T(0));
-    for (Index i = begin; i < end; ++i, w += PV * U, w1 += PV * U) {
-      const V b = V(a[i * Stride]);
+    for (int v = 0; v < 2 * PV; ++v) s[v] = F::start(a);
+    a += F::kHeader;
+    for (Index i = 0; i < n; ++i, a += step, w += PV * U, w1 += PV * U) {
+#pragma GCC unroll 2
+      for (int part = 0; part < F::kParts; ++part) {
+        const auto x = F::operand(a, part);
 #pragma GCC unroll 4
-      for (int v = 0; v < PV; ++v) s[v] = fmadd(b, V::load(w + v * U), s[v]);
+        for (int v = 0; v < PV; ++v) s[v] = F::multiply(x, F::weight(w + v * U, part), s[v]);
 #pragma GCC unroll 4
-      for (int v = 0; v < PV; ++v) s[PV + v] = fmadd(b, V::load(w1 + v * U), s[PV + v]);
+        for (int v = 0; v < PV; ++v) s[PV + v] = F::multiply(x, F::weight(w1 + v * U, part), s[PV + v]);
+      }
     }
 #pragma GCC unroll 8
-    for (int v = 0; v < 2 * PV; ++v) (V::load(acc + v * U) + s[v]).store(acc + v * U);
+    for (int v = 0; v < 2 * PV; ++v)
+      F::add(V::load(acc + v * U), s[v], row_scale, unit_scales, v * U).store(acc + v * U);
   }
 }
 
-/// A vector operand of every row, and how many rows of the packed matrix it meets.
-template <class T>
-struct Factor {
-  const T* const* rows;
-  Index k;
-};
-
-/// Rows of the packed matrix that pass over a block of rows at a time: with 4 vectors to a row, half of a 32 KB L1.
-constexpr Index kDepth = kBlock;
-
-/// One row against all panels, two by two.
-template <class T, int PV, int Stride, class Init, class Finish>
-FASTRNN_INLINE static void sweep_row(const Panels<T>& matrix, const T* w_panel, const Factor<T>* factors, int count,
-                                     const Init& init, const Finish& finish) {
+/// One row against some panels, two by two.
+template <class F, int PV, int Stride, class Init, class Finish>
+FASTRNN_INLINE static void sweep_row(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
+                                     const Factor<F>* factors, int count, const Init& init, const Finish& finish) {
+  using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   alignas(64) T acc[2 * width];
   const Index panel_size = matrix.k * width;
-  for (Index p = 0; p < matrix.count; p += 2, w_panel += 2 * panel_size) {
-    const bool pair = p + 1 < matrix.count;
+  for (Index p = panels.begin; p < panels.end; p += 2) {
+    const bool pair = p + 1 < panels.end;
     init(acc, 0, p);
     if (pair) init(acc + width, 0, p + 1);
-    const T* w = w_panel;
+    const T* w = matrix.data + p * panel_size + first_k * width;
     for (int f = 0; f < count; w += factors[f].k * width, ++f) {
+      const Factor<F>& factor = factors[f];
+      const T* unit_scales = factor.unit_scales ? factor.unit_scales + p * width : nullptr;
       if (pair)
-        tile_pair<T, PV, Stride>(acc, factors[f].rows[0], w, panel_size, factors[f].k);
+        tile_pair<F, PV, Stride>(acc, factor.rows[0], w, panel_size, factor.k,
+                                 factor.row_scales ? factor.row_scales[0] : T(1), unit_scales);
       else
-        tile<T, 1, PV, Stride>(acc, factors[f].rows, 0, w, factors[f].k);
+        tile<F, 1, PV, Stride>(acc, factor.rows, 0, w, factor.k, factor.row_scales, unit_scales);
     }
     finish(acc, 0, p);
     if (pair) finish(acc + width, 0, p + 1);
   }
 }
 
-/// Runs over all panels, and for each over the rows: init fills an accumulator row, the factors are multiplied in one
-/// after the other from row `first_k` of the matrix on, finish consumes the row.
+/// Runs over panels, and for each over the rows: init fills an accumulator row, the factors are multiplied in one after
+/// the other from row `first_k` of the matrix on, finish consumes the row.
 ///   init(acc, row, panel), finish(acc, row, panel); acc is (PV, lanes)
 /// Element k of a row lies Stride * k behind its pointer.
 ///
-/// A block of rows takes in kDepth rows of the panel before the next ones come, so that they are read from L1 by all
-/// row tiles but the first.
-template <class T, int PV, int Stride = 1, class Init, class Finish>
-FASTRNN_INLINE static void sweep(const Panels<T>& matrix, Index first_k, const Factor<T>* factors, int count, Index n,
-                                 const Init& init, const Finish& finish) {
+/// A block of rows takes in kBlock rows of the panel (with 4 vectors to a row, half of a 32 KB L1) before the next ones
+/// come, so that they are read from L1 by all row tiles but the first.
+template <class F, int PV, int Stride = 1, class Init, class Finish>
+FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
+                                 const Factor<F>* factors, int count, Index n, const Init& init, const Finish& finish) {
+  using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   constexpr Index R = max_rows<PV>();
   constexpr Index most = 12 * R;
   if (n <= 0) return;
-  const T* w_panel = matrix.data + first_k * width;
-  if (n == 1) return sweep_row<T, PV, Stride>(matrix, w_panel, factors, count, init, finish);
+  if (n == 1) return sweep_row<F, PV, Stride>(matrix, panels, first_k, factors, count, init, finish);
   alignas(64) T acc[most * width];
-  for (Index p = 0; p < matrix.count; ++p, w_panel += matrix.k * width) {
+  for (Index p = panels.begin; p < panels.end; ++p) {
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;
       for (Index r = 0; r < rows; ++r) init(acc + r * width, first + r, p);
-      const T* w = w_panel;
-      for (int f = 0; f < count; ++f)
-        for (Index k = 0; k < factors[f].k; k += kDepth) {
-          const Index depth = factors[f].k - k < kDepth ? factors[f].k - k : kDepth;
+      const T* w = matrix.data + (p * matrix.k + first_k) * width;
+      for (int f = 0; f < count; ++f) {
+        const Factor<F>& factor = factors[f];
+        const T* unit_scales = factor.unit_scales ? factor.unit_scales + p * width : nullptr;
+        for (Index k = 0; k < factor.k; k += kBlock) {
+          const Index depth = factor.k - k < kBlock ? factor.k - k : kBlock;
           Index tiles = (rows + R - 1) / R;
           for (Index row = 0; row < rows; --tiles) {
             const Index share = (rows - row + tiles - 1) / tiles;  // even shares: no lonely last row
-            run_tile<T, PV, Stride>(share, acc + row * width, factors[f].rows + first + row, k, w, depth);
+            run_tile<F, PV, Stride>(share, acc + row * width, factor.rows + first + row, k, w, depth,
+                                    factor.row_scales ? factor.row_scales + first + row : nullptr, unit_scales);
             row += share;
           }
           w += depth * width;
         }
+      }
       for (Index r = 0; r < rows; ++r) finish(acc + r * width, first + r, p);
     }
   }

@@ -89,6 +89,20 @@ Sequence<T> new_sequence_view(py::array_t<T>& array, bool batch_first) {
   return {array.mutable_data(), array.strides(time) / item, array.strides(1 - time) / item};
 }
 
+/// `out=` of a known shape, or a new array.
+template <class T>
+py::array_t<T> output_array(py::handle out, const std::vector<Index>& shape, const std::string& owner) {
+  if (out.is_none()) return py::array_t<T>(shape);
+  const py::array array = float_array("out", out);
+  check_dtype("out", array, dtype_of<T>(), owner);
+  check_shape("out", array, shape);
+  if (!array.writeable()) throw Error("out: read-only array");
+  if (!(array.flags() & py::array::c_style)) throw Error("out: expected a C-contiguous array, got a strided one");
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    throw Error("out: expected an aligned array, got an unaligned one");
+  return py::reinterpret_borrow<py::array_t<T>>(array);
+}
+
 /// Whether the address ranges of two arrays overlap.
 bool overlap(const py::array& a, const py::array& b);
 

@@ -24,19 +24,6 @@ std::vector<Index> sequence_shape(Index steps, Index batch, Index n, bool batch_
 }
 
 template <class T>
-py::array_t<T> output_array(py::handle out, const std::vector<Index>& shape) {
-  if (out.is_none()) return py::array_t<T>(shape);
-  const py::array array = float_array("out", out);
-  check_dtype("out", array, dtype_of<T>(), "x");
-  check_shape("out", array, shape);
-  if (!array.writeable()) throw Error("out: read-only array");
-  if (!(array.flags() & py::array::c_style)) throw Error("out: expected a C-contiguous array, got a strided one");
-  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
-    throw Error("out: expected an aligned array, got an unaligned one");
-  return py::reinterpret_borrow<py::array_t<T>>(array);
-}
-
-template <class T>
 py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::handle h0_given, py::handle c0_given,
                      py::handle lengths_given, bool reverse, bool batch_first, bool training, py::handle out) {
   const std::shared_ptr<const Weights<T>>& weights = packed.get<T>();
@@ -59,7 +46,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
     arguments.lengths = lengths.data();
   }
   arguments.reverse = reverse;
-  py::array_t<T> y = output_array<T>(out, sequence_shape(arguments.steps, arguments.batch, hidden, batch_first));
+  py::array_t<T> y = output_array<T>(out, sequence_shape(arguments.steps, arguments.batch, hidden, batch_first), "x");
   if (!out.is_none()) {
     if (overlap(y, x)) throw Error("out: shares memory with x");
     if (h0.given() && overlap(y, h0.array())) throw Error("out: shares memory with h0");

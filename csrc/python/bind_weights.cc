@@ -35,8 +35,8 @@ py::array_t<T> peephole_array(py::handle object, Index hidden, CellOptions& opti
 
 /// `owner` names the argument whose dtype the others must have; empty: any is cast to T.
 template <class T>
-PackedWeights pack_as(CellOptions options, const py::array& w_ih, py::handle w_hh, py::handle b_ih, py::handle b_hh,
-                      py::handle w_peep, const std::string& owner) {
+PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, const py::array& w_ih, py::handle w_hh,
+                      py::handle b_ih, py::handle b_hh, py::handle w_peep, const std::string& owner) {
   const bool cast = owner.empty();
   const Index gates = gate_count(options.cell);
   check_rank("w_ih", w_ih, (gates > 1 ? "(" + std::to_string(gates) + "*H, I)" : "(H, I)"), 2);
@@ -70,13 +70,13 @@ PackedWeights pack_as(CellOptions options, const py::array& w_ih, py::handle w_h
   packed.has_b_ih = !b_ih.is_none();
   packed.has_b_hh = !b_hh.is_none();
   const py::gil_scoped_release release;
-  packed.weights = std::make_shared<const Weights<T>>(options, parameters);
+  packed.weights = std::make_shared<const Weights<T>>(options, parameters, pack_options);
   return packed;
 }
 
 PackedWeights pack(const std::string& cell, py::handle w_ih, py::handle w_hh, py::handle b_ih, py::handle b_hh,
                    py::handle w_peep, const std::string& activation, const std::string& peephole_output, bool coupled,
-                   const std::string& reset, py::handle dtype, py::handle x) {
+                   const std::string& reset, py::handle dtype, bool fast_activations, py::handle x) {
   CellOptions options;
   options.cell =
       choose<CellType>("cell", cell, {{"rnn", CellType::rnn}, {"lstm", CellType::lstm}, {"gru", CellType::gru}});
@@ -98,12 +98,23 @@ PackedWeights pack(const std::string& cell, py::handle w_ih, py::handle w_hh, py
   }
   const py::array w = float_array("w_ih", w_ih);
   if (x.is_none()) target = float_dtype(w);
+  PackOptions pack_options;
+  pack_options.fast_activations = fast_activations;
   if (!dtype.is_none()) {
-    target = choose<Dtype>("dtype", py::str(dtype), {{"float32", Dtype::float32}, {"float64", Dtype::float64}});
+    const auto chosen =
+        choose<std::pair<Dtype, Precision>>("dtype", py::str(dtype),
+                                            {{"float32", {Dtype::float32, Precision::full}},
+                                             {"float64", {Dtype::float64, Precision::full}},
+                                             {"bfloat16", {Dtype::float32, Precision::bfloat16}},
+                                             {"bfloat16_weights", {Dtype::float32, Precision::bfloat16_weights}},
+                                             {"int8", {Dtype::float32, Precision::int8}}});
+    target = chosen.first;
+    pack_options.precision = chosen.second;
     owner.clear();
   }
+  if (fast_activations && target == Dtype::float64) wrong_value("fast_activations", "False for float64", "True");
   return with_type(target, [&](auto* type) {
-    return pack_as<std::remove_pointer_t<decltype(type)>>(options, w, w_hh, b_ih, b_hh, w_peep, owner);
+    return pack_as<std::remove_pointer_t<decltype(type)>>(options, pack_options, w, w_hh, b_ih, b_hh, w_peep, owner);
   });
 }
 
@@ -131,6 +142,12 @@ py::dict options_dict(const PackedWeights& packed) {
 
 }  // namespace
 
+const char* PackedWeights::dtype_text() const {
+  static const char* const names[] = {nullptr, "bfloat16", "bfloat16_weights", "int8"};
+  const Precision precision = visit(*this, [](const auto& w) { return w.pack_options().precision; });
+  return precision == Precision::full ? dtype_name(dtype()) : names[int(precision)];
+}
+
 void bind_weights(py::module_& module) {
   using namespace py::literals;
   py::class_<PackedWeights>(module, "PackedWeights", R"doc(Parameters packed for the instruction set in use.
@@ -142,7 +159,10 @@ Made by pack_rnn, pack_lstm and pack_gru. Immutable, and safe to share between t
                              [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.inputs(); }); })
       .def_property_readonly("hidden_size",
                              [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.hidden(); }); })
-      .def_property_readonly("dtype", [](const PackedWeights& p) { return dtype_name(p.dtype()); })
+      .def_property_readonly("dtype", &PackedWeights::dtype_text)
+      .def_property_readonly(
+          "fast_activations",
+          [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.pack_options().fast_activations; }); })
       .def_property_readonly("isa", [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.isa(); }); })
       .def_property_readonly("nbytes",
                              [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.bytes(); }); })
@@ -150,12 +170,12 @@ Made by pack_rnn, pack_lstm and pack_gru. Immutable, and safe to share between t
       .def("__repr__", [](const PackedWeights& p) {
         return visit(p, [&](auto& w) {
           return "PackedWeights(" + std::string(cell_name(w.options().cell)) + ", " + std::to_string(w.inputs()) +
-                 " -> " + std::to_string(w.hidden()) + ", " + dtype_name(p.dtype()) + ", " + w.isa() + ")";
+                 " -> " + std::to_string(w.hidden()) + ", " + p.dtype_text() + ", " + w.isa() + ")";
         });
       });
   module.def("pack", &pack, "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
              "w_peep"_a = py::none(), "activation"_a = "tanh", "peephole_output"_a = "current", "coupled"_a = false,
-             "reset"_a = "after", "dtype"_a = py::none(), "x"_a = py::none());
+             "reset"_a = "after", "dtype"_a = py::none(), "fast_activations"_a = false, "x"_a = py::none());
 }
 
 }  // namespace fastrnn::python

@@ -13,7 +13,9 @@ struct PackedWeights {
   bool has_b_ih = false;
   bool has_b_hh = false;
 
+  /// Of x, y and the states; dtype_text() is that of the weights.
   Dtype dtype() const { return weights.index() == 0 ? Dtype::float32 : Dtype::float64; }
+  const char* dtype_text() const;
   template <class T>
   const std::shared_ptr<const Weights<T>>& get() const {
     return std::get<std::shared_ptr<const Weights<T>>>(weights);
@@ -28,5 +30,6 @@ void bind_info(py::module_& module);
 void bind_math(py::module_& module);
 void bind_weights(py::module_& module);
 void bind_sequence(py::module_& module);
+void bind_session(py::module_& module);
 
 }  // namespace fastrnn::python

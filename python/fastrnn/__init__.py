@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import PackedWeights
+from ._core import PackedWeights, Session
 from .functional import (
     GRUGrads,
     GRUOutput,
@@ -115,6 +115,7 @@ __all__ = [
     "RNNOutput",
     "RepeatVector",
     "Sequential",
+    "Session",
     "SimpleRNN",
     "TimeDistributed",
     "__version__",

@@ -13,6 +13,18 @@ Shapes, everywhere: T time steps, B batch, I input size, H hidden size, G gates 
 All arrays are float32, or all are float64. Time and batch axes may have any strides; an array whose last axis is not
 contiguous is copied, once. TypeError for a wrong type or dtype, ValueError for a wrong shape or value, both naming the
 argument, what was expected and what came. T, B and I may be 0. The GIL is released during the computation.
+
+Packed weights have a dtype (the ``dtype`` of ``pack_*``). None keeps that of ``w_ih``, which all parameters must then
+have; another is converted to. x, y and the states are float64 for "float64" and float32 for all others. Sums, gates,
+biases and the LSTM's c stay float32, whatever the weights; docs/accuracy.md has the errors on real models.
+
+- "bfloat16": weights, x and h are rounded to bfloat16
+- "bfloat16_weights": the weights alone are
+- "int8": weights become integers in -127..127 with a scale per output channel (for w_ih, w_hh and full peepholes
+  each), x and h with a scale per row that is found at every step
+
+With ``fast_activations`` sigmoid and tanh are approximate (float32 state only; csrc/cpu/math-inl.h states the error).
+Training takes float32 and float64 with exact activations only.
 """
 
 from __future__ import annotations
@@ -29,7 +41,7 @@ Array = NDArray[Any]
 ActivationName = Literal["tanh", "relu", "sigmoid", "identity"]
 PeepholeOutput = Literal["current", "previous"]
 Reset = Literal["after", "before", "output"]
-DtypeName = Literal["float32", "float64"]
+DtypeName = Literal["float32", "float64", "bfloat16", "bfloat16_weights", "int8"]
 
 
 class RNNOutput(NamedTuple):
@@ -159,18 +171,19 @@ def pack_rnn(
     *,
     activation: ActivationName = "tanh",
     dtype: DtypeName | None = None,
+    fast_activations: bool = False,
 ) -> PackedWeights:
     """Packs the parameters of an Elman network once, for any number of :func:`rnn_forward` calls.
 
     Args:
         w_ih: (H, I). w_hh: (H, H). b_ih, b_hh: (H,) or None.
         activation: f of the equation in :func:`rnn_forward`.
-        dtype: "float32" or "float64"; None keeps the dtype of ``w_ih``, which all must then have.
+        dtype, fast_activations: see the module.
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    return _core.pack("rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype)
+    return _core.pack("rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype, fast_activations=fast_activations)
 
 
 def pack_lstm(
@@ -183,19 +196,29 @@ def pack_lstm(
     peephole_output: PeepholeOutput = "current",
     coupled: bool = False,
     dtype: DtypeName | None = None,
+    fast_activations: bool = False,
 ) -> PackedWeights:
     """Packs the parameters of an LSTM once, for any number of :func:`lstm_forward` calls.
 
     Args:
         w_ih: (4*H, I). w_hh: (4*H, H). b_ih, b_hh: (4*H,) or None.
         w_peep: (3, H), (3, H, H) or None. peephole_output, coupled: as in :func:`lstm_forward`.
-        dtype: "float32" or "float64"; None keeps the dtype of ``w_ih``, which all must then have.
+        dtype, fast_activations: see the module.
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
     return _core.pack(
-        "lstm", w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled, dtype=dtype
+        "lstm",
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        w_peep=w_peep,
+        peephole_output=peephole_output,
+        coupled=coupled,
+        dtype=dtype,
+        fast_activations=fast_activations,
     )
 
 
@@ -207,18 +230,19 @@ def pack_gru(
     *,
     reset: Reset = "after",
     dtype: DtypeName | None = None,
+    fast_activations: bool = False,
 ) -> PackedWeights:
     """Packs the parameters of a GRU once, for any number of :func:`gru_forward` calls.
 
     Args:
         w_ih: (3*H, I). w_hh: (3*H, H). b_ih, b_hh: (3*H,) or None.
         reset: as in :func:`gru_forward`.
-        dtype: "float32" or "float64"; None keeps the dtype of ``w_ih``, which all must then have.
+        dtype, fast_activations: see the module.
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    return _core.pack("gru", w_ih, w_hh, b_ih, b_hh, reset=reset, dtype=dtype)
+    return _core.pack("gru", w_ih, w_hh, b_ih, b_hh, reset=reset, dtype=dtype, fast_activations=fast_activations)
 
 
 def rnn_forward(

@@ -53,6 +53,12 @@ struct Parameters {
   const T* w_peep = nullptr;
 };
 
+/// How to store and compute with the parameters. Anything but the defaults is for inference.
+struct PackOptions {
+  Precision precision = Precision::full;
+  bool fast_activations = false;  // sigmoid and tanh with the error that csrc/cpu/math-inl.h states; float only
+};
+
 template <class T>
 struct PackedData;  // csrc/core/pack.h
 
@@ -60,12 +66,13 @@ struct PackedData;  // csrc/core/pack.h
 template <class T>
 class Weights {
  public:
-  Weights(const CellOptions& options, const Parameters<T>& parameters);
+  Weights(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options = {});
   ~Weights();
   Weights(const Weights&) = delete;
   Weights& operator=(const Weights&) = delete;
 
   const CellOptions& options() const noexcept;
+  const PackOptions& pack_options() const noexcept;
   Index inputs() const noexcept;
   Index hidden() const noexcept;
   std::size_t bytes() const noexcept;
@@ -91,13 +98,46 @@ struct ForwardArguments {
   Sequence<T> y;
   T* h_n = nullptr;
   T* c_n = nullptr;  // LSTM only
+  int threads = 0;   // 0: num_threads()
 };
 
 template <class T>
 void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments);
 
 template <class T>
-struct SavedData;  // csrc/core/run.cc
+struct SessionData;  // csrc/core/forward.cc
+
+/// A stream: one layer over a batch of sequences that come piece by piece. It owns its states, which begin as zeros,
+/// and all memory that a step needs: step, run and reset neither allocate nor throw. One thread at a time may use it;
+/// any number of sessions share Weights. The results are those of forward() over the whole sequence, to the last bit.
+template <class T>
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const Weights<T>> weights, Index batch = 1);
+  ~Session();
+  Session(Session&& other) noexcept;
+  Session& operator=(Session&& other) noexcept;
+
+  /// x (B,I) to y (B,H), contiguous.
+  void step(const T* x, T* y) noexcept;
+  /// x (T,B,I) to y (T,B,H).
+  void run(const Sequence<const T>& x, Index steps, const Sequence<T>& y) noexcept;
+  /// States to zero.
+  void reset() noexcept;
+  /// h and c (LSTM only, else null) as (B,H); null sets zeros.
+  void set_state(const T* h, const T* c) noexcept;
+  void get_state(T* h, T* c) const noexcept;
+
+  const Weights<T>& weights() const noexcept;
+  Index batch() const noexcept;
+  std::size_t bytes() const noexcept;
+
+ private:
+  std::unique_ptr<SessionData<T>> data_;
+};
+
+template <class T>
+struct SavedData;  // csrc/core/layer.h
 
 /// What the backward pass needs beyond x and y, which it borrows: they must outlive it, unchanged.
 template <class T>
@@ -119,14 +159,14 @@ class Saved {
   std::unique_ptr<SavedData<T>> data_;
 };
 
-/// Gradients in the shapes of what they belong to; every pointer but dc0 and dw_peep (LSTM only) is required and is
+/// Gradients in the shapes of what they belong to; every pointer but dx, dc0 and dw_peep (LSTM only) is required and is
 /// assigned, not added to. Null dy, dh_n, dc_n: zeros.
 template <class T>
 struct BackwardArguments {
   Sequence<const T> dy;
   const T* dh_n = nullptr;
   const T* dc_n = nullptr;
-  Sequence<T> dx;
+  Sequence<T> dx;  // null data: not computed
   T* dh0 = nullptr;
   T* dc0 = nullptr;
   T* dw_ih = nullptr;
@@ -134,6 +174,7 @@ struct BackwardArguments {
   T* db_ih = nullptr;
   T* db_hh = nullptr;
   T* dw_peep = nullptr;
+  int threads = 0;  // 0: num_threads()
 };
 
 template <class T>
@@ -141,7 +182,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments);
 
 /// y = f(x) with the kernels' own activations (x and y may be the same).
 template <class T>
-void activate(Activation activation, const T* x, T* y, Index n);
+void activate(Activation activation, const T* x, T* y, Index n, bool fast = false);
 
 /// out (m,n) = a (m,k) b (k,n), all contiguous. A row of the result depends on that row of a and on b alone, to the
 /// last bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.

@@ -17,4 +17,13 @@ struct Sequence {
   T* at(Index t, Index b) const { return data + t * step + b * row; }
 };
 
+/// How weights are stored and multiplied. States, gates, biases and sums stay in T (float, for all but `full`).
+enum class Precision : signed char {
+  full,              // everything in T
+  bfloat16,          // weights, x and h rounded to bfloat16 (to nearest, ties to even)
+  bfloat16_weights,  // weights rounded to bfloat16, x and h in float
+  int8               // weights with a scale per output channel, x and h with a scale per row, both in -127..127
+};
+constexpr int kPrecisions = 4;
+
 }  // namespace fastrnn
