@@ -95,8 +95,27 @@ struct ForwardCall {
   T** y;
 };
 
+/// What a thread writes on its way through the backward pass, for itself alone; `depth` is min(kOuterDepth, T * B).
 template <class T>
-struct BackwardCall {
+struct BackwardScratch {
+  T* packed_left;    // depth * kOuterRows
+  T* packed_right;   // depth * widest
+  const T** h_prev;  // B each
+  const T** c_prev;
+  const T** c;
+  const T** gates;
+  const T** dy_rows;
+  T** dgate_rows;
+  T** carry_h_rows;
+  T** carry_c_rows;
+  const T** factor[4];  // max(B, depth) each
+  const T** left;       // depth each
+  const T** right;
+  T** dx_rows;
+};
+
+template <class T>
+struct BackwardCall : BackwardScratch<T> {
   Layer<T> layer;
   const Panels<T>* panels;  // per backward phase; rows: hidden per source
   Panels<T> input_panels;   // W transposed: rows gates * hidden, units inputs
@@ -112,23 +131,9 @@ struct BackwardCall {
   T* dgates;   // (T*B) rows, dgates_width apart
   T* carry_h;  // (B, padded): dh_n on entry
   T* carry_c;
-  const T* zeros;    // dgates_width
-  T* column_sums;    // dcolumns * padded
-  T* param_sums;     // params * padded
-  T* packed_left;    // kOuterDepth * kOuterRows
-  T* packed_right;   // kOuterDepth * widest
-  const T** h_prev;  // rows each
-  const T** c_prev;
-  const T** c;
-  const T** gates;
-  const T** dy_rows;
-  T** dgate_rows;
-  T** carry_h_rows;
-  T** carry_c_rows;
-  const T** factor[4];  // max(rows, kOuterDepth) each
-  const T** left;       // kOuterDepth each
-  const T** right;
-  T** dx_rows;
+  const T* zeros;  // dgates_width
+  T* column_sums;  // dcolumns * padded
+  T* param_sums;   // params * padded
 };
 
 /// Time-batch rows that are folded into the weight gradients at a time.

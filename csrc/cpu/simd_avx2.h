@@ -1,10 +1,10 @@
 // SIMD wrapper: AVX2 and FMA.
 //
 //   load(p, n), store(p, n)        the first n lanes only; the other lanes are read as zero, and not touched
-//   fmadd(a,b,c) = a*b + c         fnmadd(a,b,c) = c - a*b
+//   fmadd(a,b,c) = a*b + c         fmsub(a,b,c) = a*b - c         fnmadd(a,b,c) = c - a*b
 //   clamp_above(bound, x)          min that gives x back when x is NaN; clamp_below alike
 //   where_positive(test, x)        x where test > 0, else 0
-//   magnitude, with_sign_of        |x|; a non-negative x with another's sign
+//   magnitude(x)                   |x|
 //   exponent_from_low_bits(x)      the integer in the lowest mantissa bits becomes the exponent field
 //   bfloat16_low, bfloat16_high    of a lane that holds two bfloat16
 //   round_to_bfloat16(x)           the nearest bfloat16, ties to even, as a float; NaN stays NaN
@@ -50,6 +50,7 @@ struct Vec<float> {
   FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return _mm256_mul_ps(a.v, b.v); }
   FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return _mm256_div_ps(a.v, b.v); }
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return _mm256_fmsub_ps(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return _mm256_min_ps(bound.v, x.v); }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return _mm256_max_ps(bound.v, x.v); }
@@ -57,9 +58,6 @@ struct Vec<float> {
     return _mm256_and_ps(_mm256_cmp_ps(test.v, _mm256_setzero_ps(), _CMP_GT_OQ), x.v);
   }
   FASTRNN_INLINE friend Vec magnitude(Vec x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x.v); }
-  FASTRNN_INLINE friend Vec with_sign_of(Vec x, Vec sign) {
-    return _mm256_or_ps(x.v, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.v));
-  }
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x.v), 23));
   }
@@ -130,6 +128,7 @@ struct Vec<double> {
   FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return _mm256_mul_pd(a.v, b.v); }
   FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return _mm256_div_pd(a.v, b.v); }
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return _mm256_fmadd_pd(a.v, b.v, c.v); }
+  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return _mm256_fmsub_pd(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return _mm256_fnmadd_pd(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return _mm256_min_pd(bound.v, x.v); }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return _mm256_max_pd(bound.v, x.v); }
@@ -137,9 +136,6 @@ struct Vec<double> {
     return _mm256_and_pd(_mm256_cmp_pd(test.v, _mm256_setzero_pd(), _CMP_GT_OQ), x.v);
   }
   FASTRNN_INLINE friend Vec magnitude(Vec x) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), x.v); }
-  FASTRNN_INLINE friend Vec with_sign_of(Vec x, Vec sign) {
-    return _mm256_or_pd(x.v, _mm256_and_pd(_mm256_set1_pd(-0.0), sign.v));
-  }
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) {
     return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x.v), 52));
   }

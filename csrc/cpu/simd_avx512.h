@@ -37,6 +37,7 @@ struct Vec<float> {
   FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return _mm512_mul_ps(a.v, b.v); }
   FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return _mm512_div_ps(a.v, b.v); }
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return _mm512_fmsub_ps(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return _mm512_min_ps(bound.v, x.v); }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return _mm512_max_ps(bound.v, x.v); }
@@ -44,9 +45,6 @@ struct Vec<float> {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(test.v, _mm512_setzero_ps(), _CMP_GT_OQ), x.v);
   }
   FASTRNN_INLINE friend Vec magnitude(Vec x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x.v); }
-  FASTRNN_INLINE friend Vec with_sign_of(Vec x, Vec sign) {
-    return _mm512_or_ps(x.v, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign.v));
-  }
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x.v), 23));
   }
@@ -142,6 +140,7 @@ struct Vec<double> {
   FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return _mm512_mul_pd(a.v, b.v); }
   FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return _mm512_div_pd(a.v, b.v); }
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_pd(a.v, b.v, c.v); }
+  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return _mm512_fmsub_pd(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return _mm512_fnmadd_pd(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return _mm512_min_pd(bound.v, x.v); }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return _mm512_max_pd(bound.v, x.v); }
@@ -149,9 +148,6 @@ struct Vec<double> {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(test.v, _mm512_setzero_pd(), _CMP_GT_OQ), x.v);
   }
   FASTRNN_INLINE friend Vec magnitude(Vec x) { return _mm512_andnot_pd(_mm512_set1_pd(-0.0), x.v); }
-  FASTRNN_INLINE friend Vec with_sign_of(Vec x, Vec sign) {
-    return _mm512_or_pd(x.v, _mm512_and_pd(_mm512_set1_pd(-0.0), sign.v));
-  }
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) {
     return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x.v), 52));
   }

@@ -66,18 +66,17 @@ struct Vec {
   }
   FASTRNN_INLINE static float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   FASTRNN_INLINE static double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return fmadd(a, b, Vec(-c.v)); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return fmadd(Vec(-a.v), b, c); }
 #else  // no fused instruction in the baseline: a library call per lane would cost a hundred times as much
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return a.v * b.v + c.v; }
+  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return a.v * b.v - c.v; }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return c.v - a.v * b.v; }
 #endif
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return bound.v < x.v ? bound.v : x.v; }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return bound.v > x.v ? bound.v : x.v; }
   FASTRNN_INLINE friend Vec where_positive(Vec test, Vec x) { return test.v > Raw{} ? x.v : Raw{}; }
   FASTRNN_INLINE friend Vec magnitude(Vec x) { return (Raw)((Bits)x.v & (Types::kMagnitudeMask - Bits{})); }
-  FASTRNN_INLINE friend Vec with_sign_of(Vec x, Vec sign) {
-    return (Raw)((Bits)x.v | ((Bits)sign.v & ~(Types::kMagnitudeMask - Bits{})));
-  }
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) { return (Raw)((Bits)x.v << Types::kMantissaBits); }
 };
 

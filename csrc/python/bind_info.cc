@@ -12,6 +12,8 @@ void bind_info(py::module_& module) {
   module.attr("flags") = FASTRNN_FLAGS;
   module.def("available_isas", &available_isas);
   module.def("current_isa", &current_isa);
+  module.def("num_threads", &num_threads);
+  module.def("set_num_threads", &set_num_threads, py::arg("n"));
   module.def("set_isa", &set_isa, py::arg("name"));
 }
 

@@ -5,7 +5,7 @@ namespace fastrnn::python {
 
 namespace {
 
-py::array activate_array(const std::string& name, py::handle object) {
+py::array activate_array(const std::string& name, py::handle object, bool fast) {
   const py::array x = float_array("x", object);
   Activation activation;
   if (name == "tanh")
@@ -22,7 +22,7 @@ py::array activate_array(const std::string& name, py::handle object) {
     py::array_t<T> out(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
     {
       const py::gil_scoped_release release;
-      activate(activation, in.data(), out.mutable_data(), in.size());
+      activate(activation, in.data(), out.mutable_data(), in.size(), fast);
     }
     return out;
   });
@@ -50,7 +50,7 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given) {
 }  // namespace
 
 void bind_math(py::module_& module) {
-  module.def("activate", &activate_array, py::arg("activation"), py::arg("x"));
+  module.def("activate", &activate_array, py::arg("activation"), py::arg("x"), py::arg("fast") = false);
   module.def("matmul", &matmul_arrays, py::arg("a"), py::arg("b"));
 }
 

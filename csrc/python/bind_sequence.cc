@@ -15,6 +15,15 @@ struct Cache {
   bool batch_first;
 };
 
+/// `threads`: None is 0, the library's own setting.
+int thread_count(py::handle threads) {
+  if (threads.is_none()) return 0;
+  if (!py::isinstance<py::int_>(threads)) wrong_type("threads", "an int or None", Py_TYPE(threads.ptr())->tp_name);
+  const auto count = threads.cast<long long>();
+  if (count < 1 || count > 4096) wrong_value("threads", "1 or more", std::to_string(count));
+  return int(count);
+}
+
 std::string sequence_letters(bool batch_first) { return batch_first ? "(B, T, I)" : "(T, B, I)"; }
 
 /// The shape of y, dy, dx: (T,B,n) or (B,T,n).
@@ -25,7 +34,8 @@ std::vector<Index> sequence_shape(Index steps, Index batch, Index n, bool batch_
 
 template <class T>
 py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::handle h0_given, py::handle c0_given,
-                     py::handle lengths_given, bool reverse, bool batch_first, bool training, py::handle out) {
+                     py::handle lengths_given, bool reverse, bool batch_first, bool training, py::handle out,
+                     py::handle threads) {
   const std::shared_ptr<const Weights<T>>& weights = packed.get<T>();
   const bool lstm = weights->options().cell == CellType::lstm;
   const Index hidden = weights->hidden();
@@ -46,6 +56,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
     arguments.lengths = lengths.data();
   }
   arguments.reverse = reverse;
+  arguments.threads = thread_count(threads);
   py::array_t<T> y = output_array<T>(out, sequence_shape(arguments.steps, arguments.batch, hidden, batch_first), "x");
   if (!out.is_none()) {
     if (overlap(y, x)) throw Error("out: shares memory with x");
@@ -70,17 +81,18 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
 }
 
 py::tuple forward_any(const PackedWeights& packed, py::handle x, py::handle h0, py::handle c0, py::handle lengths,
-                      bool reverse, bool batch_first, bool training, py::handle out) {
+                      bool reverse, bool batch_first, bool training, py::handle out, py::handle threads) {
   const py::array array = float_array("x", x);
   check_dtype("x", array, packed.dtype(), "the weights");
   return with_type(packed.dtype(), [&](auto* type) {
     return forward_as<std::remove_pointer_t<decltype(type)>>(packed, array, h0, c0, lengths, reverse, batch_first,
-                                                             training, out);
+                                                             training, out, threads);
   });
 }
 
 template <class T>
-py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_given, py::handle dc_n_given) {
+py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_given, py::handle dc_n_given,
+                      bool need_dx, py::handle threads) {
   const Saved<T>& saved = *std::get<std::unique_ptr<Saved<T>>>(cache.saved);
   const Weights<T>& weights = saved.weights();
   const CellOptions options = weights.options();
@@ -100,15 +112,16 @@ py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_g
   const Optional<T> dh_n("dh_n", dh_n_given, state_shape, "x"), dc_n("dc_n", dc_n_given, state_shape, "x");
   arguments.dh_n = dh_n.data();
   arguments.dc_n = dc_n.data();
+  arguments.threads = thread_count(threads);
 
-  py::array_t<T> dx(sequence_shape(steps, batch, inputs, cache.batch_first));
+  py::array_t<T> dx(need_dx ? sequence_shape(steps, batch, inputs, cache.batch_first) : std::vector<Index>{0, 0, 0});
   py::array_t<T> dh0(state_shape), dc0(state_shape);
   py::array_t<T> dw_ih(std::vector<Index>{rows, inputs}), dw_hh(std::vector<Index>{rows, hidden});
   py::array_t<T> db_ih(std::vector<Index>{rows}), db_hh(std::vector<Index>{rows});
   py::array_t<T> dw_peep(options.peephole == Peephole::full       ? std::vector<Index>{3, hidden, hidden}
                          : options.peephole == Peephole::diagonal ? std::vector<Index>{3, hidden}
                                                                   : std::vector<Index>{0});
-  arguments.dx = new_sequence_view(dx, cache.batch_first);
+  if (need_dx) arguments.dx = new_sequence_view(dx, cache.batch_first);
   arguments.dh0 = dh0.mutable_data();
   arguments.dc0 = dc0.mutable_data();
   arguments.dw_ih = dw_ih.mutable_data();
@@ -121,13 +134,14 @@ py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_g
     backward(saved, arguments);
   }
   const auto given = [](bool is, const py::object& object) { return is ? object : py::object(py::none()); };
-  return py::make_tuple(dx, dh0, given(lstm, dc0), dw_ih, dw_hh, given(cache.weights.has_b_ih, db_ih),
+  return py::make_tuple(given(need_dx, dx), dh0, given(lstm, dc0), dw_ih, dw_hh, given(cache.weights.has_b_ih, db_ih),
                         given(cache.weights.has_b_hh, db_hh), given(options.peephole != Peephole::none, dw_peep));
 }
 
-py::tuple backward_any(py::handle dy, const Cache& cache, py::handle dh_n, py::handle dc_n) {
+py::tuple backward_any(py::handle dy, const Cache& cache, py::handle dh_n, py::handle dc_n, bool need_dx,
+                       py::handle threads) {
   return with_type(cache.weights.dtype(), [&](auto* type) {
-    return backward_as<std::remove_pointer_t<decltype(type)>>(cache, dy, dh_n, dc_n);
+    return backward_as<std::remove_pointer_t<decltype(type)>>(cache, dy, dh_n, dc_n, need_dx, threads);
   });
 }
 
@@ -148,8 +162,9 @@ Immutable, and usable more than once. It refers to the x and y of its call: they
                              [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });
   module.def("forward", &forward_any, "weights"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(), py::kw_only(),
              "lengths"_a = py::none(), "reverse"_a = false, "batch_first"_a = false, "training"_a = false,
-             "out"_a = py::none());
-  module.def("backward", &backward_any, "dy"_a, "cache"_a, "dh_n"_a = py::none(), "dc_n"_a = py::none());
+             "out"_a = py::none(), "threads"_a = py::none());
+  module.def("backward", &backward_any, "dy"_a, "cache"_a, "dh_n"_a = py::none(), "dc_n"_a = py::none(), py::kw_only(),
+             "need_dx"_a = true, "threads"_a = py::none());
 }
 
 }  // namespace fastrnn::python

@@ -32,7 +32,7 @@ from .functional import (
     rnn_cell,
     rnn_forward,
 )
-from .system import info, isa_available
+from .system import get_num_threads, info, isa_available, set_num_threads
 
 if TYPE_CHECKING:
     from .config import set_floatx, set_random_seed
@@ -119,6 +119,7 @@ __all__ = [
     "SimpleRNN",
     "TimeDistributed",
     "__version__",
+    "get_num_threads",
     "gru_backward",
     "gru_cell",
     "gru_forward",
@@ -136,6 +137,7 @@ __all__ = [
     "rnn_forward",
     "save_model",
     "set_floatx",
+    "set_num_threads",
     "set_random_seed",
 ]
 

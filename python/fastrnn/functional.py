@@ -8,6 +8,8 @@ Shapes, everywhere: T time steps, B batch, I input size, H hidden size, G gates 
   Gate order: LSTM i, f, g, o; GRU r, z, n
 - ``lengths`` (B,), integers in 0..T: row b runs only its first ``lengths[b]`` steps, ``y`` beyond them is zero and
   ``h_n`` is the state at the row's own end (``h0`` for a length of 0)
+- ``threads``: how many may work on this call; None is :func:`fastrnn.set_num_threads`'s number, at first 1. Results do
+  not depend on it, and calls of less than about 100 us use one
 - ``reverse=True``: every row runs from its last step to its first; ``y`` stays in time order
 
 All arrays are float32, or all are float64. Time and batch axes may have any strides; an array whose last axis is not
@@ -74,9 +76,9 @@ class LSTMState(NamedTuple):
 
 
 class RNNGrads(NamedTuple):
-    """Gradients of an Elman network, each in the shape of its argument; None for a bias that was not given."""
+    """Gradients of an Elman network, each in the shape of its argument; None for what was not given or asked for."""
 
-    x: Array
+    x: Array | None
     h0: Array
     w_ih: Array
     w_hh: Array
@@ -85,9 +87,9 @@ class RNNGrads(NamedTuple):
 
 
 class GRUGrads(NamedTuple):
-    """Gradients of a GRU, each in the shape of its argument; None for a bias that was not given."""
+    """Gradients of a GRU, each in the shape of its argument; None for what was not given or asked for."""
 
-    x: Array
+    x: Array | None
     h0: Array
     w_ih: Array
     w_hh: Array
@@ -96,9 +98,9 @@ class GRUGrads(NamedTuple):
 
 
 class LSTMGrads(NamedTuple):
-    """Gradients of an LSTM, each in the shape of its argument; None for a parameter that was not given."""
+    """Gradients of an LSTM, each in the shape of its argument; None for what was not given or asked for."""
 
-    x: Array
+    x: Array | None
     h0: Array
     c0: Array
     w_ih: Array
@@ -183,7 +185,9 @@ def pack_rnn(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    return _core.pack("rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype, fast_activations=fast_activations)
+    return _core.pack(
+        "rnn", w_ih, w_hh, b_ih, b_hh, activation=activation, dtype=dtype, fast_activations=fast_activations
+    )
 
 
 def pack_lstm(
@@ -259,6 +263,7 @@ def rnn_forward(
     batch_first: bool = False,
     training: bool = False,
     out: Array | None = None,
+    threads: int | None = None,
 ) -> Any:
     """Elman network (Elman 1990) over a batch of sequences: ``h' = f(W_ih x + b_ih + W_hh h + b_hh)``.
 
@@ -268,7 +273,7 @@ def rnn_forward(
         w_hh: (H, H). b_ih, b_hh: (H,), None for zero.
         h0: (1, B, H), None for zero.
         activation: f: "tanh", "relu", "sigmoid" or "identity".
-        lengths, reverse, batch_first: see the module.
+        lengths, reverse, batch_first, threads: see the module.
         training: also return a cache for :func:`rnn_backward`. It refers to x and y: leave both unchanged until then.
         out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
 
@@ -277,7 +282,15 @@ def rnn_forward(
     """
     weights = _pack("rnn", x, w_ih, w_hh, b_ih, b_hh, activation=activation)
     y, h_n, _, cache = _core.forward(
-        weights, x, h0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
+        weights,
+        x,
+        h0,
+        lengths=lengths,
+        reverse=reverse,
+        batch_first=batch_first,
+        training=training,
+        out=out,
+        threads=threads,
     )
     return (y, h_n, cache) if training else RNNOutput(y, h_n)
 
@@ -299,6 +312,7 @@ def lstm_forward(
     batch_first: bool = False,
     training: bool = False,
     out: Array | None = None,
+    threads: int | None = None,
 ) -> Any:
     """LSTM (Hochreiter & Schmidhuber 1997, Gers et al. 2000, Graves 2013) over a batch of sequences.
 
@@ -312,7 +326,7 @@ def lstm_forward(
         w_peep: peepholes in the order i, f, o: (3, H) element-wise, (3, H, H) full matrices, None for none.
         peephole_output: o sees the "current" cell state c' (Graves 2013, ONNX) or the "previous" one c.
         coupled: f = 1 - i; the parameters of f are ignored and their gradients are zero.
-        lengths, reverse, batch_first: see the module.
+        lengths, reverse, batch_first, threads: see the module.
         training: also return a cache for :func:`lstm_backward`. It refers to x and y: leave both unchanged until then.
         out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
 
@@ -321,7 +335,16 @@ def lstm_forward(
     """
     weights = _pack("lstm", x, w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled)
     y, h_n, c_n, cache = _core.forward(
-        weights, x, h0, c0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
+        weights,
+        x,
+        h0,
+        c0,
+        lengths=lengths,
+        reverse=reverse,
+        batch_first=batch_first,
+        training=training,
+        out=out,
+        threads=threads,
     )
     return (y, h_n, c_n, cache) if training else LSTMOutput(y, h_n, c_n)
 
@@ -340,6 +363,7 @@ def gru_forward(
     batch_first: bool = False,
     training: bool = False,
     out: Array | None = None,
+    threads: int | None = None,
 ) -> Any:
     """GRU (Cho et al. 2014) over a batch of sequences, in three forms that differ in where r acts.
 
@@ -355,7 +379,7 @@ def gru_forward(
         w_hh: (3*H, H). b_ih, b_hh: (3*H,), None for zero. Gates r, z, n.
         h0: (1, B, H), None for zero.
         reset: "after", "before" or "output".
-        lengths, reverse, batch_first: see the module.
+        lengths, reverse, batch_first, threads: see the module.
         training: also return a cache for :func:`gru_backward`. It refers to x and y: leave both unchanged until then.
         out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
 
@@ -364,52 +388,88 @@ def gru_forward(
     """
     weights = _pack("gru", x, w_ih, w_hh, b_ih, b_hh, reset=reset)
     y, h_n, _, cache = _core.forward(
-        weights, x, h0, lengths=lengths, reverse=reverse, batch_first=batch_first, training=training, out=out
+        weights,
+        x,
+        h0,
+        lengths=lengths,
+        reverse=reverse,
+        batch_first=batch_first,
+        training=training,
+        out=out,
+        threads=threads,
     )
     return (y, h_n, cache) if training else GRUOutput(y, h_n)
 
 
-def rnn_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> RNNGrads:
+def rnn_backward(
+    dy: Array | None,
+    cache: Cache,
+    dh_n: Array | None = None,
+    *,
+    need_dx: bool = True,
+    threads: int | None = None,
+) -> RNNGrads:
     """Gradients of :func:`rnn_forward` by back-propagation through time (Werbos 1990).
 
     Args:
         dy: gradient of y, in its shape; None for zero.
         cache: from ``rnn_forward(..., training=True)``; may be used more than once.
         dh_n: gradient of h_n, (1, B, H); None for zero.
+        need_dx: False saves the gradient of x, which is then None. threads: see the module.
 
     Returns:
         RNNGrads: each in the shape of its argument.
     """
-    dx, dh0, _, dw_ih, dw_hh, db_ih, db_hh, _ = _core.backward(dy, _check_cache("rnn", cache), dh_n)
+    checked = _check_cache("rnn", cache)
+    dx, dh0, _, dw_ih, dw_hh, db_ih, db_hh, _ = _core.backward(dy, checked, dh_n, need_dx=need_dx, threads=threads)
     return RNNGrads(dx, dh0, dw_ih, dw_hh, db_ih, db_hh)
 
 
-def lstm_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None) -> LSTMGrads:
+def lstm_backward(
+    dy: Array | None,
+    cache: Cache,
+    dh_n: Array | None = None,
+    dc_n: Array | None = None,
+    *,
+    need_dx: bool = True,
+    threads: int | None = None,
+) -> LSTMGrads:
     """Gradients of :func:`lstm_forward` by back-propagation through time, through the peepholes too.
 
     Args:
         dy: gradient of y, in its shape; None for zero.
         cache: from ``lstm_forward(..., training=True)``; may be used more than once.
         dh_n, dc_n: gradients of h_n, c_n, (1, B, H); None for zero.
+        need_dx: False saves the gradient of x, which is then None. threads: see the module.
 
     Returns:
         LSTMGrads: each in the shape of its argument.
     """
-    return LSTMGrads(*_core.backward(dy, _check_cache("lstm", cache), dh_n, dc_n))
+    checked = _check_cache("lstm", cache)
+    return LSTMGrads(*_core.backward(dy, checked, dh_n, dc_n, need_dx=need_dx, threads=threads))
 
 
-def gru_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> GRUGrads:
+def gru_backward(
+    dy: Array | None,
+    cache: Cache,
+    dh_n: Array | None = None,
+    *,
+    need_dx: bool = True,
+    threads: int | None = None,
+) -> GRUGrads:
     """Gradients of :func:`gru_forward` by back-propagation through time.
 
     Args:
         dy: gradient of y, in its shape; None for zero.
         cache: from ``gru_forward(..., training=True)``; may be used more than once.
         dh_n: gradient of h_n, (1, B, H); None for zero.
+        need_dx: False saves the gradient of x, which is then None. threads: see the module.
 
     Returns:
         GRUGrads: each in the shape of its argument.
     """
-    dx, dh0, _, dw_ih, dw_hh, db_ih, db_hh, _ = _core.backward(dy, _check_cache("gru", cache), dh_n)
+    checked = _check_cache("gru", cache)
+    dx, dh0, _, dw_ih, dw_hh, db_ih, db_hh, _ = _core.backward(dy, checked, dh_n, need_dx=need_dx, threads=threads)
     return GRUGrads(dx, dh0, dw_ih, dw_hh, db_ih, db_hh)
 
 

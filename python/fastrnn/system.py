@@ -13,6 +13,25 @@ def isa_available() -> list[str]:
     return _core.available_isas()
 
 
+def set_num_threads(n: int) -> None:
+    """Threads of all later calls that do not say how many; results do not depend on it.
+
+    Args:
+        n: 1 or more. At first 1: nothing runs on other cores unless asked.
+
+    Raises:
+        TypeError: n is not an integer. ValueError: it is less than 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"n: expected an int, got {type(n).__name__}")
+    _core.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """The number that :func:`set_num_threads` set last, at first 1."""
+    return _core.num_threads()
+
+
 def info() -> dict[str, Any]:
     """Facts about this installation, as a dict.
 
@@ -25,7 +44,7 @@ def info() -> dict[str, Any]:
         "version": _core.version,
         "isa": _core.current_isa(),
         "isa_available": isa_available(),
-        "threads": 1,
+        "threads": get_num_threads(),
         "compiler": _core.compiler,
         "flags": _core.flags,
         "cuda": "not built in",

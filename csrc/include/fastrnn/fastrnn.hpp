@@ -78,9 +78,10 @@ class Weights {
   std::size_t bytes() const noexcept;
   const char* isa() const noexcept;
   const PackedData<T>& packed() const noexcept { return *packed_; }
+  const std::shared_ptr<const PackedData<T>>& shared_packed() const noexcept { return packed_; }
 
  private:
-  std::unique_ptr<PackedData<T>> packed_;
+  std::shared_ptr<const PackedData<T>> packed_;
 };
 
 /// One layer in one direction over a batch of sequences. Null h0, c0: zeros. Null lengths: all T.
@@ -188,6 +189,10 @@ void activate(Activation activation, const T* x, T* y, Index n, bool fast = fals
 /// last bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
 template <class T>
 void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n);
+
+/// Threads of calls that do not say how many: one, unless set. Throws Error when n < 1.
+void set_num_threads(int n);
+int num_threads() noexcept;
 
 /// Instruction sets that this machine can run, slowest first.
 std::vector<std::string> available_isas();

@@ -1,0 +1,18 @@
+// The forward pass on several threads, in one of three ways, all with the bits of one thread:
+//
+//   rows in place     a slice is some rows of the batch, from their first step to their last; no barrier at all
+//   rows, copied      likewise, on copies, so that a worker that the system has stopped can be overtaken: for calls so
+//                     short that waiting for it would show
+//   units             a slice is some panels of one step, for few rows; one barrier a step, and chunk by chunk a job
+#pragma once
+
+#include "core/layer.h"
+
+namespace fastrnn {
+
+/// Runs the call and returns true, or returns false where one thread is as good.
+template <class T>
+bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
+                    const Layer<T>& layer, bool training);
+
+}  // namespace fastrnn
