@@ -83,7 +83,7 @@ class ForwardRun {
     const FlushDenormals flush;
     const Layer<T>& layer = call_.layer;
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
-    const auto& steps = kernels.step[int(mode_of(packed_, training_))][int(layer.kind)];
+    const auto& cell = packed_.kernels().cell[int(mode_of(packed_, training_))][int(layer.kind)];
     const Index longest = layer.longest();
     Index active = layer.rows;
     for (Index first = 0; first < longest; first += chunk_) {
@@ -94,7 +94,7 @@ class ForwardRun {
       for (Index s = first; s < last; ++s) {
         active = list_step(first, s, active);
         for (int phase = 0; phase < layer.cell.phases; ++phase)
-          steps[phase](call_, active, {0, packed_.panels[phase].count});
+          kernels.step(call_, phase, cell[phase], active, {0, packed_.panels[phase].count});
       }
     }
   }

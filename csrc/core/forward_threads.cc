@@ -316,7 +316,8 @@ class UnitsOfChunk final : public Job {
         }
       }
     }
-    kernels.step[int(mode_of(*packed_, training_))][int(layer_.kind)][0](call, active, panels_of(slice));
+    const auto& cell = packed_->kernels().cell[int(mode_of(*packed_, training_))][int(layer_.kind)];
+    kernels.step(call, 0, cell[0], active, panels_of(slice));
   }
 
   void commit(int phase, int slice, const void* memory) noexcept override {

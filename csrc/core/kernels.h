@@ -144,6 +144,15 @@ constexpr Index kOuterRows = 72;
 enum class Mode { inference, fast, training };
 constexpr int kModes = 3;
 
+/// What a cell does around the tiles of one phase, for rows first .. first+n of the lists and one panel: `init` fills
+/// their accumulators, `finish` turns them into states. One copy serves every precision.
+template <class T>
+struct CellKernels {
+  void (*init)(const ForwardCall<T>&, T* acc, Index first, Index n, Index panel);
+  void (*finish)(const ForwardCall<T>&, const T* acc, Index first, Index n, Index panel);
+};
+
+/// What depends on the precision.
 template <class T>
 struct ForwardKernels {
   int terms;           // of a packed lane
@@ -151,8 +160,7 @@ struct ForwardKernels {
   /// gates += W x of one phase for rows first .. first+n of input_rows and output_rows, for some of the panels.
   void (*project)(const ForwardCall<T>&, int phase, Index first, Index n, Range panels);
   /// One time step of one phase for the first n rows of the lists.
-  using Step = void (*)(const ForwardCall<T>&, Index n, Range panels);
-  Step step[kModes][cells::kKinds][2];
+  void (*step)(const ForwardCall<T>&, int phase, const CellKernels<T>&, Index n, Range panels);
 };
 
 template <class T>
@@ -165,6 +173,7 @@ struct BackwardKernels {
 template <class T>
 struct KernelTable {
   int lanes;
+  CellKernels<T> cell[kModes][cells::kKinds][2];
   const ForwardKernels<T>* forward[kPrecisions];  // null where a precision does not exist for T
   BackwardKernels<T> backward;
   void (*activate)(cells::Activation, bool fast, const T* x, T* y, Index n);  // y = f(x)

@@ -17,6 +17,8 @@
 
 namespace fastrnn {
 
+struct Worker;  // csrc/core/threads.cc
+
 /// Work for a Team, run once. The last reference may go in a worker, so that a destructor must not need the caller's
 /// thread.
 ///
@@ -40,10 +42,10 @@ class Job {
   int slices() const noexcept { return slices_; }
   std::size_t buffer_bytes() const noexcept { return buffer_bytes_; }
 
-  /// Takes part, as one of `threads`, until the last slice is committed. Called by Team and its workers.
-  void take_part(int thread, int threads, void* buffer) noexcept;
-
  private:
+  friend class Team;
+  friend struct Worker;
+
   virtual void compute(int phase, int slice, void* buffer) noexcept = 0;
   virtual void commit(int phase, int slice, const void* buffer) noexcept;  // nothing, for work done in place
 
@@ -52,6 +54,8 @@ class Job {
     std::atomic<std::uint64_t> word{0};
   };
 
+  /// Computes slices, as one of `threads`, until the last is committed.
+  void take_part(int thread, int threads, void* buffer) noexcept;
   std::int64_t end_of(int phase) const noexcept { return (std::int64_t(phase) + 1) * slices_; }
   bool claim(int phase, int slice) noexcept;
   bool take(int phase, int slice) noexcept;
@@ -70,8 +74,6 @@ class Job {
   alignas(64) std::mutex mutex_;
   std::condition_variable wake_;
 };
-
-struct Worker;  // csrc/core/threads.cc
 
 /// The caller and up to `threads` - 1 workers, lent to it for the length of a call. They are whoever is idle, started
 /// if there are not yet so many; a call that finds none does everything itself, and none waits for another's work.

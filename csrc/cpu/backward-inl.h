@@ -41,11 +41,13 @@ struct BackwardUnit {
   FASTRNN_INLINE static V tanh(V v) { return FASTRNN_ISA::tanh(v); }
 };
 
+template <class T>
+using BackFinish = void (*)(const BackwardCall<T>&, const T* acc, Index row, Index unit);
+
 /// Sweeps one backward phase over `n` rows; `finish` gets each unit vector. `s` is the step whose gradients are being
 /// computed: sources marked `next` read step s + 1, the others step s itself.
-template <class T, class Finish>
-FASTRNN_INLINE static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, Index n,
-                                      const Finish& finish) {
+template <class T>
+static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, Index n, BackFinish<T> finish) {
   constexpr int U = Vec<T>::kLanes;
   const Layer<T>& layer = call.layer;
   const cells::BackPhase& phase = layer.cell.back[phase_index];
@@ -66,7 +68,7 @@ FASTRNN_INLINE static void back_sweep(const BackwardCall<T>& call, int phase_ind
     for (int b = 0; b < 4; ++b) {
       const Index unit = (p * 4 + b) * U;
       if (unit >= layer.padded) break;
-      finish(acc + b * U, row, unit);
+      finish(call, acc + b * U, row, unit);
     }
   };
   // A factor that no row has yet (the sequence's last step) is skipped with the rows of the matrix that it would meet.
@@ -85,29 +87,34 @@ FASTRNN_INLINE static void back_sweep(const BackwardCall<T>& call, int phase_ind
 }
 
 template <class T, class Cell, int Phase>
-static void back_phase(const BackwardCall<T>& call, Index s, Index n) {
+static void finish_backward(const BackwardCall<T>& call, const T* acc, Index row, Index unit) {
   constexpr int U = Vec<T>::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   const Layer<T>& layer = call.layer;
-  back_sweep(call, Phase, s, n, [&](const T* acc, Index row, Index unit) {
-    const Index left = layer.hidden - unit;
-    BackwardUnit<T> u;
-    u.acc_ = acc;
-    u.gates_ = call.gates[row] + unit;
-    u.dgates_ = call.dgate_rows[row] + unit;
-    u.padded_ = layer.padded;
-    u.param_ = layer.params + unit;
-    u.h_prev_ = call.h_prev[row] + unit;
-    u.dy_ = call.dy_rows[row] ? call.dy_rows[row] + unit : nullptr;
-    u.carry_h_ = call.carry_h_rows[row] + unit;
-    u.lanes_ = int(left < U ? left : U);
-    if constexpr (fixed.has_c) {
-      u.c_prev_ = call.c_prev[row] + unit;
-      u.c_ = call.c[row] + unit;
-      u.carry_c_ = call.carry_c_rows[row] + unit;
-    }
-    Cell::template backward<Phase>(layer.options, u);
-  });
+  const Index left = layer.hidden - unit;
+  BackwardUnit<T> u;
+  u.acc_ = acc;
+  u.gates_ = call.gates[row] + unit;
+  u.dgates_ = call.dgate_rows[row] + unit;
+  u.padded_ = layer.padded;
+  u.param_ = layer.params + unit;
+  u.h_prev_ = call.h_prev[row] + unit;
+  u.dy_ = call.dy_rows[row] ? call.dy_rows[row] + unit : nullptr;
+  u.carry_h_ = call.carry_h_rows[row] + unit;
+  u.lanes_ = int(left < U ? left : U);
+  if constexpr (fixed.has_c) {
+    u.c_prev_ = call.c_prev[row] + unit;
+    u.c_ = call.c[row] + unit;
+    u.carry_c_ = call.carry_c_rows[row] + unit;
+  }
+  Cell::template backward<Phase>(layer.options, u);
+}
+
+template <class T, cells::Target target>
+static void add_to_carry(const BackwardCall<T>& call, const T* acc, Index row, Index unit) {
+  T* carry = target == cells::Target::h ? call.carry_h : call.carry_c;
+  T* sum = carry + call.layer.order[row] * call.layer.padded + unit;
+  (Vec<T>::load(acc) + Vec<T>::load(sum)).store(sum);
 }
 
 /// Before the first step: what the matrices and the carries leave is the gradient of h0 and c0.
@@ -118,12 +125,9 @@ static void initial_state_gradients(const BackwardCall<T>& call) {
   for (int phase = 0; phase < cell.back_phases; ++phase) {
     const cells::Target target = cell.back[phase].target;
     if (target == cells::Target::kept) continue;
-    T* carry = target == cells::Target::h ? call.carry_h : call.carry_c;
     // Sources of the step itself have none at step -1: they read zeros.
-    back_sweep(call, phase, -1, layer.rows, [&](const T* acc, Index row, Index unit) {
-      T* sum = carry + layer.order[row] * layer.padded + unit;
-      (Vec<T>::load(acc) + Vec<T>::load(sum)).store(sum);
-    });
+    back_sweep(call, phase, -1, layer.rows,
+               target == cells::Target::h ? add_to_carry<T, cells::Target::h> : add_to_carry<T, cells::Target::c>);
   }
   for (Index i = 0; i < layer.rows; ++i) {
     const Index b = layer.order[i];
@@ -153,8 +157,8 @@ static void backward_steps(const BackwardCall<T>& call) {
         call.carry_c_rows[i] = call.carry_c + b * padded;
       }
     }
-    back_phase<T, Cell, 0>(call, s, active);
-    if constexpr (Cell::kBackPhases > 1) back_phase<T, Cell, 1>(call, s, active);
+    back_sweep(call, 0, s, active, finish_backward<T, Cell, 0>);
+    if constexpr (Cell::kBackPhases > 1) back_sweep(call, 1, s, active, finish_backward<T, Cell, 1>);
   }
 }
 

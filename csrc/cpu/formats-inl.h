@@ -5,7 +5,8 @@
 //   kHeader            elements before each kBlock registers' worth, read by start()
 //   kParts             multiplications that a register takes: multiply(operand(x, part), weight(w, part), sum)
 //   add(acc, sum, ..)  a finished block joins the accumulator, which is T in every precision
-//   convert            from n elements of T to a row and its scale; kConverts is false where rows are used as they are
+//   convert            from n elements of T to a row and its scale, in whole vectors: terms past the end are zero;
+//                      kConverts is false where rows are used as they are
 #pragma once
 
 #include "core/kernels.h"
@@ -53,7 +54,6 @@ struct Bfloat16 {
       const V x = V::load(from + i, int(n - i < V::kLanes ? n - i : V::kLanes));
       (Rounded ? round_to_bfloat16(x) : x).store(to + i);
     }
-    if (n % 2 != 0) to[n] = 0.0f;
   }
 };
 
@@ -75,7 +75,6 @@ struct Bfloat16Dot {
     unsigned short* to = static_cast<unsigned short*>(row);
     for (Index i = 0; i < n; i += V::kLanes)
       store_bfloat16(V::load(from + i, int(n - i < V::kLanes ? n - i : V::kLanes)), to + i);
-    if (n % 2 != 0) to[n] = 0;
   }
 };
 #endif
@@ -84,14 +83,14 @@ struct Bfloat16Dot {
 struct Int8 {
   using Value = float;
   using V = Vec<float>;
-  using Row = unsigned;  // four terms
+  using Row = unsigned;
   using Sum = Int8Dot::Sum;
-  static constexpr int kTerms = 4, kStride = 1, kHeader = 1, kParts = 1;
+  static constexpr int kTerms = 4, kStride = Int8Dot::kStride, kHeader = Int8Dot::kHeader, kParts = Int8Dot::kParts;
   static constexpr bool kConverts = true, kFlip = Int8Dot::kUnsignedWeights;
 
   FASTRNN_INLINE static Sum start(const Row* header) { return Int8Dot::start(header); }
-  FASTRNN_INLINE static Int8Dot::Operand operand(const Row* x, int) { return Int8Dot::operand(x); }
-  FASTRNN_INLINE static Int8Dot::Weight weight(const float* w, int) { return Int8Dot::weight(w); }
+  FASTRNN_INLINE static Int8Dot::Operand operand(const Row* x, int part) { return Int8Dot::operand(x, part); }
+  FASTRNN_INLINE static Int8Dot::Weight weight(const float* w, int part) { return Int8Dot::weight(w, part); }
   FASTRNN_INLINE static Sum multiply(Int8Dot::Operand x, Int8Dot::Weight w, Sum sum) {
     return Int8Dot::multiply(x, w, sum);
   }
@@ -118,16 +117,16 @@ struct Int8 {
     }
     const bool usable = most > 1e-30f && not_finite == 0.0f;  // below, 127 / most might be infinite
     *scale = (usable ? most / 127.0f : 0.0f) + not_finite;
-    char* to = static_cast<char*>(row);
     const V factor = V(usable ? 127.0f / most : 0.0f);
-    constexpr Index terms = 4 * kBlock;
-    for (Index first = 0; first < n; first += terms, to += terms + 4) {
+    constexpr Index terms = kTerms * kBlock;
+    Row* to = static_cast<Row*>(row);
+    for (Index first = 0; first < n; first += terms, to += kHeader + kBlock * kStride) {
       const Index count = n - first < terms ? n - first : terms;
+      char* values = reinterpret_cast<char*>(to + kHeader);  // kStride bytes a term
       for (Index i = 0; i < count; i += U)
         Int8Dot::store(usable ? V::load(from + first + i, int(count - i < U ? count - i : U)) * factor : factor,
-                       to + 4 + i);
-      for (Index i = count; i % 4 != 0; ++i) to[4 + i] = 0;
-      Int8Dot::write_header(to, count);
+                       values + i * kStride);
+      Int8Dot::write_header(to, values, count);
     }
   }
 };

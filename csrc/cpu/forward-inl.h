@@ -126,84 +126,95 @@ static void project(const ForwardCall<typename F::Value>& call, int phase_index,
     project_panels<F, 4>(call, phase, panels, first, n, range);
 }
 
-template <class F, class Cell, int Phase, Mode mode>
-static void step(const ForwardCall<typename F::Value>& call, Index n, Range range) {
-  using T = typename F::Value;
+/// The accumulators of a phase start from W x + b, or from b_hh where the cell says so.
+template <class T, class Cell, int Phase>
+static void init_rows(const ForwardCall<T>& call, T* acc, Index first, Index n, Index p) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
-  constexpr int G = fixed.phase[Phase].gates;
-  constexpr int first_gate = fixed.phase[Phase].first_gate;
+  constexpr int G = fixed.phase[Phase].gates, first_gate = fixed.phase[Phase].first_gate;
   constexpr int blocks = blocks_in_panel(G);
-  constexpr int late = fixed.start_from_b_hh;
-  const Layer<T>& layer = call.layer;
-  const cells::Phase& phase = layer.cell.phase[Phase];
-  const Panels<T>& panels = call.panels[Phase];
-  const Index padded = layer.padded;
-  Factor<F> factors[2];
-  for (int s = 0; s < phase.sources; ++s)
-    factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, phase.source[s].operand), layer.hidden, n);
-  sweep<F, G * blocks>(
-      panels, range, packed_rows<F>(layer.inputs), factors, phase.sources, n,
-      [&](T* acc, Index row, Index p) {
-        for (int b = 0; b < blocks; ++b) {
-          const Index unit = (p * blocks + b) * U;
-          if (unit >= padded) break;
-          const T* gates = call.gates[row] + unit;
+  const Index padded = call.layer.padded;
+  for (Index r = 0; r < n; ++r, acc += blocks * G * U)
+    for (int b = 0; b < blocks; ++b) {
+      const Index unit = (p * blocks + b) * U;
+      if (unit >= padded) break;
+      const T* gates = call.gates[first + r] + unit;
 #pragma GCC unroll 4
-          for (int g = 0; g < G; ++g) {
-            const T* from = first_gate + g == late ? call.recurrent_bias + unit : gates + (first_gate + g) * padded;
-            V::load(from).store(acc + (b * G + g) * U);
-          }
-        }
-      },
-      [&](const T* acc, Index row, Index p) {
-        for (int b = 0; b < blocks; ++b) {
-          const Index unit = (p * blocks + b) * U;
-          if (unit >= padded) break;
-          const Index left = layer.hidden - unit;
-          ForwardUnit<T, mode> u;
-          u.acc_ = acc + b * G * U;
-          u.gates_ = call.gates[row] + unit;
-          u.padded_ = padded;
-          u.param_ = layer.params + unit;
-          u.h_prev_ = call.h_prev[row] + unit;
-          u.y_ = call.y[row] + unit;
-          u.lanes_ = int(left < U ? left : U);
-          if constexpr (fixed.has_c) {
-            u.c_prev_ = call.c_prev[row] + unit;
-            u.c_ = const_cast<T*>(call.c[row]) + unit;
-          }
-          Cell::template forward<Phase>(layer.options, u);
-        }
-      });
+      for (int g = 0; g < G; ++g) {
+        const bool late = first_gate + g == fixed.start_from_b_hh;
+        V::load(late ? call.recurrent_bias + unit : gates + (first_gate + g) * padded).store(acc + (b * G + g) * U);
+      }
+    }
 }
 
-template <class F, class Cell, int Phase, Mode mode>
-constexpr typename ForwardKernels<typename F::Value>::Step step_or_null() {
-  constexpr bool exact = mode == Mode::fast && sizeof(typename F::Value) == 8;  // float64 has no fast activations
-  if constexpr (Phase >= Cell::kPhases || (mode == Mode::training && F::kConverts))
-    return nullptr;  // only full precision trains
+template <class T, class Cell, int Phase, Mode mode>
+static void finish_rows(const ForwardCall<T>& call, const T* acc, Index first, Index n, Index p) {
+  constexpr int U = Vec<T>::kLanes;
+  constexpr cells::Description fixed = Cell::describe(cells::Options{});
+  constexpr int G = fixed.phase[Phase].gates;
+  constexpr int blocks = blocks_in_panel(G);
+  const Layer<T>& layer = call.layer;
+  for (Index row = first; row < first + n; ++row, acc += blocks * G * U)
+    for (int b = 0; b < blocks; ++b) {
+      const Index unit = (p * blocks + b) * U;
+      if (unit >= layer.padded) break;
+      const Index left = layer.hidden - unit;
+      ForwardUnit<T, mode> u;
+      u.acc_ = acc + b * G * U;
+      u.gates_ = call.gates[row] + unit;
+      u.padded_ = layer.padded;
+      u.param_ = layer.params + unit;
+      u.h_prev_ = call.h_prev[row] + unit;
+      u.y_ = call.y[row] + unit;
+      u.lanes_ = int(left < U ? left : U);
+      if constexpr (fixed.has_c) {
+        u.c_prev_ = call.c_prev[row] + unit;
+        u.c_ = const_cast<T*>(call.c[row]) + unit;
+      }
+      Cell::template forward<Phase>(layer.options, u);
+    }
+}
+
+/// The two functions of a cell, as the sweep calls them.
+template <class T>
+struct CellEnds {
+  const ForwardCall<T>& call;
+  const CellKernels<T>& cell;
+  FASTRNN_INLINE void init(T* acc, Index first, Index n, Index p) const { cell.init(call, acc, first, n, p); }
+  FASTRNN_INLINE void finish(const T* acc, Index first, Index n, Index p) const { cell.finish(call, acc, first, n, p); }
+};
+
+template <class F>
+static void step(const ForwardCall<typename F::Value>& call, int phase_index,
+                 const CellKernels<typename F::Value>& cell, Index n, Range range) {
+  using T = typename F::Value;
+  const cells::Phase& phase = call.layer.cell.phase[phase_index];
+  const Panels<T>& panels = call.panels[phase_index];
+  const Index first_k = packed_rows<F>(call.layer.inputs);
+  const CellEnds<T> ends = {call, cell};
+  Factor<F> factors[2];
+  for (int s = 0; s < phase.sources; ++s)
+    factors[s] =
+        factor_of<F>(call, panels, 1 + s, s, operand_rows(call, phase.source[s].operand), call.layer.hidden, n);
+  if (phase.gates == 3)
+    sweep<F, 3>(panels, range, first_k, factors, phase.sources, n, ends);
   else
-    return step < F, Cell, Phase, exact ? Mode::inference : mode > ;
+    sweep<F, 4>(panels, range, first_k, factors, phase.sources, n, ends);
 }
 
 template <class F>
 constexpr ForwardKernels<typename F::Value> forward_kernels() {
-#define FASTRNN_STEPS_OF(mode, type) {step_or_null<F, cells::type, 0, mode>(), step_or_null<F, cells::type, 1, mode>()},
-#define FASTRNN_INFERENCE(name, type) FASTRNN_STEPS_OF(Mode::inference, type)
-#define FASTRNN_FAST(name, type) FASTRNN_STEPS_OF(Mode::fast, type)
-#define FASTRNN_TRAINING(name, type) FASTRNN_STEPS_OF(Mode::training, type)
-  return {F::kTerms,
-          F::kFlip ? 0x80 : 0,
-          project<F>,
-          {{FASTRNN_CELL_LIST(FASTRNN_INFERENCE)},
-           {FASTRNN_CELL_LIST(FASTRNN_FAST)},
-           {FASTRNN_CELL_LIST(FASTRNN_TRAINING)}}};
-#undef FASTRNN_TRAINING
-#undef FASTRNN_FAST
-#undef FASTRNN_INFERENCE
-#undef FASTRNN_STEPS_OF
+  return {F::kTerms, F::kFlip ? 0x80 : 0, project<F>, step<F>};
+}
+
+template <class T, class Cell, int Phase, Mode mode>
+constexpr CellKernels<T> cell_kernels() {
+  constexpr bool exact = mode == Mode::fast && sizeof(T) == 8;  // float64 has no fast activations
+  if constexpr (Phase >= Cell::kPhases)
+    return {nullptr, nullptr};
+  else
+    return {init_rows<T, Cell, Phase>, finish_rows < T, Cell, Phase, exact ? Mode::inference : mode > };
 }
 
 template <class T>

@@ -47,13 +47,24 @@ template <class T>
 constexpr KernelTable<T> table(const ForwardKernels<T>* full, const ForwardKernels<T>* bfloat16 = nullptr,
                                const ForwardKernels<T>* bfloat16_weights = nullptr,
                                const ForwardKernels<T>* int8 = nullptr) {
+#define FASTRNN_PHASES(mode, type) {cell_kernels<T, cells::type, 0, mode>(), cell_kernels<T, cells::type, 1, mode>()},
+#define FASTRNN_INFERENCE(name, type) FASTRNN_PHASES(Mode::inference, type)
+#define FASTRNN_FAST(name, type) FASTRNN_PHASES(Mode::fast, type)
+#define FASTRNN_TRAINING(name, type) FASTRNN_PHASES(Mode::training, type)
   return {Vec<T>::kLanes,
+          {{FASTRNN_CELL_LIST(FASTRNN_INFERENCE)},
+           {FASTRNN_CELL_LIST(FASTRNN_FAST)},
+           {FASTRNN_CELL_LIST(FASTRNN_TRAINING)}},
           {full, bfloat16, bfloat16_weights, int8},
           {backward<T>, parameter_gradients<T>, input_gradients<T>},
           activate<T>,
           pack_rows<T>,
           transpose<T>,
           multiply<T>};
+#undef FASTRNN_TRAINING
+#undef FASTRNN_FAST
+#undef FASTRNN_INFERENCE
+#undef FASTRNN_PHASES
 }
 
 #define FASTRNN_STRING_(x) #x

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <immintrin.h>
-#include <string.h>
 
 #define FASTRNN_INLINE inline __attribute__((always_inline))
 
@@ -37,7 +36,6 @@ struct Vec<float> {
   FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return _mm512_mul_ps(a.v, b.v); }
   FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return _mm512_div_ps(a.v, b.v); }
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
-  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return _mm512_fmsub_ps(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return _mm512_min_ps(bound.v, x.v); }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return _mm512_max_ps(bound.v, x.v); }
@@ -79,41 +77,43 @@ FASTRNN_INLINE static void store_bfloat16(Vec<float> x, unsigned short* to) {
 struct Int8Dot {
   using Sum = __m512i;
   using Weight = __m512i;
-  FASTRNN_INLINE static Weight weight(const float* w) { return _mm512_loadu_si512(w); }
+  using Operand = __m512i;
   FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+#if defined(__AVX512VNNI__)
+  // Weights are packed with 128 added; the header of a row takes 128 times the sum of the row's block off again.
+  static constexpr int kStride = 1, kHeader = 1, kParts = 1;
+  static constexpr bool kUnsignedWeights = true;
+  FASTRNN_INLINE static Sum start(const unsigned* header) { return _mm512_set1_epi32(int(*header)); }
+  FASTRNN_INLINE static Operand operand(const unsigned* p, int) { return _mm512_set1_epi32(int(*p)); }
+  FASTRNN_INLINE static Weight weight(const float* w, int) { return _mm512_loadu_si512(w); }
+  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) { return _mm512_dpbusd_epi32(sum, w, x); }
   FASTRNN_INLINE static void store(Vec<float> x, char* to) {
     _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x.v)));
   }
-#if defined(__AVX512VNNI__)
-  // Weights are packed with 128 added; the header of a row takes 128 times the sum of the row's block off again.
-  static constexpr bool kUnsignedWeights = true;
-  using Operand = __m512i;
-  FASTRNN_INLINE static Sum start(const unsigned* header) { return _mm512_set1_epi32(int(*header)); }
-  FASTRNN_INLINE static Operand operand(const unsigned* p) { return _mm512_set1_epi32(int(*p)); }
-  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) { return _mm512_dpbusd_epi32(sum, w, x); }
-  FASTRNN_INLINE static void write_header(char* row, long count) {
+  FASTRNN_INLINE static void write_header(unsigned* header, const char* values, long count) {
     int sum = 0;
-    for (long i = 0; i < count; ++i) sum += (signed char)row[4 + i];
-    sum *= -128;
-    memcpy(row, &sum, sizeof sum);
+    for (long i = 0; i < count; ++i) sum += (signed char)values[i];
+    *header = unsigned(-128 * sum);
   }
 #else
+  static constexpr int kStride = 2, kHeader = 0, kParts = 2;
   static constexpr bool kUnsignedWeights = false;
-  struct Operand {
-    __m512i magnitude;
-    __mmask64 negative;
-  };
   FASTRNN_INLINE static Sum start(const unsigned*) { return _mm512_setzero_si512(); }
-  FASTRNN_INLINE static Operand operand(const unsigned* p) {
-    const __m512i x = _mm512_set1_epi32(int(*p));
-    return {_mm512_abs_epi8(x), _mm512_movepi8_mask(x)};
+  FASTRNN_INLINE static Operand operand(const unsigned* pairs, int part) { return _mm512_set1_epi32(int(pairs[part])); }
+  FASTRNN_INLINE static Weight weight(const float* w, int part) {
+    const __m512i bytes = _mm512_loadu_si512(w);
+    return _mm512_srai_epi16(part == 0 ? _mm512_slli_epi16(bytes, 8) : bytes, 8);
   }
   FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
-    const __m512i turned = _mm512_mask_sub_epi8(w, x.negative, _mm512_setzero_si512(), w);
-    const __m512i pairs = _mm512_maddubs_epi16(x.magnitude, turned);
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
   }
-  FASTRNN_INLINE static void write_header(char*, long) {}
+  FASTRNN_INLINE static void store(Vec<float> x, char* to) {
+    const __m256i half = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x.v));
+    const __m256i order =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+    _mm256_storeu_si256((__m256i*)to, _mm256_shuffle_epi8(half, order));
+  }
+  FASTRNN_INLINE static void write_header(unsigned*, const char*, long) {}
 #endif
 };
 
@@ -140,7 +140,6 @@ struct Vec<double> {
   FASTRNN_INLINE friend Vec operator*(Vec a, Vec b) { return _mm512_mul_pd(a.v, b.v); }
   FASTRNN_INLINE friend Vec operator/(Vec a, Vec b) { return _mm512_div_pd(a.v, b.v); }
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_pd(a.v, b.v, c.v); }
-  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return _mm512_fmsub_pd(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return _mm512_fnmadd_pd(a.v, b.v, c.v); }
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return _mm512_min_pd(bound.v, x.v); }
   FASTRNN_INLINE friend Vec clamp_below(Vec bound, Vec x) { return _mm512_max_pd(bound.v, x.v); }

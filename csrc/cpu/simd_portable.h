@@ -66,11 +66,9 @@ struct Vec {
   }
   FASTRNN_INLINE static float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   FASTRNN_INLINE static double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
-  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return fmadd(a, b, Vec(-c.v)); }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return fmadd(Vec(-a.v), b, c); }
 #else  // no fused instruction in the baseline: a library call per lane would cost a hundred times as much
   FASTRNN_INLINE friend Vec fmadd(Vec a, Vec b, Vec c) { return a.v * b.v + c.v; }
-  FASTRNN_INLINE friend Vec fmsub(Vec a, Vec b, Vec c) { return a.v * b.v - c.v; }
   FASTRNN_INLINE friend Vec fnmadd(Vec a, Vec b, Vec c) { return c.v - a.v * b.v; }
 #endif
   FASTRNN_INLINE friend Vec clamp_above(Vec bound, Vec x) { return bound.v < x.v ? bound.v : x.v; }
@@ -93,17 +91,18 @@ FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
 }
 
 struct Int8Dot {
+  static constexpr int kStride = 1, kHeader = 0, kParts = 1;
   static constexpr bool kUnsignedWeights = false;
   typedef int Sum __attribute__((vector_size(16)));
   typedef signed char Weight __attribute__((vector_size(16)));
   typedef Sum Operand;  // the four terms as integers
   FASTRNN_INLINE static Sum start(const unsigned*) { return Sum{}; }
-  FASTRNN_INLINE static Operand operand(const unsigned* p) {
+  FASTRNN_INLINE static Operand operand(const unsigned* p, int) {
     signed char x[4];
     memcpy(x, p, sizeof x);
     return Operand{x[0], x[1], x[2], x[3]};
   }
-  FASTRNN_INLINE static Weight weight(const float* w) {
+  FASTRNN_INLINE static Weight weight(const float* w, int) {
     Weight weights;
     memcpy(&weights, w, sizeof weights);
     return weights;
@@ -124,7 +123,7 @@ struct Int8Dot {
     const Vec<float> rounded = x + Vec<float>(magic) - Vec<float>(magic);
     for (int i = 0; i < Vec<float>::kLanes; ++i) to[i] = char(int(rounded.v[i]));
   }
-  FASTRNN_INLINE static void write_header(char*, long) {}
+  FASTRNN_INLINE static void write_header(unsigned*, const char*, long) {}
 };
 
 }  // namespace fastrnn::FASTRNN_ISA

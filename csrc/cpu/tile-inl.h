@@ -148,17 +148,17 @@ __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const ty
 }
 
 /// One row against some panels, two by two.
-template <class F, int PV, int Stride, class Init, class Finish>
-FASTRNN_INLINE static void sweep_row(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                                     const Factor<F>* factors, int count, const Init& init, const Finish& finish) {
+template <class F, int PV, int Stride, class Ends>
+static void sweep_row(const Panels<typename F::Value>& matrix, Range panels, Index first_k, const Factor<F>* factors,
+                      int count, const Ends& ends) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   alignas(64) T acc[2 * width];
   const Index panel_size = matrix.k * width;
   for (Index p = panels.begin; p < panels.end; p += 2) {
     const bool pair = p + 1 < panels.end;
-    init(acc, 0, p);
-    if (pair) init(acc + width, 0, p + 1);
+    ends.init(acc, 0, 1, p);
+    if (pair) ends.init(acc + width, 0, 1, p + 1);
     const T* w = matrix.data + p * panel_size + first_k * width;
     for (int f = 0; f < count; w += factors[f].k * width, ++f) {
       const Factor<F>& factor = factors[f];
@@ -169,32 +169,33 @@ FASTRNN_INLINE static void sweep_row(const Panels<typename F::Value>& matrix, Ra
       else
         tile<F, 1, PV, Stride>(acc, factor.rows, 0, w, factor.k, factor.row_scales, unit_scales);
     }
-    finish(acc, 0, p);
-    if (pair) finish(acc + width, 0, p + 1);
+    ends.finish(acc, 0, 1, p);
+    if (pair) ends.finish(acc + width, 0, 1, p + 1);
   }
 }
 
-/// Runs over panels, and for each over the rows: init fills an accumulator row, the factors are multiplied in one after
-/// the other from row `first_k` of the matrix on, finish consumes the row.
-///   init(acc, row, panel), finish(acc, row, panel); acc is (PV, lanes)
+/// Runs over panels, and for each over the rows: the factors are multiplied in one after the other from row `first_k`
+/// of the matrix on.
+///   ends.init(acc, first, n, panel) fills the accumulators of rows first .. first+n, each (PV, lanes)
+///   ends.finish(acc, first, n, panel) consumes them
 /// Element k of a row lies Stride * k behind its pointer.
 ///
 /// A block of rows takes in kBlock rows of the panel (with 4 vectors to a row, half of a 32 KB L1) before the next ones
 /// come, so that they are read from L1 by all row tiles but the first.
-template <class F, int PV, int Stride = 1, class Init, class Finish>
+template <class F, int PV, int Stride = 1, class Ends>
 FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                                 const Factor<F>* factors, int count, Index n, const Init& init, const Finish& finish) {
+                                 const Factor<F>* factors, int count, Index n, const Ends& ends) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   constexpr Index R = max_rows<PV>();
   constexpr Index most = 12 * R;
   if (n <= 0) return;
-  if (n == 1) return sweep_row<F, PV, Stride>(matrix, panels, first_k, factors, count, init, finish);
+  if (n == 1) return sweep_row<F, PV, Stride>(matrix, panels, first_k, factors, count, ends);
   alignas(64) T acc[most * width];
   for (Index p = panels.begin; p < panels.end; ++p) {
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;
-      for (Index r = 0; r < rows; ++r) init(acc + r * width, first + r, p);
+      ends.init(acc, first, rows, p);
       const T* w = matrix.data + (p * matrix.k + first_k) * width;
       for (int f = 0; f < count; ++f) {
         const Factor<F>& factor = factors[f];
@@ -211,9 +212,29 @@ FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range 
           w += depth * width;
         }
       }
-      for (Index r = 0; r < rows; ++r) finish(acc + r * width, first + r, p);
+      ends.finish(acc, first, rows, p);
     }
   }
+}
+
+/// Ends from two functions of one row: init(acc, row, panel), finish(acc, row, panel).
+template <class T, int PV, class Init, class Finish>
+struct EachRow {
+  const Init& each_init;
+  const Finish& each_finish;
+  FASTRNN_INLINE void init(T* acc, Index first, Index n, Index p) const {
+    for (Index r = 0; r < n; ++r) each_init(acc + r * PV * Vec<T>::kLanes, first + r, p);
+  }
+  FASTRNN_INLINE void finish(const T* acc, Index first, Index n, Index p) const {
+    for (Index r = 0; r < n; ++r) each_finish(acc + r * PV * Vec<T>::kLanes, first + r, p);
+  }
+};
+
+template <class F, int PV, int Stride = 1, class Init, class Finish>
+FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
+                                 const Factor<F>* factors, int count, Index n, const Init& init, const Finish& finish) {
+  sweep<F, PV, Stride>(matrix, panels, first_k, factors, count, n,
+                       EachRow<typename F::Value, PV, Init, Finish>{init, finish});
 }
 
 }  // namespace fastrnn::FASTRNN_ISA
