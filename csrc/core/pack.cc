@@ -91,73 +91,61 @@ struct BlockPacker {
 
   int lanes() const { return packed.kernels().lanes; }
 
-  void run(const T* from) const {
+  /// Units unit .. unit+lanes, or as many as there are.
+  void run(const T* from, Index unit) const {
     switch (packed.pack_options.precision) {
-      case Precision::full: return full(from);
+      case Precision::full: return full(from, unit);
       case Precision::bfloat16:
       case Precision::bfloat16_weights:
-        return terms<std::uint16_t>(from, [](Index, T value) { return to_bfloat16(float(value)); });
-      case Precision::int8: return int8(from);
+        return terms<std::uint16_t>(from, unit, [](Index, T value) { return to_bfloat16(float(value)); });
+      case Precision::int8: return int8(from, unit);
     }
   }
 
  private:
-  void full(const T* from) const {
-    const int n = lanes();
-    for (Index unit = 0; unit < to.units; unit += n)
-      packed.kernels().transpose(from + unit * columns, columns, memory + offset(to, n, first_k, g, unit),
-                                 row_stride(to, n), columns, std::min<Index>(n, to.units - unit));
+  Index end(Index unit) const { return std::min<Index>(unit + lanes(), to.units); }
+
+  void full(const T* from, Index unit) const {
+    packed.kernels().transpose(from + unit * columns, columns, memory + offset(to, lanes(), first_k, g, unit),
+                               row_stride(to, lanes()), columns, end(unit) - unit);
   }
 
   /// Each lane of T takes sizeof(T) / sizeof(E) consecutive elements of a unit's row.
   template <class E, class Convert>
-  void terms(const T* from, const Convert& convert) const {
+  void terms(const T* from, Index unit, const Convert& convert) const {
     constexpr Index count = sizeof(T) / sizeof(E);
-    const int n = lanes();
-    const Index stride = row_stride(to, n) * count;
-    for (Index unit = 0; unit < to.units; ++unit) {
-      const Index lane = unit % n;
-      E* out = reinterpret_cast<E*>(memory + offset(to, n, first_k, g, unit - lane) + lane);
-      for (Index k = 0; k < columns; ++k) out[k / count * stride + k % count] = convert(unit, from[unit * columns + k]);
+    const Index stride = row_stride(to, lanes()) * count;
+    T* lane = memory + offset(to, lanes(), first_k, g, unit);
+    for (Index u = unit; u < end(unit); ++u, ++lane) {
+      E* out = reinterpret_cast<E*>(lane);
+      for (Index k = 0; k < columns; ++k)
+        out[k / count * stride + k % count] = convert(u - unit, from[u * columns + k]);
     }
   }
 
   /// scale = max|w| / 127 of a unit's row.
-  void int8(const T* from) const {
+  void int8(const T* from, Index unit) const {
+    constexpr int kMostLanes = 16;
     const int n = lanes();
     const unsigned char flip = packed.forward_kernels().flip;
-    std::vector<T> inverse(to.units);
-    for (Index unit = 0; unit < to.units; ++unit) {
+    T inverse[kMostLanes];
+    T* scale = scales + unit / n / to.blocks * row_stride(to, n) + (unit / n % to.blocks * to.gates + g) * n;
+    for (Index u = unit; u < end(unit); ++u) {
       T most = 0, sum = 0;
       for (Index k = 0; k < columns; ++k) {
-        most = std::max(most, std::abs(from[unit * columns + k]));
-        sum += T(0) * from[unit * columns + k];  // NaN if anything is not finite
+        most = std::max(most, std::abs(from[u * columns + k]));
+        sum += T(0) * from[u * columns + k];  // NaN if anything is not finite
       }
       const bool usable = most > T(1e-30) && sum == 0;
-      inverse[unit] = usable ? T(127) / most : T(0);
-      const Index lane = unit % n, stride = row_stride(to, n);
-      const Index panel = unit / n / to.blocks, in_panel = unit / n % to.blocks;
-      scales[panel * stride + (in_panel * to.gates + g) * n + lane] = (usable ? most / T(127) : T(0)) + sum;
+      inverse[u - unit] = usable ? T(127) / most : T(0);
+      scale[u - unit] = (usable ? most / T(127) : T(0)) + sum;
     }
-    terms<std::uint8_t>(from, [&](Index unit, T value) {
-      const T scaled = inverse[unit] == 0 ? T(0) : std::nearbyint(value * inverse[unit]);
+    terms<std::uint8_t>(from, unit, [&](Index lane, T value) {
+      const T scaled = inverse[lane] == 0 ? T(0) : std::nearbyint(value * inverse[lane]);
       return std::uint8_t(std::uint8_t(int(scaled)) ^ flip);
     });
   }
 };
-
-/// The transpose, between panels: rows of `to` are units of `from` and the other way round.
-template <class T>
-void transpose_block(const KernelTable<T>& kernels, const Panels<T>& from, Index from_k, int from_gate,
-                     const Panels<T>& to, T* memory, Index to_k) {
-  const int lanes = kernels.lanes;
-  const Index from_stride = row_stride(from, lanes), to_stride = row_stride(to, lanes);
-  for (Index unit = 0; unit < to.units; unit += lanes)
-    for (Index k = 0; k < from.units; k += lanes)
-      kernels.transpose(from.data + offset(from, lanes, from_k + unit, from_gate, k), from_stride,
-                        memory + offset(to, lanes, to_k + k, 0, unit), to_stride,
-                        std::min<Index>(lanes, from.units - k), std::min<Index>(lanes, to.units - unit));
-}
 
 /// Where a block of a recurrent matrix stands in the forward panels.
 struct Place {
@@ -173,6 +161,30 @@ Place find_block(const cells::Description& cell, Index inputs, Index hidden, cel
         if (cell.phase[p].source[s].matrix == matrix && cell.phase[p].source[s].block[g] == block)
           return {p, inputs + s * hidden, g};
   return {-1, 0, 0};
+}
+
+/// A block of a matrix in forward panels, and the first row that its transpose takes elsewhere.
+template <class T>
+struct Transposition {
+  const Panels<T>* from;
+  Index from_k;
+  int gate;
+  Index to_k;
+};
+
+/// Rows of `to` are units of the blocks, and the other way round. The blocks' gates lie side by side: all of them are
+/// read before the next rows are.
+template <class T>
+void transpose_blocks(const KernelTable<T>& kernels, const std::vector<Transposition<T>>& blocks, Index hidden,
+                      const Panels<T>& to, T* memory) {
+  const Index lanes = kernels.lanes;
+  clear_last_panel(to, memory, int(lanes));
+  for (Index unit = 0; unit < to.units; unit += lanes)
+    for (Index k = 0; k < hidden; k += lanes)
+      for (const Transposition<T>& block : blocks)
+        kernels.transpose(block.from->data + offset(*block.from, int(lanes), block.from_k + unit, block.gate, k),
+                          row_stride(*block.from, int(lanes)), memory + offset(to, int(lanes), block.to_k + k, 0, unit),
+                          row_stride(to, int(lanes)), std::min(lanes, hidden - k), std::min(lanes, to.units - unit));
 }
 
 template <class T>
@@ -234,18 +246,20 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
     const cells::Phase& phase = p.cell.phase[i];
     const Panels<T>& panels = p.panels[i];
     const Index scale_count = panels.scales != nullptr ? panels.count * row_stride(panels, lanes) : 0;
-    for (int g = 0; g < phase.gates; ++g) {
-      BlockPacker<T>{p, panels, memory[i], scales[i], 0, inputs, g}.run(parameters.w_ih +
-                                                                        (phase.first_gate + g) * hidden * inputs);
-      for (int s = 0; s < phase.sources; ++s) {
-        const cells::Source& source = phase.source[s];
-        const T* matrix = source.matrix == cells::Matrix::w_hh ? parameters.w_hh : parameters.w_peep;
-        if (source.block[g] >= 0)
-          BlockPacker<T>{p,      panels, memory[i], scales[i] + (1 + s) * scale_count, input_rows + s * hidden_rows,
-                         hidden, g}
-              .run(matrix + source.block[g] * block);
+    // Unit by unit, so that a panel is written while it is in the cache.
+    for (Index unit = 0; unit < hidden; unit += lanes)
+      for (int g = 0; g < phase.gates; ++g) {
+        BlockPacker<T> packer = {p, panels, memory[i], scales[i], 0, inputs, g};
+        packer.run(parameters.w_ih + (phase.first_gate + g) * hidden * inputs, unit);
+        packer.columns = hidden;
+        packer.first_k = input_rows;
+        for (int s = 0; s < phase.sources; ++s, packer.first_k += hidden_rows) {
+          const cells::Source& source = phase.source[s];
+          const T* matrix = source.matrix == cells::Matrix::w_hh ? parameters.w_hh : parameters.w_peep;
+          packer.scales += scale_count;
+          if (source.block[g] >= 0) packer.run(matrix + source.block[g] * block, unit);
+        }
       }
-    }
   }
   std::fill_n(p.bias, p.cell.gates * padded, T(0));
   std::fill_n(p.recurrent_bias, padded, T(0));
@@ -279,17 +293,19 @@ const TransposedPanels<T>& PackedData<T>::transposed() const {
       out.input.data = places[2];
     });
     for (int i = 0; i < cell.back_phases; ++i) {
-      clear_last_panel(out.back[i], places[i], lanes);
+      std::vector<Transposition<T>> blocks;
       for (int f = 0; f < cell.back[i].sources; ++f) {
         const cells::BackSource& source = cell.back[i].source[f];
         const Place place = find_block(cell, inputs, hidden, source.matrix, source.block);
-        transpose_block(table, panels[place.phase], place.first_k, place.gate, out.back[i], places[i], f * hidden);
+        blocks.push_back({&panels[place.phase], place.first_k, place.gate, f * hidden});
       }
+      transpose_blocks(table, blocks, hidden, out.back[i], places[i]);
     }
-    clear_last_panel(out.input, places[2], lanes);
+    std::vector<Transposition<T>> blocks;
     for (int i = 0; i < cell.phases; ++i)
       for (int g = 0; g < cell.phase[i].gates; ++g)
-        transpose_block(table, panels[i], 0, g, out.input, places[2], (cell.phase[i].first_gate + g) * hidden);
+        blocks.push_back({&panels[i], 0, g, (cell.phase[i].first_gate + g) * hidden});
+    transpose_blocks(table, blocks, hidden, out.input, places[2]);
     transposed_ = std::move(out);
   });
   return transposed_;

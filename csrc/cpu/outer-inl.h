@@ -11,10 +11,11 @@
 namespace fastrnn::FASTRNN_ISA {
 
 /// out[u, :] += sum over rows of left[offset + u] * right[:] for one gate-gradient column; `packed` is right as panels.
+/// A fresh `out` counts as zeros.
 /// `buffer` takes kOuterRows units of all rows: read in place, they would lie pages apart.
 template <class T>
 static void outer_product(const T* const* left, Index offset, Index depth, const Panels<T>& packed, Index units,
-                          T* buffer, T* out) {
+                          T* buffer, T* out, bool fresh) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const Index n = packed.units;
@@ -39,6 +40,7 @@ static void outer_product(const T* const* left, Index offset, Index depth, const
     sweep<Full<T>, 4, kOuterRows>(
         packed, {0, packed.count}, 0, &factor, 1, count,
         [&](T* acc, Index row, Index p) {
+          if (fresh) return fill_zero(acc, 4 * U);
           each(row, p, [&](int i, const T* old, int lanes) { V::load(old, lanes).store(acc + i); });
         },
         [&](const T* acc, Index row, Index p) {
@@ -118,7 +120,8 @@ FASTRNN_INLINE static void fold(T* sums, Range columns, Index n, const Add& add)
 
 /// Folds n rows into the gradients of some units; `units` begins and ends at whole vectors of the padded columns.
 template <class T>
-static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Index* batch_row, Index n, Range units) {
+static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Index* batch_row, Index n, Range units,
+                       bool fresh) {
   using V = Vec<T>;
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
@@ -135,7 +138,7 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   Panels<T> packed = pack_rows(call.right, n, layer.inputs, call.packed_right);
   for (int g = 0; g < cell.gates; ++g)
     outer_product(call.left, g * padded + units.begin, n, packed, count, call.packed_left,
-                  call.dw_ih + (g * hidden + units.begin) * layer.inputs);
+                  call.dw_ih + (g * hidden + units.begin) * layer.inputs, fresh);
 
   // dR, and the gradient of full peepholes: one packing per operand serves all columns that it meets.
   for (int o = 0; o < 4; ++o) {
@@ -152,7 +155,7 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
         }
         T* out = source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
         outer_product(call.left, source.column * padded + units.begin, n, packed, count, call.packed_left,
-                      out + (source.block * hidden + units.begin) * hidden);
+                      out + (source.block * hidden + units.begin) * hidden, fresh);
       }
   }
 
@@ -198,20 +201,26 @@ static void parameter_gradients(const BackwardCall<T>& call, Range units) {
   const cells::Description& cell = layer.cell;
   const Index hidden = layer.hidden, padded = layer.padded;
   const Index last = units.end < hidden ? units.end : hidden, count = last - units.begin;
-  const auto clear_rows = [&](T* matrix, int blocks, Index columns) {
-    for (int g = 0; g < blocks; ++g) fill_zero(matrix + (g * hidden + units.begin) * columns, count * columns);
-  };
-  clear_rows(call.dw_ih, cell.gates, layer.inputs);
-  clear_rows(call.dw_hh, cell.gates, hidden);
-  if (layer.options.peephole == cells::Peephole::full) clear_rows(call.dparams, 3, hidden);
   for (int j = 0; j < cell.dcolumns; ++j)
     fill_zero(call.column_sums + j * padded + units.begin, units.end - units.begin);
   for (int j = 0; j < cell.params; ++j) fill_zero(call.param_sums + j * padded + units.begin, units.end - units.begin);
 
+  bool fresh = true;
   for_each_chunk(
       layer, {0, layer.steps * layer.batch},
-      [&](const Index* step, const Index* row, Index n) { fold_chunk(call, step, row, n, units); },
+      [&](const Index* step, const Index* row, Index n) {
+        fold_chunk(call, step, row, n, units, fresh);
+        fresh = false;
+      },
       [](Index, Index) {});
+  if (fresh) {  // there was no step at all
+    const auto clear_rows = [&](T* matrix, int blocks, Index columns) {
+      for (int g = 0; g < blocks; ++g) fill_zero(matrix + (g * hidden + units.begin) * columns, count * columns);
+    };
+    clear_rows(call.dw_ih, cell.gates, layer.inputs);
+    clear_rows(call.dw_hh, cell.gates, hidden);
+    if (layer.options.peephole == cells::Peephole::full) clear_rows(call.dparams, 3, hidden);
+  }
 
   const auto copy_units = [&](const T* from, T* to) { copy(from + units.begin, to + units.begin, count); };
   for (int g = 0; g < cell.gates; ++g) copy_units(call.column_sums + g * padded, call.db_ih + g * hidden);

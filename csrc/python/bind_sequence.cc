@@ -160,7 +160,7 @@ Immutable, and usable more than once. It refers to the x and y of its call: they
                              })
       .def_property_readonly("nbytes",
                              [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });
-  module.def("forward", &forward_any, "weights"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(), py::kw_only(),
+  module.def("forward", &forward_any, "weights"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(),
              "lengths"_a = py::none(), "reverse"_a = false, "batch_first"_a = false, "training"_a = false,
              "out"_a = py::none(), "threads"_a = py::none());
   module.def("backward", &backward_any, "dy"_a, "cache"_a, "dh_n"_a = py::none(), "dc_n"_a = py::none(), py::kw_only(),

@@ -73,7 +73,6 @@ def forward(
     x: Any,
     h0: Any = None,
     c0: Any = None,
-    *,
     lengths: Any = None,
     reverse: bool = False,
     batch_first: bool = False,

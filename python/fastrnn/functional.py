@@ -127,8 +127,9 @@ def _pack(
         return _core.pack(cell, w_ih, w_hh, b_ih, b_hh, x=x, **options)
     if w_ih.cell != cell:
         raise ValueError(f"w_ih: expected PackedWeights of {cell!r}, got those of {w_ih.cell!r}")
-    given = {"w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    for name, value in (given | options).items():
+    if w_hh is not None or b_ih is not None or b_hh is not None:
+        options.update(w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
+    for name, value in options.items():
         default = _DEFAULTS.get(name)
         if value is not default and (isinstance(value, np.ndarray) or value != default):
             raise ValueError(f"{name}: expected nothing beside PackedWeights, got {_short(value)}")
@@ -281,16 +282,8 @@ def rnn_forward(
         RNNOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
     weights = _pack("rnn", x, w_ih, w_hh, b_ih, b_hh, activation=activation)
-    y, h_n, _, cache = _core.forward(
-        weights,
-        x,
-        h0,
-        lengths=lengths,
-        reverse=reverse,
-        batch_first=batch_first,
-        training=training,
-        out=out,
-        threads=threads,
+    y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
+        weights, x, h0, None, lengths, reverse, batch_first, training, out, threads
     )
     return (y, h_n, cache) if training else RNNOutput(y, h_n)
 
@@ -334,18 +327,7 @@ def lstm_forward(
         LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
     """
     weights = _pack("lstm", x, w_ih, w_hh, b_ih, b_hh, w_peep=w_peep, peephole_output=peephole_output, coupled=coupled)
-    y, h_n, c_n, cache = _core.forward(
-        weights,
-        x,
-        h0,
-        c0,
-        lengths=lengths,
-        reverse=reverse,
-        batch_first=batch_first,
-        training=training,
-        out=out,
-        threads=threads,
-    )
+    y, h_n, c_n, cache = _core.forward(weights, x, h0, c0, lengths, reverse, batch_first, training, out, threads)
     return (y, h_n, c_n, cache) if training else LSTMOutput(y, h_n, c_n)
 
 
@@ -387,17 +369,7 @@ def gru_forward(
         GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
     weights = _pack("gru", x, w_ih, w_hh, b_ih, b_hh, reset=reset)
-    y, h_n, _, cache = _core.forward(
-        weights,
-        x,
-        h0,
-        lengths=lengths,
-        reverse=reverse,
-        batch_first=batch_first,
-        training=training,
-        out=out,
-        threads=threads,
-    )
+    y, h_n, _, cache = _core.forward(weights, x, h0, None, lengths, reverse, batch_first, training, out, threads)
     return (y, h_n, cache) if training else GRUOutput(y, h_n)
 
 
