@@ -1,0 +1,74 @@
+"""The README's memory formula, held to what the native side reports and to what the process really takes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastrnn
+
+SAVED = {"rnn": 1, "lstm": 5, "gru": 4}
+GATE_GRADIENTS = {"rnn": 1, "lstm": 4, "gru": 4}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def parameters(cell, inputs, hidden):
+    rng = np.random.default_rng(0)
+    rows = GATES[cell] * hidden
+    shapes = [(rows, inputs), (rows, hidden), (rows,), (rows,)]
+    return [rng.standard_normal(shape, dtype=np.float32) * 0.1 for shape in shapes]
+
+
+@pytest.mark.parametrize("cell", SAVED)
+@pytest.mark.parametrize(("steps", "batch"), [(50, 8), (100, 8)])
+def test_cache(cell, steps, batch, isa):
+    hidden = 64
+    x = np.zeros((steps, batch, 32), np.float32)
+    cache = getattr(fastrnn, f"{cell}_forward")(x, *parameters(cell, 32, hidden), training=True)[-1]
+    expected = 4 * steps * batch * hidden * SAVED[cell]
+    # Rows are spaced by up to a cache line, and states, lengths and order are kept too.
+    spacing = 64 * steps * batch + 4096 + batch * (8 * hidden + 64)
+    assert expected <= cache.nbytes <= expected + spacing
+
+
+def test_weights_shrink():
+    w = parameters("lstm", 256, 256)
+    sizes = {d: fastrnn.pack_lstm(*w, dtype=d).nbytes for d in ("float32", "bfloat16", "bfloat16_weights", "int8")}
+    full = 4 * 4 * 256 * 512
+    biases = 64 * 1024
+    for dtype, share in {"float32": 1, "bfloat16": 2, "bfloat16_weights": 2, "int8": 4}.items():
+        assert full / share <= sizes[dtype] <= full / share + biases, dtype
+
+
+PROGRAM = """
+import sys
+import numpy as np
+import fastrnn
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+steps, batch, size = 400, 32, 128
+rng = np.random.default_rng(0)
+shapes = [(4 * size, size), (4 * size, size), (4 * size,), (4 * size,)]
+w = [rng.standard_normal(s, dtype=np.float32) * 0.1 for s in shapes]
+x = rng.standard_normal((steps, batch, size), dtype=np.float32)
+dy = np.ones((steps, batch, size), np.float32)
+small = fastrnn.lstm_forward(x[:2], *w, training=True)[-1]
+fastrnn.lstm_backward(dy[:2], small)
+before = peak()
+cache = fastrnn.lstm_forward(x, *w, training=True)[-1]
+fastrnn.lstm_backward(dy, cache)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_training_step():
+    run = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+    grown = int(run.stdout)
+    columns = 5 + 4 + 2  # cache, gate gradients, y and dx
+    expected = 4 * 400 * 32 * 128 * columns
+    assert expected * 0.9 <= grown <= expected * 1.1 + 8 * 2**20  # weights, scratch, rounding to pages
