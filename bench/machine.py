@@ -1,28 +1,33 @@
-"""Facts that belong beside every number: processor, caches, load, versions, and the roofline of one core."""
+"""The machine: facts that belong beside every number, and the cores that a measurement is given."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fastrnn
 
+from .measure import Unable
+
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-# Flags and vector width in bytes under which the compiler makes what fastrnn's kernels of that name are made of.
-_ISA_FLAGS: dict[str, tuple[list[str], int]] = {
-    "portable": ([], 16),
-    "avx2": (["-mavx2", "-mfma"], 32),
-    "avx512": (["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma"], 64),
-}
+# Turns without end, until the process that started it is gone.
+_SPIN = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+parent = os.getppid()
+print("spinning", flush=True)
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
 
 
 def cpu_model() -> str:
@@ -57,9 +62,9 @@ def load_average() -> list[float] | None:
         return None
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores() -> set[int]:
+    """Those that this process may run on; empty where the system does not say."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def pin(first: int, count: int) -> None:
@@ -77,6 +82,35 @@ def pin(first: int, count: int) -> None:
     os.sched_setaffinity(0, cores)
 
 
+@contextmanager
+def cores(count: int, allowed: set[int], busy: bool) -> Iterator[None]:
+    """`count` cores out of `allowed` for the calling thread and those that it starts; with `busy` a process spins on
+    the last of them.
+
+    Raises:
+        Unable: there are not as many, or the system cannot pin processes.
+    """
+    if count == 1:
+        yield
+        return
+    if len(allowed) < count:
+        raise Unable(f"{count} cores are not there")
+    before = os.sched_getaffinity(0)
+    chosen = sorted(before) + sorted(allowed - before)
+    os.sched_setaffinity(0, set(chosen[:count]))
+    command = [sys.executable, "-c", _SPIN, str(chosen[count - 1])]
+    spinner = subprocess.Popen(command, stdout=subprocess.PIPE) if busy else None
+    try:
+        if spinner is not None and spinner.stdout is not None:
+            spinner.stdout.readline()  # it has begun
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+        if spinner is not None:
+            spinner.kill()
+            spinner.communicate()
+
+
 def facts(versions: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Everything about machine, build and software; `versions` are those of the peers."""
     info = fastrnn.info()
@@ -84,7 +118,7 @@ def facts(versions: Iterable[tuple[str, str]]) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "cores_usable": usable_cores(),
+        "cores_usable": len(usable_cores()),
         "caches": cache_sizes(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "isa": info["isa"],
@@ -93,36 +127,3 @@ def facts(versions: Iterable[tuple[str, str]]) -> dict[str, Any]:
         "versions": {"fastrnn": info["version"], "python": info["python"], "numpy": info["numpy"]} | dict(versions),
         "load_before": load_average(),
     }
-
-
-def roofline(isa: str, caches: dict[str, int]) -> dict[str, Any]:
-    """Compile roofline.cc with the system's C++ compiler and run it; about three seconds.
-
-    Half of each cache level is read, so that it stays there; a quarter of the last one, which others share.
-
-    Returns:
-        dict: ``vector_bytes``, ``gflops``, ``read_gbytes_per_second`` by level, ``compiler``; or ``skipped`` with the
-        reason, e.g. that there is no compiler.
-    """
-    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-    if compiler is None:
-        return {"skipped": "no C++ compiler found (set CXX)"}
-    flags, width = _ISA_FLAGS.get(isa, ([], 16))
-    last = max(caches, default=None)
-    sizes = {name: size // (4 if name == last and len(caches) > 1 else 2) for name, size in caches.items()}
-    sizes["memory"] = min(max([4 * size for size in caches.values()] + [1 << 28]), 1 << 30)
-    source = Path(__file__).with_name("roofline.cc")
-    with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder) / "roofline")
-        build = [*compiler.split(), "-std=c++17", "-O3", "-ffp-contract=fast", *flags]
-        if width == 64:
-            build.append("-mprefer-vector-width=512")
-        build += [f"-DFASTRNN_ROOFLINE_BYTES={width}", str(source), "-o", program]
-        try:
-            subprocess.run(build, check=True, capture_output=True, text=True)
-            run = [program, *(f"{name}={size}" for name, size in sizes.items())]
-            out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
-        except (OSError, subprocess.CalledProcessError) as error:
-            detail = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
-            return {"skipped": f"roofline.cc did not build or run: {detail[0] if detail else error}"}
-    return {**json.loads(out), "read_bytes": sizes, "compiler": Path(build[0]).name, "flags": flags}

@@ -1,79 +1,50 @@
-"""The contestants: fastrnn and, where installed, PyTorch, onnxruntime, OpenVINO, Keras on TensorFlow and JAX.
+"""The contestants: fastrnn and, where installed, NumPy, PyTorch, onnxruntime, OpenVINO, Keras on TensorFlow and JAX.
 
-A peer builds the same layer with the same weights. ``inference`` and ``training`` return a Contestant, or None where
-the library cannot do that work. Weights, inputs and compiled functions are ready before the clock starts; every
-library gets its input in the layout that it likes, as its own tensor type.
+A peer builds the same layer with the same weights. Weights, inputs and compiled functions are ready before the clock
+starts; every library gets its input in the layout that it likes, as its own tensor type.
 
-Adding a peer: one class with ``name``, ``version``, ``inference`` and ``training``, and its place in load_peers.
+Adding a peer: a class, its place in load_peers, and its name in the sections where it takes part.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import Any, Protocol
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-import fastrnn
+from .measure import Contestant, Unable
+from .ours import FastRNN
+from .sections import Section
+from .work import GRADIENTS, Array, Problem, Work, make_problem, reorder
 
-from .measure import Contestant
-from .work import GRADIENTS, Array, Problem, reorder
 
-
-class Peer(Protocol):
-    """What the bench asks of a library."""
+class Peer:
+    """A library, or one of its dtypes. ``inference``, ``training`` and ``product`` as far as it has them."""
 
     name: str
     version: str
-
-    def inference(self, problem: Problem) -> Contestant | None: ...
-
-    def training(self, problem: Problem) -> Contestant | None: ...
+    dtype = "float32"
 
 
-class FastRNN:
-    """This library. Inference runs on weights packed once; training packs in every call, as weights change in it."""
+class NumPy(Peer):
+    """The matrix product of NumPy, which is OpenBLAS in its wheels, kept to one thread by bench/__init__.py."""
 
-    name = "fastrnn"
+    name, version = "numpy", np.__version__
 
-    def __init__(self, threads: int) -> None:
-        self.version = fastrnn.__version__
-        set_num_threads = getattr(fastrnn, "set_num_threads", None)
-        self.threads = threads if set_num_threads else 1
-        if set_num_threads:
-            set_num_threads(threads)
-
-    @staticmethod
-    def _states(problem: Problem) -> dict[str, Array]:
-        return {"h0": problem.h0, "c0": problem.c0} if problem.work.cell == "lstm" else {"h0": problem.h0}
-
-    def inference(self, problem: Problem) -> Contestant:
-        cell, x, states = problem.work.cell, problem.x, self._states(problem)
-        forward = getattr(fastrnn, f"{cell}_forward")
-        packed = getattr(fastrnn, f"pack_{cell}")(*problem.parameters)
-        return Contestant(self.name, lambda: forward(x, packed, **states), lambda result: {"y": result.y})
-
-    def training(self, problem: Problem) -> Contestant:
-        cell, x, dy, states = problem.work.cell, problem.x, problem.dy, self._states(problem)
-        run_forward = getattr(fastrnn, f"{cell}_forward")
-        run_backward = getattr(fastrnn, f"{cell}_backward")
-        parameters = problem.parameters
-
-        def forward() -> Any:
-            return run_forward(x, *parameters, **states, training=True)
-
-        def backward(result: Any) -> Any:
-            return result[0], run_backward(dy, result[-1])
-
-        def arrays(result: Any) -> dict[str, Array]:
-            y, grads = result
-            return {"y": y} | {name: getattr(grads, name[2:]) for name in GRADIENTS}
-
-        return Contestant(self.name, forward, arrays, backward)
+    def product(self, problem: Problem) -> Contestant:
+        a, b = problem.factors
+        out = np.empty((a.shape[0], b.shape[1]), np.float32)
+        return Contestant(self.name, problem.work, partial(np.matmul, a, b, out=out), lambda _: {"y": out})
 
 
-class Torch:
-    """PyTorch's nn.LSTM, nn.GRU and nn.RNN; inference under torch.inference_mode."""
+class Torch(Peer):
+    """PyTorch's nn.LSTM, nn.GRU and nn.RNN, inference under torch.inference_mode; torch.mm."""
 
     name = "torch"
 
@@ -91,9 +62,8 @@ class Torch:
         with torch.no_grad():
             for name, value in zip(names, problem.parameters, strict=True):
                 getattr(layer, name).copy_(torch.from_numpy(value))
-        h0 = torch.from_numpy(problem.h0.copy())
-        states = (h0, torch.from_numpy(problem.c0.copy())) if work.cell == "lstm" else h0
-        return layer, torch.from_numpy(problem.x.copy()), states
+        x, h0, c0 = (torch.tensor(a, dtype=getattr(torch, self.dtype)) for a in (problem.x, problem.h0, problem.c0))
+        return layer.to(x.dtype), x, (h0, c0) if work.cell == "lstm" else h0
 
     def inference(self, problem: Problem) -> Contestant:
         layer, x, states = self._layer(problem)
@@ -104,7 +74,7 @@ class Torch:
             with inference_mode():
                 return layer(x, states)
 
-        return Contestant(self.name, forward, lambda result: {"y": result[0].numpy()})
+        return Contestant(self.name, problem.work, forward, lambda result: {"y": result[0].float().numpy()})
 
     def training(self, problem: Problem) -> Contestant:
         layer, x, states = self._layer(problem)
@@ -123,7 +93,18 @@ class Torch:
             y, grads = result
             return {"y": y.detach().numpy()} | {n: g.numpy() for n, g in zip(GRADIENTS, grads, strict=False)}
 
-        return Contestant(self.name, lambda: layer(x, states), arrays, backward)
+        return Contestant(self.name, problem.work, partial(layer, x, states), arrays, backward)
+
+    def product(self, problem: Problem) -> Contestant:
+        a, b = map(self.torch.tensor, problem.factors)
+        out = self.torch.empty(a.shape[0], b.shape[1])
+        return Contestant(self.name, problem.work, partial(self.torch.mm, a, b, out=out), lambda _: {"y": out.numpy()})
+
+
+class TorchBFloat16(Torch):
+    """Inference with weights, input and states in bfloat16."""
+
+    name, dtype = "torch bfloat16", "bfloat16"
 
 
 def onnx_model(problem: Problem) -> bytes:
@@ -162,8 +143,8 @@ def _onnx_feed(problem: Problem) -> dict[str, Array]:
     return feed | {"c0": problem.c0} if problem.work.cell == "lstm" else feed
 
 
-class OnnxRuntime:
-    """onnxruntime on the CPU; it has no training of recurrent layers."""
+class OnnxRuntime(Peer):
+    """onnxruntime on the CPU; it has no training of recurrent layers, and no bfloat16."""
 
     name = "onnxruntime"
 
@@ -178,19 +159,44 @@ class OnnxRuntime:
         self.options.inter_op_num_threads = 1
         self.options.log_severity_level = 3
 
+    def model(self, problem: Problem) -> bytes:
+        return onnx_model(problem)
+
     def inference(self, problem: Problem) -> Contestant:
-        session = self.ort.InferenceSession(onnx_model(problem), self.options, providers=["CPUExecutionProvider"])
-        feed = _onnx_feed(problem)
-        return Contestant(self.name, lambda: session.run(None, feed), lambda result: {"y": result[0][:, 0]})
-
-    def training(self, problem: Problem) -> None:
-        return None
+        session = self.ort.InferenceSession(self.model(problem), self.options, providers=["CPUExecutionProvider"])
+        run = partial(session.run, None, _onnx_feed(problem))
+        return Contestant(self.name, problem.work, run, lambda result: {"y": result[0][:, 0]})
 
 
-class OpenVINO:
-    """OpenVINO on the CPU, reading the same ONNX model, in float32; it has no training."""
+class OnnxRuntimeInt8(OnnxRuntime):
+    """Its dynamic quantisation, which knows the LSTM alone: a scale per output channel, 7 bits.
 
-    name = "openvino"
+    With 8 bits its sums saturate on processors without VNNI, and y is off by 0.2 after a single step.
+    """
+
+    name, dtype = "onnxruntime int8", "int8"
+
+    def model(self, problem: Problem) -> bytes:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        if problem.work.cell != "lstm":
+            raise Unable("it quantises the LSTM alone")
+        layer = onnx.load_from_string(onnx_model(problem))
+        logging.disable(logging.WARNING)  # it recommends a preparation that changes nothing in a model of one layer
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.onnx"
+                quantize_dynamic(layer, path, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+                return path.read_bytes()
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+class OpenVINO(Peer):
+    """OpenVINO on the CPU, reading the same ONNX model; it has no training."""
+
+    name, hint = "openvino", "f32"
 
     def __init__(self, threads: int) -> None:
         import onnx  # noqa: F401
@@ -202,37 +208,43 @@ class OpenVINO:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self.hint,
             "ENABLE_CPU_PINNING": False,
         }
 
     def inference(self, problem: Problem) -> Contestant:
         model = self.core.read_model(onnx_model(problem), b"")
-        request = self.core.compile_model(model, "CPU", self.config).create_infer_request()
-        feed = _onnx_feed(problem)
+        compiled = self.core.compile_model(model, "CPU", self.config)
         # Shared memory: neither inputs nor outputs are copied, the fastest way that its Python has.
-        return Contestant(
-            self.name,
-            lambda: request.infer(feed, share_inputs=True, share_outputs=True),
-            lambda result: {"y": result[0][:, 0]},
-        )
-
-    def training(self, problem: Problem) -> None:
-        return None
+        infer = compiled.create_infer_request().infer
+        run = partial(infer, _onnx_feed(problem), share_inputs=True, share_outputs=True)
+        return Contestant(self.name, problem.work, run, lambda result: {"y": result[0][:, 0]})
 
 
-def load_peers(names: list[str] | None, threads: int) -> tuple[list[Peer], list[str]]:
-    """The peers asked for (None: all) that are installed, and one line for each that is not.
+class OpenVINOBFloat16(OpenVINO):
+    """Inference computed in bfloat16; input and output are float32."""
+
+    name, dtype, hint = "openvino bfloat16", "bfloat16", "bf16"
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        if "BF16" not in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise Unable("no bfloat16 on this processor")  # it would compute in float32 without a word
+
+
+def load_peers(names: list[str] | None, threads: int) -> tuple[list[Peer], dict[str, str]]:
+    """The peers asked for (None: all) that are installed, and by name why the others are not here.
 
     Raises:
         ValueError: an unknown name.
     """
     from .peers_compiled import Jax, Keras
 
-    known = {peer.name: peer for peer in (Torch, OnnxRuntime, OpenVINO, Keras, Jax)}
-    unknown = sorted(set(names or []) - set(known))
+    known = (Torch, TorchBFloat16, OnnxRuntime, OnnxRuntimeInt8, OpenVINO, OpenVINOBFloat16, Keras, Jax)
+    libraries = list(dict.fromkeys(peer.name.split()[0] for peer in known))
+    unknown = sorted(set(names or []) - set(libraries))
     if unknown:
-        raise ValueError(f"peers: expected some of {', '.join(known)}, got {unknown[0]!r}")
+        raise ValueError(f"peers: expected some of {', '.join(libraries)}, got {unknown[0]!r}")
     # Read when the libraries are loaded.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"):
         os.environ[variable] = str(threads)
@@ -240,19 +252,39 @@ def load_peers(names: list[str] | None, threads: int) -> tuple[list[Peer], list[
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    peers: list[Peer] = []
-    skipped = []
-    for name, peer in known.items():
-        if names is None or name in names:
+    peers: list[Peer] = [NumPy()]
+    skipped = {}
+    for peer in known:
+        if names is None or peer.name.split()[0] in names:
             try:
                 peers.append(peer(threads))
             except ImportError as error:
-                skipped.append(f"{name}: skipped, not installed ({error})")
+                skipped[peer.name] = f"not installed ({error})"
+            except Unable as error:
+                skipped[peer.name] = str(error)
+        else:
+            skipped[peer.name] = "not asked for"
     return peers, skipped
 
 
-def contestants(problem: Problem, ours: FastRNN, peers: list[Peer]) -> list[Contestant]:
-    """fastrnn and every peer that can do this work."""
-    kind = problem.work.kind
-    made = [getattr(peer, kind)(problem) for peer in (ours, *peers)]
-    return [contestant for contestant in made if contestant is not None]
+def contestants(
+    work: Work, section: Section, ours: FastRNN, peers: Sequence[Peer]
+) -> tuple[list[Contestant], dict[str, str]]:
+    """fastrnn in the section's variants and those of its peers that are loaded; by name, why one is not."""
+    problem = make_problem(work)
+    made = []
+    unable = {}
+    for variant in section.ours:
+        try:
+            made.append(ours.contestant(problem, variant))
+        except Unable as error:
+            unable[variant.name] = str(error)
+    for peer in peers:
+        if peer.name in section.peers:
+            try:
+                made.append(getattr(peer, work.kind)(problem))
+            except Unable as error:
+                unable[peer.name] = str(error)
+            else:
+                made[-1].precision = peer.dtype
+    return made, unable

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .measure import Contestant
+from .peers import Peer
 from .work import GRADIENTS, Array, Problem, reorder
 
 
-class Keras:
+class Keras(Peer):
     """keras.layers.LSTM, GRU and SimpleRNN inside one tf.function. Batch-first, as Keras is."""
 
     name = "keras"
@@ -41,7 +43,9 @@ class Keras:
     def inference(self, problem: Problem) -> Contestant:
         layer, x, states = self._layer(problem)
         run = self.tf.function(lambda x, states: layer(x, initial_state=states), autograph=False)
-        return Contestant(self.name, lambda: run(x, states), lambda result: {"y": result.numpy().swapaxes(0, 1)})
+        return Contestant(
+            self.name, problem.work, partial(run, x, states), lambda result: {"y": result.numpy().swapaxes(0, 1)}
+        )
 
     def training(self, problem: Problem) -> Contestant:
         tf = self.tf
@@ -63,10 +67,10 @@ class Keras:
                 out |= {"d_w_ih": rest[-3].numpy().T, "d_w_hh": rest[-2].numpy().T, "d_b_ih": rest[-1].numpy()}
             return out
 
-        return Contestant(self.name, lambda: step(x, states, dy), arrays)
+        return Contestant(self.name, problem.work, partial(step, x, states, dy), arrays)
 
 
-class Jax:
+class Jax(Peer):
     """The equations in jax.numpy, W x for all steps as one product, the rest in lax.scan, under jit."""
 
     name = "jax"
@@ -114,7 +118,10 @@ class Jax:
     def inference(self, problem: Problem) -> Contestant:
         run, arguments = self.jax.jit(self._layer(problem.work.cell)), self._arguments(problem)
         return Contestant(
-            self.name, lambda: run(*arguments).block_until_ready(), lambda result: {"y": np.asarray(result)}
+            self.name,
+            problem.work,
+            lambda: run(*arguments).block_until_ready(),
+            lambda result: {"y": np.asarray(result)},
         )
 
     def training(self, problem: Problem) -> Contestant:
@@ -130,4 +137,4 @@ class Jax:
             y, grads = result
             return {"y": np.asarray(y)} | {n: np.asarray(g) for n, g in zip(GRADIENTS, grads, strict=False)}
 
-        return Contestant(self.name, lambda: jax.block_until_ready(step(dy, *arguments)), arrays)
+        return Contestant(self.name, problem.work, lambda: jax.block_until_ready(step(dy, *arguments)), arrays)

@@ -1,4 +1,4 @@
-"""What comes out of a run: a JSON file, a Markdown table and a picture."""
+"""What comes out of a run: a JSON file, a Markdown table and a picture (picture.py)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from .sections import SECTIONS, Section
+from .work import Part
 
 BEGIN = "<!-- bench: latest run, written by `python -m bench.cpu --readme` -->"
 END = "<!-- bench: end of the latest run -->"
@@ -16,39 +19,76 @@ def microseconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; the first column to the left, the others to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A Markdown table; the first `left` columns to the left, the others to the right."""
+    lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _ours(figures: dict[str, Any]) -> str:
-    return f"{microseconds(figures['median_us'])} ({figures['gflops']:.0f})"
+def is_ours(name: str) -> bool:
+    """Whether a contestant of that name is fastrnn."""
+    return name.split()[0] == "fastrnn"
 
 
-def _peer(figures: dict[str, Any] | None, ratio: dict[str, float] | None) -> str:
-    if figures is None or ratio is None:
+def _ours(timing: dict[str, Any] | None, part: Part) -> str:
+    if timing is None or part not in timing:
         return ""
-    return f"{microseconds(figures['median_us'])} ({ratio['ratio']:.2f}x)"
+    figures = timing[part]
+    return f"{microseconds(figures['median_us'])} / {microseconds(figures['p99_us'])} ({figures['gflops']:.0f})"
 
 
-def _section(report: dict[str, Any], kind: str, part: str, title: str) -> list[str]:
-    """One table: a row per shape, a column per peer; empty where the run has nothing of it."""
-    results = [r for r in report["results"] if r["kind"] == kind and part in r["timings"]["fastrnn"]]
-    peers = [n for n in report["machine"]["versions"] if any(part in r["ratios"].get(n, {}) for r in results)]
-    if not results or (part != "total" and not peers):
+def _peer(result: dict[str, Any], name: str, part: Part) -> str:
+    if part not in result["ratios"].get(name, {}):
+        return ""
+    return f"{microseconds(result['timings'][name][part]['median_us'])} ({result['ratios'][name][part]['ratio']:.2f}x)"
+
+
+def _names(results: list[dict[str, Any]]) -> list[str]:
+    """Everyone who was timed in these results, in order of appearance."""
+    return list(dict.fromkeys(name for result in results for name in result["timings"]))
+
+
+def section_table(report: dict[str, Any], section: Section, part: Part = "total") -> list[str]:
+    """One table: a row per shape, a column per contestant; no lines where the run has nothing of it."""
+    results = [r for r in report["results"] if r["section"] == section.name and part in r["timings"]["fastrnn"]]
+    if not results:
         return []
-    peak = report["roofline"].get("gflops", 0) * report["settings"]["threads"]
+    names = _names(results)
+    bound = part == "total" and any(result["bound_us"] is not None for result in results)
     rows = []
     for result in results:
-        ours = result["timings"]["fastrnn"]
-        p99 = [microseconds(ours[part]["p99_us"])] if part == "total" else []
-        columns = [_peer(result["timings"].get(p, {}).get(part), result["ratios"].get(p, {}).get(part)) for p in peers]
-        of_peak = [f"{100 * ours[part]['gflops'] / peak:.0f}%"] if peak else []
-        rows.append([result["name"], _ours(ours[part]), *of_peak, *p99, *columns])
-    head = ["I=H unless named", "fastrnn us (GFLOP/s)", *(["of peak"] if peak else [])]
-    head += ["p99 us"] if part == "total" else []
-    return [f"**{title}**", "", table([*head, *[f"{p} us (ratio)" for p in peers]], rows), ""]
+        row = [result["name"], *(_ours(result["timings"].get(n), part) for n in names if is_ours(n))]
+        if bound:
+            of = result["bound_us"] and result["bound_us"] / result["timings"]["fastrnn"]["total"]["median_us"]
+            row.insert(2, "" if of is None else f"{of:.0%}")
+        rows.append(row + [_peer(result, name, part) for name in names if not is_ours(name)])
+    head = ["I=H unless named", *(f"{n} us / p99 (GFLOP/s)" for n in names if is_ours(n))]
+    if bound:
+        head.insert(2, "of roofline")
+    head += [f"{n} us (ratio)" for n in names if not is_ours(n)]
+    title = section.title + {"total": "", "forward": "; the forward part", "backward": "; the backward part"}[part]
+    return [f"**{title}**", "", table(head, rows), ""]
+
+
+def native_table(step: dict[str, Any]) -> list[str]:
+    """Single steps from C++."""
+    title = "**Single steps from C++ (step.cc): LSTM, I = H, B = 1, median / p99 in us**"
+    if "skipped" in step:
+        return [title, "", f"skipped: {step['skipped']}", ""]
+    dtypes = list(dict.fromkeys(row["dtype"] for row in step["steps"]))
+    by_size: dict[int, dict[str, str]] = {}
+    for row in step["steps"]:
+        text = f"{microseconds(row['median_us'])} / {microseconds(row['p99_us'])}"
+        by_size.setdefault(row["H"], {})[row["dtype"]] = text
+    rows = [[str(size), *(cells.get(dtype, "") for dtype in dtypes)] for size, cells in by_size.items()]
+    return [
+        title,
+        "",
+        table(["H", *dtypes], rows),
+        "",
+        f"Reading the clock, {step['clock_us']} us, is part of them.",
+        "",
+    ]
 
 
 def _size(value: int) -> str:
@@ -63,20 +103,24 @@ def _facts(report: dict[str, Any]) -> list[str]:
     lines = [
         f"- {machine['date']}, {machine['cpu']}, {machine['cores']} cores, caches {caches or 'unknown'}; "
         f"load average {machine['load_before']} before, {machine['load_after']} after",
-        f"- float32, {settings['threads']} thread(s), {pinned}; {settings['rounds']} rounds, "
-        f"{settings['seconds']} s for each library and shape",
+        f"- {settings['threads']} thread(s) unless said otherwise, {pinned}; {settings['rounds']} rounds, "
+        f"{settings['seconds']} s for each contestant and shape; {settings['minutes_used']} minutes",
         f"- fastrnn uses {machine['isa']}, built by {machine['compiler']} with `{machine['flags']}`",
         f"- {versions}",
     ]
     if "gflops" in roof:
         reads = ", ".join(f"{name} {rate:.0f}" for name, rate in roof["read_gbytes_per_second"].items())
-        lines.append(f"- one core at most: {roof['gflops']:.0f} GFLOP/s; reads in GB/s: {reads}")
+        weights = ", ".join(
+            f"{_size(int(size))} {rate:.0f}" for size, rate in roof["weights_gbytes_per_second"].items()
+        )
+        lines.append(f"- one core at most: {roof['gflops']:.0f} GFLOP/s; reads in GB/s: {reads}; of weights: {weights}")
     else:
         lines.append(f"- roofline: {roof['skipped']}")
     worst: dict[str, float] = {}
     for result in report["results"]:
-        for name in result["ratios"]:
-            worst[name] = max(worst.get(name, 0), result["timings"][name]["difference"])
+        for name, timing in result["timings"].items():
+            if name != "fastrnn" and timing["difference"] is not None:
+                worst[name] = max(worst.get(name, 0), timing["difference"])
     if worst:
         differences = ", ".join(f"{name} {value:.1e}" for name, value in worst.items())
         lines.append(f"- largest difference from fastrnn, relative to an array's largest value: {differences}")
@@ -84,71 +128,40 @@ def _facts(report: dict[str, Any]) -> list[str]:
 
 
 def goals_table(goals: list[dict[str, Any]]) -> str:
-    """The goals with their verdicts."""
+    """The goals with their verdicts; the figure is that of the work farthest from the goal."""
     rows = []
     for goal in goals:
-        measured = "" if goal["measured"] is None else f"{goal['measured']:.2f}x"
-        where = f"{goal['shape']} {goal['kind']}" + ("" if goal["part"] == "total" else f", {goal['part']}")
-        rows.append([goal["goal"], where, f"{goal['wanted']:.2f}x {goal['peer']}", measured, goal["verdict"]])
-    return table(["goal", "work", "wanted", "measured", "verdict"], rows)
+        measured = len(goal["values"])
+        verdict = goal["verdict"]
+        if verdict == "missed" and measured > 1:
+            verdict += f" ({goal['reached']} of {measured} reached)"
+        worst = f"{goal['worst']}, {goal['worst_at']}" if goal["worst"] else ""
+        lacking = "; ".join(goal["reasons"])
+        of = f"{measured} of {goal['works']}" if goal["works"] else ""
+        rows.append([goal["goal"], goal["wanted"], worst, of, verdict + (f": {lacking}" if not measured else "")])
+    return table(["goal", "wanted", "measured, at worst", "works", "verdict"], rows, left=5)
+
+
+def goals_text(goals: list[dict[str, Any]]) -> list[str]:
+    """The table, and below it every work that missed a goal."""
+    missed = [
+        f"- {goal['goal']}: " + ", ".join(f"{name} {value:.3g}" for name, value in goal["values"].items())
+        for goal in goals
+        if goal["verdict"] == "missed" and len(goal["values"]) > 1
+    ]
+    return ["**Goals**", "", goals_table(goals), "", *(["Missed, work by work:", "", *missed, ""] if missed else [])]
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The whole report; a ratio above 1 means that fastrnn is that many times faster."""
-    lines = _facts(report)
-    lines += _section(report, "inference", "total", "Inference: forward, weights packed once")
-    lines += _section(
-        report, "training", "total", "Training: forward and backward, fastrnn packing the weights in every call"
-    )
-    lines += _section(report, "training", "forward", "Training, the forward part (keeps what backward needs)")
-    lines += _section(report, "training", "backward", "Training, the backward part")
-    lines += ["**Goals**", "", goals_table(report["goals"]), ""]
+    """The whole report; a peer's ratio above 1 means that fastrnn is that many times faster."""
+    lines = [*_facts(report), *goals_text(report["goals"])]
+    for section in SECTIONS:
+        lines += section_table(report, section)
+        if section.name == "training":
+            lines += [*section_table(report, section, "forward"), *section_table(report, section, "backward")]
+        if section.name == "step":
+            lines += native_table(report["native_step"])
     return "\n".join(lines)
-
-
-def picture(report: dict[str, Any], path: Path) -> None:
-    """Ratios to every peer, a bar each, on a logarithmic axis; one panel for inference and one for training.
-
-    Raises:
-        ImportError: no matplotlib (extra `bench`).
-    """
-    from matplotlib.figure import Figure
-
-    kinds = [k for k in ("inference", "training") if any(r["kind"] == k for r in report["results"])]
-    counts = [sum(r["kind"] == k for r in report["results"]) for k in kinds]
-    peers = [n for n in report["machine"]["versions"] if any(n in r["ratios"] for r in report["results"])]
-    # Not through pyplot: no window, no global state.
-    figure = Figure(figsize=(9, 1.6 + 0.16 * sum(counts) * (len(peers) + 1)), layout="constrained")
-    axes = figure.subplots(len(kinds), 1, squeeze=False, sharex=True, height_ratios=counts)[:, 0]
-    for axis, kind in zip(axes, kinds, strict=True):
-        results = [r for r in report["results"] if r["kind"] == kind]
-        for p, peer in enumerate(peers):
-            bars = [(n, r["ratios"][peer]["total"]) for n, r in enumerate(results) if peer in r["ratios"]]
-            if not bars:
-                continue
-            middle = [ratio["ratio"] for _, ratio in bars]
-            low = [max(m - ratio["lowest_round"], 0) for m, (_, ratio) in zip(middle, bars, strict=True)]
-            high = [max(ratio["highest_round"] - m, 0) for m, (_, ratio) in zip(middle, bars, strict=True)]
-            place = [n + (p - (len(peers) - 1) / 2) * 0.8 / len(peers) for n, _ in bars]
-            axis.barh(
-                place,
-                [m - 1 for m in middle],
-                0.75 / len(peers),
-                left=1,
-                xerr=[low, high],
-                color=f"C{p}",
-                label=peer,
-                error_kw={"elinewidth": 0.6},
-            )
-        axis.axvline(1, color="black", linewidth=0.8)
-        axis.set(xscale="log", yticks=range(len(results)), yticklabels=[r["name"] for r in results], title=kind)
-        axis.invert_yaxis()
-        if peers:
-            axis.legend(fontsize="small")
-    axes[-1].set_xlabel("times faster than (right of the line: fastrnn is faster); thin lines: range over the rounds")
-    machine = report["machine"]
-    figure.suptitle(f"fastrnn {machine['versions']['fastrnn']}, {machine['cpu']}, {machine['isa']}", fontsize="medium")
-    figure.savefig(path, dpi=120)
 
 
 def write(report: dict[str, Any], folder: Path) -> list[Path]:
@@ -158,7 +171,9 @@ def write(report: dict[str, Any], folder: Path) -> list[Path]:
     paths[0].write_text(json.dumps(report, indent=1) + "\n")
     paths[1].write_text(markdown(report))
     try:
-        picture(report, folder / "results.png")
+        from .picture import draw
+
+        draw(report, folder / "results.png")
         paths.append(folder / "results.png")
     except ImportError as error:
         print(f"picture: skipped, not installed ({error})", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What is measured: one recurrent layer of a given cell and shape, its data, and the default list of shapes.
+"""What is measured: one recurrent layer of a given cell and shape, and its data.
 
 Shapes as everywhere in fastrnn: T time steps, B batch, I input size, H hidden size, G gates; time-major arrays.
 """
@@ -6,23 +6,30 @@ Shapes as everywhere in fastrnn: T time steps, B batch, I input size, H hidden s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Kind = Literal["inference", "training"]
+Kind = Literal["inference", "training", "product"]
+Part = Literal["total", "forward", "backward"]
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 # Names under which contestants hand out gradients to compare, in the order of x, h0 and the parameters.
 GRADIENTS = ("d_x", "d_h0", "d_w_ih", "d_w_hh", "d_b_ih", "d_b_hh")
+# Below the smallest normal float32, 1.2e-38.
+_DENORMAL = np.float32(1e-39)
 _SPEC = re.compile(r"(lstm|gru|rnn)((?:[ :]+[TBIH]\d+)+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Work:
-    """One layer in one shape; inference is the forward pass alone, training forward and backward."""
+    """One layer in one shape.
+
+    Inference is the forward pass alone, training forward and backward. A product is W x of all steps, which libraries
+    compute ahead of the recurrence as one matrix product: (T*B, I) by (I, G*H).
+    """
 
     cell: str
     T: int
@@ -38,12 +45,28 @@ class Work:
         return f"{self.cell.upper()} T{self.T} B{self.B} {width}"
 
     @property
-    def flops(self) -> int:
-        """Floating-point operations of the matrix products of the forward pass; the backward pass has twice as many.
+    def input_flops(self) -> int:
+        """Of W x for all steps. A multiply-add counts as two; here and below, activations count for nothing."""
+        return 2 * GATES[self.cell] * self.H * self.I * self.T * self.B
 
-        A multiply-add counts as two. Activations and other element-wise work are not counted.
-        """
-        return 2 * GATES[self.cell] * self.H * (self.I + self.H) * self.T * self.B
+    @property
+    def recurrent_flops(self) -> int:
+        """Of R h for all steps."""
+        return 2 * GATES[self.cell] * self.H * self.H * self.T * self.B
+
+    def flops(self, part: Part = "total") -> int:
+        """Floating-point operations of the matrix products; the backward pass has twice as many as the forward pass."""
+        if self.kind == "product":
+            return self.input_flops
+        forward = self.input_flops + self.recurrent_flops
+        return forward * {"total": 3 if self.kind == "training" else 1, "forward": 1, "backward": 2}[part]
+
+    @property
+    def neighbour(self) -> Work:
+        """The nearest shape that suits every vector and tile: H (and I) in multiples of 64, B a power of two."""
+        hidden = max(64, (self.H + 32) // 64 * 64)
+        batch = min((2**n for n in range(16)), key=lambda size: (abs(size - self.B), -size))
+        return replace(self, B=batch, H=hidden, I=hidden if self.I == self.H else self.I)
 
 
 def parse(text: str, kind: Kind) -> Work:
@@ -84,6 +107,16 @@ class Problem:
         """w_ih (G*H, I), w_hh (G*H, H), b_ih and b_hh (G*H,)."""
         return self.w_ih, self.w_hh, self.b_ih, self.b_hh
 
+    @property
+    def factors(self) -> tuple[Array, Array]:
+        """What a product multiplies: x of all steps (T*B, I) and W transposed (I, G*H), both contiguous."""
+        return self.x.reshape(-1, self.work.I), np.ascontiguousarray(self.w_ih.T)
+
+    def denormal(self) -> Problem:
+        """The same with input and states below the normal numbers, and without the biases that would lift them."""
+        tiny = {name: getattr(self, name) * _DENORMAL for name in ("x", "h0", "c0")}
+        return replace(self, b_ih=np.zeros_like(self.b_ih), b_hh=np.zeros_like(self.b_hh), **tiny)
+
 
 def make_problem(work: Work, seed: int = 0) -> Problem:
     """Random data; parameters are uniform within 1/sqrt(H), PyTorch's initialisation."""
@@ -114,52 +147,3 @@ def reorder(parameter: Array, order: list[int]) -> Array:
     """The gate blocks of a (G*H, ...) parameter in another order."""
     blocks = parameter.reshape(len(order), -1, *parameter.shape[1:])
     return np.ascontiguousarray(blocks[order].reshape(parameter.shape))
-
-
-# "quick" rows are measured by --quick too.
-_INFERENCE = """
-    LSTM T1 B1 H64         quick
-    LSTM T1 B1 H128
-    LSTM T1 B1 H256        quick
-    LSTM T1 B1 H512
-    LSTM T1 B1 H1024
-    LSTM T100 B1 H64
-    LSTM T100 B1 H128
-    LSTM T100 B1 H256      quick
-    LSTM T100 B1 H512
-    LSTM T100 B8 H256
-    LSTM T100 B32 H256     quick
-    LSTM T100 B64 H512
-    LSTM T50 B128 H1024
-    GRU T1 B1 H256
-    GRU T100 B1 H256       quick
-    GRU T100 B32 H256      quick
-    RNN T1 B1 H256
-    RNN T100 B1 H256       quick
-    RNN T100 B32 H256      quick
-"""
-_TRAINING = """
-    LSTM T1 B1 H256
-    LSTM T100 B1 H64       quick
-    LSTM T100 B1 H256
-    LSTM T100 B8 H256
-    LSTM T100 B32 H256     quick
-    LSTM T100 B64 H512
-    LSTM T50 B128 H1024
-    GRU T100 B1 H256
-    GRU T100 B32 H256      quick
-    RNN T100 B1 H256
-    RNN T100 B32 H256      quick
-"""
-
-
-def default_works(quick: bool) -> list[Work]:
-    """The list of the README; with `quick` a part of it."""
-    works = []
-    lists: list[tuple[Kind, str]] = [("inference", _INFERENCE), ("training", _TRAINING)]
-    for kind, lines in lists:
-        for line in filter(None, map(str.strip, lines.splitlines())):
-            shape, _, mark = line.partition("  ")
-            if mark.strip() == "quick" or not quick:
-                works.append(parse(shape, kind))
-    return works

@@ -1,4 +1,6 @@
 // Activations and the matrix product, for the layers around the recurrent ones.
+#include <variant>
+
 #include "bindings.h"
 
 namespace fastrnn::python {
@@ -28,22 +30,56 @@ py::array activate_array(const std::string& name, py::handle object, bool fast) 
   });
 }
 
-py::array matmul_arrays(py::handle a_given, py::handle b_given) {
-  const py::array a = float_array("a", a_given), b = float_array("b", b_given);
+/// The right factor of matmul, packed once.
+struct PackedMatrix {
+  std::variant<Matrix<float>, Matrix<double>> matrix;
+};
+
+template <class T>
+Matrix<T> packed_matrix(const py::array& b) {
+  const py::array_t<T> values = contiguous<T>(b);
+  const T* data = values.data();
+  const Index rows = b.shape(0), columns = b.shape(1);
+  const py::gil_scoped_release release;
+  return Matrix<T>(data, rows, columns);
+}
+
+PackedMatrix pack_matrix(py::handle object) {
+  const py::array b = float_array("b", object);
+  check_rank("b", b, "(K, N)", 2);
+  return with_type(float_dtype(b), [&](auto* type) -> PackedMatrix {
+    using T = std::remove_pointer_t<decltype(type)>;
+    return {packed_matrix<T>(b)};
+  });
+}
+
+py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_given) {
+  const py::array a = float_array("a", a_given);
   check_rank("a", a, "(M, K)", 2);
-  check_dtype("b", b, float_dtype(a), "a");
-  check_rank("b", b, "(" + std::to_string(a.shape(1)) + ", N)", 2);
-  check_shape("b", b, {a.shape(1), b.shape(1)});
   return with_type(float_dtype(a), [&](auto* type) -> py::array {
     using T = std::remove_pointer_t<decltype(type)>;
-    const py::array_t<T> left = contiguous<T>(a), right = contiguous<T>(b);
-    const Index m = a.shape(0), k = a.shape(1), n = b.shape(1);
-    py::array_t<T> out(std::vector<py::ssize_t>{m, n});
-    {
+    const auto multiply = [&](const Matrix<T>& right) -> py::array {
+      check_shape("a", a, {a.shape(0), right.rows()});
+      const py::array_t<T> left = contiguous<T>(a);
+      py::array_t<T> out = output_array<T>(out_given, {a.shape(0), right.columns()}, "a");
+      if (!out_given.is_none() && overlap(out, left)) throw Error("out: shares memory with a");
+      T* to = out.mutable_data();
       const py::gil_scoped_release release;
-      matmul(left.data(), right.data(), out.mutable_data(), m, k, n);
+      right.multiply(left.data(), to, left.shape(0));
+      return std::move(out);
+    };
+    if (py::isinstance<PackedMatrix>(b_given)) {
+      const auto* packed = std::get_if<Matrix<T>>(&b_given.cast<const PackedMatrix&>().matrix);
+      if (packed == nullptr)
+        wrong_type("b", std::string("dtype ") + dtype_name(dtype_of<T>()) + " as a",
+                   sizeof(T) == 4 ? "float64" : "float32");
+      return multiply(*packed);
     }
-    return out;
+    const py::array b = float_array("b", b_given);
+    check_dtype("b", b, dtype_of<T>(), "a");
+    check_rank("b", b, "(" + std::to_string(a.shape(1)) + ", N)", 2);
+    check_shape("b", b, {a.shape(1), b.shape(1)});
+    return multiply(packed_matrix<T>(b));
   });
 }
 
@@ -51,7 +87,10 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given) {
 
 void bind_math(py::module_& module) {
   module.def("activate", &activate_array, py::arg("activation"), py::arg("x"), py::arg("fast") = false);
-  module.def("matmul", &matmul_arrays, py::arg("a"), py::arg("b"));
+  py::class_<PackedMatrix>(module, "PackedMatrix",
+                           "The right factor of matmul, packed for the instruction set in use.");
+  module.def("pack_matrix", &pack_matrix, py::arg("b"));
+  module.def("matmul", &matmul_arrays, py::arg("a"), py::arg("b"), py::arg("out") = py::none());
 }
 
 }  // namespace fastrnn::python

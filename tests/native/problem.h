@@ -81,6 +81,7 @@ struct Problem {
   std::vector<T> w_ih, w_hh, b_ih, b_hh, w_peep, x, h0, c0, dy, dh_n, dc_n;
   std::vector<Index> lengths;
   bool reverse = false;
+  int threads = 1;
   std::vector<T> y, h_n, c_n;
   std::vector<T> dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_peep;
 
@@ -106,7 +107,7 @@ struct Problem {
     dc_n = random_vector<T>(generator, b * h, 1.0);
   }
 
-  std::shared_ptr<const fastrnn::Weights<T>> pack() const {
+  std::shared_ptr<const fastrnn::Weights<T>> pack(const fastrnn::PackOptions& pack_options = {}) const {
     fastrnn::Parameters<T> parameters;
     parameters.inputs = inputs;
     parameters.hidden = hidden;
@@ -115,13 +116,14 @@ struct Problem {
     parameters.b_ih = b_ih.data();
     parameters.b_hh = b_hh.data();
     parameters.w_peep = w_peep.empty() ? nullptr : w_peep.data();
-    return std::make_shared<const fastrnn::Weights<T>>(options, parameters);
+    return std::make_shared<const fastrnn::Weights<T>>(options, parameters, pack_options);
   }
 
+  /// Results begin as NaN, so that what a call leaves out shows.
   fastrnn::ForwardArguments<T> arguments() {
-    y.assign(steps * batch * hidden, T(0));
-    h_n.assign(batch * hidden, T(0));
-    c_n.assign(batch * hidden, T(0));
+    y.assign(steps * batch * hidden, T(NAN));
+    h_n.assign(batch * hidden, T(NAN));
+    c_n.assign(batch * hidden, T(NAN));
     fastrnn::ForwardArguments<T> a;
     a.steps = steps;
     a.batch = batch;
@@ -130,6 +132,7 @@ struct Problem {
     a.c0 = c0.data();
     a.lengths = lengths.empty() ? nullptr : lengths.data();
     a.reverse = reverse;
+    a.threads = threads;
     a.y = {y.data(), batch * hidden, hidden};
     a.h_n = h_n.data();
     a.c_n = c_n.data();
@@ -144,14 +147,14 @@ struct Problem {
   }
 
   void backward(const fastrnn::Saved<T>& saved) {
-    dx.assign(x.size(), T(0));
-    dh0.assign(h0.size(), T(0));
-    dc0.assign(c0.size(), T(0));
-    dw_ih.assign(w_ih.size(), T(0));
-    dw_hh.assign(w_hh.size(), T(0));
-    db_ih.assign(b_ih.size(), T(0));
-    db_hh.assign(b_hh.size(), T(0));
-    dw_peep.assign(w_peep.size(), T(0));
+    dx.assign(x.size(), T(NAN));
+    dh0.assign(h0.size(), T(NAN));
+    dc0.assign(c0.size(), T(NAN));
+    dw_ih.assign(w_ih.size(), T(NAN));
+    dw_hh.assign(w_hh.size(), T(NAN));
+    db_ih.assign(b_ih.size(), T(NAN));
+    db_hh.assign(b_hh.size(), T(NAN));
+    dw_peep.assign(w_peep.size(), T(NAN));
     fastrnn::BackwardArguments<T> a;
     a.dy = {dy.data(), batch * hidden, hidden};
     a.dh_n = dh_n.data();
@@ -164,6 +167,7 @@ struct Problem {
     a.db_ih = db_ih.data();
     a.db_hh = db_hh.data();
     a.dw_peep = dw_peep.data();
+    a.threads = threads;
     fastrnn::backward(saved, a);
   }
 

@@ -1,13 +1,50 @@
-// A row's result does not depend on the batch around it, on its place in it, or on how a sequence is cut into calls;
-// training and inference give the same bits.
+// A row's result does not depend on the batch around it, on its place in it, on how a sequence is cut into calls, or on
+// the number of threads; training and inference give the same bits. And a session's step allocates nothing.
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "problem.h"
 
 namespace {
+std::atomic<long> allocations{0};
 
+void* count_and_allocate(std::size_t bytes, std::size_t alignment) {
+  ++allocations;
+  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+}  // namespace
+
+// Not inlined: GCC would take a free() beside operator new for a mismatch.
+#define NOT_INLINED __attribute__((noinline))
+NOT_INLINED void* operator new(std::size_t bytes) { return count_and_allocate(bytes, alignof(std::max_align_t)); }
+NOT_INLINED void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return count_and_allocate(bytes, std::size_t(alignment));
+}
+NOT_INLINED void operator delete(void* memory) noexcept { std::free(memory); }
+NOT_INLINED void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+NOT_INLINED void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+NOT_INLINED void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace {
+
+using fastrnn::PackOptions;
+using fastrnn::Precision;
 using test::Index;
+
+struct Packing {
+  const char* name;
+  PackOptions options;
+};
+const Packing kPackings[] = {{"float", {}},
+                             {"fast", {Precision::full, true}},
+                             {"bfloat16", {Precision::bfloat16, false}},
+                             {"bfloat16 weights", {Precision::bfloat16_weights, false}},
+                             {"int8", {Precision::int8, false}}};
 
 template <class T>
 bool same(const T* a, const T* b, Index n) {
@@ -15,38 +52,78 @@ bool same(const T* a, const T* b, Index n) {
 }
 
 template <class T>
-void check_rows(const std::string& name, const fastrnn::CellOptions& options, Index hidden, Index batch) {
-  const Index steps = 5, inputs = 3;
-  test::Problem<T> whole(options, steps, batch, inputs, hidden, 3);
-  const auto weights = whole.pack();
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && same(a.data(), b.data(), Index(a.size()));
+}
+
+/// Row b alone, in place of what `alone` has: in one call, and in a session's steps and runs.
+template <class T>
+void check_row(const std::string& what, const test::Problem<T>& whole,
+               const std::shared_ptr<const fastrnn::Weights<T>>& weights, Index b, test::Problem<T>& alone) {
+  const Index steps = whole.steps, batch = whole.batch, inputs = whole.inputs, hidden = whole.hidden;
+  for (Index t = 0; t < steps; ++t)
+    std::copy_n(whole.x.data() + (t * batch + b) * inputs, inputs, alone.x.data() + t * inputs);
+  std::copy_n(whole.h0.data() + b * hidden, hidden, alone.h0.data());
+  std::copy_n(whole.c0.data() + b * hidden, hidden, alone.c0.data());
+  alone.forward(*weights);
+  for (Index t = 0; t < steps; ++t)
+    test::check(same(alone.y.data() + t * hidden, whole.y.data() + (t * batch + b) * hidden, hidden),
+                what + ": row " + std::to_string(b) + " alone differs at step " + std::to_string(t));
+
+  fastrnn::Session<T> session(weights);
+  session.set_state(alone.h0.data(), alone.c0.data());
+  std::vector<T> y(alone.y.size()), h(hidden), c(hidden);
+  const long before = allocations;
+  session.step(alone.x.data(), y.data());
+  session.run({alone.x.data() + inputs, inputs, inputs}, steps - 2, {y.data() + hidden, hidden, hidden});
+  session.step(alone.x.data() + (steps - 1) * inputs, y.data() + (steps - 1) * hidden);
+  session.get_state(h.data(), c.data());
+  session.reset();
+  const bool none = allocations == before;
+  test::check(none, what + ": a session's step allocates");
+  test::check(same(y, alone.y) && same(h, alone.h_n), what + ": a session differs");
+  if (whole.options.cell == fastrnn::CellType::lstm) test::check(same(c, alone.c_n), what + ": a session's c differs");
+}
+
+template <class T>
+void check_rows(const std::string& what, const fastrnn::CellOptions& options, const PackOptions& pack_options,
+                Index hidden, Index batch) {
+  test::Problem<T> whole(options, 5, batch, 3, hidden, 3);
+  const auto weights = whole.pack(pack_options);
   whole.forward(*weights);
-  const std::vector<T> y = whole.y, h_n = whole.h_n;
+  test::Problem<T> alone(options, whole.steps, 1, whole.inputs, hidden, 3);
+  for (Index b = 0; b < batch; ++b) check_row(what, whole, weights, b, alone);
+  if (pack_options.precision != Precision::full || pack_options.fast_activations) return;
+  const std::vector<T> y = whole.y;
+  const fastrnn::Saved<T> saved(weights, whole.arguments());
+  test::check(same(whole.y, y), what + ": training differs from inference");
+}
 
-  {
-    const fastrnn::Saved<T> saved(weights, whole.arguments());
-  }
-  test::check(same(whole.y.data(), y.data(), Index(y.size())), name + ": training differs from inference");
-
-  for (Index b = 0; b < batch; ++b) {  // alone, and cut after each step
-    test::Problem<T> alone(options, steps, 1, inputs, hidden, 3);
-    for (Index t = 0; t < steps; ++t)
-      std::copy_n(whole.x.data() + (t * batch + b) * inputs, inputs, alone.x.data() + t * inputs);
-    std::copy_n(whole.h0.data() + b * hidden, hidden, alone.h0.data());
-    std::copy_n(whole.c0.data() + b * hidden, hidden, alone.c0.data());
-    alone.forward(*weights);
-    for (Index t = 0; t < steps; ++t)
-      test::check(same(alone.y.data() + t * hidden, y.data() + (t * batch + b) * hidden, hidden),
-                  name + ": row " + std::to_string(b) + " alone differs at step " + std::to_string(t));
-    const std::vector<T> x = alone.x;
-    alone.steps = 1;
-    for (Index t = 0; t < steps; ++t) {
-      alone.x.assign(x.begin() + t * inputs, x.begin() + (t + 1) * inputs);
-      alone.forward(*weights);
-      alone.h0 = alone.h_n;
-      alone.c0 = alone.c_n;
-    }
-    test::check(same(alone.h_n.data(), h_n.data() + b * hidden, hidden), name + ": stepwise differs");
-  }
+/// Just enough work for threads to be asked; few rows are cut by units, more of them by rows.
+template <class T>
+void check_threads(const std::string& what, const fastrnn::CellOptions& options, const PackOptions& pack_options,
+                   Index batch, bool train) {
+  const Index gates = fastrnn::gate_count(options.cell);
+  const Index hidden = batch < 8 ? (gates == 1 ? 250 : 130) : 50;
+  const Index steps = 10'000'000 / (2 * gates * hidden * (hidden + 3) * batch) * 4 / 3 + 3;
+  test::Problem<T> problem(options, steps, batch, 3, hidden, 4);
+  for (Index b = 0; b < batch; ++b) problem.lengths.push_back(b % 3 == 1 ? steps / 2 : steps);
+  problem.reverse = true;
+  const auto weights = problem.pack(pack_options);
+  problem.forward(*weights);
+  test::Problem<T> other = problem;
+  other.threads = 3;
+  other.forward(*weights);
+  test::check(same(other.y, problem.y) && same(other.h_n, problem.h_n) && same(other.c_n, problem.c_n),
+              what + ": threads change the result");
+  if (!train) return;
+  problem.train();
+  other.train();
+  test::check(same(other.y, problem.y), what + ": threads change training's y");
+  test::check(same(other.dx, problem.dx) && same(other.dh0, problem.dh0) && same(other.dw_ih, problem.dw_ih) &&
+                  same(other.dw_hh, problem.dw_hh) && same(other.db_hh, problem.db_hh) &&
+                  same(other.dw_peep, problem.dw_peep),
+              what + ": threads change the gradients");
 }
 
 }  // namespace
@@ -54,13 +131,24 @@ void check_rows(const std::string& name, const fastrnn::CellOptions& options, In
 int main(int argc, char** argv) {
   for (const std::string& isa : test::isas(argc, argv)) {
     fastrnn::set_isa(isa);
-    for (const auto& [name, options] : test::variants())
+    for (const auto& [name, options] : test::variants()) {
       for (const Index hidden : {1, 7, 33, 70})
         for (const Index batch : {2, 7, 13}) {
           const std::string what = isa + " " + name + " H " + std::to_string(hidden) + " B " + std::to_string(batch);
-          check_rows<float>(what + " float32", options, hidden, batch);
-          check_rows<double>(what + " float64", options, hidden, batch);
+          for (const Packing& packing : kPackings)
+            check_rows<float>(what + " " + packing.name, options, packing.options, hidden, batch);
+          check_rows<double>(what + " double", options, {}, hidden, batch);
         }
+      for (const Index batch : {3, 20})
+        check_threads<float>(isa + " " + name + " B " + std::to_string(batch), options, {}, batch, true);
+    }
+    fastrnn::CellOptions lstm;
+    for (const Index batch : {3, 20}) {
+      const std::string what = isa + " lstm B " + std::to_string(batch) + " ";
+      for (const Packing& packing : kPackings)
+        check_threads<float>(what + packing.name, lstm, packing.options, batch, false);
+      check_threads<double>(what + "double", lstm, {}, batch, true);
+    }
   }
   return test::finish("bitwise");
 }

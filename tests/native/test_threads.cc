@@ -1,28 +1,67 @@
-// Several callers share one Weights and one Saved: same bits, and nothing for ThreadSanitizer to report.
+// Several callers share one Weights and one Saved, each with threads of its own or a session: same bits, and nothing
+// for ThreadSanitizer to report.
 #include <thread>
 
 #include "problem.h"
 
+namespace {
+
+using test::Index;
+
+/// Three callers, each with a twin of the problem.
+template <class Work>
+void check_callers(const std::string& what, const test::Problem<float>& problem, const Work& work) {
+  std::vector<test::Problem<float>> twins(3, problem);
+  std::vector<std::thread> callers;
+  for (auto& twin : twins)
+    callers.emplace_back([&twin, &work] {
+      for (int round = 0; round < 3; ++round) work(twin);
+    });
+  for (auto& caller : callers) caller.join();
+  for (const auto& twin : twins)
+    test::check(twin.y == problem.y && twin.dw_hh == problem.dw_hh && twin.dx == problem.dx,
+                what + ": a concurrent caller got another result");
+}
+
+/// `threads` for each call: small problems never ask for them.
+void check_forward_and_backward(const std::string& what, const fastrnn::CellOptions& options, Index steps, Index batch,
+                                Index hidden, int threads) {
+  test::Problem<float> problem(options, steps, batch, 4, hidden, 5);
+  const auto weights = problem.pack();
+  problem.forward(*weights);
+  const fastrnn::Saved<float> saved(weights, problem.arguments());
+  problem.backward(saved);
+  problem.threads = threads;
+  check_callers(what, problem, [&](test::Problem<float>& twin) {
+    twin.backward(saved);
+    twin.forward(*weights);
+  });
+}
+
+void check_sessions(fastrnn::Precision precision) {
+  test::Problem<float> problem({}, 40, 2, 4, 33, 5);
+  fastrnn::PackOptions pack_options;
+  pack_options.precision = precision;
+  const auto weights = problem.pack(pack_options);
+  problem.forward(*weights);
+  check_callers("sessions", problem, [&](test::Problem<float>& twin) {
+    fastrnn::Session<float> session(weights, twin.batch);
+    session.set_state(twin.h0.data(), twin.c0.data());
+    const fastrnn::ForwardArguments<float> a = twin.arguments();
+    for (Index t = 0; t < twin.steps; ++t) session.step(a.x.at(t, 0), a.y.at(t, 0));
+  });
+}
+
+}  // namespace
+
 int main() {
-  for (const auto& [name, options] : test::variants()) {
-    test::Problem<float> problem(options, 6, 5, 4, 19, 5);
-    const auto weights = problem.pack();
-    problem.forward(*weights);
-    const fastrnn::Saved<float> saved(weights, problem.arguments());
-    problem.backward(saved);
-    std::vector<test::Problem<float>> twins(3, problem);
-    std::vector<std::thread> threads;
-    for (auto& twin : twins)
-      threads.emplace_back([&twin, &weights = *weights, &saved] {
-        for (int round = 0; round < 3; ++round) {
-          twin.backward(saved);
-          twin.forward(weights);
-        }
-      });
-    for (auto& thread : threads) thread.join();
-    for (const auto& twin : twins)
-      test::check(twin.y == problem.y && twin.dw_hh == problem.dw_hh && twin.dx == problem.dx,
-                  name + ": a concurrent caller got another result");
-  }
+  for (const auto& [name, options] : test::variants()) check_forward_and_backward(name, options, 6, 5, 19, 1);
+  fastrnn::CellOptions gru;
+  gru.cell = fastrnn::CellType::gru;
+  check_forward_and_backward("lstm by units", {}, 60, 1, 160, 2);
+  check_forward_and_backward("lstm by rows", {}, 30, 16, 50, 3);
+  check_forward_and_backward("gru by rows", gru, 40, 16, 50, 2);
+  for (const fastrnn::Precision precision : {fastrnn::Precision::full, fastrnn::Precision::int8})
+    check_sessions(precision);
   return test::finish("threads");
 }

@@ -185,8 +185,28 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments);
 template <class T>
 void activate(Activation activation, const T* x, T* y, Index n, bool fast = false);
 
-/// out (m,n) = a (m,k) b (k,n), all contiguous. A row of the result depends on that row of a and on b alone, to the
-/// last bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
+template <class T>
+struct MatrixData;  // csrc/core/matmul.cc
+
+/// The right factor b (k,n) of matrix products, packed for the instruction set in use. Immutable.
+template <class T>
+class Matrix {
+ public:
+  Matrix(const T* b, Index k, Index n);
+  ~Matrix();
+  Matrix(Matrix&& other) noexcept;
+
+  Index rows() const noexcept;
+  Index columns() const noexcept;
+  /// out (m,n) = a (m,k) b, all contiguous. A row of the result depends on that row of a and on b alone, to the last
+  /// bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
+  void multiply(const T* a, T* out, Index m) const;
+
+ private:
+  std::unique_ptr<MatrixData<T>> data_;
+};
+
+/// out (m,n) = a (m,k) b (k,n): the same with a factor that is packed for this one product.
 template <class T>
 void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n);
 

@@ -10,7 +10,9 @@ target=${1:-$checkout/build/avx512}
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
 # Not test_threads: there is one emulated CPU.
-tests=(test_gradients test_bitwise)
+tests=(test_gradients test_bitwise test_precision)
+# test_gradients and test_bitwise in full for the base, the extensions where they differ.
+isas_of() { if [ "$1" = test_precision ]; then echo avx512 avx512_vnni avx512_bf16; else echo avx512; fi; }
 limit=3600  # seconds for each
 
 # Quiet unless it fails. Static, because nothing but the program is there when it runs.
@@ -24,12 +26,14 @@ build_tests() {
 
 # One line for the test; what it printed only if it failed.
 run_test() {
-  local name=$1 status=0 start=$SECONDS output
-  output=$("$here/run.sh" -t "$limit" -d "$target" "$target/native/tests/native/$name" avx512 2>&1) || status=$?
+  local name=$1 status=0 start=$SECONDS output isas
+  isas=$(isas_of "$1")
+  # shellcheck disable=SC2086  # a list of words
+  output=$("$here/run.sh" -t "$limit" -d "$target" "$target/native/tests/native/$name" $isas 2>&1) || status=$?
   if [ "$status" -eq 0 ]; then
-    echo "$name avx512: passed ($((SECONDS - start)) s)"
+    echo "$name $isas: passed ($((SECONDS - start)) s)"
   else
-    echo "$name avx512: FAILED with status $status ($((SECONDS - start)) s)"
+    echo "$name $isas: FAILED with status $status ($((SECONDS - start)) s)"
     echo "$output"
   fi
   return "$status"

@@ -1,0 +1,66 @@
+"""Small native tools: compiled on the spot with the system's C++ compiler."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .measure import Unable
+
+HERE = Path(__file__).resolve().parent
+
+
+def compiler() -> list[str]:
+    """CXX, or the first compiler found.
+
+    Raises:
+        Unable: there is none.
+    """
+    found = os.environ.get("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    if found is None:
+        raise Unable("no C++ compiler found (set CXX)")
+    return found.split()
+
+
+def build_and_run(source: str, flags: Sequence[str], arguments: Sequence[str]) -> Any:
+    """Compile bench/`source` (flags follow it), run it, and return what its one JSON object says.
+
+    Raises:
+        Unable: it did not build or run; the message has the first line of why.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / Path(source).stem)
+        build = [*compiler(), "-std=c++17", "-O3", str(HERE / source), *flags, "-o", program]
+        try:
+            subprocess.run(build, check=True, capture_output=True, text=True)
+            out = subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            detail = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+            raise Unable(f"{source} did not build or run: {detail[0] if detail else error}") from None
+    return json.loads(out)
+
+
+def native_step(library: Path | None, seconds: float) -> dict[str, Any]:
+    """Run step.cc over `library`, a libfastrnn_core.a; None is the newest under build/, where pip leaves it.
+
+    Returns:
+        dict: ``isa``, ``clock_us`` and ``steps``, a list of dicts with H, dtype, calls, median_us and p99_us; or
+        ``skipped`` with the reason.
+    """
+    if library is None:
+        found = sorted(HERE.parent.glob("build/*/libfastrnn_core.a"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            return {"skipped": "no libfastrnn_core.a under build/ (pip install . leaves it there; see --library)"}
+        library = found[-1]
+    flags = ["-I", str(HERE.parent / "csrc" / "include"), str(library), "-pthread"]
+    try:
+        result: dict[str, Any] = build_and_run("step.cc", flags, [str(seconds)])
+    except Unable as error:
+        return {"skipped": str(error)}
+    return result

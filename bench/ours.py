@@ -1,0 +1,83 @@
+"""fastrnn as a contestant, in all its variants."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+from fastrnn import _core
+
+from .measure import Contestant, Unable
+from .sections import Variant
+from .work import GRADIENTS, Array, Problem, make_problem
+
+
+class FastRNN:
+    """This library. Inference runs on weights packed once; training packs in every call, as weights change in it."""
+
+    def __init__(self, threads: int) -> None:
+        fastrnn.set_num_threads(threads)
+
+    def contestant(self, problem: Problem, variant: Variant) -> Contestant:
+        """fastrnn on one problem in one way.
+
+        Raises:
+            Unable: this fastrnn does not have that.
+        """
+        if variant.neighbour:
+            problem = make_problem(problem.work.neighbour)
+        if variant.denormal:
+            problem = problem.denormal()
+        if variant.step and problem.work.T != 1:
+            raise Unable("Session.step is one step")
+        made: Contestant = getattr(self, f"_{problem.work.kind}")(problem, variant)
+        made.precision = None if variant.neighbour or variant.denormal else "fast" if variant.fast else variant.dtype
+        return made
+
+    @staticmethod
+    def _states(problem: Problem) -> dict[str, Array]:
+        return {"h0": problem.h0, "c0": problem.c0} if problem.work.cell == "lstm" else {"h0": problem.h0}
+
+    def _inference(self, problem: Problem, variant: Variant) -> Contestant:
+        cell = problem.work.cell
+        pack = getattr(fastrnn, f"pack_{cell}")
+        packed = pack(*problem.parameters, dtype=variant.dtype, fast_activations=variant.fast)
+        if variant.step:
+            return self._step(problem, variant, packed)
+        function = getattr(fastrnn, f"{cell}_forward")
+        forward = partial(function, problem.x, packed, **self._states(problem), threads=variant.threads)
+        return Contestant(variant.name, problem.work, forward, lambda result: {"y": result.y})
+
+    def _step(self, problem: Problem, variant: Variant, packed: fastrnn.PackedWeights) -> Contestant:
+        """The state goes on from call to call; the first one starts from the problem's."""
+        session = fastrnn.Session(packed, batch=problem.work.B)
+        session.state = (problem.h0[0], problem.c0[0]) if problem.work.cell == "lstm" else problem.h0[0]
+        y = np.empty((problem.work.B, problem.work.H), np.float32)
+        forward = partial(session.step, problem.x[0], out=y)
+        return Contestant(variant.name, problem.work, forward, lambda _: {"y": y[None]})
+
+    def _training(self, problem: Problem, variant: Variant) -> Contestant:
+        cell, dy, threads = problem.work.cell, problem.dy, variant.threads
+        function, run_backward = getattr(fastrnn, f"{cell}_forward"), getattr(fastrnn, f"{cell}_backward")
+        states = self._states(problem)
+        forward = partial(function, problem.x, *problem.parameters, **states, training=True, threads=threads)
+
+        def backward(result: Any) -> Any:
+            return result[0], run_backward(dy, result[-1], threads=threads)
+
+        def arrays(result: Any) -> dict[str, Array]:
+            y, grads = result
+            return {"y": y} | {name: getattr(grads, name[2:]) for name in GRADIENTS}
+
+        return Contestant(variant.name, problem.work, forward, arrays, backward)
+
+    def _product(self, problem: Problem, variant: Variant) -> Contestant:
+        a, b = problem.factors
+        if not variant.packed:
+            return Contestant(variant.name, problem.work, partial(_core.matmul, a, b), lambda result: {"y": result})
+        out = np.empty((a.shape[0], b.shape[1]), np.float32)
+        multiply = partial(_core.matmul, a, _core.pack_matrix(b), out=out)
+        return Contestant(variant.name, problem.work, multiply, lambda _: {"y": out})
