@@ -240,7 +240,14 @@ def pack(cell: str, **more: Any) -> Any:
 
 
 PACK: list[tuple[str, str, Any, type[Exception], str, str]] = [
-    ("lstm", "dtype", "float16", ValueError, "one of 'float32', 'float64', 'bfloat16', 'bfloat16_weights', 'int8'", "'float16'"),
+    (
+        "lstm",
+        "dtype",
+        "float16",
+        ValueError,
+        "one of 'float32', 'float64', 'bfloat16', 'bfloat16_weights', 'int8'",
+        "'float16'",
+    ),
     ("rnn", "w_ih", [[0.0]], TypeError, "a numpy.ndarray", "list"),
     ("lstm", "w_ih", zeros(30, I), ValueError, "shape (...", "(30, 3)"),
     ("lstm", "w_hh", zeros(32, 7), ValueError, "shape (32, 8)", "(32, 7)"),

@@ -1,4 +1,4 @@
-"""What must not change a result, not by one bit: batch size and place in it, chunking, memory layout, order in time."""
+"""What must not change a result, not by one bit: the batch, the place in it, chunks, memory layout, order, threads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ import pytest
 
 import fastrnn
 from fastrnn import reference
+from test_packed import forward_packed, pack
 from variants import (
     MODES,
     VARIANTS,
+    Mode,
+    Problem,
+    Variant,
     all_variants,
     assert_matches,
     assert_same,
     both_dtypes,
     make_problem,
     output_tuple,
+    some_variants,
     tolerance,
 )
 
@@ -190,3 +195,150 @@ def test_any_shape_matches_the_reference(variant, mode, dtype, hidden, inputs, b
     names = output_tuple(variant, reference)
     assert_matches(names(*outputs), names(*expected), tol, "outputs")
     assert_matches(problem.backward(fastrnn, cache), problem.backward(reference, expected_cache), tol, "gradients")
+
+
+# ---------------------------------------------------------------------------------- packed weights, sessions, threads
+
+PACKINGS = (
+    {"dtype": "float32"},
+    {"dtype": "float64"},
+    {"dtype": "bfloat16"},
+    {"dtype": "bfloat16_weights"},
+    {"dtype": "int8"},
+    {"fast_activations": True},
+)
+all_packings = pytest.mark.parametrize("packing", PACKINGS, ids=lambda p: p.get("dtype", "fast"))
+low_packings = pytest.mark.parametrize("packing", PACKINGS[2:], ids=lambda p: p.get("dtype", "fast"))
+
+
+def packed_problem(
+    variant: Variant, packing: dict[str, Any], mode: Mode = MODES[0], **sizes: int
+) -> tuple[Problem, Any]:
+    dtype = "float64" if packing.get("dtype") == "float64" else "float32"
+    problem = make_problem(variant, **sizes, mode=mode, dtype=dtype)
+    return problem, pack(problem, **packing)
+
+
+@low_packings
+@all_variants
+def test_row_does_not_depend_on_its_batch_in_low_precision(variant, packing, isa):
+    problem, packed = packed_problem(variant, packing, **SIZES)
+    whole = forward_packed(problem, packed)
+    order = np.random.default_rng(0).permutation(SIZES["batch"])
+    for rows in ([0], [22], order, order[:2], order[:7]):
+        part = {name: problem.arrays[name][:, rows] for name in ("x", *variant.states)}
+        assert_same(forward_packed(Problem(variant, part, {}), packed), [a[:, rows] for a in whole])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@low_packings
+@some_variants
+def test_lengths_are_separate_shorter_runs_in_low_precision(variant, packing, reverse, isa):
+    problem, packed = packed_problem(variant, packing, MODES[2], **SIZES)
+    y, *final = forward_packed(problem, packed, reverse=reverse)
+    for row, length in enumerate(problem.run["lengths"]):
+        part = {name: problem.arrays[name][:, row : row + 1] for name in variant.states}
+        part["x"] = problem.arrays["x"][:length, row : row + 1]
+        alone = forward_packed(Problem(variant, part, {}), packed, reverse=reverse)
+        assert_same(alone, (y[:length, row : row + 1], *(a[:, row : row + 1] for a in final)))
+        assert not y[length:, row].any()
+
+
+@low_packings
+@some_variants
+def test_batch_first_is_a_transposition_in_low_precision(variant, packing, isa):
+    problem, packed = packed_problem(variant, packing, **SIZES)
+    y, *final = forward_packed(problem, packed)
+    turned = Problem(variant, {**problem.arrays, "x": problem.arrays["x"].swapaxes(0, 1).copy()}, {"batch_first": True})
+    assert_same(forward_packed(turned, packed), (y.swapaxes(0, 1), *final))
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@all_packings
+@all_variants
+def test_session_gives_the_bits_of_one_call(variant, packing, batch, isa):
+    """In steps and runs of any length; 90 steps are more than a session computes ahead."""
+    problem, packed = packed_problem(variant, packing, hidden=37, inputs=5, batch=batch, steps=90)
+    whole = forward_packed(problem, packed)
+    session = fastrnn.Session(packed, batch)
+    states = [problem.arrays[name][0] for name in variant.states]
+    session.state = tuple(states) if variant.cell == "lstm" else states[0]
+    rng = np.random.default_rng(batch)
+    x, pieces, t = problem.arrays["x"], [], 0
+    while t < len(x):
+        n = min(int(rng.choice([0, 1, 1, 2, 16, 17, 40])), len(x) - t)
+        pieces.append(session.step(x[t])[None] if n == 1 else session.run(x[t : t + n]))
+        t += n
+    h, c = session.state if variant.cell == "lstm" else (session.state, None)
+    assert_same((np.concatenate(pieces), h[None], *([] if c is None else [c[None]])), whole)
+
+
+# Enough work for threads to be asked (csrc/core/forward_threads.cc, kWorthThreads), in both ways of cutting it: units,
+# where 4 threads have fewer than 16 rows and a step is worth sharing, in more than one chunk of steps; else rows.
+UNITS = {
+    "rnn": {"hidden": 330, "steps": 140},
+    "gru": {"hidden": 205, "steps": 75},
+    "lstm": {"hidden": 171, "steps": 75},
+}
+ROWS = {"rnn": {"hidden": 97, "steps": 33}, "gru": {"hidden": 61, "steps": 21}, "lstm": {"hidden": 61, "steps": 17}}
+CUTS = {"units": (UNITS, {"inputs": 7, "batch": 3}), "rows": (ROWS, {"inputs": 19, "batch": 37})}
+both_cuts = pytest.mark.parametrize("cut", CUTS)
+ragged = Mode("lengths+reverse", lengths=True, reverse=True)
+
+
+def sizes_for(cut: str, variant: Variant) -> dict[str, int]:
+    per_cell, common = CUTS[cut]
+    return {**per_cell[variant.cell], **common}
+
+
+def check_threads(problem: Problem, packed: Any) -> None:
+    alone = forward_packed(problem, packed, threads=1)
+    for threads in (2, 3, 4):
+        assert_same(forward_packed(problem, packed, threads=threads), alone)
+
+
+@pytest.mark.parametrize("mode", [MODES[0], ragged], ids=lambda mode: mode.id)
+@both_cuts
+@all_variants
+def test_threads_do_not_change_the_result(variant, cut, mode, isa):
+    check_threads(*packed_problem(variant, {"dtype": "float32"}, mode, **sizes_for(cut, variant)))
+
+
+@pytest.mark.parametrize("packing", PACKINGS[1:], ids=lambda p: p.get("dtype", "fast"))
+@both_cuts
+@some_variants
+def test_threads_do_not_change_the_result_of_any_dtype(variant, cut, packing, isa):
+    check_threads(*packed_problem(variant, packing, ragged, **sizes_for(cut, variant)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_threads_do_not_change_a_long_result(dtype):
+    """More than 10 ms of work is cut in rows that are computed in place."""
+    lstm = next(v for v in VARIANTS if v.cell == "lstm")
+    check_threads(*packed_problem(lstm, {"dtype": dtype}, ragged, hidden=200, inputs=60, batch=64, steps=70))
+
+
+@pytest.mark.parametrize("mode", [MODES[0], ragged], ids=lambda mode: mode.id)
+@both_cuts
+@all_variants
+def test_threads_do_not_change_training(variant, cut, mode, isa):
+    """Forward and backward: a sum over time and batch is cut by what it is a gradient of, never within."""
+    check_training(make_problem(variant, **sizes_for(cut, variant), mode=mode, dtype="float32"))
+
+
+@both_cuts
+@some_variants
+def test_threads_do_not_change_training_in_float64(variant, cut, isa):
+    check_training(make_problem(variant, **sizes_for(cut, variant), mode=MODES[2], dtype="float64"))
+
+
+def check_training(problem: Problem) -> None:
+    *outputs, cache = problem.forward(fastrnn, training=True, threads=1)
+    gradients = problem.backward(fastrnn, cache)
+    backward = problem.variant.function(fastrnn, "backward")
+    for threads in (2, 3, 4):
+        *others, other_cache = problem.forward(fastrnn, training=True, threads=threads)
+        assert_same(others, outputs)
+        assert_same(backward(cache=other_cache, **problem.cotangents, threads=threads), gradients)
+    without = backward(cache=cache, **problem.cotangents, need_dx=False, threads=2)
+    assert_same(without, gradients._replace(x=None))

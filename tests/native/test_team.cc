@@ -246,17 +246,18 @@ void test_in_place_waits() {
 void test_fork() {
 #if !defined(__SANITIZE_THREAD__)  // which forbids threads in such a child
   for (int round = 0; round < 20; ++round) {
-    // All that the other thread needs is there before it begins: a sanitizer's allocator does not survive a fork.
+    // The other thread neither takes nor frees memory at the fork, which a sanitizer's allocator would not survive.
     std::vector<Value> out;
     std::vector<std::shared_ptr<Recurrence>> jobs(200);
     for (auto& job : jobs) job = std::make_shared<Recurrence>(20, 3, true, &out);
-    std::atomic<bool> busy{false};
+    std::atomic<bool> busy{false}, forked{false};
     std::thread caller([&] {
       for (const auto& job : jobs) {
         Team team(3);
         team.run(job);
         busy = true;
       }
+      wait_until([&] { return forked.load(); });
     });
     wait_until([&] { return busy.load(); });
     const pid_t child = fork();
@@ -268,6 +269,7 @@ void test_fork() {
       team.run(std::make_shared<Stopped>(5, 2, false, &out, &flags));  // ends only if two workers come
       std::_Exit(out == serial(5, 3) && equals_serial(team, 20, 3, true) ? 0 : 1);
     }
+    forked = true;
     int status = -1;
     waitpid(child, &status, 0);
     test::check(status == 0, "fork: the child failed");
