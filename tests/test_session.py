@@ -103,6 +103,8 @@ def test_none_sets_zeros():
     assert_same(session.state, (h, np.zeros_like(c)))
     session.state = (None, c)
     assert_same(session.state, (np.zeros_like(h), c))
+    session.state = None
+    assert_same(session.state, (np.zeros_like(h), np.zeros_like(c)))
     rnn = new_session(RNN)
     rnn.state = h
     rnn.state = None
@@ -271,9 +273,9 @@ def test_one_stream_speaks_of_the_shape_that_came():
 @pytest.mark.parametrize(
     ("variant", "state", "error", "message"),
     [
-        (LSTM, zeros(B, H), TypeError, "state: expected a tuple (h, c), got numpy.ndarray"),
-        (LSTM, [zeros(B, H)] * 2, TypeError, "state: expected a tuple (h, c), got list"),
-        (LSTM, (zeros(B, H),), TypeError, "state: expected a tuple (h, c), got tuple"),
+        (LSTM, zeros(B, H), TypeError, "state: expected a tuple (h, c) or None, got numpy.ndarray"),
+        (LSTM, [zeros(B, H)] * 2, TypeError, "state: expected a tuple (h, c) or None, got list"),
+        (LSTM, (zeros(B, H),), TypeError, "state: expected a tuple (h, c) or None, got tuple"),
         (LSTM, (zeros(B, 7), None), ValueError, "h: expected shape (4, 8), got (4, 7)"),
         (LSTM, (None, zeros(1, B, H)), ValueError, "c: expected shape (4, 8), got (1, 4, 8)"),
         (LSTM, (zeros(B, H, dtype="float64"), None), TypeError, f"h: {OF_WEIGHTS}"),
@@ -294,8 +296,20 @@ def test_batch_is_1_or_more(batch):
         new_session(batch=batch)
 
 
+@pytest.mark.parametrize("batch", [2**40, 2**60, 2**62])
+def test_a_batch_beyond_memory_is_refused(batch):
+    with pytest.raises(MemoryError):
+        new_session(batch=batch)
+
+
+@pytest.mark.parametrize(("batch", "name"), [(2.0, "float"), (True, "bool"), ("2", "str")])
+def test_batch_is_an_int(batch, name):
+    with pytest.raises(TypeError, match=f"^batch: expected an int, got {name}$"):
+        new_session(batch=batch)
+
+
 def test_weights_must_be_packed():
-    with pytest.raises(TypeError, match="PackedWeights"):
+    with pytest.raises(TypeError, match="^weights: expected PackedWeights, got numpy.ndarray$"):
         fastrnn.Session(zeros(4 * H, I))
 
 

@@ -48,8 +48,9 @@ def test_the_number_is_kept_and_told():
 @pytest.mark.parametrize(
     ("n", "error", "message"),
     [
-        (0, ValueError, ": expected .*1.*, got 0$"),
-        (-2, ValueError, ": expected .*1.*, got -2$"),
+        (0, ValueError, r"^n: expected 1\.\.4096, got 0$"),
+        (-2, ValueError, r"^n: expected 1\.\.4096, got -2$"),
+        (2**31, ValueError, rf"^n: expected 1\.\.4096, got {2**31}$"),
         (2.0, TypeError, "^n: expected an int, got float$"),
         ("2", TypeError, "^n: expected an int, got str$"),
         (True, TypeError, "^n: expected an int, got bool$"),
@@ -67,10 +68,13 @@ def test_errors_of_the_number(n, error, message):
 @pytest.mark.parametrize(
     ("threads", "error", "message"),
     [
-        (0, ValueError, "threads: expected 1 or more, got 0"),
-        (-2, ValueError, "threads: expected 1 or more, got -2"),
-        (2.0, TypeError, "threads: expected an int or None, got float"),
-        ("2", TypeError, "threads: expected an int or None, got str"),
+        (0, ValueError, r"threads: expected 1\.\.4096, got 0"),
+        (-2, ValueError, r"threads: expected 1\.\.4096, got -2"),
+        (5000, ValueError, r"threads: expected 1\.\.4096, got 5000"),
+        (2**70, ValueError, rf"threads: expected 1\.\.4096, got {2**70}"),
+        (2.0, TypeError, "threads: expected an int, got float"),
+        ("2", TypeError, "threads: expected an int, got str"),
+        (True, TypeError, "threads: expected an int, got bool"),
     ],
     ids=repr,
 )

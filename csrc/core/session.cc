@@ -1,4 +1,6 @@
 // A stream over one layer.
+#include <cstdint>
+#include <new>
 #include <string>
 
 #include "core/forward_run.h"
@@ -32,6 +34,10 @@ struct SessionData {
 template <class T>
 Session<T>::Session(std::shared_ptr<const Weights<T>> weights, Index batch) {
   if (batch < 1) throw Error("batch: expected 1 or more, got " + std::to_string(batch));
+  // Beyond, sizes in bytes would overflow: a row takes less than 64 times its inputs and units for each step of a
+  // chunk.
+  const Index widest = weights->inputs() + weights->hidden() + 64;
+  if (batch > PTRDIFF_MAX / Index(sizeof(T)) / 64 / kSessionChunk / widest) throw std::bad_alloc();
   ForwardArguments<T> arguments;
   arguments.batch = batch;
   data_ = std::make_unique<SessionData<T>>(std::move(weights), arguments);

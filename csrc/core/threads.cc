@@ -66,7 +66,8 @@ thread_local AlignedBuffer kept_buffer;  // the caller's, from call to call
 }  // namespace
 
 void set_num_threads(int n) {
-  if (n < 1) throw Error("threads: expected at least 1, got " + std::to_string(n));
+  if (n < 1 || n > kMostThreads)
+    throw Error("n: expected 1.." + std::to_string(kMostThreads) + ", got " + std::to_string(n));
   default_threads.store(n, std::memory_order_relaxed);
 }
 

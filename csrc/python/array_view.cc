@@ -1,6 +1,7 @@
 #include "array_view.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace fastrnn::python {
 
@@ -82,6 +83,19 @@ std::vector<Index> length_list(py::handle object, Index batch, Index steps) {
       wrong_value("lengths", "values in 0.." + std::to_string(steps),
                   std::to_string(lengths[b]) + " at index " + std::to_string(b));
   return lengths;
+}
+
+Index integer(const std::string& name, py::handle object, Index least, Index most) {
+  if (!PyLong_Check(object.ptr()) || PyBool_Check(object.ptr()))
+    wrong_type(name, "an int", Py_TYPE(object.ptr())->tp_name);
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(object.ptr(), &overflow);
+  if (overflow != 0 || value < least || value > most)
+    wrong_value(
+        name,
+        most == PTRDIFF_MAX ? std::to_string(least) + " or more" : std::to_string(least) + ".." + std::to_string(most),
+        std::string(py::str(object)));
+  return Index(value);
 }
 
 }  // namespace fastrnn::python

@@ -106,6 +106,9 @@ py::array_t<T> output_array(py::handle out, const std::vector<Index>& shape, con
 /// Whether the address ranges of two arrays overlap.
 bool overlap(const py::array& a, const py::array& b);
 
+/// A Python int within bounds; TypeError for anything else, bool too.
+Index integer(const std::string& name, py::handle object, Index least, Index most);
+
 /// `lengths`: integers (B,) in 0..T.
 std::vector<Index> length_list(py::handle object, Index batch, Index steps);
 

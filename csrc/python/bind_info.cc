@@ -13,7 +13,8 @@ void bind_info(py::module_& module) {
   module.def("available_isas", &available_isas);
   module.def("current_isa", &current_isa);
   module.def("num_threads", &num_threads);
-  module.def("set_num_threads", &set_num_threads, py::arg("n"));
+  module.def(
+      "set_num_threads", [](py::handle n) { set_num_threads(int(integer("n", n, 1, kMostThreads))); }, py::arg("n"));
   module.def("set_isa", &set_isa, py::arg("name"));
 }
 

@@ -15,15 +15,6 @@ struct Cache {
   bool batch_first;
 };
 
-/// `threads`: None is 0, the library's own setting.
-int thread_count(py::handle threads) {
-  if (threads.is_none()) return 0;
-  if (!py::isinstance<py::int_>(threads)) wrong_type("threads", "an int or None", Py_TYPE(threads.ptr())->tp_name);
-  const auto count = threads.cast<long long>();
-  if (count < 1 || count > 4096) wrong_value("threads", "1 or more", std::to_string(count));
-  return int(count);
-}
-
 std::string sequence_letters(bool batch_first) { return batch_first ? "(B, T, I)" : "(T, B, I)"; }
 
 /// The shape of y, dy, dx: (T,B,n) or (B,T,n).
@@ -56,7 +47,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
     arguments.lengths = lengths.data();
   }
   arguments.reverse = reverse;
-  arguments.threads = thread_count(threads);
+  arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
   py::array_t<T> y = output_array<T>(out, sequence_shape(arguments.steps, arguments.batch, hidden, batch_first), "x");
   if (!out.is_none()) {
     if (overlap(y, x)) throw Error("out: shares memory with x");
@@ -112,7 +103,7 @@ py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_g
   const Optional<T> dh_n("dh_n", dh_n_given, state_shape, "x"), dc_n("dc_n", dc_n_given, state_shape, "x");
   arguments.dh_n = dh_n.data();
   arguments.dc_n = dc_n.data();
-  arguments.threads = thread_count(threads);
+  arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
 
   py::array_t<T> dx(need_dx ? sequence_shape(steps, batch, inputs, cache.batch_first) : std::vector<Index>{0, 0, 0});
   py::array_t<T> dh0(state_shape), dc0(state_shape);

@@ -91,10 +91,12 @@ class PySession {
       const std::vector<Index> shape = {batch_, hidden_};
       py::handle h = state, c = py::none();
       if (has_c_) {
-        if (!py::isinstance<py::tuple>(state) || py::len(state) != 2)
-          wrong_type("state", "a tuple (h, c)", Py_TYPE(state.ptr())->tp_name);
-        h = PyTuple_GET_ITEM(state.ptr(), 0);
-        c = PyTuple_GET_ITEM(state.ptr(), 1);
+        if (!state.is_none()) {
+          if (!py::isinstance<py::tuple>(state) || py::len(state) != 2)
+            wrong_type("state", "a tuple (h, c) or None", Py_TYPE(state.ptr())->tp_name);
+          h = PyTuple_GET_ITEM(state.ptr(), 0);
+          c = PyTuple_GET_ITEM(state.ptr(), 1);
+        }
       }
       const Optional<T> new_h("h", h, shape, "the weights"), new_c("c", c, shape, "the weights");
       const Busy busy(*this);
@@ -168,7 +170,13 @@ of sessions may share one PackedWeights.
 Args:
     weights: from pack_rnn, pack_lstm or pack_gru. Arrays have the dtype of its x: float64 for float64, else float32.
     batch: B, the number of sequences that advance together.)doc")
-      .def(py::init<const PackedWeights&, Index>(), "weights"_a, "batch"_a = 1)
+      .def(py::init([](py::handle weights, py::handle batch) {
+             if (!py::isinstance<PackedWeights>(weights))
+               wrong_type("weights", "PackedWeights", Py_TYPE(weights.ptr())->tp_name);
+             return std::make_unique<PySession>(weights.cast<const PackedWeights&>(),
+                                                integer("batch", batch, 1, PTRDIFF_MAX));
+           }),
+           "weights"_a, "batch"_a = 1)
       .def("step", &PySession::step, "x"_a, "out"_a = py::none(), R"doc(One time step.
 
 Args:

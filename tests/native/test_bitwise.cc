@@ -25,6 +25,10 @@ NOT_INLINED void* operator new(std::size_t bytes) { return count_and_allocate(by
 NOT_INLINED void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return count_and_allocate(bytes, std::size_t(alignment));
 }
+NOT_INLINED void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(bytes);
+}
 NOT_INLINED void operator delete(void* memory) noexcept { std::free(memory); }
 NOT_INLINED void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 NOT_INLINED void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
@@ -48,7 +52,7 @@ const Packing kPackings[] = {{"float", {}},
 
 template <class T>
 bool same(const T* a, const T* b, Index n) {
-  return std::memcmp(a, b, std::size_t(n) * sizeof(T)) == 0;
+  return n == 0 || std::memcmp(a, b, std::size_t(n) * sizeof(T)) == 0;  // what is empty may be null
 }
 
 template <class T>

@@ -210,7 +210,8 @@ class Matrix {
 template <class T>
 void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n);
 
-/// Threads of calls that do not say how many: one, unless set. Throws Error when n < 1.
+constexpr int kMostThreads = 4096;
+/// Threads of calls that do not say how many: one, unless set. Throws Error unless n is in 1..kMostThreads.
 void set_num_threads(int n);
 int num_threads() noexcept;
 
