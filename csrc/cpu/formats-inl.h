@@ -3,6 +3,7 @@
 //
 //   Row, kStride       elements of an operand row, and how many meet one packed register
 //   kHeader            elements before each kBlock registers' worth, read by start()
+//   kConstants         registers taken by constants
 //   kParts             multiplications that a register takes: multiply(operand(x, part), weight(w, part), sum)
 //   add(acc, sum, ..)  a finished block joins the accumulator, which is T in every precision
 //   convert            from n elements of T to a row and its scale, in whole vectors: terms past the end are zero;
@@ -19,7 +20,7 @@ struct Full {
   using V = Vec<T>;
   using Row = T;
   using Sum = V;
-  static constexpr int kTerms = 1, kStride = 1, kHeader = 0, kParts = 1;
+  static constexpr int kTerms = 1, kStride = 1, kHeader = 0, kParts = 1, kConstants = 0;
   static constexpr bool kConverts = false, kFlip = false;
 
   FASTRNN_INLINE static Sum start(const Row*) { return V(T(0)); }
@@ -38,7 +39,7 @@ struct Bfloat16 {
   using V = Vec<float>;
   using Row = float;
   using Sum = V;
-  static constexpr int kTerms = 2, kStride = 2, kHeader = 0, kParts = 2;
+  static constexpr int kTerms = 2, kStride = 2, kHeader = 0, kParts = 2, kConstants = 1;
   static constexpr bool kConverts = true, kFlip = false;
 
   FASTRNN_INLINE static Sum start(const Row*) { return V(0.0f); }
@@ -63,7 +64,7 @@ struct Bfloat16Dot {
   using V = Vec<float>;
   using Row = unsigned;  // a pair
   using Sum = V;
-  static constexpr int kTerms = 2, kStride = 1, kHeader = 0, kParts = 1;
+  static constexpr int kTerms = 2, kStride = 1, kHeader = 0, kParts = 1, kConstants = 0;
   static constexpr bool kConverts = true, kFlip = false;
 
   FASTRNN_INLINE static Sum start(const Row*) { return V(0.0f); }
@@ -86,6 +87,7 @@ struct Int8 {
   using Row = unsigned;
   using Sum = Int8Dot::Sum;
   static constexpr int kTerms = 4, kStride = Int8Dot::kStride, kHeader = Int8Dot::kHeader, kParts = Int8Dot::kParts;
+  static constexpr int kConstants = 0;
   static constexpr bool kConverts = true, kFlip = Int8Dot::kUnsignedWeights;
 
   FASTRNN_INLINE static Sum start(const Row* header) { return Int8Dot::start(header); }

@@ -15,19 +15,19 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// Rows of the largest tile for panels of PV vectors.
-template <int PV>
+/// Rows of the largest tile for panels of PV vectors. Four rows of three vectors leave no register for a constant.
+template <class F, int PV>
 constexpr int max_rows() {
-  return kVectorRegisters == 32 ? 24 / PV : PV == 4 ? 6 : 4;
+  return kVectorRegisters == 32 ? 24 / PV : PV == 4 ? 6 : F::kConstants > 0 ? 3 : 4;
 }
 
-/// Rows of the next tile when n are left. With 16 registers a tile of four rows and four vectors goes in passes of eight
-/// accumulators, which just cover the latency of the multiply-add and often do not: five and three rows, with ten and
-/// twelve, take some 2% less for a batch of eight. Otherwise even shares: no lonely last row.
-template <int PV>
+/// Rows of the next tile when n are left. With 16 registers a tile of four rows and four vectors goes in passes of
+/// eight accumulators, which just cover the latency of the multiply-add and often do not: five and three rows, with ten
+/// and twelve, take some 2% less for a batch of eight. Otherwise even shares: no lonely last row.
+template <class F, int PV>
 FASTRNN_INLINE static Index next_tile(Index n) {
-  constexpr Index R = max_rows<PV>();
-  if constexpr (kVectorRegisters == 16 && PV == 4) {
+  constexpr Index R = max_rows<F, PV>();
+  if constexpr (kVectorRegisters == 16 && PV == 4 && F::kConstants == 0) {
     constexpr signed char share[] = {0, 1, 2, 3, 4, 5, 6, 5, 5, 6, 5, 6, 6, 5};
     return n < Index(sizeof share) ? share[n] : R;
   } else {
@@ -119,7 +119,7 @@ __attribute__((noinline)) static void tile(typename F::Value* acc, const typenam
   }
 }
 
-template <class F, int PV, int Stride, int R = max_rows<PV>(), class... Rest>
+template <class F, int PV, int Stride, int R = max_rows<F, PV>(), class... Rest>
 FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typename F::Row* const* rows, Rest... rest) {
   if constexpr (R == 1) {
     tile<F, 1, PV, Stride>(acc, rows, rest...);
@@ -202,7 +202,7 @@ FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range 
                                  const Factor<F>* factors, int count, Index n, const Ends& ends) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
-  constexpr Index R = max_rows<PV>();
+  constexpr Index R = max_rows<F, PV>();
   constexpr Index most = 12 * R;
   if (n <= 0) return;
   if (n == 1) return sweep_row<F, PV, Stride>(matrix, panels, first_k, factors, count, ends);
@@ -218,7 +218,7 @@ FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range 
         for (Index k = 0; k < factor.k; k += kBlock) {
           const Index depth = factor.k - k < kBlock ? factor.k - k : kBlock;
           for (Index row = 0; row < rows;) {
-            const Index share = next_tile<PV>(rows - row);
+            const Index share = next_tile<F, PV>(rows - row);
             run_tile<F, PV, Stride>(share, acc + row * width, factor.rows + first + row, k, w, depth,
                                     factor.row_scales ? factor.row_scales + first + row : nullptr, unit_scales);
             row += share;
