@@ -101,7 +101,7 @@ struct Int8 {
   }
 
   /// scale = max|x| / 127, row = rint(x / scale). Something that is not finite makes the scale NaN.
-  static void convert(const float* from, Index n, void* row, float* scale) {
+  FASTRNN_INLINE static void convert(const float* from, Index n, void* row, float* scale) {
     constexpr Index U = V::kLanes;
     V largest = V(0.0f), poison = V(0.0f);
     for (Index i = 0; i < n; i += U) {

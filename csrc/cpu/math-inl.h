@@ -5,9 +5,9 @@
 //
 //                  error                           operations (float64)   cycles
 //   sigmoid        2.6 ulp                         14 (18)                7.6, 50
-//   tanh           2.6 ulp                         15 (19)                7.4, 42
-//   fast_sigmoid   2.9e-5; float64: as sigmoid     10                     5.7, 33
-//   fast_tanh      6.5e-5 relative; as tanh         9                     5.4, 30
+//   tanh           2.6 ulp                         15 (19)                7.3, 42
+//   fast_sigmoid   2.9e-5; float64: as sigmoid     10                     5.5, 33
+//   fast_tanh      6.5e-5 relative; as tanh         9                     5.2, 29
 //
 // The exact ones take e^x apart, into 2^n and a remainder that enters as t = tanh(r/2): e^r = (1 + t) / (1 - t). t is
 // odd, which needs half as many terms as e^r itself and keeps the relative accuracy of small arguments:

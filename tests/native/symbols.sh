@@ -6,7 +6,7 @@ set -euo pipefail
 found=0
 for object in $(find "$1" -name 'kernels_*.cc.o'); do
   found=$((found + 1))
-  extra=$(nm -C --defined-only "$object" | grep -E ' [A-TV-Zu-w] ' | grep -vE ' fastrnn::[a-z0-9]+::(backend|int8|bfloat16)$|asan|ubsan|__odr' || true)
+  extra=$(nm -C --defined-only "$object" | grep -E ' [A-TV-Zu-w] ' | grep -vE ' fastrnn::[a-z0-9_]+::(backend|int8|bfloat16)$|asan|ubsan|__odr' || true)
   if [ -n "$extra" ]; then
     echo "$object exports more than its table:"
     echo "$extra"

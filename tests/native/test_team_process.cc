@@ -69,12 +69,13 @@ struct Gathering final : fastrnn::Job {
 void test_threads() {
   const int before = threads_of_process();
   test::check(fastrnn::num_threads() == 1, "num_threads: not one by default");
-  for (const int n : {0, -1}) {
+  for (const int n : {0, -1, fastrnn::kMostThreads + 1}) {
     bool thrown = false;
     try {
       fastrnn::set_num_threads(n);
     } catch (const fastrnn::Error& error) {
-      thrown = std::string(error.what()) == "threads: expected at least 1, got " + std::to_string(n);
+      const std::string expected = "n: expected 1.." + std::to_string(fastrnn::kMostThreads);
+      thrown = error.what() == expected + ", got " + std::to_string(n);
     }
     test::check(thrown, "set_num_threads: accepted " + std::to_string(n));
   }
