@@ -25,7 +25,7 @@ biases and the LSTM's c stay float32, whatever the weights; docs/accuracy.md has
 - "int8": weights become integers in -127..127 with a scale per output channel (for w_ih, w_hh and full peepholes
   each), x and h with a scale per row that is found at every step
 
-With ``fast_activations`` sigmoid and tanh are approximate (float32 state only; csrc/cpu/math-inl.h states the error).
+With ``fast_activations`` sigmoid is within 2.9e-5 and tanh within 6.5e-5, relative (float32 state only).
 Training takes float32 and float64 with exact activations only.
 """
 
