@@ -37,7 +37,7 @@ def message(name: str, expected: str, actual: str) -> str:
 
 
 OF_X = "float32 (the dtype of x)"
-RNN_OPTIONS = "one of 'tanh', 'relu', 'sigmoid', 'identity'"
+RNN_OPTIONS = "one of 'tanh', 'sigmoid', 'relu', 'identity', ..."
 PEEPHOLES = "shape (3, 8) or (3, 8, 8)"
 SWAPPED = np.dtype("float32").newbyteorder()
 

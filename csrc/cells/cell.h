@@ -8,21 +8,33 @@
 // This directory includes nothing of the rest of the project.
 //
 // Shapes: T time steps, B batch, I input size, H hidden size, G gates. Parameters are PyTorch's: w_ih (G*H,I),
-// w_hh (G*H,H), b_ih, b_hh (G*H). w_peep is (3,H) for diagonal and (3,H,H) for full peepholes, in the order i, f, o.
+// w_hh (G*H,H), b_ih, b_hh (G*H,). w_peep is (3,H) for diagonal and (3,H,H) for full peepholes, in the order i, f, o.
+// With a projection w_hr (P,H), h and y have P elements, and w_hh is (G*H,P).
 //
 // A Unit offers, in the forward pass:
 //   V      the value type                      acc(g)      what the phase's matrices gave gate g: W x + R h + b
 //   h_prev(), c_prev(), c()                    input(g)    W x + b alone, for a gate whose acc starts from b_hh
-//   param(j)  per-unit parameter row j         set_h(v), set_c(v)   the new state
+//   param(j)  per-unit parameter row j         set_h(v), set_c(v)   the new state, zoneout included
 //   keep(j,v), kept(j)   pass v from phase to phase, and on to the backward pass
 //   save(j,v)            keep, but only for the backward pass: nothing is stored in inference
-//   sigmoid(v), tanh(v)  in the accuracy that the caller chose
+//   gate(v), candidate(v), output(v)   the three activations: sigmoid, tanh and tanh, unless the options say otherwise
+//   sigmoid(v), tanh(v), exp(v), softplus(v)   fixed functions
+//   drop(v)              dropout of the candidate         clip_c(v), clip_h(v)   the clips of c and of a projected h
+//   h_operand()          h_prev with its dropout, as it meets w_hh
 // and in the backward pass:
 //   acc()     the phase's matrices applied to the gate gradients (see BackPhase)
-//   dy()      gradient that reaches h' from outside   saved(j)  what the forward pass kept or saved
-//   carry_h(), set_carry_h(v), carry_c(), set_carry_c(v)   gradients that flow to h, c without a matrix
-//   tanh(v)          as in the forward pass
-//   set_dgate(j,v)   gradient columns: j < G with respect to W x + b, the others as the cell defines them
+//   saved(j)  what the forward pass kept or saved      normalised(j)   that, as its normalisation gave it to the cell
+//   dh(), dc()           gradients of the new states before zoneout: what dy, acc and the carries bring
+//   carry_c(), set_carry_h(v), set_carry_c(v)   gradients that flow to h, c without a matrix; zoneout's share is added
+//   add_carry_h(v)       the same, in a later phase
+//   clip_c_slope(c, d), clip_h_slope(h, d)   d, or 0 where the clip had cut c or h
+//   gate_slope(y), candidate_slope(y), output_slope(y)   derivatives of the activations where their value is y
+//   mask_operand(v)      from a gradient of h_operand() to one of h
+//   set_dgate(j,v), dgate(j)   gradient columns: j < G with respect to W x + b, the others as the cell defines them
+// c_prev(j), c(j), set_c(v,j), carry_c(j), set_carry_c(v,j) name the j-th of several cell states.
+//
+// What only options bring (other activations, clips, zoneout, dropout) is known to the Unit; a Unit for plain cells
+// compiles it away (`Unit::kPlain`).
 #pragma once
 
 #if defined(__CUDACC__)
@@ -33,27 +45,67 @@
 
 namespace fastrnn::cells {
 
-enum class Activation : signed char { tanh, relu, sigmoid, identity };
+enum class Activation : signed char {
+  tanh,
+  relu,
+  sigmoid,
+  identity,
+  leaky_relu,
+  elu,
+  selu,
+  softsign,
+  softplus,
+  hard_sigmoid,
+  scaled_tanh,
+  thresholded_relu,
+  affine,
+  exponential
+};
 enum class Peephole : signed char { none, diagonal, full };
 
-/// What a cell can be told at run time. Fields that do not concern a cell are ignored by it.
+/// f(clamp(v, -clip, clip)). The backward pass knows f by its values alone: beyond `low` and `high`, those at the ends,
+/// it is flat.
+struct ActivationSpec {
+  Activation kind = Activation::tanh;
+  double alpha = 0, beta = 0;
+  double clip = 0;  // none
+  double low = 0, high = 0;
+};
+
+/// What a cell can be told at run time. Fields that do not concern a cell are ignored by it; 0 is no clip, no zoneout.
 struct Options {
-  Activation activation = Activation::tanh;
+  ActivationSpec gate = {Activation::sigmoid};
+  ActivationSpec candidate;  // and the only activation of an Elman network
+  ActivationSpec output;
+  bool fast = false;
   Peephole peephole = Peephole::none;
   bool peephole_current = true;  // o sees c' (Graves 2013) rather than c
   bool coupled = false;          // f = 1 - i
+  bool projected = false;
+  bool layer_norm = false;  // of the gates
+  bool cell_norm = false;   // of c', too
+  bool exponential_forget = false;
+  double cell_clip = 0, projection_clip = 0;
+  double zoneout_h = 0, zoneout_c = 0;
 };
 
-/// A vector of length H that a recurrent matrix is applied to. `kept` is what the cell put there by
-/// keep(kOperandColumn).
-enum class Operand : signed char { h_prev, c_prev, c, kept };
-enum class Matrix : signed char { w_hh, w_peep };
+/// A vector that a recurrent matrix, or a parameter of each unit, is applied to. `kept` is what the cell put there by
+/// keep(kOperandColumn), c_new what it put into the column c_new of its description (c before zoneout; no matrix's).
+enum class Operand : signed char { h_prev, c_prev, c, kept, c_new };
+constexpr int kMatrixOperands = 4;
+enum class Matrix : signed char { w_hh, w_peep, w_hr };
 
 /// acc(g) += matrix[block[g]] * operand for each gate g of the phase; a block of -1 contributes nothing.
 struct Source {
   Operand operand;
   Matrix matrix;
   signed char block[4];
+};
+
+/// Vectors that layer normalisation treats as one: gates side by side, or c'. As bits, several may be named at once.
+enum Norm : int { kNoNorm = 0, kFirstGates = 1, kLastGates = 2, kCellNorm = 4 };
+struct NormGroup {
+  int first_gate, gates;
 };
 
 /// One pass over all units. The gates first_gate .. first_gate+gates-1 are computed; a later phase may use the whole
@@ -63,6 +115,10 @@ struct Phase {
   int gates;
   int sources;
   Source source[2];
+  bool input = true;        // acc starts from W x + b
+  bool over_state = false;  // the units are those of h, not of c
+  int from = -1;            // without input: acc starts from this kept column
+  int norm = kNoNorm;       // what is normalised before the cell sees it
 };
 
 /// acc() += matrix[block]^T * dgate column, taken at the step that comes next in time (`next`) or at this one.
@@ -81,6 +137,8 @@ struct BackPhase {
   Target target;
   int sources;
   BackSource source[4];
+  bool over_state = false;
+  int norm = kNoNorm;  // what is taken back through its normalisation when all units are done
 };
 
 /// The gradient of per-unit parameter row j: the sum over time and batch of dgate column x operand.
@@ -91,19 +149,53 @@ struct DiagonalGradient {
 
 struct Description {
   int gates;            // G: blocks of H rows in w_ih and in w_hh
-  bool has_c;           // a second state vector
+  int c_states;         // state vectors beside h
   int columns;          // vectors of length H a step keeps for the backward pass, in the order of keep/save
   int dcolumns;         // gate-gradient columns; the first `gates` belong to W x + b
   int start_from_b_hh;  // the gate whose acc starts from b_hh, with W x + b_ih apart in input(); -1 for none
   int phases;
-  Phase phase[2];
+  Phase phase[3];
   int back_phases;
-  BackPhase back[2];
+  BackPhase back[3];
   int params;  // rows of per-unit parameters (diagonal peepholes)
   DiagonalGradient param_gradient[3];
+  int c_new;                // column of Operand::c_new
+  int recurrent_column[4];  // of the gradient of R h + b_hh, by gate
+  // Layer normalisation; with it, columns of dgates behind the cell's own hold what comes back through the norms.
+  NormGroup group[2];
+  bool norm_of_sum;                  // of W x + R h, rather than of each
+  int recurrent_norm_column;         // the first of `gates`, with respect to R h
+  int input_column;                  // likewise to W x
+  int cell_norm_from, cell_norm_to;  // with respect to LN(c'), and to c' through it
 };
 
 /// The column that Operand::kept reads.
 constexpr int kOperandColumn = 3;
+
+/// What all descriptions begin with; columns of gradients are those of the gates unless a cell has others.
+constexpr Description begin_description(int gates) {
+  Description d{};
+  d.gates = d.columns = d.dcolumns = gates;
+  d.start_from_b_hh = -1;
+  for (int g = 0; g < gates; ++g) d.recurrent_column[g] = g;
+  d.group[0] = {0, gates};
+  return d;
+}
+
+/// The same with layer normalisation: every phase with gates is normalised, and R^T meets the gradients behind the
+/// norms.
+constexpr Description with_norm(Description d, bool of_sum) {
+  const int first = d.dcolumns;
+  d.norm_of_sum = of_sum;
+  d.recurrent_norm_column = first;
+  d.input_column = of_sum ? first : first + d.gates;
+  d.dcolumns = d.input_column + d.gates;
+  for (int p = 0; p < d.back_phases; ++p)
+    for (int s = 0; s < d.back[p].sources; ++s) {
+      BackSource& source = d.back[p].source[s];
+      if (source.matrix == Matrix::w_hh) source.column = first + source.block;
+    }
+  return d;
+}
 
 }  // namespace fastrnn::cells

@@ -5,6 +5,9 @@
 //   reset="after"   n = tanh(W_n x + b_in + r * (R_n h + b_hn))    h' = (1-z) * n + z * h    (cuDNN, PyTorch, Keras)
 //   reset="before"  n = tanh(W_n x + b_in + R_n (r * h) + b_hn)    h' = (1-z) * n + z * h    (Cho et al., ONNX default)
 //   reset="output"  n = tanh(W_n x + b_in + R_n h + b_hn)          h' = (1-z) * h + r * n    (here 1-z keeps h)
+//
+// With layer normalisation (Ba, Kiros & Hinton 2016, eq. 24-27) every product is LN(product) * gain: those of r and z
+// side by side, that of n alone, on either side.
 #pragma once
 
 #include "cell.h"
@@ -17,16 +20,21 @@ enum Gate { R, Z, N };
 constexpr int kRecurrentN = 3;  // "after": R_n h + b_hn, and its gradient
 
 constexpr Description common() {
-  Description d{};
-  d.gates = 3;
-  d.columns = 3;
-  d.dcolumns = 3;
-  d.start_from_b_hh = -1;
+  Description d = begin_description(3);
+  d.group[0] = {R, 2};
+  d.group[1] = {N, 1};
   d.phases = 1;
   d.phase[0] = {0, 3, 1, {{Operand::h_prev, Matrix::w_hh, {R, Z, N}}}};
   d.back_phases = 1;
   d.back[0] = {Target::h, 3, {{R, true, Matrix::w_hh, R}, {Z, true, Matrix::w_hh, Z}, {N, true, Matrix::w_hh, N}}};
   return d;
+}
+
+/// With one phase, r and z are normalised together and n alone.
+constexpr Description normalised(Description d, const Options& options) {
+  if (!options.layer_norm) return d;
+  d.phase[0].norm = d.back[0].norm = kFirstGates | kLastGates;
+  return with_norm(d, false);
 }
 
 /// h' = (1-z) * n + z * h
@@ -40,28 +48,29 @@ FASTRNN_CELL V mix(V z, V n, V h) {
 struct GruAfter {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
+  static constexpr bool kHasPlain = true;
 
-  static constexpr Description describe(const Options&) {
+  static constexpr Description describe(const Options& options) {
     using namespace gru;
     Description d = common();
     d.columns = 4;
     d.dcolumns = 4;
     d.start_from_b_hh = N;
-    d.back[0].source[N].column = kRecurrentN;
-    return d;
+    d.back[0].source[N].column = d.recurrent_column[N] = kRecurrentN;
+    return normalised(d, options);
   }
 
   template <int Phase, class Unit>
   FASTRNN_CELL static void forward(const Options&, Unit& u) {
     using namespace gru;
     using V = typename Unit::V;
-    const V r = u.sigmoid(u.acc(R)), z = u.sigmoid(u.acc(Z)), recurrent_n = u.acc(N);
-    const V n = u.tanh(fmadd(r, recurrent_n, u.input(N)));
+    const V r = u.gate(u.acc(R)), z = u.gate(u.acc(Z)), recurrent_n = u.acc(N);
+    const V n = u.candidate(fmadd(r, recurrent_n, u.input(N)));
     u.save(R, r);
     u.save(Z, z);
     u.save(N, n);
     u.save(kRecurrentN, recurrent_n);
-    u.set_h(mix(z, n, u.h_prev()));
+    u.set_h(mix(z, u.drop(n), u.h_prev()));
   }
 
   template <int Phase, class Unit>
@@ -69,10 +78,10 @@ struct GruAfter {
     using namespace gru;
     using V = typename Unit::V;
     const V r = u.saved(R), z = u.saved(Z), n = u.saved(N);
-    const V dh = u.acc() + u.dy() + u.carry_h();
-    const V dan = dh * (V(1) - z) * fnmadd(n, n, V(1));
-    u.set_dgate(R, dan * u.saved(kRecurrentN) * r * (V(1) - r));
-    u.set_dgate(Z, dh * (u.h_prev() - n) * z * (V(1) - z));
+    const V dh = u.dh();
+    const V dan = u.drop(dh * (V(1) - z)) * u.candidate_slope(n);
+    u.set_dgate(R, dan * u.saved(kRecurrentN) * u.gate_slope(r));
+    u.set_dgate(Z, dh * (u.h_prev() - u.drop(n)) * u.gate_slope(z));
     u.set_dgate(N, dan);
     u.set_dgate(kRecurrentN, dan * r);
     u.set_carry_h(dh * z);
@@ -82,8 +91,9 @@ struct GruAfter {
 struct GruBefore {
   static constexpr int kPhases = 2;
   static constexpr int kBackPhases = 2;
+  static constexpr bool kHasPlain = true;
 
-  static constexpr Description describe(const Options&) {
+  static constexpr Description describe(const Options& options) {
     using namespace gru;
     Description d = common();
     d.columns = 4;  // r, z, n, r * h
@@ -93,6 +103,11 @@ struct GruBefore {
     d.back_phases = 2;
     d.back[0] = {Target::h, 2, {{R, true, Matrix::w_hh, R}, {Z, true, Matrix::w_hh, Z}}};
     d.back[1] = {Target::kept, 1, {{N, false, Matrix::w_hh, N}}};
+    if (options.layer_norm) {
+      d.phase[0].norm = d.back[1].norm = kFirstGates;
+      d.phase[1].norm = d.back[0].norm = kLastGates;
+      d = with_norm(d, false);
+    }
     return d;
   }
 
@@ -101,14 +116,14 @@ struct GruBefore {
     using namespace gru;
     using V = typename Unit::V;
     if constexpr (Phase == 0) {
-      const V r = u.sigmoid(u.acc(R));
+      const V r = u.gate(u.acc(R));
       u.save(R, r);
-      u.keep(Z, u.sigmoid(u.acc(Z)));
-      u.keep(kOperandColumn, r * u.h_prev());
+      u.keep(Z, u.gate(u.acc(Z)));
+      u.keep(kOperandColumn, r * u.h_operand());
     } else {
-      const V n = u.tanh(u.acc(0));
+      const V n = u.candidate(u.acc(0));
       u.save(N, n);
-      u.set_h(mix(u.kept(Z), n, u.h_prev()));
+      u.set_h(mix(u.kept(Z), u.drop(n), u.h_prev()));
     }
   }
 
@@ -118,14 +133,14 @@ struct GruBefore {
     using V = typename Unit::V;
     if constexpr (Phase == 0) {
       const V z = u.saved(Z), n = u.saved(N);
-      const V dh = u.acc() + u.dy() + u.carry_h();
-      u.set_dgate(Z, dh * (u.h_prev() - n) * z * (V(1) - z));
-      u.set_dgate(N, dh * (V(1) - z) * fnmadd(n, n, V(1)));
+      const V dh = u.dh();
+      u.set_dgate(Z, dh * (u.h_prev() - u.drop(n)) * u.gate_slope(z));
+      u.set_dgate(N, u.drop(dh * (V(1) - z)) * u.candidate_slope(n));
       u.set_carry_h(dh * z);
     } else {
       const V r = u.saved(R), d_rh = u.acc();
-      u.set_dgate(R, d_rh * u.h_prev() * r * (V(1) - r));
-      u.set_carry_h(fmadd(d_rh, r, u.carry_h()));
+      u.set_dgate(R, d_rh * u.h_operand() * u.gate_slope(r));
+      u.add_carry_h(u.mask_operand(d_rh * r));
     }
   }
 };
@@ -133,18 +148,19 @@ struct GruBefore {
 struct GruOutput {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
+  static constexpr bool kHasPlain = true;
 
-  static constexpr Description describe(const Options&) { return gru::common(); }
+  static constexpr Description describe(const Options& options) { return gru::normalised(gru::common(), options); }
 
   template <int Phase, class Unit>
   FASTRNN_CELL static void forward(const Options&, Unit& u) {
     using namespace gru;
     using V = typename Unit::V;
-    const V r = u.sigmoid(u.acc(R)), z = u.sigmoid(u.acc(Z)), n = u.tanh(u.acc(N)), h = u.h_prev();
+    const V r = u.gate(u.acc(R)), z = u.gate(u.acc(Z)), n = u.candidate(u.acc(N)), h = u.h_prev();
     u.save(R, r);
     u.save(Z, z);
     u.save(N, n);
-    u.set_h(fmadd(r, n, fnmadd(z, h, h)));
+    u.set_h(fmadd(r, u.drop(n), fnmadd(z, h, h)));
   }
 
   template <int Phase, class Unit>
@@ -152,10 +168,10 @@ struct GruOutput {
     using namespace gru;
     using V = typename Unit::V;
     const V r = u.saved(R), z = u.saved(Z), n = u.saved(N), h = u.h_prev();
-    const V dh = u.acc() + u.dy() + u.carry_h();
-    u.set_dgate(R, dh * n * r * (V(1) - r));
-    u.set_dgate(Z, fnmadd(dh, h, V(0)) * z * (V(1) - z));
-    u.set_dgate(N, dh * r * fnmadd(n, n, V(1)));
+    const V dh = u.dh();
+    u.set_dgate(R, dh * u.drop(n) * u.gate_slope(r));
+    u.set_dgate(Z, fnmadd(dh, h, V(0)) * u.gate_slope(z));
+    u.set_dgate(N, u.drop(dh * r) * u.candidate_slope(n));
     u.set_carry_h(dh * (V(1) - z));
   }
 };

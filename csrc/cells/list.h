@@ -2,8 +2,11 @@
 #pragma once
 
 #include "gru.h"
+#include "indrnn.h"
 #include "lstm.h"
+#include "mgu.h"
 #include "rnn.h"
+#include "slstm.h"
 
 #define FASTRNN_CELL_LIST(X)     \
   X(rnn, Rnn)                    \
@@ -11,7 +14,11 @@
   X(lstm_full, LstmFullPeephole) \
   X(gru_after, GruAfter)         \
   X(gru_before, GruBefore)       \
-  X(gru_output, GruOutput)
+  X(gru_output, GruOutput)       \
+  X(lstm_staged, LstmStaged)     \
+  X(indrnn, IndRnn)              \
+  X(mgu, Mgu)                    \
+  X(slstm, Slstm)
 
 namespace fastrnn::cells {
 

@@ -1,6 +1,9 @@
 // Elman network (Elman 1990, "Finding structure in time"):
 //
-//   h' = f(W x + b_ih + R h + b_hh),   f in tanh, relu, sigmoid, identity
+//   h' = f(W x + b_ih + R h + b_hh)
+//
+// f is tanh unless the options say otherwise. With layer normalisation (Ba, Kiros & Hinton 2016, eq. 4):
+// h' = f(LN(W x + R h) + b_ih + b_hh).
 #pragma once
 
 #include "cell.h"
@@ -10,49 +13,32 @@ namespace fastrnn::cells {
 struct Rnn {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
+  static constexpr bool kHasPlain = true;
 
-  static constexpr Description describe(const Options&) {
-    Description d{};
-    d.gates = 1;
-    d.columns = 1;
-    d.dcolumns = 1;
-    d.start_from_b_hh = -1;
+  static constexpr Description describe(const Options& options) {
+    Description d = begin_description(1);
     d.phases = 1;
     d.phase[0] = {0, 1, 1, {{Operand::h_prev, Matrix::w_hh, {0}}}};
     d.back_phases = 1;
     d.back[0] = {Target::h, 1, {{0, true, Matrix::w_hh, 0}}};
+    if (options.layer_norm) {
+      d.phase[0].norm = d.back[0].norm = kFirstGates;
+      d = with_norm(d, true);
+    }
     return d;
   }
 
   template <int Phase, class Unit>
-  FASTRNN_CELL static void forward(const Options& options, Unit& u) {
-    using V = typename Unit::V;
-    const V a = u.acc(0);
-    V h = a;
-    switch (options.activation) {
-      case Activation::tanh: h = u.tanh(a); break;
-      case Activation::relu: h = relu(a); break;
-      case Activation::sigmoid: h = u.sigmoid(a); break;
-      case Activation::identity: break;
-    }
+  FASTRNN_CELL static void forward(const Options&, Unit& u) {
+    const auto h = u.candidate(u.acc(0));
     u.save(0, h);
     u.set_h(h);
   }
 
-  // f' is a function of h' = f(a) for each of the four, so that a itself need not be saved.
   template <int Phase, class Unit>
-  FASTRNN_CELL static void backward(const Options& options, Unit& u) {
+  FASTRNN_CELL static void backward(const Options&, Unit& u) {
     using V = typename Unit::V;
-    const V h = u.saved(0);
-    const V dh = u.acc() + u.dy() + u.carry_h();
-    V da = dh;
-    switch (options.activation) {
-      case Activation::tanh: da = dh * fnmadd(h, h, V(1)); break;
-      case Activation::relu: da = where_positive(h, dh); break;
-      case Activation::sigmoid: da = dh * h * (V(1) - h); break;
-      case Activation::identity: break;
-    }
-    u.set_dgate(0, da);
+    u.set_dgate(0, u.dh() * u.candidate_slope(u.saved(0)));
     u.set_carry_h(V(0));
   }
 };

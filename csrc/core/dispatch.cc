@@ -1,5 +1,7 @@
 #include "core/dispatch.h"
 
+#include "core/options.h"
+
 #include <atomic>
 #include <cstdlib>
 
@@ -107,10 +109,10 @@ std::string current_isa() { return current_backend().name; }
 void set_isa(const std::string& name) { chosen().store(find("isa", name), std::memory_order_relaxed); }
 
 template <class T>
-void activate(Activation activation, const T* x, T* y, Index n, bool fast) {
-  current_backend().table<T>().activate(static_cast<cells::Activation>(activation), fast, x, y, n);
+void activate(const ActivationOption& activation, const T* x, T* y, Index n, bool fast) {
+  current_backend().table<T>().activate(activation_spec(activation), fast, x, y, n);
 }
-template void activate<float>(Activation, const float*, float*, Index, bool);
-template void activate<double>(Activation, const double*, double*, Index, bool);
+template void activate<float>(const ActivationOption&, const float*, float*, Index, bool);
+template void activate<double>(const ActivationOption&, const double*, double*, Index, bool);
 
 }  // namespace fastrnn

@@ -4,15 +4,14 @@
 
 #include "core/forward_run.h"
 #include "core/forward_threads.h"
+#include "core/options.h"
 
 namespace fastrnn {
 
 namespace {
 
 template <class T>
-void check(const ForwardArguments<T>& arguments) {
-  if (arguments.steps < 0 || arguments.batch < 0) throw Error("x: expected T >= 0 and B >= 0");
-  if (arguments.lengths == nullptr) return;
+void check_lengths(const ForwardArguments<T>& arguments) {
   for (Index b = 0; b < arguments.batch; ++b)
     if (arguments.lengths[b] < 0 || arguments.lengths[b] > arguments.steps)
       throw Error("lengths: expected values in 0.." + std::to_string(arguments.steps) + ", got " +
@@ -20,10 +19,43 @@ void check(const ForwardArguments<T>& arguments) {
 }
 
 template <class T>
+void check_batch_sizes(const ForwardArguments<T>& arguments) {
+  Index before = arguments.batch;
+  for (Index t = 0; t < arguments.steps; before = arguments.batch_sizes[t++]) {
+    const Index size = arguments.batch_sizes[t];
+    if (size < 1 || size > before || (t == 0 && size != before))
+      throw Error("batch_sizes: expected values that do not increase, the last at least 1, got " +
+                  std::to_string(size) + " at index " + std::to_string(t));
+  }
+}
+
+template <class T>
+void check(const PackedData<T>& packed, const ForwardArguments<T>& arguments) {
+  if (arguments.steps < 0 || arguments.batch < 0) throw Error("x: expected T >= 0 and B >= 0");
+  if (arguments.lengths != nullptr) check_lengths(arguments);
+  if (arguments.batch_sizes != nullptr) check_batch_sizes(arguments);
+  const auto refuse = [](bool is, const char* name, const char* other) {
+    if (is) throw Error(std::string(name) + ": expected None beside " + other);
+  };
+  refuse(arguments.mask != nullptr && arguments.lengths != nullptr, "mask", "lengths");
+  refuse(arguments.mask != nullptr && arguments.reset_mask != nullptr, "reset_mask", "mask");
+  refuse(arguments.batch_sizes != nullptr && arguments.lengths != nullptr, "batch_sizes", "lengths");
+  refuse(arguments.batch_sizes != nullptr && arguments.mask != nullptr, "batch_sizes", "mask");
+  check_rate("dropout", arguments.dropout.inputs);
+  check_rate("recurrent_dropout", arguments.dropout.recurrent);
+  check_rate("candidate_dropout", arguments.dropout.candidate);
+  if (arguments.checkpoint_every < 0) throw Error("checkpoint_every: expected a number of steps >= 1");
+  if (arguments.truncate < 0) throw Error("truncate: expected a number of steps >= 1");
+  const CellType cell = packed.options.cell;
+  if (arguments.dropout.candidate > 0 && cell != CellType::lstm && cell != CellType::gru && cell != CellType::mgu)
+    throw Error("candidate_dropout: expected 0 for a cell without a candidate");
+}
+
+template <class T>
 void run_forward(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
-                 const Layer<T>& layer, bool training) {
-  if (run_on_threads(packed, arguments, layer, training)) return;
-  ForwardRun<T> run(*packed, layer, chunk_steps(*packed, layer.steps, layer.rows), training);
+                 const Layer<T>& layer, const ForwardPlan<T>& plan) {
+  if (run_on_threads(packed, arguments, layer, plan)) return;
+  ForwardRun<T> run = plan.make_run(*packed, layer);
   const AlignedBuffer memory = allocate([&](Arena& arena) { run.place(arena); });
   run.run();
   finish_rows(run, arguments);
@@ -33,22 +65,41 @@ void run_forward(const std::shared_ptr<const PackedData<T>>& packed, const Forwa
 
 template <class T>
 void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments) {
-  check(arguments);
+  check(weights.packed(), arguments);
   Layer<T> layer;
-  const AlignedBuffer memory = lay_out(weights.packed(), arguments, false, layer);
-  run_forward(weights.shared_packed(), arguments, layer, false);
+  const AlignedBuffer memory = lay_out(weights.packed(), arguments, false, 0, layer);
+  run_forward(weights.shared_packed(), arguments, layer, {});
 }
 
 template <class T>
 Saved<T>::Saved(std::shared_ptr<const Weights<T>> weights, const ForwardArguments<T>& arguments)
     : data_(std::make_unique<SavedData<T>>()) {
-  check(arguments);
   const PackedData<T>& packed = weights->packed();
+  check(packed, arguments);
   if (packed.pack_options.precision != Precision::full || packed.pack_options.fast_activations)
     throw Error("training: expected weights of full precision with exact activations");
-  data_->memory = lay_out(packed, arguments, true, data_->layer);
-  data_->weights = std::move(weights);
-  run_forward(data_->weights->shared_packed(), arguments, data_->layer, true);
+  SavedData<T>& data = *data_;
+  Layer<T>& layer = data.layer;
+  const Index every = std::min(arguments.checkpoint_every, arguments.steps);
+  const bool saving = every == 0;
+  ForwardArguments<T> kept = arguments;
+  if (arguments.reset_mask != nullptr) {
+    data.reset.assign(arguments.reset_mask, arguments.reset_mask + arguments.steps * arguments.batch);
+    kept.reset_mask = data.reset.data();
+  }
+  data.memory = lay_out(packed, kept, true, saving ? arguments.steps : 0, layer);
+  data.weights = std::move(weights);
+  data.dropout = arguments.dropout;
+  data.repeats_output = arguments.mask != nullptr && !arguments.zero_output_for_mask;
+  data.checkpoint_every = every;
+  const StepMasks<T> masks(layer, arguments.dropout);
+  if (!saving)
+    data.checkpoint_memory = allocate([&](Arena& arena) {
+      arena.take(data.checkpoints, (arguments.steps + every - 1) / every * arguments.batch * layer.c_width);
+    });
+  // Without cell states there is nothing to keep: y has h.
+  T* checkpoints = layer.c_width > 0 ? data.checkpoints : nullptr;
+  run_forward(data.weights->shared_packed(), arguments, layer, {saving, &masks, every, checkpoints});
 }
 template <class T>
 Saved<T>::~Saved() = default;
@@ -66,7 +117,7 @@ Index Saved<T>::batch() const noexcept {
 }
 template <class T>
 std::size_t Saved<T>::bytes() const noexcept {
-  return data_->memory.bytes();
+  return data_->memory.bytes() + data_->checkpoint_memory.bytes();
 }
 
 template void forward<float>(const Weights<float>&, const ForwardArguments<float>&);

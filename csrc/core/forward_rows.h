@@ -25,33 +25,34 @@ inline std::vector<Index> cut_rows(const Layer<T>& layer, Index slices) {
 template <class T>
 class RowsInPlace final : public Job {
  public:
-  RowsInPlace(const PackedData<T>& packed, const ForwardArguments<T>& arguments, const Layer<T>& layer, bool training,
-              const std::vector<Index>& first)
-      : Job(1, int(first.size()) - 1, measure(packed, layer, training, first)),
+  RowsInPlace(const PackedData<T>& packed, const ForwardArguments<T>& arguments, const Layer<T>& layer,
+              const ForwardPlan<T>& plan, const std::vector<Index>& first)
+      : Job(1, int(first.size()) - 1, measure(packed, layer, plan, first)),
         packed_(packed),
         arguments_(arguments),
         layer_(layer),
-        training_(training),
+        plan_(plan),
         first_(first) {}
 
  private:
-  static ForwardRun<T> run_of(const PackedData<T>& packed, Layer<T> layer, bool training, Index first, Index end) {
+  static ForwardRun<T> run_of(const PackedData<T>& packed, Layer<T> layer, const ForwardPlan<T>& plan, Index first,
+                              Index end) {
     layer.order += first;
     layer.rows = end - first;
-    return ForwardRun<T>(packed, layer, chunk_steps(packed, layer.steps, layer.rows), training);
+    return plan.make_run(packed, layer);
   }
-  static std::size_t measure(const PackedData<T>& packed, const Layer<T>& layer, bool training,
+  static std::size_t measure(const PackedData<T>& packed, const Layer<T>& layer, const ForwardPlan<T>& plan,
                              const std::vector<Index>& first) {
     std::size_t most = 0;
     for (std::size_t i = 0; i + 1 < first.size(); ++i) {
       Arena arena;
-      run_of(packed, layer, training, first[i], first[i + 1]).place(arena);
+      run_of(packed, layer, plan, first[i], first[i + 1]).place(arena);
       most = std::max(most, arena.used());
     }
     return most;
   }
   void compute(int, int slice, void* buffer) noexcept override {
-    ForwardRun<T> run = run_of(packed_, layer_, training_, first_[slice], first_[slice + 1]);
+    ForwardRun<T> run = run_of(packed_, layer_, plan_, first_[slice], first_[slice + 1]);
     Arena arena(buffer);
     run.place(arena);
     run.run();
@@ -61,11 +62,11 @@ class RowsInPlace final : public Job {
   const PackedData<T>& packed_;
   const ForwardArguments<T>& arguments_;
   const Layer<T>& layer_;
-  const bool training_;
+  const ForwardPlan<T>& plan_;
   const std::vector<Index>& first_;
 };
 
-/// Owns what it reads: x, states and lengths in the order of the slices.
+/// Owns what it reads: x, states and lengths in the order of the slices. For simple layers (is_simple).
 template <class T>
 class RowsCopied final : public Job {
  public:
@@ -84,7 +85,7 @@ class RowsCopied final : public Job {
     memory_ = allocate([&](Arena& arena) {
       arena.take(x, layer.steps * rows * layer.inputs);
       arena.take(h0, rows * padded);
-      arena.take(c0, layer.cell.has_c ? rows * padded : 0);
+      arena.take(c0, layer.cell.c_states * rows * padded);
       arena.take(length, rows);
       arena.take(order, rows);
     });
@@ -93,11 +94,11 @@ class RowsCopied final : public Job {
       length[i] = layer.length[b];
       order[i] = i;
       std::copy_n(layer.h0 + b * padded, padded, h0 + i * padded);
-      if (layer.cell.has_c) std::copy_n(layer.c0 + b * padded, padded, c0 + i * padded);
+      if (layer.cell.c_states > 0) std::copy_n(layer.c0 + b * padded, padded, c0 + i * padded);
       for (Index t = 0; t < length[i]; ++t)
         std::copy_n(layer.x.at(t, b), layer.inputs, x + (t * rows + i) * layer.inputs);
     }
-    layer_.x = {x, rows * layer.inputs, layer.inputs};
+    layer_.x = {x, rows * layer.inputs, layer.inputs, nullptr};
     layer_.h0 = h0;
     layer_.c0 = c0;
     layer_.length = length;
@@ -119,7 +120,7 @@ class RowsCopied final : public Job {
       Arena arena;
       Layer<T> part = layer;
       part.batch = part.rows = first[i + 1] - first[i];
-      Results(part.steps, part.rows, part.hidden, part.cell.has_c, arena);
+      Results(part.steps, part.rows, part.hidden, part.cell.c_states > 0, arena);
       ForwardRun<T>(packed, part, chunk_steps(packed, part.steps, part.rows), false).place(arena);
       most = std::max(most, arena.used());
     }
@@ -132,25 +133,25 @@ class RowsCopied final : public Job {
     Arena arena(buffer);
     Layer<T> part = layer_;
     part.batch = part.rows = first_[slice + 1] - first;
-    const Results results(part.steps, part.rows, part.hidden, part.cell.has_c, arena);
+    const Results results(part.steps, part.rows, part.hidden, part.cell.c_states > 0, arena);
     part.x.data += first * part.x.row;
-    part.y = {results.y, part.rows * part.hidden, part.hidden};
+    part.y = {results.y, part.rows * part.hidden, part.hidden, nullptr};
     part.h0 += first * part.padded;
-    if (part.cell.has_c) part.c0 += first * part.padded;
+    if (part.cell.c_states > 0) part.c0 += first * part.padded;
     part.length += first;
     ForwardRun<T> run(*packed_, part, chunk_steps(*packed_, part.steps, part.rows), false);
     run.place(arena);
     run.run();
     for (Index i = 0; i < part.rows; ++i) {
       std::copy_n(run.final_h(i), part.hidden, results.h_n + i * part.hidden);
-      if (part.cell.has_c) std::copy_n(run.final_c(i), part.hidden, results.c_n + i * part.hidden);
+      if (part.cell.c_states > 0) std::copy_n(run.final_c(i), part.hidden, results.c_n + i * part.hidden);
     }
   }
 
   void commit(int, int slice, const void* buffer) noexcept override {
     const Index first = first_[slice], rows = first_[slice + 1] - first, hidden = layer_.hidden;
     Arena arena(const_cast<void*>(buffer));
-    const Results results(layer_.steps, rows, hidden, layer_.cell.has_c, arena);
+    const Results results(layer_.steps, rows, hidden, layer_.cell.c_states > 0, arena);
     for (Index i = 0; i < rows; ++i) {
       const Index b = order_[first + i], length = layer_.length[first + i];
       for (Index t = 0; t < layer_.steps; ++t) {
@@ -161,7 +162,7 @@ class RowsCopied final : public Job {
           std::fill_n(y, hidden, T(0));
       }
       std::copy_n(results.h_n + i * hidden, hidden, h_n_ + b * hidden);
-      if (layer_.cell.has_c) std::copy_n(results.c_n + i * hidden, hidden, c_n_ + b * hidden);
+      if (layer_.cell.c_states > 0) std::copy_n(results.c_n + i * hidden, hidden, c_n_ + b * hidden);
     }
   }
 

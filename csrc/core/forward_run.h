@@ -20,8 +20,18 @@ Index chunk_steps(const PackedData<T>& packed, Index steps, Index rows) {
 }
 
 template <class T>
-Mode mode_of(const PackedData<T>& packed, bool training) {
+Mode mode_of(const PackedData<T>& packed, const Layer<T>& layer, bool training) {
+  if (layer.general) return training ? Mode::general_training : Mode::general;
   return training ? Mode::training : packed.pack_options.fast_activations ? Mode::fast : Mode::inference;
+}
+
+/// Whether rows need nothing but x, their states and lengths: neither masks nor boundaries nor a second look at a step.
+template <class T>
+bool is_simple(const Layer<T>& layer) {
+  bool masked = layer.h_mask != nullptr || layer.norm_column >= 0;
+  for (const int column : layer.mask_column) masked = masked || column >= 0;
+  return !masked && layer.times == nullptr && layer.reset == nullptr && layer.y.start == nullptr &&
+         !layer.options.layer_norm && layer.cell.c_states <= 1 && layer.state == layer.hidden;
 }
 
 /// Room for `rows` rows of every operand of a step, or for a block of the `inputs` rows of x.
@@ -43,6 +53,7 @@ void place_operands(const PackedData<T>& packed, Index rows, Index inputs, Arena
 template <class T>
 void place_step_lists(Index rows, Arena& arena, ForwardCall<T>& call) {
   arena.take(call.h_prev, rows);
+  arena.take(call.h_operand, rows);
   arena.take(call.c_prev, rows);
   arena.take(call.c, rows);
   arena.take(call.kept, rows);
@@ -50,13 +61,15 @@ void place_step_lists(Index rows, Arena& arena, ForwardCall<T>& call) {
   arena.take(call.y, rows);
 }
 
-/// Runs the rows in layer.order from their first step to their last. It allocates nothing: place() gives it memory.
+/// Runs the rows in layer.order through some of their steps, or all. It allocates nothing: place() gives it memory.
 template <class T>
 class ForwardRun {
  public:
-  /// Without `training`, gates and c of the layer are the run's own.
-  ForwardRun(const PackedData<T>& packed, const Layer<T>& layer, Index chunk, bool training)
-      : packed_(packed), chunk_(chunk), training_(training) {
+  /// When `saving`, gates and c go where the layer has them, else they are the run's own. `masks` fills the columns
+  /// that the layer has for them.
+  ForwardRun(const PackedData<T>& packed, const Layer<T>& layer, Index chunk, bool saving,
+             const StepMasks<T>* masks = nullptr)
+      : packed_(packed), chunk_(chunk), saving_(saving), masks_(masks) {
     call_.layer = layer;
     call_.panels = packed.panels;
     call_.bias = packed.bias;
@@ -66,10 +79,15 @@ class ForwardRun {
   void place(Arena& arena) {
     Layer<T>& layer = call_.layer;
     const Index rows = layer.rows;
-    if (!training_) {
+    if (!saving_) {
       arena.take(layer.gates, chunk_ * rows * layer.gates_width);
-      arena.take(layer.c, layer.cell.has_c ? 2 * rows * layer.padded : 0);
+      arena.take(layer.c, 2 * rows * layer.c_width);
+      if (layer.h_mask != nullptr) arena.take(layer.h_operand, rows * layer.padded);
     }
+    bool staged = false;
+    for (int p = 0; p < layer.cell.phases; ++p)
+      staged = staged || layer.cell.phase[p].norm != cells::kNoNorm || layer.cell.phase[p].from >= 0;
+    arena.take(call_.raw, staged ? rows * layer.cell.gates * layer.padded : 0);
     place_operands(packed_, rows, chunk_ * rows, arena, call_);
     arena.take(call_.input_rows, chunk_ * rows);
     arena.take(call_.output_rows, chunk_ * rows);
@@ -79,18 +97,28 @@ class ForwardRun {
   Layer<T>& layer() { return call_.layer; }
   const Layer<T>& layer() const { return call_.layer; }
 
-  void run() {
+  /// Before every `every`-th step, c of row b is copied to row (step / every) * B + b of `rows`, c_width wide.
+  void checkpoint(Index every, T* rows) {
+    every_ = every;
+    checkpoints_ = rows;
+  }
+  /// y, which is there already, is computed to these rows (layer.rows of padded) instead.
+  void discard_y(T* rows) { discarded_ = rows; }
+
+  void run() { run(0, call_.layer.longest()); }
+
+  void run(Index begin, Index end) {
     const FlushDenormals flush;
     const Layer<T>& layer = call_.layer;
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
-    const auto& cell = packed_.kernels().cell[int(mode_of(packed_, training_))][int(layer.kind)];
-    const Index longest = layer.longest();
+    const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, saving_))][int(layer.kind)];
+    const Index longest = std::min(end, layer.longest());
     Index active = layer.rows;
-    for (Index first = 0; first < longest; first += chunk_) {
+    for (Index first = begin; first < longest; first += chunk_) {
       const Index last = std::min(first + chunk_, longest);
       const Index n = list_chunk(first, last, active);
       for (int phase = 0; phase < layer.cell.phases; ++phase)
-        kernels.project(call_, phase, 0, n, {0, packed_.panels[phase].count});
+        if (layer.cell.phase[phase].input) kernels.project(call_, phase, 0, n, {0, packed_.panels[phase].count});
       for (Index s = first; s < last; ++s) {
         active = list_step(first, s, active);
         for (int phase = 0; phase < layer.cell.phases; ++phase)
@@ -107,19 +135,25 @@ class ForwardRun {
   const T* final_c(Index i) const {
     const Layer<T>& layer = call_.layer;
     const Index b = layer.order[i], length = layer.length[b];
-    return length > 0 ? layer.c + c_row(length - 1, i) * layer.padded : layer.c0 + b * layer.padded;
+    return length > 0 ? c_row(length - 1, i) : layer.c0 + b * layer.c_width;
   }
 
  private:
-  /// The row of `gates` and of `c` that belongs to step s of the i-th row in order.
-  Index gates_row(Index first, Index s, Index i) const {
+  /// Where gates and c of step s of the i-th row in order lie.
+  T* gates_row(Index first, Index s, Index i) const {
     const Layer<T>& layer = call_.layer;
-    return training_ ? saved_row(s, i) : (s - first) * layer.rows + i;
+    return saving_ ? layer.saved_gates(layer.order[i], s)
+                   : layer.gates + ((s - first) * layer.rows + i) * layer.gates_width;
   }
-  Index c_row(Index s, Index i) const { return training_ ? saved_row(s, i) : (s & 1) * call_.layer.rows + i; }
-  Index saved_row(Index s, Index i) const {
+  T* c_row(Index s, Index i) const {
     const Layer<T>& layer = call_.layer;
-    return layer.time(layer.order[i], s) * layer.batch + layer.order[i];
+    return layer.c + (saving_ ? layer.saved_row(layer.order[i], s) : (s & 1) * layer.rows + i) * layer.c_width;
+  }
+  const T* c_before(Index s, Index i) const {
+    const Layer<T>& layer = call_.layer;
+    const Index b = layer.order[i];
+    if (saving_ || s == 0 || layer.begins(b, s)) return layer.c_before(b, s);
+    return c_row(s - 1, i);
   }
 
   /// Lists x and W x of steps first .. last; returns how many rows they are.
@@ -131,7 +165,7 @@ class ForwardRun {
       for (Index i = 0; i < active; ++i, ++n) {
         const Index b = layer.order[i];
         call_.input_rows[n] = layer.x.at(layer.time(b, s), b);
-        call_.output_rows[n] = layer.gates + gates_row(first, s, i) * layer.gates_width;
+        call_.output_rows[n] = gates_row(first, s, i);
       }
     }
     return n;
@@ -144,33 +178,90 @@ class ForwardRun {
     while (layer.length[layer.order[active - 1]] <= s) --active;
     for (Index i = 0; i < active; ++i) {
       const Index b = layer.order[i];
-      call_.h_prev[i] = s > 0 ? layer.y.at(layer.time(b, s - 1), b) : layer.h0 + b * padded;
-      call_.y[i] = layer.y.at(layer.time(b, s), b);
-      call_.gates[i] = layer.gates + gates_row(first, s, i) * layer.gates_width;
+      call_.h_prev[i] = call_.h_operand[i] = layer.h_before(b, s);
+      call_.y[i] = discarded_ != nullptr ? discarded_ + i * padded : layer.y.at(layer.time(b, s), b);
+      call_.gates[i] = gates_row(first, s, i);
       if (layer.cell.columns > cells::kOperandColumn) call_.kept[i] = call_.gates[i] + cells::kOperandColumn * padded;
-      if (layer.cell.has_c) {
-        call_.c_prev[i] = s > 0 ? layer.c + c_row(s - 1, i) * padded : layer.c0 + b * padded;
-        call_.c[i] = layer.c + c_row(s, i) * padded;
+      if (layer.cell.c_states > 0) {
+        call_.c_prev[i] = c_before(s, i);
+        call_.c[i] = c_row(s, i);
       }
+      if (layer.h_mask != nullptr) drop_h(s, i);
+      if (masks_ != nullptr) masks_->fill(layer, layer.time(b, s), b, call_.gates[i]);
+      if (checkpoints_ != nullptr && s % every_ == 0)
+        std::copy_n(call_.c_prev[i], layer.c_width, checkpoints_ + (s / every_ * layer.batch + b) * layer.c_width);
     }
     return active;
+  }
+
+  void drop_h(Index s, Index i) {
+    const Layer<T>& layer = call_.layer;
+    const Index b = layer.order[i];
+    T* row = layer.h_operand + (saving_ ? layer.saved_row(b, s) : i) * layer.padded;
+    const T *h = call_.h_prev[i], *mask = layer.h_mask + b * layer.padded;
+    for (Index u = 0; u < layer.state; ++u) row[u] = h[u] * mask[u];
+    call_.h_operand[i] = row;
   }
 
   const PackedData<T>& packed_;
   ForwardCall<T> call_;
   Index chunk_;
-  bool training_;
+  bool saving_;
+  const StepMasks<T>* masks_;
+  Index every_ = 0;
+  T* checkpoints_ = nullptr;
+  T* discarded_ = nullptr;
 };
 
-/// h_n and c_n of the run's rows, and zeros in y beyond their lengths.
+/// What all runs of a call have in common.
+template <class T>
+struct ForwardPlan {
+  bool saving = false;
+  const StepMasks<T>* masks = nullptr;  // in training
+  Index checkpoint_every = 0;
+  T* checkpoints = nullptr;
+
+  ForwardRun<T> make_run(const PackedData<T>& packed, const Layer<T>& layer) const {
+    ForwardRun<T> run(packed, layer, chunk_steps(packed, layer.steps, layer.rows), saving, masks);
+    if (checkpoints != nullptr) run.checkpoint(checkpoint_every, checkpoints);
+    return run;
+  }
+};
+
+/// h_n and c_n of a row.
+template <class T>
+void write_state(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b, const T* h, const T* c) {
+  std::copy_n(h, layer.state, arguments.h_n + b * layer.state);
+  for (Index j = 0; j < layer.cell.c_states; ++j)
+    std::copy_n(c + j * layer.padded, layer.hidden, arguments.c_n + (j * layer.batch + b) * layer.hidden);
+}
+
+/// y of row b where it has no step of its own: zeros, or what was there last if a mask left the step out.
+template <class T>
+void fill_gaps(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b) {
+  if (layer.y.start != nullptr) return;
+  if (layer.times == nullptr) {
+    for (Index t = layer.length[b]; t < layer.steps; ++t) std::fill_n(layer.y.at(t, b), layer.state, T(0));
+    return;
+  }
+  const T* last = layer.zeros;
+  for (Index i = 0; i < layer.steps; ++i) {
+    const Index t = layer.reverse ? layer.steps - 1 - i : i;
+    T* y = layer.y.at(t, b);
+    if (arguments.mask[t * layer.batch + b] == 0)
+      std::copy_n(last, layer.state, y);
+    else if (!arguments.zero_output_for_mask)
+      last = y;
+  }
+}
+
 template <class T>
 void finish_rows(const ForwardRun<T>& run, const ForwardArguments<T>& arguments) {
   const Layer<T>& layer = run.layer();
   for (Index i = 0; i < layer.rows; ++i) {
     const Index b = layer.order[i];
-    std::copy_n(run.final_h(i), layer.hidden, arguments.h_n + b * layer.hidden);
-    if (layer.cell.has_c) std::copy_n(run.final_c(i), layer.hidden, arguments.c_n + b * layer.hidden);
-    for (Index t = layer.length[b]; t < layer.steps; ++t) std::fill_n(layer.y.at(t, b), layer.hidden, T(0));
+    write_state(layer, arguments, b, run.final_h(i), run.final_c(i));
+    fill_gaps(layer, arguments, b);
   }
 }
 

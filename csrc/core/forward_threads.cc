@@ -25,7 +25,7 @@ double flops(const PackedData<T>& packed, Index inputs, double rows) {
 
 template <class T>
 bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
-                    const Layer<T>& layer, bool training) {
+                    const Layer<T>& layer, const ForwardPlan<T>& plan) {
   const int wanted = arguments.threads > 0 ? arguments.threads : num_threads();
   if (wanted == 1) return false;
   double steps = 0;
@@ -34,11 +34,12 @@ bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const Fo
   if (work < kWorthThreads) return false;
 
   const bool few = layer.rows < kFewRows * wanted;
+  const bool simple = is_simple(layer) && plan.checkpoints == nullptr;
   const bool one_phase = layer.cell.phases == 1;  // two would hand on more than h and c
-  if (few && one_phase && flops(*packed, 0, double(layer.rows)) >= kWorthSharing) {
+  if (few && simple && one_phase && flops(*packed, 0, double(layer.rows)) >= kWorthSharing) {
     Team team(wanted);
     if (team.threads() == 1) return false;
-    run_units(team, packed, arguments, layer, training);
+    run_units(team, packed, arguments, layer, plan.saving);
     return true;
   }
   if (layer.rows < 2) return false;
@@ -46,16 +47,16 @@ bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const Fo
   if (team.threads() == 1) return false;
   const Index slices = std::min(layer.rows, team.threads() * std::max<Index>(1, layer.rows / (6 * kFewRows * wanted)));
   const std::vector<Index> first = cut_rows(layer, slices);
-  if (training || work > kWorthWaiting)
-    team.run(std::make_shared<RowsInPlace<T>>(*packed, arguments, layer, training, first));
+  if (plan.saving || !simple || work > kWorthWaiting)
+    team.run(std::make_shared<RowsInPlace<T>>(*packed, arguments, layer, plan, first));
   else
     team.run(std::make_shared<RowsCopied<T>>(packed, arguments, layer, first));
   return true;
 }
 
 template bool run_on_threads(const std::shared_ptr<const PackedData<float>>&, const ForwardArguments<float>&,
-                             const Layer<float>&, bool);
+                             const Layer<float>&, const ForwardPlan<float>&);
 template bool run_on_threads(const std::shared_ptr<const PackedData<double>>&, const ForwardArguments<double>&,
-                             const Layer<double>&, bool);
+                             const Layer<double>&, const ForwardPlan<double>&);
 
 }  // namespace fastrnn

@@ -6,13 +6,13 @@
 //   units             a slice is some panels of one step, for few rows; one barrier a step, and chunk by chunk a job
 #pragma once
 
-#include "core/layer.h"
+#include "core/forward_run.h"
 
 namespace fastrnn {
 
 /// Runs the call and returns true, or returns false where one thread is as good.
 template <class T>
 bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
-                    const Layer<T>& layer, bool training);
+                    const Layer<T>& layer, const ForwardPlan<T>& plan);
 
 }  // namespace fastrnn

@@ -31,7 +31,7 @@ class UnitsOfChunk final : public Job {
       if (training) return;
       arena.take(x, steps_ * rows * layer.inputs);
       arena.take(h_, (steps_ + 1) * rows * padded);
-      arena.take(c_, layer.cell.has_c ? (steps_ + 1) * rows * padded : 0);
+      arena.take(c_, layer.cell.c_states > 0 ? (steps_ + 1) * rows * padded : 0);
       arena.take(gates_, steps_ * rows * layer.gates_width);
     });
     std::copy_n(layer.length, layer.batch, length);
@@ -51,7 +51,7 @@ class UnitsOfChunk final : public Job {
 
   /// The states before the chunk's first step; rows are in order. For inference alone.
   T* h_at(Index s) { return h_ + s * layer_.rows * layer_.padded; }
-  T* c_at(Index s) { return layer_.cell.has_c ? c_ + s * layer_.rows * layer_.padded : nullptr; }
+  T* c_at(Index s) { return layer_.cell.c_states > 0 ? c_ + s * layer_.rows * layer_.padded : nullptr; }
 
  private:
   struct Buffer {
@@ -87,10 +87,7 @@ class UnitsOfChunk final : public Job {
     const Index width = packed_->panels[0].blocks * Index(packed_->kernels().lanes);
     return {panels.begin * width, std::min(panels.end * width, layer_.padded)};
   }
-  Index saved_row(Index s, Index i) const {
-    const Index b = layer_.order[i];
-    return layer_.time(b, s) * layer_.batch + b;
-  }
+  Index saved_row(Index s, Index i) const { return layer_.saved_row(layer_.order[i], s); }
   /// Calls each(s, i, n) for the rows of the chunk, which are the n-th of a list.
   template <class Each>
   void for_each_row(const Each& each) const {
@@ -120,24 +117,24 @@ class UnitsOfChunk final : public Job {
     for (Index i = 0; i < active; ++i) {
       const Index b = layer_.order[i], step = first_ + s;
       if (training_) {
-        call.h_prev[i] = step > 0 ? layer_.y.at(layer_.time(b, step - 1), b) : layer_.h0 + b * padded;
+        call.h_prev[i] = call.h_operand[i] = layer_.h_before(b, step);
         call.y[i] = layer_.y.at(layer_.time(b, step), b);
         call.gates[i] = layer_.gates + saved_row(step, i) * width;
-        if (layer_.cell.has_c) {
-          call.c_prev[i] = step > 0 ? layer_.c + saved_row(step - 1, i) * padded : layer_.c0 + b * padded;
+        if (layer_.cell.c_states > 0) {
+          call.c_prev[i] = layer_.c_before(b, step);
           call.c[i] = layer_.c + saved_row(step, i) * padded;
         }
       } else {
-        call.h_prev[i] = h_ + (s * rows + i) * padded;
+        call.h_prev[i] = call.h_operand[i] = h_ + (s * rows + i) * padded;
         call.y[i] = buffer.y + i * padded;
         call.gates[i] = gates_ + (s * rows + i) * width;
-        if (layer_.cell.has_c) {
+        if (layer_.cell.c_states > 0) {
           call.c_prev[i] = c_ + (s * rows + i) * padded;
           call.c[i] = buffer.c + i * padded;
         }
       }
     }
-    const auto& cell = packed_->kernels().cell[int(mode_of(*packed_, training_))][int(layer_.kind)];
+    const auto& cell = packed_->kernels().cell[int(mode_of(*packed_, layer_, training_))][int(layer_.kind)];
     kernels.step(call, 0, cell[0], active, panels_of(slice));
   }
 
@@ -162,7 +159,7 @@ class UnitsOfChunk final : public Job {
       const T* h = buffer.y + i * padded + units.begin;
       std::copy_n(h, inside, h_ + at);
       std::copy_n(h, inside, layer_.y.at(layer_.time(b, first_ + s), b) + units.begin);
-      if (layer_.cell.has_c) std::copy_n(buffer.c + i * padded + units.begin, count, c_ + at);
+      if (layer_.cell.c_states > 0) std::copy_n(buffer.c + i * padded + units.begin, count, c_ + at);
     }
   }
 
@@ -193,30 +190,30 @@ void run_units(Team& team, const std::shared_ptr<const PackedData<T>>& packed, c
   for (Index i = 0; i < rows; ++i) {
     const Index b = layer.order[i];
     std::copy_n(layer.h0 + b * padded, padded, h + i * padded);
-    if (layer.cell.has_c) std::copy_n(layer.c0 + b * padded, padded, c + i * padded);
+    if (layer.cell.c_states > 0) std::copy_n(layer.c0 + b * padded, padded, c + i * padded);
   }
   for (Index first = 0; first < longest; first += chunk) {
     const Index last = std::min(first + chunk, longest);
     const auto job = std::make_shared<UnitsOfChunk<T>>(packed, layer, training, first, last, slices);
     if (!training) {
       std::copy_n(h, rows * padded, job->h_at(0));
-      if (layer.cell.has_c) std::copy_n(c, rows * padded, job->c_at(0));
+      if (layer.cell.c_states > 0) std::copy_n(c, rows * padded, job->c_at(0));
     }
     team.run(job);
     for (Index i = 0; i < rows; ++i) {
       const Index b = layer.order[i], end = std::min(layer.length[b], last), s = end - first;
       if (s <= 0) break;
-      const Index row = layer.time(b, end - 1) * layer.batch + b;
+      const Index row = layer.saved_row(b, end - 1);
       const T* new_h = training ? layer.y.at(layer.time(b, end - 1), b) : job->h_at(s) + i * padded;
       std::copy_n(new_h, hidden, h + i * padded);
-      if (layer.cell.has_c)
+      if (layer.cell.c_states > 0)
         std::copy_n(training ? layer.c + row * padded : job->c_at(s) + i * padded, hidden, c + i * padded);
     }
   }
   for (Index i = 0; i < rows; ++i) {
     const Index b = layer.order[i];
     std::copy_n(h + i * padded, hidden, arguments.h_n + b * hidden);
-    if (layer.cell.has_c) std::copy_n(c + i * padded, hidden, arguments.c_n + b * hidden);
+    if (layer.cell.c_states > 0) std::copy_n(c + i * padded, hidden, arguments.c_n + b * hidden);
     for (Index t = layer.length[b]; t < layer.steps; ++t) std::fill_n(layer.y.at(t, b), hidden, T(0));
   }
 }

@@ -41,30 +41,84 @@ constexpr int blocks_in_panel(int gates) { return gates == 1 ? 4 : gates == 2 ? 
 /// Packed rows that are summed before they join the accumulator (tile-inl.h says why).
 constexpr Index kBlock = 128;
 
-/// What forward and backward of one layer in one direction share.
+/// Gains and biases of layer normalisation, each (gates, padded) or, for c, (padded).
+template <class T>
+struct NormParams {
+  const T *ih_gain = nullptr, *ih_bias = nullptr;
+  const T *hh_gain = nullptr, *hh_bias = nullptr;
+  const T *c_gain = nullptr, *c_bias = nullptr;
+  T epsilon = 0;
+};
+
+/// Dropout masks with a value for each step, which are kept beside the gates.
+enum Mask { kCandidateMask, kZoneoutH, kZoneoutC, kMasks };
+
+/// 1 / standard deviation of what a step normalised, behind its columns: of R h by group, of W x, of c.
+enum Statistic { kRecurrentScale, kInputScale = 2, kCellScale = 4, kStatistics };
+
+/// What forward and backward of one layer in one direction share. A row runs through steps 0 .. length, at the times
+/// time(b, step); what is saved for the backward pass lies by steps, `first` being the first that is kept.
 template <class T>
 struct Layer {
   cells::Kind kind;
   cells::Options options;
   cells::Description cell;
+  bool general;  // needs the cells' general form
   Index steps, batch, inputs, hidden;
-  Index padded;         // hidden, rounded up to whole vectors: the width of a column in the buffers below
-  const T* params;      // (params, padded)
+  Index state;         // elements of h and y
+  Index padded;        // hidden, rounded up to whole vectors: the width of a column in the buffers below
+  Index padded_state;  // likewise of state
+  const T* params;     // (params, padded)
+  NormParams<T> norm;
   Sequence<const T> x;  // (T,B,I)
-  Sequence<T> y;        // (T,B,H): written by forward, read by backward
+  Sequence<T> y;        // (T,B,state): written by forward, read by backward
   const T* h0;          // (B, padded)
-  const T* c0;          // (B, padded)
+  const T* c0;          // (B, c_width): before step `first`
+  const T* zeros;       // c_width
   const Index* length;  // (B) in 0..T
   const Index* order;   // (rows) of the batch, by decreasing length: those that this call computes
   Index rows;
   bool reverse;
-  Index gates_width;   // columns * padded and a spacing, the distance of rows in `gates`
-  Index dgates_width;  // likewise for dcolumns and `dgates`
+  const Index* times;          // (B,T) the time of each step, or null: in order, or `reverse`
+  const unsigned char* reset;  // (T,B) or null: a new sequence begins here
+  Index truncate;              // no gradient flows to a step before one whose number this divides; 0: it does
+  const T* h_mask;             // (B, padded) factors of h where it meets w_hh, or null
+  T* h_operand;                // rows of padded: h times that mask
+  int mask_column[kMasks];     // in `gates`; -1: none
+  int norm_column;             // in `gates`: normalised R h, W x (gates each) and c; -1: not kept
+  Index first;
+  Index c_width;       // c_states * padded
+  Index columns;       // in `gates`
+  Index gates_width;   // columns, statistics and a spacing, the distance of rows in `gates`
+  Index dgates_width;  // dcolumns and a spacing, likewise in `dgates`
   T* gates;            // (T*B) rows when training, else (chunk*rows)
-  T* c;                // rows of padded: (T*B) when training, else 2*rows
+  T* c;                // rows of c_width: (T*B) when training, else 2*rows
 
-  Index time(Index b, Index step) const { return reverse ? length[b] - 1 - step : step; }
-  Index longest() const { return rows > 0 ? length[order[0]] : 0; }
+  FASTRNN_CELL Index time(Index b, Index step) const {
+    return times != nullptr ? times[b * steps + step] : reverse ? length[b] - 1 - step : step;
+  }
+  FASTRNN_CELL Index longest() const { return rows > 0 ? length[order[0]] : 0; }
+  FASTRNN_CELL Index saved_row(Index b, Index step) const { return (step - first) * batch + b; }
+  /// Whether a step begins with zeros. Backwards in time the same boundary is met from its other side.
+  FASTRNN_CELL bool begins(Index b, Index step) const {
+    if (reset == nullptr) return false;
+    const Index t = time(b, step) + (reverse ? 1 : 0);
+    return t < length[b] && reset[t * batch + b] != 0;
+  }
+  /// Whether no gradient leaves a step towards the one before it.
+  FASTRNN_CELL bool cuts(Index b, Index step) const {
+    return begins(b, step) || (truncate > 0 && step > 0 && step % truncate == 0);
+  }
+  FASTRNN_CELL const T* h_before(Index b, Index step) const {
+    if (begins(b, step)) return zeros;
+    return step > 0 ? y.at(time(b, step - 1), b) : h0 + b * padded;
+  }
+  /// For what is saved.
+  FASTRNN_CELL const T* c_before(Index b, Index step) const {
+    if (begins(b, step)) return zeros;
+    return step > first ? c + saved_row(b, step - 1) * c_width : c0 + b * c_width;
+  }
+  FASTRNN_CELL T* saved_gates(Index b, Index step) const { return gates + saved_row(b, step) * gates_width; }
 };
 
 /// Where rows are kept in the form that a precision multiplies.
@@ -88,11 +142,13 @@ struct ForwardCall {
   const T** input_rows;
   T** output_rows;
   const T** h_prev;
+  const T** h_operand;  // h_prev as w_hh meets it
   const T** c_prev;
   T** c;
   T** kept;
   T** gates;
   T** y;
+  T* raw;  // rows of gates * padded: products before their normalisation
 };
 
 /// What a thread writes on its way through the backward pass, for itself alone; `depth` is min(kOuterDepth, T * B).
@@ -101,6 +157,7 @@ struct BackwardScratch {
   T* packed_left;    // depth * kOuterRows
   T* packed_right;   // depth * widest
   const T** h_prev;  // B each
+  const T** h_operand;
   const T** c_prev;
   const T** c;
   const T** gates;
@@ -117,32 +174,41 @@ struct BackwardScratch {
 template <class T>
 struct BackwardCall : BackwardScratch<T> {
   Layer<T> layer;
+  Index first, last;        // steps of which the gradients are to be computed now
+  bool carries_on;          // dgates of step `last` are there, and gradients are added to those of later steps
   const Panels<T>* panels;  // per backward phase; rows: hidden per source
   Panels<T> input_panels;   // W transposed: rows gates * hidden, units inputs
   Sequence<const T> dy;     // data may be null: zeros
   Sequence<T> dx;           // data may be null: not wanted
-  T* dh0;                   // (B,H)
-  T* dc0;
-  T* dw_ih;    // (G*H,I)
-  T* dw_hh;    // (G*H,H)
-  T* db_ih;    // (G*H)
-  T* db_hh;    // (G*H)
-  T* dparams;  // (params,H), or (3,H,H) for full peepholes
-  T* dgates;   // (T*B) rows, dgates_width apart
-  T* carry_h;  // (B, padded): dh_n on entry
-  T* carry_c;
-  const T* zeros;  // dgates_width
-  T* column_sums;  // dcolumns * padded
-  T* param_sums;   // params * padded
+  T* dh0;                   // (B,state)
+  T* dc0;                   // (c_states,B,H)
+  T* dw_ih;                 // (G*H,I)
+  T* dw_hh;                 // (G*H,state)
+  T* dw_hr;                 // (state,H)
+  T* db_ih;                 // (G*H)
+  T* db_hh;                 // (G*H)
+  T* dparams;               // (params,H), or (3,H,H) for full peepholes
+  T* dln_ih;                // (G*H); null: without normalisation
+  T* dln_hh;                // (G*H)
+  T* dln_c;                 // (2,H)
+  T* dgates;                // rows of steps first .. last, and of step `last` if carries_on, dgates_width apart
+  T* carry_h;               // (B, padded): dh_n on entry
+  T* carry_c;               // (B, c_width)
+  const T* zeros;           // dgates_width
+  T* column_sums;           // dcolumns * padded
+  T* param_sums;            // params * padded
+  T* norm_sums;             // (2 * gates + 1) * padded: of the gains of R h, W x and c
 };
 
 /// Time-batch rows that are folded into the weight gradients at a time.
 constexpr Index kOuterDepth = 512;
 constexpr Index kOuterRows = 72;
 
-/// What a step is computed for. Training keeps what the backward pass needs; fast uses approximate activations.
-enum class Mode { inference, fast, training };
-constexpr int kModes = 3;
+/// What a step is computed for. Training keeps what the backward pass needs; fast uses approximate activations; the
+/// general forms know every option of a cell.
+enum class Mode { inference, fast, training, general, general_training };
+constexpr int kModes = 5;
+constexpr int kPhases = 3;
 
 /// What a cell does around the tiles of one phase, for rows first .. first+n of the lists and one panel: `init` fills
 /// their accumulators, `finish` turns them into states. One copy serves every precision.
@@ -165,18 +231,20 @@ struct ForwardKernels {
 
 template <class T>
 struct BackwardKernels {
-  void (*steps)(const BackwardCall<T>&);                    // dgates, dh0, dc0 of the rows in layer.order
-  void (*parameters)(const BackwardCall<T>&, Range units);  // dW, dR, db, peepholes of some units
-  void (*inputs)(const BackwardCall<T>&, Range time_rows);  // dx of rows t * B + b
+  void (*steps)(const BackwardCall<T>&);                     // dgates of the rows in layer.order
+  void (*initial)(const BackwardCall<T>&);                   // dh0, dc0 of these rows
+  void (*norm_inputs)(const BackwardCall<T>&, Range steps);  // back through the normalisation of W x
+  void (*parameters)(const BackwardCall<T>&, Range units);   // dW, dR, db, peepholes, gains of some units
+  void (*inputs)(const BackwardCall<T>&, Range rows);        // dx of rows step * B + b
 };
 
 template <class T>
 struct KernelTable {
   int lanes;
-  CellKernels<T> cell[kModes][cells::kKinds][2];
+  CellKernels<T> cell[kModes][cells::kKinds][kPhases];
   const ForwardKernels<T>* forward[kPrecisions];  // null where a precision does not exist for T
   BackwardKernels<T> backward;
-  void (*activate)(cells::Activation, bool fast, const T* x, T* y, Index n);  // y = f(x)
+  void (*activate)(const cells::ActivationSpec&, bool fast, const T* x, T* y, Index n);  // y = f(x)
   /// Rows to panels of one gate: [panel][row][4][lane].
   Panels<T> (*pack_rows)(const T* const* rows, Index k, Index n, T* out);
   /// out[i * out_stride + j] = in[j * in_stride + i] for i < rows, j < columns.

@@ -7,69 +7,13 @@
 #include <vector>
 
 #include "core/dispatch.h"
+#include "core/options.h"
+#include "core/panels.h"
+#include "core/random.h"
 
 namespace fastrnn {
 
 namespace {
-
-cells::Kind kind_of(const CellOptions& options) {
-  switch (options.cell) {
-    case CellType::rnn: return cells::Kind::rnn;
-    case CellType::lstm: return options.peephole == Peephole::full ? cells::Kind::lstm_full : cells::Kind::lstm;
-    case CellType::gru: break;
-  }
-  switch (options.reset) {
-    case Reset::after: return cells::Kind::gru_after;
-    case Reset::before: return cells::Kind::gru_before;
-    case Reset::output: break;
-  }
-  return cells::Kind::gru_output;
-}
-
-cells::Options cell_options(const CellOptions& options) {
-  return {static_cast<cells::Activation>(options.activation), static_cast<cells::Peephole>(options.peephole),
-          options.peephole_current, options.coupled};
-}
-
-/// `k` rows, `terms` of which share a lane, for each operand apart.
-template <class T>
-Panels<T> shape_panels(Index k, Index units, int gates, int lanes) {
-  Panels<T> panels;
-  panels.k = k;
-  panels.units = units;
-  panels.gates = gates;
-  panels.blocks = blocks_in_panel(gates);
-  const Index width = Index(panels.blocks) * lanes;
-  panels.count = (units + width - 1) / width;
-  return panels;
-}
-
-/// From a row of a panel to the next, in elements of T.
-template <class T>
-Index row_stride(const Panels<T>& panels, int lanes) {
-  return Index(panels.blocks) * panels.gates * lanes;
-}
-
-template <class T>
-Index panels_size(const Panels<T>& panels, int lanes) {
-  return panels.count * panels.k * row_stride(panels, lanes);
-}
-
-/// Where units unit .. unit+lanes of row k, gate g lie (unit a multiple of lanes).
-template <class T>
-Index offset(const Panels<T>& panels, int lanes, Index k, int g, Index unit) {
-  const Index block = unit / lanes;
-  const Index panel = block / panels.blocks, in_panel = block % panels.blocks;
-  return (panel * panels.k + k) * row_stride(panels, lanes) + (in_panel * panels.gates + g) * lanes;
-}
-
-/// Only the last panel can have units that no matrix fills.
-template <class T>
-void clear_last_panel(const Panels<T>& panels, T* memory, int lanes) {
-  if (panels.count == 0) return;
-  const Index size = panels.k * row_stride(panels, lanes);
-  std::fill_n(memory + (panels.count - 1) * size, size, T(0));
-}
 
 std::uint16_t to_bfloat16(float value) {
   std::uint32_t bits;
@@ -147,168 +91,138 @@ struct BlockPacker {
   }
 };
 
-/// Where a block of a recurrent matrix stands in the forward panels.
-struct Place {
-  int phase;
-  Index first_k;
-  int gate;
-};
-
-Place find_block(const cells::Description& cell, Index inputs, Index hidden, cells::Matrix matrix, int block) {
-  for (int p = 0; p < cell.phases; ++p)
-    for (int s = 0; s < cell.phase[p].sources; ++s)
-      for (int g = 0; g < cell.phase[p].gates; ++g)
-        if (cell.phase[p].source[s].matrix == matrix && cell.phase[p].source[s].block[g] == block)
-          return {p, inputs + s * hidden, g};
-  return {-1, 0, 0};
+/// out[u] = a[u] + b[u], null being zeros.
+template <class T>
+void sum_rows(const T* a, const T* b, T* out, Index n) {
+  for (Index u = 0; u < n; ++u) out[u] = (a != nullptr ? a[u] : T(0)) + (b != nullptr ? b[u] : T(0));
 }
 
-/// A block of a matrix in forward panels, and the first row that its transpose takes elsewhere.
+/// One draw of DropConnect: w_hh with some of its elements zero and the others scaled.
 template <class T>
-struct Transposition {
-  const Panels<T>* from;
-  Index from_k;
-  int gate;
-  Index to_k;
-};
-
-/// Rows of `to` are units of the blocks, and the other way round. The blocks' gates lie side by side: all of them are
-/// read before the next rows are.
-template <class T>
-void transpose_blocks(const KernelTable<T>& kernels, const std::vector<Transposition<T>>& blocks, Index hidden,
-                      const Panels<T>& to, T* memory) {
-  const Index lanes = kernels.lanes;
-  clear_last_panel(to, memory, int(lanes));
-  for (Index unit = 0; unit < to.units; unit += lanes)
-    for (Index k = 0; k < hidden; k += lanes)
-      for (const Transposition<T>& block : blocks)
-        kernels.transpose(block.from->data + offset(*block.from, int(lanes), block.from_k + unit, block.gate, k),
-                          row_stride(*block.from, int(lanes)), memory + offset(to, int(lanes), block.to_k + k, 0, unit),
-                          row_stride(to, int(lanes)), std::min(lanes, hidden - k), std::min(lanes, to.units - unit));
+std::vector<T> drop_weights(const CellOptions& options, const T* w_hh, Index rows, Index columns) {
+  std::vector<T> dropped(rows * columns);
+  const Masks masks(options.seed, options.stream, MaskKind::weight_dropout, options.weight_dropout);
+  for (Index r = 0; r < rows; ++r) {
+    T* row = dropped.data() + r * columns;
+    masks.fill_inverted(0, r, columns, row);
+    for (Index k = 0; k < columns; ++k) row[k] *= w_hh[r * columns + k];
+  }
+  return dropped;
 }
 
 template <class T>
-void sum_bias(const T* b_ih, const T* b_hh, T* out, Index n) {
-  for (Index u = 0; u < n; ++u) out[u] = (b_ih != nullptr ? b_ih[u] : T(0)) + (b_hh != nullptr ? b_hh[u] : T(0));
+void pack_matrices(PackedData<T>& p, const Parameters<T>& parameters, T* const* memory, T* const* scales) {
+  const int lanes = p.kernels().lanes, terms = p.forward_kernels().terms;
+  const Index inputs = p.inputs, hidden = p.hidden;
+  for (int i = 0; i < p.cell.phases; ++i) {
+    const cells::Phase& phase = p.cell.phase[i];
+    const Panels<T>& panels = p.panels[i];
+    const Index scale_count = panels.scales != nullptr ? panels.count * row_stride(panels, lanes) : 0;
+    // Unit by unit, so that a panel is written while it is in the cache.
+    for (Index unit = 0; unit < panels.units; unit += lanes)
+      for (int g = 0; g < phase.gates; ++g) {
+        BlockPacker<T> packer = {p, panels, memory[i], scales[i], 0, inputs, g};
+        if (phase.input) {
+          packer.run(parameters.w_ih + (phase.first_gate + g) * hidden * inputs, unit);
+          packer.first_k = (inputs + terms - 1) / terms;
+        }
+        for (int s = 0; s < phase.sources; ++s) {
+          const cells::Source& source = phase.source[s];
+          const T* matrix = source.matrix == cells::Matrix::w_hh   ? parameters.w_hh
+                            : source.matrix == cells::Matrix::w_hr ? parameters.w_hr
+                                                                   : parameters.w_peep;
+          packer.columns = p.width_of(source.operand);
+          packer.scales += scale_count;
+          if (source.block[g] >= 0) packer.run(matrix + source.block[g] * hidden * packer.columns, unit);
+          packer.first_k += (packer.columns + terms - 1) / terms;
+        }
+      }
+  }
 }
 
 }  // namespace
 
-Index gate_count(CellType cell) noexcept {
-  CellOptions options;
-  options.cell = cell;
-  return cells::describe(kind_of(options), {}).gates;
-}
-
 template <class T>
-std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& parameters,
+std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& given,
                                     const PackOptions& pack_options) {
+  check_options(options, given, pack_options);
+  Parameters<T> parameters = given;
   auto packed = std::make_unique<PackedData<T>>();
   PackedData<T>& p = *packed;
   p.options = options;
   p.pack_options = pack_options;
-  p.kind = kind_of(options);
-  p.cell_options = cell_options(options);
-  p.cell = cells::describe(p.kind, p.cell_options);
   p.backend = &current_backend();
+  p.cell_options = cell_options(options, parameters, pack_options, p.kernels());
+  p.kind = kind_of(options, p.cell_options);
+  p.cell = cells::describe(p.kind, p.cell_options);
+  p.general = needs_general(p.cell_options, p.kind);
   if (p.kernels().forward[int(pack_options.precision)] == nullptr)
     throw Error("precision: expected full for float64 parameters");
   const bool full = pack_options.precision == Precision::full;
   const int lanes = p.kernels().lanes, terms = p.forward_kernels().terms;
+  const auto pad = [&](Index n) { return (n + lanes - 1) / lanes * lanes; };
   const Index inputs = p.inputs = parameters.inputs, hidden = p.hidden = parameters.hidden;
-  const Index padded = p.padded = (hidden + lanes - 1) / lanes * lanes;
-  const Index input_rows = (inputs + terms - 1) / terms, hidden_rows = (hidden + terms - 1) / terms;
+  const Index padded = p.padded = pad(hidden);
+  p.state = parameters.w_hr != nullptr ? parameters.projection : hidden;
+  p.padded_state = pad(p.state);
+  const int gates = p.cell.gates;
+  const auto rows = [&](Index n) { return (n + terms - 1) / terms; };
+  std::vector<T> dropped;
+  if (options.weight_dropout > 0 && p.cell.phase[0].sources > 0) {
+    dropped = drop_weights(options, parameters.w_hh, gates * hidden, p.state);
+    parameters.w_hh = dropped.data();
+  }
 
-  T *memory[2], *scales[2];
+  T *memory[kPhases], *scales[kPhases], *ih_gain, *ih_bias, *hh_gain, *hh_bias, *c_norm;
+  const bool norm = p.cell_options.layer_norm, cell_norm = p.cell_options.cell_norm;
   p.memory = allocate([&](Arena& arena) {
     for (int i = 0; i < p.cell.phases; ++i) {
       const cells::Phase& phase = p.cell.phase[i];
-      Panels<T>& panels = p.panels[i] =
-          shape_panels<T>(input_rows + phase.sources * hidden_rows, hidden, phase.gates, lanes);
+      Index k = phase.input ? rows(inputs) : 0;
+      for (int s = 0; s < phase.sources; ++s) k += rows(p.width_of(phase.source[s].operand));
+      Panels<T>& panels = p.panels[i] = shape_panels<T>(k, phase.over_state ? p.state : hidden, phase.gates, lanes);
       arena.take(memory[i], panels_size(panels, lanes));
       panels.data = memory[i];
       const bool scaled = pack_options.precision == Precision::int8;
       arena.take(scales[i], scaled ? (1 + phase.sources) * panels.count * row_stride(panels, lanes) : 0);
       if (scaled) panels.scales = scales[i];
     }
-    arena.take(p.bias, p.cell.gates * padded);
+    arena.take(p.bias, gates * padded);
     arena.take(p.recurrent_bias, padded);
     arena.take(p.params, p.cell.params * padded);
+    for (T** row : {&ih_gain, &ih_bias, &hh_gain, &hh_bias}) arena.take(*row, norm ? gates * padded : 0);
+    arena.take(c_norm, cell_norm ? 2 * padded : 0);
   });
   // Two phases leave gates without a matrix, and shorter terms have tails in every lane.
-  if (!full || p.cell.phases > 1)
+  if (!full || p.cell.phases > 1 || norm)
     std::fill_n(static_cast<char*>(p.memory.data()), p.memory.bytes(), char(0));
   else
     clear_last_panel(p.panels[0], memory[0], lanes);
+  pack_matrices(p, parameters, memory, scales);
 
-  const Index block = hidden * hidden;
-  for (int i = 0; i < p.cell.phases; ++i) {
-    const cells::Phase& phase = p.cell.phase[i];
-    const Panels<T>& panels = p.panels[i];
-    const Index scale_count = panels.scales != nullptr ? panels.count * row_stride(panels, lanes) : 0;
-    // Unit by unit, so that a panel is written while it is in the cache.
-    for (Index unit = 0; unit < hidden; unit += lanes)
-      for (int g = 0; g < phase.gates; ++g) {
-        BlockPacker<T> packer = {p, panels, memory[i], scales[i], 0, inputs, g};
-        packer.run(parameters.w_ih + (phase.first_gate + g) * hidden * inputs, unit);
-        packer.columns = hidden;
-        packer.first_k = input_rows;
-        for (int s = 0; s < phase.sources; ++s, packer.first_k += hidden_rows) {
-          const cells::Source& source = phase.source[s];
-          const T* matrix = source.matrix == cells::Matrix::w_hh ? parameters.w_hh : parameters.w_peep;
-          packer.scales += scale_count;
-          if (source.block[g] >= 0) packer.run(matrix + source.block[g] * block, unit);
-        }
-      }
-  }
-  std::fill_n(p.bias, p.cell.gates * padded, T(0));
+  std::fill_n(p.bias, gates * padded, T(0));
   std::fill_n(p.recurrent_bias, padded, T(0));
   std::fill_n(p.params, p.cell.params * padded, T(0));
-  for (int g = 0; g < p.cell.gates; ++g) {
-    const T* b_ih = parameters.b_ih != nullptr ? parameters.b_ih + g * hidden : nullptr;
-    const T* b_hh = parameters.b_hh != nullptr ? parameters.b_hh + g * hidden : nullptr;
+  const auto gate_row = [&](const T* rows, int g) { return rows != nullptr ? rows + g * hidden : nullptr; };
+  for (int g = 0; g < gates; ++g) {
+    const T *b_ih = gate_row(parameters.b_ih, g), *b_hh = gate_row(parameters.b_hh, g);
     const bool apart = g == p.cell.start_from_b_hh;
-    sum_bias<T>(b_ih, apart ? nullptr : b_hh, p.bias + g * padded, hidden);
-    if (apart) sum_bias<T>(nullptr, b_hh, p.recurrent_bias, hidden);
+    T* bias = (norm ? p.cell.norm_of_sum ? hh_bias : ih_bias : p.bias) + g * padded;
+    sum_rows<T>(b_ih, apart || (norm && !p.cell.norm_of_sum) ? nullptr : b_hh, bias, hidden);
+    if (apart) sum_rows<T>(nullptr, b_hh, p.recurrent_bias, hidden);
+    if (options.cell == CellType::lstm && g == cells::lstm::F)
+      for (Index u = 0; u < hidden; ++u) bias[u] += T(options.forget_bias);
+    if (!norm) continue;
+    sum_rows<T>(gate_row(parameters.ln_ih, g), nullptr, ih_gain + g * padded, hidden);
+    sum_rows<T>(gate_row(parameters.ln_hh, g), nullptr, hh_gain + g * padded, hidden);
+    if (!p.cell.norm_of_sum) sum_rows<T>(nullptr, b_hh, hh_bias + g * padded, hidden);
   }
-  for (int j = 0; j < p.cell.params; ++j) std::copy_n(parameters.w_peep + j * hidden, hidden, p.params + j * padded);
+  const T* diagonals = options.cell == CellType::indrnn ? parameters.w_hh : parameters.w_peep;
+  for (int j = 0; j < p.cell.params; ++j) std::copy_n(diagonals + j * hidden, hidden, p.params + j * padded);
+  if (cell_norm)
+    for (int j = 0; j < 2; ++j) std::copy_n(parameters.ln_c + j * hidden, hidden, c_norm + j * padded);
+  p.norm = {ih_gain, ih_bias, hh_gain, hh_bias, c_norm, c_norm + padded, T(options.norm_epsilon)};
   return packed;
-}
-
-template <class T>
-const TransposedPanels<T>& PackedData<T>::transposed() const {
-  std::call_once(once_, [this] {
-    const KernelTable<T>& table = kernels();
-    const int lanes = table.lanes;
-    TransposedPanels<T> out;
-    T* places[3];
-    out.memory = allocate([&](Arena& arena) {
-      for (int i = 0; i < cell.back_phases; ++i) {
-        out.back[i] = shape_panels<T>(cell.back[i].sources * hidden, hidden, 1, lanes);
-        arena.take(places[i], panels_size(out.back[i], lanes));
-        out.back[i].data = places[i];
-      }
-      out.input = shape_panels<T>(cell.gates * hidden, inputs, 1, lanes);
-      arena.take(places[2], panels_size(out.input, lanes));
-      out.input.data = places[2];
-    });
-    for (int i = 0; i < cell.back_phases; ++i) {
-      std::vector<Transposition<T>> blocks;
-      for (int f = 0; f < cell.back[i].sources; ++f) {
-        const cells::BackSource& source = cell.back[i].source[f];
-        const Place place = find_block(cell, inputs, hidden, source.matrix, source.block);
-        blocks.push_back({&panels[place.phase], place.first_k, place.gate, f * hidden});
-      }
-      transpose_blocks(table, blocks, hidden, out.back[i], places[i]);
-    }
-    std::vector<Transposition<T>> blocks;
-    for (int i = 0; i < cell.phases; ++i)
-      for (int g = 0; g < cell.phase[i].gates; ++g)
-        blocks.push_back({&panels[i], 0, g, (cell.phase[i].first_gate + g) * hidden});
-    transpose_blocks(table, blocks, hidden, out.input, places[2]);
-    transposed_ = std::move(out);
-  });
-  return transposed_;
 }
 
 template <class T>
@@ -329,6 +243,10 @@ Index Weights<T>::hidden() const noexcept {
   return packed_->hidden;
 }
 template <class T>
+Index Weights<T>::outputs() const noexcept {
+  return packed_->state;
+}
+template <class T>
 std::size_t Weights<T>::bytes() const noexcept {
   return packed_->memory.bytes();
 }
@@ -343,7 +261,5 @@ const char* Weights<T>::isa() const noexcept {
 
 template class Weights<float>;
 template class Weights<double>;
-template struct PackedData<float>;
-template struct PackedData<double>;
 
 }  // namespace fastrnn

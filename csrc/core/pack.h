@@ -12,7 +12,7 @@ namespace fastrnn {
 
 template <class T>
 struct TransposedPanels {
-  Panels<T> back[2];
+  Panels<T> back[kPhases];
   Panels<T> input;
   AlignedBuffer memory;
 };
@@ -24,14 +24,18 @@ struct PackedData {
   cells::Kind kind;
   cells::Options cell_options;
   cells::Description cell;
+  bool general;  // needs the cells' general form
   const Backend* backend;
   Index inputs, hidden, padded;
-  Panels<T> panels[2];
+  Index state, padded_state;  // of h and y
+  Panels<T> panels[kPhases];
+  NormParams<T> norm;
   T* bias;
   T* recurrent_bias;
   T* params;
   AlignedBuffer memory;
 
+  Index width_of(cells::Operand operand) const { return operand == cells::Operand::h_prev ? state : hidden; }
   const KernelTable<T>& kernels() const { return backend->table<T>(); }
   const ForwardKernels<T>& forward_kernels() const { return *kernels().forward[int(pack_options.precision)]; }
   /// For the backward pass: made by the first one and kept.

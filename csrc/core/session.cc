@@ -23,7 +23,7 @@ struct SessionData {
 
   SessionData(std::shared_ptr<const Weights<T>> given, const ForwardArguments<T>& arguments)
       : weights(std::move(given)),
-        memory(lay_out(weights->packed(), arguments, false, layer)),
+        memory(lay_out(weights->packed(), arguments, false, 0, layer)),
         run(weights->packed(), layer, chunk_steps(weights->packed(), kSessionChunk, arguments.batch), false),
         run_memory(allocate([&](Arena& arena) { run.place(arena); })),
         length(const_cast<Index*>(layer.length)),
@@ -52,7 +52,7 @@ Session<T>& Session<T>::operator=(Session&& other) noexcept = default;
 template <class T>
 void Session<T>::step(const T* x, T* y) noexcept {
   const Layer<T>& layer = data_->layer;
-  run({x, 0, layer.inputs}, 1, {y, 0, layer.hidden});
+  run({x, 0, layer.inputs, nullptr}, 1, {y, 0, layer.state, nullptr});
 }
 
 template <class T>
@@ -66,8 +66,8 @@ void Session<T>::run(const Sequence<const T>& x, Index steps, const Sequence<T>&
   std::fill_n(data.length, layer.batch, steps);
   data.run.run();
   for (Index b = 0; b < layer.batch; ++b) {
-    std::copy_n(data.run.final_h(b), layer.hidden, data.h + b * layer.padded);
-    if (layer.cell.has_c) std::copy_n(data.run.final_c(b), layer.hidden, data.c + b * layer.padded);
+    std::copy_n(data.run.final_h(b), layer.state, data.h + b * layer.padded);
+    std::copy_n(data.run.final_c(b), layer.c_width, data.c + b * layer.c_width);
   }
 }
 
@@ -79,16 +79,18 @@ void Session<T>::reset() noexcept {
 template <class T>
 void Session<T>::set_state(const T* h, const T* c) noexcept {
   const Layer<T>& layer = data_->layer;
-  pad_rows(h, data_->h, layer.batch, layer.hidden, layer.padded);
-  if (layer.cell.has_c) pad_rows(c, data_->c, layer.batch, layer.hidden, layer.padded);
+  pad_rows(h, data_->h, layer.batch, layer.state, layer.padded);
+  pad_cell_states(layer, c, data_->c);
 }
 
 template <class T>
 void Session<T>::get_state(T* h, T* c) const noexcept {
   const Layer<T>& layer = data_->layer;
   for (Index b = 0; b < layer.batch; ++b) {
-    std::copy_n(data_->h + b * layer.padded, layer.hidden, h + b * layer.hidden);
-    if (layer.cell.has_c) std::copy_n(data_->c + b * layer.padded, layer.hidden, c + b * layer.hidden);
+    std::copy_n(data_->h + b * layer.padded, layer.state, h + b * layer.state);
+    for (Index j = 0; j < layer.cell.c_states; ++j)
+      std::copy_n(data_->c + b * layer.c_width + j * layer.padded, layer.hidden,
+                  c + (j * layer.batch + b) * layer.hidden);
   }
 }
 

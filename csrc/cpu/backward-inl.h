@@ -9,37 +9,16 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// What a cell sees of one row and one vector of units in the backward pass (csrc/cells/cell.h).
 template <class T>
-struct BackwardUnit {
-  using V = Vec<T>;
-  const T* acc_;
-  const T* gates_;
-  T* dgates_;
-  Index padded_;
-  const T* param_;
-  const T* h_prev_;
-  const T* c_prev_;
-  const T* c_;
-  const T* dy_;
-  T* carry_h_;
-  T* carry_c_;
-  int lanes_;
+FASTRNN_INLINE static T* dgates_row(const BackwardCall<T>& call, Index b, Index s) {
+  return call.dgates + ((s - call.first) * call.layer.batch + b) * call.layer.dgates_width;
+}
 
-  FASTRNN_INLINE V acc() const { return V::load(acc_); }
-  FASTRNN_INLINE V saved(int column) const { return V::load(gates_ + column * padded_); }
-  FASTRNN_INLINE V param(int row) const { return V::load(param_ + row * padded_); }
-  FASTRNN_INLINE V h_prev() const { return V::load(h_prev_, lanes_); }
-  FASTRNN_INLINE V c_prev() const { return V::load(c_prev_); }
-  FASTRNN_INLINE V c() const { return V::load(c_); }
-  FASTRNN_INLINE V dy() const { return dy_ ? V::load(dy_, lanes_) : V(T(0)); }
-  FASTRNN_INLINE void set_dgate(int column, V v) { v.store(dgates_ + column * padded_); }
-  FASTRNN_INLINE V carry_h() const { return V::load(carry_h_); }
-  FASTRNN_INLINE void set_carry_h(V v) { v.store(carry_h_); }
-  FASTRNN_INLINE V carry_c() const { return V::load(carry_c_); }
-  FASTRNN_INLINE void set_carry_c(V v) { v.store(carry_c_); }
-  FASTRNN_INLINE static V tanh(V v) { return FASTRNN_ISA::tanh(v); }
-};
+/// Whether step s has gradients from the one after it.
+template <class T>
+FASTRNN_INLINE static bool has_next(const BackwardCall<T>& call, Index b, Index s) {
+  return s + 1 < call.layer.length[b] && (s + 1 < call.last || call.carries_on) && !call.layer.cuts(b, s + 1);
+}
 
 template <class T>
 using BackFinish = void (*)(const BackwardCall<T>&, const T* acc, Index row, Index unit);
@@ -52,14 +31,13 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
   const Layer<T>& layer = call.layer;
   const cells::BackPhase& phase = layer.cell.back[phase_index];
   const Panels<T>& panels = call.panels[phase_index];
-  const Index width = layer.dgates_width;
+  const Units<T> units(layer, phase.over_state);
   for (int f = 0; f < phase.sources; ++f) {
     const cells::BackSource& source = phase.source[f];
-    const Index at = source.next ? s + 1 : s;
     for (Index i = 0; i < n; ++i) {
       const Index b = layer.order[i];
-      const bool exists = at >= 0 && at < layer.length[b];
-      const T* row = exists ? call.dgates + (layer.time(b, at) * layer.batch + b) * width : call.zeros;
+      const bool exists = source.next ? has_next(call, b, s) : s >= call.first;
+      const T* row = exists ? dgates_row(call, b, source.next ? s + 1 : s) : call.zeros;
       call.factor[f][i] = row + source.column * layer.padded;
     }
   }
@@ -67,7 +45,7 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
   const auto consume = [&](const T* acc, Index row, Index p) {
     for (int b = 0; b < 4; ++b) {
       const Index unit = (p * 4 + b) * U;
-      if (unit >= layer.padded) break;
+      if (unit >= units.padded) break;
       finish(call, acc + b * U, row, unit);
     }
   };
@@ -77,34 +55,42 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
   int count = 0;
   Index first_k = 0;
   for (int f = 0; f < phase.sources; ++f) {
+    const Index width = phase.source[f].matrix == cells::Matrix::w_hr ? layer.state : layer.hidden;
     if (last && phase.source[f].next) {
-      if (count == 0) first_k += layer.hidden;
+      if (count == 0) first_k += width;
       continue;
     }
-    factors[count++] = {call.factor[f], layer.hidden, nullptr, nullptr};
+    factors[count++] = {call.factor[f], width, nullptr, nullptr};
   }
   sweep<Full<T>, 4>(panels, {0, panels.count}, first_k, factors, count, n, init, consume);
+  if (s >= call.first && phase.norm != cells::kNoNorm)
+    for (Index i = 0; i < n; ++i)
+      norm_step_backward(layer, phase.norm, const_cast<T*>(call.gates[i]), call.dgate_rows[i]);
 }
 
-template <class T, class Cell, int Phase>
+template <class T, class Cell, int Phase, bool Plain>
 static void finish_backward(const BackwardCall<T>& call, const T* acc, Index row, Index unit) {
   constexpr int U = Vec<T>::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   const Layer<T>& layer = call.layer;
-  const Index left = layer.hidden - unit;
-  BackwardUnit<T> u;
+  const Index left = Units<T>(layer, fixed.back[Phase].over_state).count - unit;
+  BackwardUnit<T, Plain> u;
+  u.layer_ = &layer;
+  u.unit_ = unit;
   u.acc_ = acc;
-  u.gates_ = call.gates[row] + unit;
+  u.gates_ = const_cast<T*>(call.gates[row]) + unit;
   u.dgates_ = call.dgate_rows[row] + unit;
   u.padded_ = layer.padded;
   u.param_ = layer.params + unit;
   u.h_prev_ = call.h_prev[row] + unit;
+  u.h_operand_ = call.h_operand[row] + unit;
+  u.h_mask_ = layer.h_mask != nullptr ? layer.h_mask + layer.order[row] * layer.padded + unit : nullptr;
   u.dy_ = call.dy_rows[row] ? call.dy_rows[row] + unit : nullptr;
   u.carry_h_ = call.carry_h_rows[row] + unit;
   u.lanes_ = int(left < U ? left : U);
-  if constexpr (fixed.has_c) {
+  if constexpr (fixed.c_states > 0) {
     u.c_prev_ = call.c_prev[row] + unit;
-    u.c_ = call.c[row] + unit;
+    u.c_ = const_cast<T*>(call.c[row]) + unit;
     u.carry_c_ = call.carry_c_rows[row] + unit;
   }
   Cell::template backward<Phase>(layer.options, u);
@@ -112,9 +98,23 @@ static void finish_backward(const BackwardCall<T>& call, const T* acc, Index row
 
 template <class T, cells::Target target>
 static void add_to_carry(const BackwardCall<T>& call, const T* acc, Index row, Index unit) {
-  T* carry = target == cells::Target::h ? call.carry_h : call.carry_c;
-  T* sum = carry + call.layer.order[row] * call.layer.padded + unit;
-  (Vec<T>::load(acc) + Vec<T>::load(sum)).store(sum);
+  using V = Vec<T>;
+  const Layer<T>& layer = call.layer;
+  const Index b = layer.order[row];
+  constexpr bool of_h = target == cells::Target::h;
+  T* sum = of_h ? call.carry_h + b * layer.padded + unit : call.carry_c + b * layer.c_width + unit;
+  V v = V::load(acc);
+  if (of_h && layer.h_mask != nullptr) v = v * V::load(layer.h_mask + b * layer.padded + unit);
+  (v + V::load(sum)).store(sum);
+}
+
+/// No gradient of step s + 1 reaches step s.
+template <class T>
+static void cut_carry(const BackwardCall<T>& call, Index b, Index s) {
+  const Layer<T>& layer = call.layer;
+  if (s + 1 >= layer.length[b] || !layer.cuts(b, s + 1)) return;
+  fill_zero(call.carry_h + b * layer.padded, layer.padded);
+  fill_zero(call.carry_c + b * layer.c_width, layer.c_width);
 }
 
 /// Before the first step: what the matrices and the carries leave is the gradient of h0 and c0.
@@ -122,6 +122,7 @@ template <class T>
 static void initial_state_gradients(const BackwardCall<T>& call) {
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
+  for (Index i = 0; i < layer.rows; ++i) cut_carry(call, layer.order[i], -1);
   for (int phase = 0; phase < cell.back_phases; ++phase) {
     const cells::Target target = cell.back[phase].target;
     if (target == cells::Target::kept) continue;
@@ -131,46 +132,58 @@ static void initial_state_gradients(const BackwardCall<T>& call) {
   }
   for (Index i = 0; i < layer.rows; ++i) {
     const Index b = layer.order[i];
-    copy(call.carry_h + b * layer.padded, call.dh0 + b * layer.hidden, layer.hidden);
-    if (cell.has_c) copy(call.carry_c + b * layer.padded, call.dc0 + b * layer.hidden, layer.hidden);
+    copy(call.carry_h + b * layer.padded, call.dh0 + b * layer.state, layer.state);
+    for (Index j = 0; j < cell.c_states; ++j)
+      copy(call.carry_c + b * layer.c_width + j * layer.padded, call.dc0 + (j * layer.batch + b) * layer.hidden,
+           layer.hidden);
   }
 }
 
-template <class T, class Cell>
+template <class T, class Cell, bool Plain>
 static void backward_steps(const BackwardCall<T>& call) {
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   const Layer<T>& layer = call.layer;
   const Index padded = layer.padded;
   Index active = 0;
-  for (Index s = layer.longest() - 1; s >= 0; --s) {
+  const Index longest = layer.longest();
+  for (Index s = (call.last < longest ? call.last : longest) - 1; s >= call.first; --s) {
     while (active < layer.rows && layer.length[layer.order[active]] > s) ++active;
     for (Index i = 0; i < active; ++i) {
-      const Index b = layer.order[i], t = layer.time(b, s), row = t * layer.batch + b;
-      call.h_prev[i] = s > 0 ? layer.y.at(layer.time(b, s - 1), b) : layer.h0 + b * padded;
-      call.gates[i] = layer.gates + row * layer.gates_width;
-      call.dgate_rows[i] = call.dgates + row * layer.dgates_width;
-      call.dy_rows[i] = call.dy.data ? call.dy.at(t, b) : nullptr;
+      const Index b = layer.order[i];
+      cut_carry(call, b, s);
+      call.h_prev[i] = layer.h_before(b, s);
+      call.h_operand[i] = layer.h_mask ? layer.h_operand + layer.saved_row(b, s) * padded : call.h_prev[i];
+      call.gates[i] = layer.saved_gates(b, s);
+      call.dgate_rows[i] = dgates_row(call, b, s);
+      call.dy_rows[i] = call.dy.data ? call.dy.at(layer.time(b, s), b) : nullptr;
       call.carry_h_rows[i] = call.carry_h + b * padded;
-      if constexpr (fixed.has_c) {
-        call.c[i] = layer.c + row * padded;
-        call.c_prev[i] = s > 0 ? layer.c + (layer.time(b, s - 1) * layer.batch + b) * padded : layer.c0 + b * padded;
-        call.carry_c_rows[i] = call.carry_c + b * padded;
+      if constexpr (fixed.c_states > 0) {
+        call.c[i] = layer.c + layer.saved_row(b, s) * layer.c_width;
+        call.c_prev[i] = layer.c_before(b, s);
+        call.carry_c_rows[i] = call.carry_c + b * layer.c_width;
       }
     }
-    back_sweep(call, 0, s, active, finish_backward<T, Cell, 0>);
-    if constexpr (Cell::kBackPhases > 1) back_sweep(call, 1, s, active, finish_backward<T, Cell, 1>);
+    back_sweep(call, 0, s, active, finish_backward<T, Cell, 0, Plain>);
+    if constexpr (Cell::kBackPhases > 1) back_sweep(call, 1, s, active, finish_backward<T, Cell, 1, Plain>);
+    if constexpr (Cell::kBackPhases > 2) back_sweep(call, 2, s, active, finish_backward<T, Cell, 2, Plain>);
   }
+}
+
+template <class T, class Cell>
+static void backward_cell(const BackwardCall<T>& call) {
+  if constexpr (Cell::kHasPlain)
+    if (!call.layer.general) return backward_steps<T, Cell, true>(call);
+  backward_steps<T, Cell, false>(call);
 }
 
 template <class T>
 static void backward(const BackwardCall<T>& call) {
   switch (call.layer.kind) {
 #define FASTRNN_CASE(name, type) \
-  case cells::Kind::name: backward_steps<T, cells::type>(call); break;
+  case cells::Kind::name: backward_cell<T, cells::type>(call); break;
     FASTRNN_CELL_LIST(FASTRNN_CASE)
 #undef FASTRNN_CASE
   }
-  initial_state_gradients(call);
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

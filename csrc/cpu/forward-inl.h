@@ -2,58 +2,21 @@
 //
 // W x of a chunk of time steps is one matrix product; then, step by step, each panel's accumulators start from it, take
 // in R h, and the cell finishes its units while they are in L1. y itself is the h that the next step reads.
+//
+// Where the cell needs all units at once (layer normalisation, a second look at c), the products go to a row of their
+// own first: staged_step.
 #pragma once
 
-#include "math-inl.h"
+#include "norm-inl.h"
 #include "tile-inl.h"
+#include "units-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {
-
-/// What a cell sees of one row and one vector of units in the forward pass (csrc/cells/cell.h).
-template <class T, Mode mode>
-struct ForwardUnit {
-  using V = Vec<T>;
-  const T* acc_;  // (gates, lanes)
-  T* gates_;      // column 0 of these units
-  Index padded_;
-  const T* param_;
-  const T* h_prev_;
-  const T* c_prev_;
-  T* c_;
-  T* y_;
-  int lanes_;
-
-  FASTRNN_INLINE V acc(int gate) const { return V::load(acc_ + gate * V::kLanes); }
-  FASTRNN_INLINE V input(int gate) const { return V::load(gates_ + gate * padded_); }
-  FASTRNN_INLINE V param(int row) const { return V::load(param_ + row * padded_); }
-  FASTRNN_INLINE V h_prev() const { return V::load(h_prev_, lanes_); }
-  FASTRNN_INLINE V c_prev() const { return V::load(c_prev_); }
-  FASTRNN_INLINE V c() const { return V::load(c_); }
-  FASTRNN_INLINE V kept(int column) const { return V::load(gates_ + column * padded_); }
-  FASTRNN_INLINE void keep(int column, V v) { v.store(gates_ + column * padded_); }
-  FASTRNN_INLINE void save(int column, V v) {
-    if constexpr (mode == Mode::training) keep(column, v);
-  }
-  FASTRNN_INLINE void set_h(V v) { v.store(y_, lanes_); }
-  FASTRNN_INLINE void set_c(V v) { v.store(c_); }
-  FASTRNN_INLINE static V sigmoid(V v) {
-    if constexpr (mode == Mode::fast)
-      return fast_sigmoid(v);
-    else
-      return FASTRNN_ISA::sigmoid(v);
-  }
-  FASTRNN_INLINE static V tanh(V v) {
-    if constexpr (mode == Mode::fast)
-      return fast_tanh(v);
-    else
-      return FASTRNN_ISA::tanh(v);
-  }
-};
 
 template <class T>
 FASTRNN_INLINE static const T* const* operand_rows(const ForwardCall<T>& call, cells::Operand operand) {
   switch (operand) {
-    case cells::Operand::h_prev: return call.h_prev;
+    case cells::Operand::h_prev: return call.h_operand;
     case cells::Operand::c_prev: return call.c_prev;
     case cells::Operand::c: return call.c;
     default: return call.kept;
@@ -112,6 +75,8 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
         [&](const T* acc, Index row, Index p) {
           each(p, [&](int i, Index column) { V::load(acc + i).store(out[row] + column); });
         });
+    if (phase.norm != cells::kNoNorm && !call.layer.cell.norm_of_sum)
+      for (Index row = 0; row < rows; ++row) norm_input(call.layer, phase.norm, out[row]);
   }
 }
 
@@ -126,6 +91,14 @@ static void project(const ForwardCall<typename F::Value>& call, int phase_index,
     project_panels<F, 4>(call, phase, panels, first, n, range);
 }
 
+/// Whether a phase's units are those of h; the width of its columns and how many units there are.
+template <class T>
+struct Units {
+  Index padded, count;
+  Units(const Layer<T>& layer, bool over_state)
+      : padded(over_state ? layer.padded_state : layer.padded), count(over_state ? layer.state : layer.hidden) {}
+};
+
 /// The accumulators of a phase start from W x + b, or from b_hh where the cell says so.
 template <class T, class Cell, int Phase>
 static void init_rows(const ForwardCall<T>& call, T* acc, Index first, Index n, Index p) {
@@ -135,6 +108,7 @@ static void init_rows(const ForwardCall<T>& call, T* acc, Index first, Index n, 
   constexpr int G = fixed.phase[Phase].gates, first_gate = fixed.phase[Phase].first_gate;
   constexpr int blocks = blocks_in_panel(G);
   const Index padded = call.layer.padded;
+  if constexpr (!fixed.phase[Phase].input) return fill_zero(acc, n * blocks * G * U);
   for (Index r = 0; r < n; ++r, acc += blocks * G * U)
     for (int b = 0; b < blocks; ++b) {
       const Index unit = (p * blocks + b) * U;
@@ -155,20 +129,24 @@ static void finish_rows(const ForwardCall<T>& call, const T* acc, Index first, I
   constexpr int G = fixed.phase[Phase].gates;
   constexpr int blocks = blocks_in_panel(G);
   const Layer<T>& layer = call.layer;
+  const Units<T> units(layer, fixed.phase[Phase].over_state);
   for (Index row = first; row < first + n; ++row, acc += blocks * G * U)
     for (int b = 0; b < blocks; ++b) {
       const Index unit = (p * blocks + b) * U;
-      if (unit >= layer.padded) break;
-      const Index left = layer.hidden - unit;
+      if (unit >= units.padded) break;
+      const Index left = units.count - unit;
       ForwardUnit<T, mode> u;
+      u.layer_ = &layer;
+      u.unit_ = unit;
       u.acc_ = acc + b * G * U;
       u.gates_ = call.gates[row] + unit;
       u.padded_ = layer.padded;
       u.param_ = layer.params + unit;
       u.h_prev_ = call.h_prev[row] + unit;
+      u.h_operand_ = call.h_operand[row] + unit;
       u.y_ = call.y[row] + unit;
       u.lanes_ = int(left < U ? left : U);
-      if constexpr (fixed.has_c) {
+      if constexpr (fixed.c_states > 0) {
         u.c_prev_ = call.c_prev[row] + unit;
         u.c_ = const_cast<T*>(call.c[row]) + unit;
       }
@@ -185,22 +163,94 @@ struct CellEnds {
   FASTRNN_INLINE void finish(const T* acc, Index first, Index n, Index p) const { cell.finish(call, acc, first, n, p); }
 };
 
+template <class F, class Ends>
+FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
+                                            const Panels<typename F::Value>& panels, Index n, Range range,
+                                            const Ends& ends) {
+  const Layer<typename F::Value>& layer = call.layer;
+  const Index first_k = phase.input ? packed_rows<F>(layer.inputs) : 0;
+  Factor<F> factors[2];
+  for (int s = 0; s < phase.sources; ++s) {
+    const cells::Operand operand = phase.source[s].operand;
+    const Index width = operand == cells::Operand::h_prev ? layer.state : layer.hidden;
+    factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, operand), width, n);
+  }
+  if (phase.gates == 3)
+    sweep<F, 3>(panels, range, first_k, factors, phase.sources, n, ends);
+  else
+    sweep<F, 4>(panels, range, first_k, factors, phase.sources, n, ends);
+}
+
+/// Products to `raw` with its columns side by side, what they are normalised to, and then the cell.
+template <class F>
+static void staged_step(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
+                        const Panels<typename F::Value>& panels, const CellKernels<typename F::Value>& cell, Index n) {
+  using T = typename F::Value;
+  using V = Vec<T>;
+  constexpr int U = V::kLanes;
+  const Layer<T>& layer = call.layer;
+  const Index padded = layer.padded, raw_width = layer.cell.gates * padded;
+  const int G = phase.gates, blocks = panels.blocks;
+  const bool of_sum = layer.cell.norm_of_sum;
+  const auto each = [&](Index p, auto&& move) {
+    for (int b = 0; b < blocks; ++b) {
+      const Index unit = (p * blocks + b) * U;
+      if (unit >= padded) break;
+      for (int g = 0; g < G; ++g) move((b * G + g) * U, g, unit);
+    }
+  };
+  struct Ends {
+    decltype(each)& each_vector;
+    const ForwardCall<T>& call;
+    const cells::Phase& phase;
+    Index padded, raw_width, width;
+    bool of_sum;
+    void init(T* acc, Index first, Index rows, Index p) const {
+      fill_zero(acc, rows * width);
+      if (!of_sum) return;
+      for (Index r = 0; r < rows; ++r)
+        each_vector(p, [&](int i, int g, Index unit) {
+          V::load(call.gates[first + r] + (phase.first_gate + g) * padded + unit).store(acc + r * width + i);
+        });
+    }
+    void finish(const T* acc, Index first, Index rows, Index p) const {
+      for (Index r = 0; r < rows; ++r)
+        each_vector(p, [&](int i, int g, Index unit) {
+          V::load(acc + r * width + i).store(call.raw + (first + r) * raw_width + g * padded + unit);
+        });
+    }
+  };
+  const Index width = Index(blocks) * G * U;
+  if (phase.from < 0)
+    multiply_sources<F>(call, phase, panels, n, {0, panels.count},
+                        Ends{each, call, phase, padded, raw_width, width, of_sum});
+  alignas(64) T acc[4 * U];
+  for (Index row = 0; row < n; ++row) {
+    T* raw = call.raw + row * raw_width;
+    T* gates = call.gates[row];
+    if (phase.from >= 0) copy(gates + phase.from * padded, raw, padded);
+    norm_step(layer, phase, gates, raw);
+    const bool add_input = phase.input && !of_sum;
+    for (Index p = 0; p < panels.count; ++p) {
+      each(p, [&](int i, int g, Index unit) {
+        const int gate = phase.first_gate + g;
+        V v = V::load(raw + g * padded + unit);
+        if (add_input && gate != layer.cell.start_from_b_hh) v = v + V::load(gates + gate * padded + unit);
+        v.store(acc + i);
+      });
+      cell.finish(call, acc, row, 1, p);
+    }
+  }
+}
+
 template <class F>
 static void step(const ForwardCall<typename F::Value>& call, int phase_index,
                  const CellKernels<typename F::Value>& cell, Index n, Range range) {
   using T = typename F::Value;
   const cells::Phase& phase = call.layer.cell.phase[phase_index];
   const Panels<T>& panels = call.panels[phase_index];
-  const Index first_k = packed_rows<F>(call.layer.inputs);
-  const CellEnds<T> ends = {call, cell};
-  Factor<F> factors[2];
-  for (int s = 0; s < phase.sources; ++s)
-    factors[s] =
-        factor_of<F>(call, panels, 1 + s, s, operand_rows(call, phase.source[s].operand), call.layer.hidden, n);
-  if (phase.gates == 3)
-    sweep<F, 3>(panels, range, first_k, factors, phase.sources, n, ends);
-  else
-    sweep<F, 4>(panels, range, first_k, factors, phase.sources, n, ends);
+  if (phase.norm != cells::kNoNorm || phase.from >= 0) return staged_step<F>(call, phase, panels, cell, n);
+  multiply_sources<F>(call, phase, panels, n, range, CellEnds<T>{call, cell});
 }
 
 template <class F>
@@ -211,20 +261,11 @@ constexpr ForwardKernels<typename F::Value> forward_kernels() {
 template <class T, class Cell, int Phase, Mode mode>
 constexpr CellKernels<T> cell_kernels() {
   constexpr bool exact = mode == Mode::fast && sizeof(T) == 8;  // float64 has no fast activations
-  if constexpr (Phase >= Cell::kPhases)
+  constexpr bool plain = mode != Mode::general && mode != Mode::general_training;
+  if constexpr (Phase >= Cell::kPhases || (plain && !Cell::kHasPlain))
     return {nullptr, nullptr};
   else
     return {init_rows<T, Cell, Phase>, finish_rows < T, Cell, Phase, exact ? Mode::inference : mode > };
-}
-
-template <class T>
-static void copy(const T* from, T* to, Index n) {
-  for (Index i = 0; i < n; ++i) to[i] = from[i];
-}
-
-template <class T>
-static void fill_zero(T* to, Index n) {
-  for (Index i = 0; i < n; ++i) to[i] = T(0);
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

@@ -6,22 +6,6 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-template <class T>
-static void activate(cells::Activation activation, bool fast, const T* x, T* y, Index n) {
-  using V = Vec<T>;
-  for (Index i = 0; i < n; i += V::kLanes) {
-    const int lanes = int(n - i < V::kLanes ? n - i : V::kLanes);
-    V v = V::load(x + i, lanes);
-    switch (activation) {
-      case cells::Activation::tanh: v = fast ? fast_tanh(v) : tanh(v); break;
-      case cells::Activation::sigmoid: v = fast ? fast_sigmoid(v) : sigmoid(v); break;
-      case cells::Activation::relu: v = relu(v); break;
-      case cells::Activation::identity: break;
-    }
-    v.store(y + i, lanes);
-  }
-}
-
 /// out (rows, n) = a (rows, k) times the packed matrix.
 template <class T>
 static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* out) {
@@ -47,20 +31,29 @@ template <class T>
 constexpr KernelTable<T> table(const ForwardKernels<T>* full, const ForwardKernels<T>* bfloat16 = nullptr,
                                const ForwardKernels<T>* bfloat16_weights = nullptr,
                                const ForwardKernels<T>* int8 = nullptr) {
-#define FASTRNN_PHASES(mode, type) {cell_kernels<T, cells::type, 0, mode>(), cell_kernels<T, cells::type, 1, mode>()},
+#define FASTRNN_PHASES(mode, type)                                                   \
+  {cell_kernels<T, cells::type, 0, mode>(), cell_kernels<T, cells::type, 1, mode>(), \
+   cell_kernels<T, cells::type, 2, mode>()},
 #define FASTRNN_INFERENCE(name, type) FASTRNN_PHASES(Mode::inference, type)
 #define FASTRNN_FAST(name, type) FASTRNN_PHASES(Mode::fast, type)
 #define FASTRNN_TRAINING(name, type) FASTRNN_PHASES(Mode::training, type)
-  return {Vec<T>::kLanes,
-          {{FASTRNN_CELL_LIST(FASTRNN_INFERENCE)},
-           {FASTRNN_CELL_LIST(FASTRNN_FAST)},
-           {FASTRNN_CELL_LIST(FASTRNN_TRAINING)}},
-          {full, bfloat16, bfloat16_weights, int8},
-          {backward<T>, parameter_gradients<T>, input_gradients<T>},
-          activate<T>,
-          pack_rows<T>,
-          transpose<T>,
-          multiply<T>};
+#define FASTRNN_GENERAL(name, type) FASTRNN_PHASES(Mode::general, type)
+#define FASTRNN_GENERAL_TRAINING(name, type) FASTRNN_PHASES(Mode::general_training, type)
+  return {
+      Vec<T>::kLanes,
+      {{FASTRNN_CELL_LIST(FASTRNN_INFERENCE)},
+       {FASTRNN_CELL_LIST(FASTRNN_FAST)},
+       {FASTRNN_CELL_LIST(FASTRNN_TRAINING)},
+       {FASTRNN_CELL_LIST(FASTRNN_GENERAL)},
+       {FASTRNN_CELL_LIST(FASTRNN_GENERAL_TRAINING)}},
+      {full, bfloat16, bfloat16_weights, int8},
+      {backward<T>, initial_state_gradients<T>, norm_input_gradients<T>, parameter_gradients<T>, input_gradients<T>},
+      activate<T>,
+      pack_rows<T>,
+      transpose<T>,
+      multiply<T>};
+#undef FASTRNN_GENERAL_TRAINING
+#undef FASTRNN_GENERAL
 #undef FASTRNN_TRAINING
 #undef FASTRNN_FAST
 #undef FASTRNN_INFERENCE

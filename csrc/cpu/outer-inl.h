@@ -70,13 +70,13 @@ static Panels<T> pack_rows(const T* const* rows, Index depth, Index n, T* out) {
 
 template <class T>
 FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand operand, Index s, Index b) {
-  const Index padded = layer.padded, row = layer.time(b, s) * layer.batch + b;
   switch (operand) {
-    case cells::Operand::h_prev: return s > 0 ? layer.y.at(layer.time(b, s - 1), b) : layer.h0 + b * padded;
-    case cells::Operand::c_prev:
-      return s > 0 ? layer.c + (layer.time(b, s - 1) * layer.batch + b) * padded : layer.c0 + b * padded;
-    case cells::Operand::c: return layer.c + row * padded;
-    default: return layer.gates + row * layer.gates_width + cells::kOperandColumn * padded;
+    case cells::Operand::h_prev:
+      return layer.h_mask != nullptr ? layer.h_operand + layer.saved_row(b, s) * layer.padded : layer.h_before(b, s);
+    case cells::Operand::c_prev: return layer.c_before(b, s);
+    case cells::Operand::c: return layer.c + layer.saved_row(b, s) * layer.c_width;
+    case cells::Operand::c_new: return layer.saved_gates(b, s) + layer.cell.c_new * layer.padded;
+    default: return layer.saved_gates(b, s) + cells::kOperandColumn * layer.padded;
   }
 }
 
@@ -126,23 +126,28 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
   const Index padded = layer.padded, hidden = layer.hidden, width = layer.dgates_width;
-  const Index last = units.end < hidden ? units.end : hidden, count = last - units.begin;
+  const auto within = [&](Index end) {
+    const Index left = (units.end < end ? units.end : end) - units.begin;
+    return left > 0 ? left : 0;
+  };
+  const Index count = within(hidden);
 
   for (Index k = 0; k < n; ++k) {
-    const Index b = batch_row[k], t = layer.time(b, step[k]);
-    call.left[k] = call.dgates + (t * layer.batch + b) * width;
-    call.right[k] = layer.x.at(t, b);
+    const Index b = batch_row[k];
+    call.left[k] = call.dgates + ((step[k] - call.first) * layer.batch + b) * width;
+    call.right[k] = layer.x.at(layer.time(b, step[k]), b);
   }
 
   // dW
   Panels<T> packed = pack_rows(call.right, n, layer.inputs, call.packed_right);
   for (int g = 0; g < cell.gates; ++g)
-    outer_product(call.left, g * padded + units.begin, n, packed, count, call.packed_left,
+    outer_product(call.left, (cell.input_column + g) * padded + units.begin, n, packed, count, call.packed_left,
                   call.dw_ih + (g * hidden + units.begin) * layer.inputs, fresh);
 
-  // dR, and the gradient of full peepholes: one packing per operand serves all columns that it meets.
-  for (int o = 0; o < 4; ++o) {
+  // dR, and the gradients of projections and full peepholes: one packing per operand serves all columns that it meets.
+  for (int o = 0; o < cells::kMatrixOperands; ++o) {
     const auto operand = cells::Operand(o);
+    const Index operand_width = operand == cells::Operand::h_prev ? layer.state : hidden;
     bool ready = false;
     for (int p = 0; p < cell.back_phases; ++p)
       for (int f = 0; f < cell.back[p].sources; ++f) {
@@ -150,41 +155,62 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
         if (operand_of(cell, source.matrix, source.block) != operand) continue;
         if (!ready) {
           for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, operand, step[k], batch_row[k]);
-          packed = pack_rows(call.right, n, hidden, call.packed_right);
+          packed = pack_rows(call.right, n, operand_width, call.packed_right);
           ready = true;
         }
-        T* out = source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
-        outer_product(call.left, source.column * padded + units.begin, n, packed, count, call.packed_left,
-                      out + (source.block * hidden + units.begin) * hidden, fresh);
+        const bool projection = source.matrix == cells::Matrix::w_hr;
+        T* out = projection ? call.dw_hr : source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
+        const Index rows = projection ? within(layer.state) : count;
+        outer_product(call.left, source.column * padded + units.begin, n, packed, rows, call.packed_left,
+                      out + (source.block * hidden + units.begin) * operand_width, fresh);
       }
   }
 
-  // db and diagonal peepholes
-  for (int j = 0; j < cell.dcolumns; ++j)
-    fold(call.column_sums, {j * padded + units.begin, j * padded + units.end}, n,
-         [&](V sum, Index k, Index column) { return sum + V::load(call.left[k] + column); });
+  // db, gains, and diagonal peepholes
+  const auto add = [&](int column) {
+    fold(call.column_sums, {column * padded + units.begin, column * padded + units.end}, n,
+         [&](V sum, Index k, Index i) { return sum + V::load(call.left[k] + i); });
+  };
+  for (int g = 0; g < cell.gates; ++g) {
+    add(g);
+    if (cell.recurrent_column[g] != g) add(cell.recurrent_column[g]);
+  }
+  if (call.dln_hh != nullptr) {
+    for (Index k = 0; k < n; ++k) call.right[k] = layer.saved_gates(batch_row[k], step[k]);
+    const auto add_gain = [&](int sum_row, int column, int hat) {
+      fold(call.norm_sums + sum_row * padded, units, n, [&](V sum, Index k, Index u) {
+        const V h = V::load(call.right[k] + (layer.norm_column + hat) * padded + u);
+        return fmadd(V::load(call.left[k] + column * padded + u), h, sum);
+      });
+    };
+    for (int g = 0; g < cell.gates; ++g) {
+      add_gain(g, cell.recurrent_column[g], g);
+      if (!cell.norm_of_sum) add_gain(cell.gates + g, g, cell.gates + g);
+    }
+    if (layer.options.cell_norm) {
+      add(cell.cell_norm_from);
+      add_gain(2 * cell.gates, cell.cell_norm_from, 2 * cell.gates);
+    }
+  }
   for (int row = 0; row < cell.params; ++row) {
     const cells::DiagonalGradient& gradient = cell.param_gradient[row];
     for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, gradient.operand, step[k], batch_row[k]);
     fold(call.param_sums + row * padded, units, n, [&](V sum, Index k, Index u) {
-      return fmadd(V::load(call.left[k] + gradient.column * padded + u), V::load(call.right[k] + u), sum);
+      const int lanes = int(hidden - u < V::kLanes ? hidden - u : V::kLanes);  // rows of h end where h does
+      return fmadd(V::load(call.left[k] + gradient.column * padded + u), V::load(call.right[k] + u, lanes), sum);
     });
   }
 }
 
-/// Calls fold(step, batch_row, n) on all steps of all rows in ascending order, at most kOuterDepth at a time, and
-/// beyond(t, b) on those past a row's length; only for rows t * B + b within a range.
-template <class T, class Fold, class Beyond>
-FASTRNN_INLINE static void for_each_chunk(const Layer<T>& layer, Range time_rows, const Fold& fold,
-                                          const Beyond& beyond) {
+/// Calls fold(step, batch_row, n) on the steps of all rows in ascending order, at most kOuterDepth at a time; only for
+/// those that are number step * B + b within a range.
+template <class T, class Fold>
+FASTRNN_INLINE static void for_each_chunk(const Layer<T>& layer, Range range, const Fold& fold) {
   Index step[kOuterDepth], row[kOuterDepth], n = 0;
-  for (Index i = time_rows.begin; i < time_rows.end; ++i) {
-    const Index t = i / layer.batch, b = i % layer.batch;
-    if (t >= layer.length[b]) {
-      beyond(t, b);
-      continue;
-    }
-    step[n] = layer.reverse ? layer.length[b] - 1 - t : t;
+  for (Index i = range.begin; i < range.end; ++i) {
+    const Index s = i / layer.batch, b = i % layer.batch;
+    if (s >= layer.length[b]) continue;
+    step[n] = s;
     row[n++] = b;
     if (n == kOuterDepth) {
       fold(step, row, n);
@@ -194,48 +220,71 @@ FASTRNN_INLINE static void for_each_chunk(const Layer<T>& layer, Range time_rows
   if (n > 0) fold(step, row, n);
 }
 
-/// dW, dR, db and peepholes of some units (whole vectors).
+/// Back through the normalisation of W x, for some steps (numbers as above).
+template <class T>
+static void norm_input_gradients(const BackwardCall<T>& call, Range range) {
+  const Layer<T>& layer = call.layer;
+  for_each_chunk(layer, range, [&](const Index* step, const Index* row, Index n) {
+    for (Index k = 0; k < n; ++k)
+      norm_input_backward(layer, layer.saved_gates(row[k], step[k]),
+                          call.dgates + ((step[k] - call.first) * layer.batch + row[k]) * layer.dgates_width);
+  });
+}
+
+/// dW, dR, db, peepholes and gains of some units (whole vectors), from steps first .. last, and what later steps gave.
 template <class T>
 static void parameter_gradients(const BackwardCall<T>& call, Range units) {
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
   const Index hidden = layer.hidden, padded = layer.padded;
   const Index last = units.end < hidden ? units.end : hidden, count = last - units.begin;
-  for (int j = 0; j < cell.dcolumns; ++j)
-    fill_zero(call.column_sums + j * padded + units.begin, units.end - units.begin);
-  for (int j = 0; j < cell.params; ++j) fill_zero(call.param_sums + j * padded + units.begin, units.end - units.begin);
-
-  bool fresh = true;
-  for_each_chunk(
-      layer, {0, layer.steps * layer.batch},
-      [&](const Index* step, const Index* row, Index n) {
-        fold_chunk(call, step, row, n, units, fresh);
-        fresh = false;
-      },
-      [](Index, Index) {});
+  const Index state_last = units.end < layer.state ? units.end : layer.state;
+  bool fresh = !call.carries_on;
+  if (fresh) {
+    const auto clear = [&](T* sums, int columns) {
+      for (int j = 0; j < columns; ++j) fill_zero(sums + j * padded + units.begin, units.end - units.begin);
+    };
+    clear(call.column_sums, cell.dcolumns);
+    clear(call.param_sums, cell.params);
+    clear(call.norm_sums, 2 * cell.gates + 1);
+  }
+  for_each_chunk(layer, {call.first * layer.batch, call.last * layer.batch},
+                 [&](const Index* step, const Index* row, Index n) {
+                   fold_chunk(call, step, row, n, units, fresh);
+                   fresh = false;
+                 });
   if (fresh) {  // there was no step at all
     const auto clear_rows = [&](T* matrix, int blocks, Index columns) {
       for (int g = 0; g < blocks; ++g) fill_zero(matrix + (g * hidden + units.begin) * columns, count * columns);
     };
     clear_rows(call.dw_ih, cell.gates, layer.inputs);
-    clear_rows(call.dw_hh, cell.gates, hidden);
+    if (cell.phase[0].sources > 0) clear_rows(call.dw_hh, cell.gates, layer.state);
     if (layer.options.peephole == cells::Peephole::full) clear_rows(call.dparams, 3, hidden);
+    if (layer.options.projected && state_last > units.begin)
+      fill_zero(call.dw_hr + units.begin * hidden, (state_last - units.begin) * hidden);
   }
 
   const auto copy_units = [&](const T* from, T* to) { copy(from + units.begin, to + units.begin, count); };
-  for (int g = 0; g < cell.gates; ++g) copy_units(call.column_sums + g * padded, call.db_ih + g * hidden);
-  for (int p = 0; p < cell.back_phases; ++p)
-    for (int f = 0; f < cell.back[p].sources; ++f) {
-      const cells::BackSource& source = cell.back[p].source[f];
-      if (source.matrix == cells::Matrix::w_hh)
-        copy_units(call.column_sums + source.column * padded, call.db_hh + source.block * hidden);
-    }
+  for (int g = 0; g < cell.gates; ++g) {
+    if (call.db_ih != nullptr) copy_units(call.column_sums + g * padded, call.db_ih + g * hidden);
+    if (call.db_hh != nullptr)
+      copy_units(call.column_sums + cell.recurrent_column[g] * padded, call.db_hh + g * hidden);
+  }
   for (int j = 0; j < cell.params; ++j) copy_units(call.param_sums + j * padded, call.dparams + j * hidden);
+  if (call.dln_hh == nullptr) return;
+  for (int g = 0; g < cell.gates; ++g) {
+    copy_units(call.norm_sums + g * padded, call.dln_hh + g * hidden);
+    if (!cell.norm_of_sum) copy_units(call.norm_sums + (cell.gates + g) * padded, call.dln_ih + g * hidden);
+  }
+  if (layer.options.cell_norm) {
+    copy_units(call.norm_sums + 2 * cell.gates * padded, call.dln_c);
+    copy_units(call.column_sums + cell.cell_norm_from * padded, call.dln_c + hidden);
+  }
 }
 
-/// dx = dgates W for some rows t * B + b.
+/// dx = dgates W for some steps (numbers as above).
 template <class T>
-static void input_gradients(const BackwardCall<T>& call, Range time_rows) {
+static void input_gradients(const BackwardCall<T>& call, Range range) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const Layer<T>& layer = call.layer;
@@ -243,10 +292,11 @@ static void input_gradients(const BackwardCall<T>& call, Range time_rows) {
     Factor<Full<T>> factors[4];
     for (int g = 0; g < layer.cell.gates; ++g) factors[g] = {call.factor[g], layer.hidden, nullptr, nullptr};
     for (Index k = 0; k < n; ++k) {
-      const Index b = row[k], t = layer.time(b, step[k]);
-      call.dx_rows[k] = call.dx.at(t, b);
+      const Index b = row[k];
+      call.dx_rows[k] = call.dx.at(layer.time(b, step[k]), b);
       for (int g = 0; g < layer.cell.gates; ++g)
-        call.factor[g][k] = call.dgates + (t * layer.batch + b) * layer.dgates_width + g * layer.padded;
+        call.factor[g][k] = call.dgates + ((step[k] - call.first) * layer.batch + b) * layer.dgates_width +
+                            (layer.cell.input_column + g) * layer.padded;
     }
     sweep<Full<T>, 4>(
         call.input_panels, {0, call.input_panels.count}, 0, factors, layer.cell.gates, n,
@@ -259,7 +309,7 @@ static void input_gradients(const BackwardCall<T>& call, Range time_rows) {
           }
         });
   };
-  for_each_chunk(layer, time_rows, multiply, [&](Index t, Index b) { fill_zero(call.dx.at(t, b), layer.inputs); });
+  for_each_chunk(layer, range, multiply);
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

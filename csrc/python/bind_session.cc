@@ -20,7 +20,8 @@ class PySession {
         [&](const auto& w) {
           inputs_ = w->inputs();
           hidden_ = w->hidden();
-          has_c_ = w->options().cell == CellType::lstm;
+          outputs_ = w->outputs();
+          c_states_ = cell_state_count(w->options().cell);
           short_step_ = gate_count(w->options().cell) * hidden_ * (inputs_ + hidden_) * batch < kShortStep;
         },
         weights.weights);
@@ -32,7 +33,7 @@ class PySession {
       const bool flat = batch_ == 1 && py::isinstance<py::array>(x) && py::reinterpret_borrow<py::array>(x).ndim() == 1;
       const auto shape = [&](Index n) { return flat ? std::vector<Index>{n} : std::vector<Index>{batch_, n}; };
       const py::array_t<T> in = input<T>("x", x, shape(inputs_));
-      py::array_t<T> y = output_array<T>(out, shape(hidden_), "the weights");
+      py::array_t<T> y = output_array<T>(out, shape(outputs_), "the weights");
       if (!out.is_none() && overlap(y, in)) throw Error("out: shares memory with x");
       const T* from = in.data();
       T* to = y.mutable_data();
@@ -57,7 +58,7 @@ class PySession {
       check_shape("x", given, {steps, batch_, inputs_});
       py::array x;
       const Sequence<const T> from = sequence_view<T>(given, false, x);
-      py::array_t<T> y = output_array<T>(out, {steps, batch_, hidden_}, "the weights");
+      py::array_t<T> y = output_array<T>(out, {steps, batch_, outputs_}, "the weights");
       if (!out.is_none() && overlap(y, x)) throw Error("out: shares memory with x");
       const Sequence<T> to = new_sequence_view(y, false);
       const Busy busy(*this);
@@ -72,35 +73,42 @@ class PySession {
     std::visit([](auto& session) { session.reset(); }, session_);
   }
 
-  /// h, or (h, c), each (B,H).
+  /// h (B,P), or a tuple of h and the cell states, each (B,H).
   py::object state() {
     return visit([&](auto& session, auto* type) -> py::object {
       using T = std::remove_pointer_t<decltype(type)>;
-      const std::vector<Index> shape = {batch_, hidden_};
-      py::array_t<T> h(shape), c(has_c_ ? shape : std::vector<Index>{0});
+      py::array_t<T> h(std::vector<Index>{batch_, outputs_}), c(std::vector<Index>{c_states_, batch_, hidden_});
       const Busy busy(*this);
       session.get_state(h.mutable_data(), c.mutable_data());
-      if (!has_c_) return std::move(h);
-      return py::make_tuple(h, c);
+      if (c_states_ == 0) return std::move(h);
+      py::tuple all(1 + c_states_);
+      all[0] = h;
+      for (Index j = 0; j < c_states_; ++j) {
+        py::array_t<T> one(std::vector<Index>{batch_, hidden_});
+        std::copy_n(c.data() + j * batch_ * hidden_, batch_ * hidden_, one.mutable_data());
+        all[1 + j] = one;
+      }
+      return std::move(all);
     });
   }
 
   void set_state(py::handle state) {
     visit([&](auto& session, auto* type) -> py::object {
       using T = std::remove_pointer_t<decltype(type)>;
-      const std::vector<Index> shape = {batch_, hidden_};
-      py::handle h = state, c = py::none();
-      if (has_c_) {
-        if (!state.is_none()) {
-          if (!py::isinstance<py::tuple>(state) || py::len(state) != 2)
-            wrong_type("state", "a tuple (h, c) or None", Py_TYPE(state.ptr())->tp_name);
-          h = PyTuple_GET_ITEM(state.ptr(), 0);
-          c = PyTuple_GET_ITEM(state.ptr(), 1);
-        }
+      const bool several = c_states_ > 0 && !state.is_none();
+      if (several && (!py::isinstance<py::tuple>(state) || Index(py::len(state)) != 1 + c_states_))
+        wrong_type("state", c_states_ == 1 ? "a tuple (h, c) or None" : "a tuple (h, c, n, m) or None",
+                   Py_TYPE(state.ptr())->tp_name);
+      const py::handle h = several ? py::handle(PyTuple_GET_ITEM(state.ptr(), 0)) : state;
+      const Optional<T> new_h("h", h, {batch_, outputs_}, "the weights");
+      std::vector<T> c(c_states_ * batch_ * hidden_, T(0));
+      static const char* const names[] = {"c", "n", "m"};
+      for (Index j = 0; several && j < c_states_; ++j) {
+        const Optional<T> one(names[j], PyTuple_GET_ITEM(state.ptr(), 1 + j), {batch_, hidden_}, "the weights");
+        if (one.given()) std::copy_n(one.data(), batch_ * hidden_, c.data() + j * batch_ * hidden_);
       }
-      const Optional<T> new_h("h", h, shape, "the weights"), new_c("c", c, shape, "the weights");
       const Busy busy(*this);
-      session.set_state(new_h.data(), new_c.data());
+      session.set_state(new_h.data(), c.data());
       return py::none();
     });
   }
@@ -152,8 +160,8 @@ class PySession {
   PackedWeights weights_;
   Index batch_;
   AnySession session_;
-  Index inputs_ = 0, hidden_ = 0;
-  bool has_c_ = false, short_step_ = false;
+  Index inputs_ = 0, hidden_ = 0, outputs_ = 0, c_states_ = 0;
+  bool short_step_ = false;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

@@ -1,103 +1,114 @@
 // PackedWeights.
-#include <initializer_list>
-#include <utility>
-
 #include "bindings.h"
 
 namespace fastrnn::python {
 
 namespace {
 
-/// Looks a name up; the error lists the names there are.
-template <class E>
-E choose(const std::string& argument, const std::string& value, std::initializer_list<std::pair<const char*, E>> list) {
-  std::string names;
-  for (const auto& [name, result] : list) {
-    if (value == name) return result;
-    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
-  }
-  wrong_value(argument, "one of " + names, "'" + value + "'");
-}
-
-/// w_peep (3,H) or (3,H,H).
+/// Takes the parameters out of a dict, checked against the shapes that w_ih and each other give them.
 template <class T>
-py::array_t<T> peephole_array(py::handle object, Index hidden, CellOptions& options, const std::string& owner,
-                              bool cast) {
-  const py::array array = float_array("w_peep", object);
-  if (!cast) check_dtype("w_peep", array, dtype_of<T>(), owner);
+class ParameterReader {
+ public:
+  /// `owner` names the argument whose dtype they must have; empty: any is cast to T.
+  ParameterReader(const py::dict& given, const std::string& owner) : given_(given), owner_(owner) {}
+
+  /// Null where it is absent, unless it must be there.
+  const T* read(const char* name, const std::vector<Index>& shape, bool required = false) {
+    const py::object object = given(name);
+    if (object.is_none() && !required) return nullptr;
+    const py::array array = checked(name, object);
+    check_shape(name, array, shape);
+    return keep(name, array);
+  }
+  /// Without a check of its shape.
+  py::array checked(const char* name, py::handle object) {
+    const py::array array = float_array(name, object);
+    if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
+    return array;
+  }
+  const T* keep(const char* name, const py::array& array) {
+    shapes.emplace_back(name, std::vector<Index>(array.shape(), array.shape() + array.ndim()));
+    alive_.push_back(contiguous<T>(array));
+    return alive_.back().data();
+  }
+  py::object given(const char* name) const {
+    return given_.contains(name) ? py::object(given_[name]) : py::object(py::none());
+  }
+
+  std::vector<std::pair<std::string, std::vector<Index>>> shapes;
+
+ private:
+  const py::dict& given_;
+  const std::string& owner_;
+  std::vector<py::array_t<T>> alive_;
+};
+
+template <class T>
+void read_peepholes(ParameterReader<T>& reader, CellOptions& options, Parameters<T>& parameters) {
+  const py::object object = reader.given("w_peep");
+  if (object.is_none()) return;
+  const py::array array = reader.checked("w_peep", object);
+  const Index hidden = parameters.hidden;
   const std::vector<Index> diagonal = {3, hidden}, full = {3, hidden, hidden};
   const std::vector<Index> shape(array.shape(), array.shape() + array.ndim());
   if (shape != diagonal && shape != full)
     wrong_value("w_peep", "shape " + shape_text(diagonal) + " or " + shape_text(full), shape_text(array));
   options.peephole = shape == full ? Peephole::full : Peephole::diagonal;
-  return contiguous<T>(array);
+  parameters.w_peep = reader.keep("w_peep", array);
 }
 
-/// `owner` names the argument whose dtype the others must have; empty: any is cast to T.
 template <class T>
-PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, const py::array& w_ih, py::handle w_hh,
-                      py::handle b_ih, py::handle b_hh, py::handle w_peep, const std::string& owner) {
-  const bool cast = owner.empty();
+PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, const py::dict& given,
+                      const std::string& owner) {
   const Index gates = gate_count(options.cell);
-  check_rank("w_ih", w_ih, (gates > 1 ? "(" + std::to_string(gates) + "*H, I)" : "(H, I)"), 2);
-  if (w_ih.shape(0) % gates != 0 || w_ih.shape(0) == 0)
-    wrong_value("w_ih", (gates > 1 ? "shape (" + std::to_string(gates) + "*H, I)" : "shape (H, I)") + " with H >= 1",
-                shape_text(w_ih));
+  const bool one_number = options.cell == CellType::indrnn;
+  ParameterReader<T> reader(given, owner);
+  const py::array w_ih = float_array("w_ih", reader.given("w_ih"));
+  const std::string letters = gates > 1 ? "(" + std::to_string(gates) + "*H, I)" : "(H, I)";
+  check_rank("w_ih", w_ih, letters, 2);
+  const Index rows = w_ih.shape(0);
+  if (rows % gates != 0 || rows == 0) wrong_value("w_ih", "shape " + letters + " with H >= 1", shape_text(w_ih));
   Parameters<T> parameters;
-  parameters.hidden = w_ih.shape(0) / gates;
+  const Index hidden = parameters.hidden = rows / gates;
   parameters.inputs = w_ih.shape(1);
-
-  std::vector<py::array_t<T>> alive;
-  const auto required = [&](const char* name, py::handle object, const std::vector<Index>& shape) {
-    const py::array array = float_array(name, object);
-    if (!cast) check_dtype(name, array, dtype_of<T>(), owner);
-    check_shape(name, array, shape);
-    alive.push_back(contiguous<T>(array));
-    return alive.back().data();
-  };
-  const auto optional = [&](const char* name, py::handle object) -> const T* {
-    return object.is_none() ? nullptr : required(name, object, {w_ih.shape(0)});
-  };
-  parameters.w_ih = required("w_ih", w_ih, {w_ih.shape(0), w_ih.shape(1)});
-  parameters.w_hh = required("w_hh", w_hh, {w_ih.shape(0), parameters.hidden});
-  parameters.b_ih = optional("b_ih", b_ih);
-  parameters.b_hh = optional("b_hh", b_hh);
-  if (!w_peep.is_none()) {
-    alive.push_back(peephole_array<T>(w_peep, parameters.hidden, options, owner, cast));
-    parameters.w_peep = alive.back().data();
+  Index state = hidden;
+  if (const py::object w_hr = reader.given("w_hr"); !w_hr.is_none()) {
+    const py::array array = reader.checked("w_hr", w_hr);
+    check_rank("w_hr", array, "(P, H)", 2);
+    state = parameters.projection = array.shape(0);
+    if (state < 1 || state > hidden)
+      wrong_value("w_hr", "shape (P, H) with 1 <= P <= H = " + std::to_string(hidden), shape_text(array));
   }
+  parameters.w_ih = reader.read("w_ih", {rows, parameters.inputs}, true);
+  parameters.w_hh =
+      reader.read("w_hh", one_number ? std::vector<Index>{hidden} : std::vector<Index>{rows, state}, true);
+  parameters.b_ih = reader.read("b_ih", {rows});
+  parameters.b_hh = reader.read("b_hh", {rows});
+  read_peepholes(reader, options, parameters);
+  parameters.w_hr = reader.read("w_hr", {state, hidden});
+  parameters.ln_ih = reader.read("ln_ih", {rows});
+  parameters.ln_hh = reader.read("ln_hh", {rows});
+  parameters.ln_c = reader.read("ln_c", {2, hidden});
   PackedWeights packed;
-  packed.has_b_ih = !b_ih.is_none();
-  packed.has_b_hh = !b_hh.is_none();
+  packed.parameters = std::move(reader.shapes);
   const py::gil_scoped_release release;
   packed.weights = std::make_shared<const Weights<T>>(options, parameters, pack_options);
   return packed;
 }
 
-PackedWeights pack(const std::string& cell, py::handle w_ih, py::handle w_hh, py::handle b_ih, py::handle b_hh,
-                   py::handle w_peep, const std::string& activation, const std::string& peephole_output, bool coupled,
-                   const std::string& reset, py::handle dtype, bool fast_activations, py::handle x) {
-  CellOptions options;
-  options.cell =
-      choose<CellType>("cell", cell, {{"rnn", CellType::rnn}, {"lstm", CellType::lstm}, {"gru", CellType::gru}});
-  options.activation = choose<Activation>("activation", activation,
-                                          {{"tanh", Activation::tanh},
-                                           {"relu", Activation::relu},
-                                           {"sigmoid", Activation::sigmoid},
-                                           {"identity", Activation::identity}});
-  options.peephole_current = choose<bool>("peephole_output", peephole_output, {{"current", true}, {"previous", false}});
-  options.coupled = coupled;
-  options.reset =
-      choose<Reset>("reset", reset, {{"after", Reset::after}, {"before", Reset::before}, {"output", Reset::output}});
+PackedWeights pack(const std::string& cell, const py::dict& parameters, const py::dict& given, py::handle dtype,
+                   bool fast_activations, py::handle x) {
+  const CellOptions options = parse_cell_options(cell, given);
   std::string owner = "w_ih";
   Dtype target;
   if (!x.is_none()) {
     const py::array array = float_array("x", x);
     target = float_dtype(array);
     owner = "x";
+  } else {
+    target = float_dtype(
+        float_array("w_ih", parameters.contains("w_ih") ? py::object(parameters["w_ih"]) : py::object(py::none())));
   }
-  const py::array w = float_array("w_ih", w_ih);
-  if (x.is_none()) target = float_dtype(w);
   PackOptions pack_options;
   pack_options.fast_activations = fast_activations;
   if (!dtype.is_none()) {
@@ -114,7 +125,7 @@ PackedWeights pack(const std::string& cell, py::handle w_ih, py::handle w_hh, py
   }
   if (fast_activations && target == Dtype::float64) wrong_value("fast_activations", "False for float64", "True");
   return with_type(target, [&](auto* type) {
-    return pack_as<std::remove_pointer_t<decltype(type)>>(options, pack_options, w, w_hh, b_ih, b_hh, w_peep, owner);
+    return pack_as<std::remove_pointer_t<decltype(type)>>(options, pack_options, parameters, owner);
   });
 }
 
@@ -123,20 +134,49 @@ auto visit(const PackedWeights& packed, F&& f) {
   return std::visit([&](const auto& pointer) { return f(*pointer); }, packed.weights);
 }
 
+py::object activation_object(const ActivationOption& option) {
+  const ActivationOption plain(option.kind);
+  if (option.alpha == plain.alpha && option.beta == plain.beta) return py::str(activation_name(option.kind));
+  return py::make_tuple(activation_name(option.kind), option.alpha, option.beta);
+}
+
+/// What the cell was packed with; of the many further options, those that are not at their default.
 py::dict options_dict(const PackedWeights& packed) {
   const CellOptions options = visit(packed, [](const auto& w) { return w.options(); });
-  static const char* const activations[] = {"tanh", "relu", "sigmoid", "identity"};
   static const char* const resets[] = {"after", "before", "output"};
   static const char* const peepholes[] = {"none", "diagonal", "full"};
   py::dict result;
   switch (options.cell) {
-    case CellType::rnn: result["activation"] = activations[int(options.activation)]; break;
+    case CellType::rnn:
+    case CellType::indrnn: result["activation"] = activation_object(options.activation); break;
     case CellType::gru: result["reset"] = resets[int(options.reset)]; break;
     case CellType::lstm:
       result["peephole"] = peepholes[int(options.peephole)];
       result["peephole_output"] = options.peephole_current ? "current" : "previous";
       result["coupled"] = options.coupled;
+      break;
+    case CellType::slstm: result["forget_gate"] = options.exponential_forget ? "exp" : "sigmoid"; break;
+    case CellType::mgu: break;
   }
+  const auto add_activation = [&](const char* name, const ActivationOption& option, Activation usual) {
+    if (option.kind != usual) result[name] = activation_object(option);
+  };
+  if (options.cell != CellType::slstm) {
+    add_activation("activation", options.activation, Activation::tanh);
+    add_activation("recurrent_activation", options.recurrent_activation, Activation::sigmoid);
+    if (options.cell == CellType::lstm)
+      add_activation("output_activation", options.output_activation, Activation::tanh);
+  }
+  const auto add = [&](const char* name, double value) {
+    if (value != 0) result[name] = value;
+  };
+  add("clip", options.clip);
+  add("cell_clip", options.cell_clip);
+  add("proj_clip", options.projection_clip);
+  add("forget_bias", options.forget_bias);
+  add("zoneout_h", options.zoneout_h);
+  add("zoneout_c", options.zoneout_c);
+  add("weight_dropout", options.weight_dropout);
   return result;
 }
 
@@ -152,13 +192,15 @@ void bind_weights(py::module_& module) {
   using namespace py::literals;
   py::class_<PackedWeights>(module, "PackedWeights", R"doc(Parameters packed for the instruction set in use.
 
-Made by pack_rnn, pack_lstm and pack_gru. Immutable, and safe to share between threads.)doc")
+Made by the pack_* functions. Immutable, and safe to share between threads.)doc")
       .def_property_readonly(
           "cell", [](const PackedWeights& p) { return visit(p, [](auto& w) { return cell_name(w.options().cell); }); })
       .def_property_readonly("input_size",
                              [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.inputs(); }); })
       .def_property_readonly("hidden_size",
                              [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.hidden(); }); })
+      .def_property_readonly("output_size",
+                             [](const PackedWeights& p) { return visit(p, [](auto& w) { return w.outputs(); }); })
       .def_property_readonly("dtype", &PackedWeights::dtype_text)
       .def_property_readonly(
           "fast_activations",
@@ -173,9 +215,8 @@ Made by pack_rnn, pack_lstm and pack_gru. Immutable, and safe to share between t
                  " -> " + std::to_string(w.hidden()) + ", " + p.dtype_text() + ", " + w.isa() + ")";
         });
       });
-  module.def("pack", &pack, "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
-             "w_peep"_a = py::none(), "activation"_a = "tanh", "peephole_output"_a = "current", "coupled"_a = false,
-             "reset"_a = "after", "dtype"_a = py::none(), "fast_activations"_a = false, "x"_a = py::none());
+  module.def("pack", &pack, "cell"_a, "parameters"_a, "options"_a, py::kw_only(), "dtype"_a = py::none(),
+             "fast_activations"_a = false, "x"_a = py::none());
 }
 
 }  // namespace fastrnn::python

@@ -1,17 +1,65 @@
 // What the bind_*.cc files share.
 #pragma once
 
+#include <initializer_list>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "array_view.h"
 
 namespace fastrnn::python {
 
-/// Packed weights of either dtype, and which of the optional parameters were given.
+/// Looks a name up; the error lists the names there are.
+template <class E>
+E choose(const std::string& argument, const std::string& value, std::initializer_list<std::pair<const char*, E>> list) {
+  std::string names;
+  for (const auto& [name, result] : list) {
+    if (value == name) return result;
+    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
+  }
+  wrong_value(argument, "one of " + names, "'" + value + "'");
+}
+
+const char* activation_name(Activation activation);
+
+/// The options of a cell, by keyword; those not given have their defaults.
+CellOptions parse_cell_options(const std::string& cell, const py::dict& given);
+
+struct Extent {
+  Index steps, batch;
+  bool batch_first;
+};
+
+/// The options of a run, and the arrays among them.
+struct ParsedRun {
+  std::vector<unsigned char> mask, reset_mask;
+  bool has_mask = false, has_reset = false;
+  bool zero_output_for_mask = false;
+  DropoutOptions dropout;
+  Index checkpoint_every = 0, truncate = 0;
+
+  /// The arguments borrow from this.
+  template <class T>
+  void apply(ForwardArguments<T>& arguments) const {
+    if (has_mask) arguments.mask = mask.data();
+    if (has_reset) arguments.reset_mask = reset_mask.data();
+    arguments.zero_output_for_mask = zero_output_for_mask;
+    arguments.dropout = dropout;
+    arguments.checkpoint_every = checkpoint_every;
+    arguments.truncate = truncate;
+  }
+};
+
+/// `given`: a dict by keyword, or None.
+ParsedRun parse_run(py::handle given, const Extent& extent);
+/// Those in the same dict: they decide what shape x has. Empty: none.
+std::vector<Index> parse_batch_sizes(py::handle run);
+
+/// Packed weights of either dtype, and which parameters were given, with their shapes.
 struct PackedWeights {
   std::variant<std::shared_ptr<const Weights<float>>, std::shared_ptr<const Weights<double>>> weights;
-  bool has_b_ih = false;
-  bool has_b_hh = false;
+  std::vector<std::pair<std::string, std::vector<Index>>> parameters;
 
   /// Of x, y and the states; dtype_text() is that of the weights.
   Dtype dtype() const { return weights.index() == 0 ? Dtype::float32 : Dtype::float64; }
@@ -23,8 +71,29 @@ struct PackedWeights {
 };
 
 inline const char* cell_name(CellType cell) {
-  return cell == CellType::rnn ? "rnn" : cell == CellType::lstm ? "lstm" : "gru";
+  static const char* const names[] = {"rnn", "lstm", "gru", "indrnn", "mgu", "slstm"};
+  return names[int(cell)];
 }
+
+/// The parameters' gradients by name, for what the weights were given, and their places in the arguments.
+template <class T>
+struct Gradients {
+  py::dict arrays;
+
+  Gradients(const PackedWeights& packed, BackwardArguments<T>& arguments) {
+    const std::pair<const char*, T**> places[] = {
+        {"w_ih", &arguments.dw_ih},   {"w_hh", &arguments.dw_hh},     {"b_ih", &arguments.db_ih},
+        {"b_hh", &arguments.db_hh},   {"w_peep", &arguments.dw_peep}, {"w_hr", &arguments.dw_hr},
+        {"ln_ih", &arguments.dln_ih}, {"ln_hh", &arguments.dln_hh},   {"ln_c", &arguments.dln_c}};
+    for (const auto& [name, shape] : packed.parameters)
+      for (const auto& [known, place] : places)
+        if (name == known) {
+          py::array_t<T> array(shape);
+          *place = array.mutable_data();
+          arrays[known] = array;
+        }
+  }
+};
 
 void bind_info(py::module_& module);
 void bind_math(py::module_& module);

@@ -14,6 +14,8 @@ class PackedWeights:
     @property
     def hidden_size(self) -> int: ...
     @property
+    def output_size(self) -> int: ...
+    @property
     def dtype(self) -> str: ...
     @property
     def fast_activations(self) -> bool: ...
@@ -31,6 +33,8 @@ class Cache:
     def weights(self) -> PackedWeights: ...
     @property
     def cell(self) -> str: ...
+    @property
+    def batch(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
 
@@ -57,17 +61,10 @@ def pack_matrix(b: NDArray[Any]) -> PackedMatrix: ...
 def matmul(a: NDArray[Any], b: NDArray[Any] | PackedMatrix, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
 def pack(
     cell: str,
-    w_ih: Any,
-    w_hh: Any,
-    b_ih: Any = None,
-    b_hh: Any = None,
+    parameters: dict[str, Any],
+    options: dict[str, Any],
     *,
-    w_peep: Any = None,
-    activation: str = "tanh",
-    peephole_output: str = "current",
-    coupled: bool = False,
-    reset: str = "after",
-    dtype: str | None = None,
+    dtype: Any = None,
     fast_activations: bool = False,
     x: Any = None,
 ) -> PackedWeights: ...
@@ -82,7 +79,8 @@ def forward(
     training: bool = False,
     out: Any = None,
     threads: int | None = None,
+    run: dict[str, Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], Any, Any]: ...  # y, h_n, c_n or None, Cache or None
 def backward(
     dy: Any, cache: Cache, dh_n: Any = None, dc_n: Any = None, *, need_dx: bool = True, threads: int | None = None
-) -> tuple[Any, ...]: ...
+) -> tuple[Any, NDArray[Any], Any, dict[str, NDArray[Any]]]: ...  # dx or None, dh0, dc0 or None, the parameters

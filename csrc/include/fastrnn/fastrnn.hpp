@@ -1,14 +1,17 @@
 // fastrnn: recurrent networks, forward and backward.
 //
-// Shape legend, used everywhere: T time steps, B batch, I input size, H hidden size, G gates (RNN 1, GRU 3, LSTM 4).
-//   x (T,B,I)   y (T,B,H)   h0, c0, h_n, c_n (B,H)   lengths (B,)
+// Shape legend, used everywhere: T time steps, B batch, I input size, H hidden size, G gates (RNN, IndRNN 1, MGU 2,
+// GRU 3, LSTM, sLSTM 4), P width of h and y: H, or that of a projection.
+//   x (T,B,I)   y (T,B,P)   h0, h_n (B,P)   c0, c_n (B,H)   lengths (B,)
 //   w_ih (G*H,I)   w_hh (G*H,H)   b_ih, b_hh (G*H,)   w_peep (3,H) or (3,H,H), in the order i, f, o
-// Gate order: LSTM i, f, g, o; GRU r, z, n. Arrays are row-major and, unless a Sequence says otherwise, contiguous.
+// Gate order: LSTM i, f, g, o; GRU r, z, n; MGU f, n; sLSTM i, f, z, o. Arrays are row-major and, unless a Sequence
+// says otherwise, contiguous.
 //
 // Everything here throws fastrnn::Error on bad input and std::bad_alloc when memory is short; nothing is written then.
 // Weights and Saved are immutable and may be shared between threads.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -24,33 +27,76 @@ class Error : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
-enum class CellType : signed char { rnn, lstm, gru };
-enum class Activation : signed char { tanh, relu, sigmoid, identity };
+enum class CellType : signed char { rnn, lstm, gru, indrnn, mgu, slstm };
+/// csrc/cpu/activations-inl.h has the formulas.
+enum class Activation : signed char {
+  tanh,
+  relu,
+  sigmoid,
+  identity,
+  leaky_relu,
+  elu,
+  selu,
+  softsign,
+  softplus,
+  hard_sigmoid,
+  scaled_tanh,
+  thresholded_relu,
+  affine,
+  exponential
+};
 enum class Peephole : signed char { none, diagonal, full };
 enum class Reset : signed char { after, before, output };
+
+/// An activation with its parameters; those left out are ONNX's defaults.
+struct ActivationOption {
+  Activation kind;
+  double alpha, beta;
+  ActivationOption(Activation kind);
+  ActivationOption(Activation kind, double alpha, double beta) : kind(kind), alpha(alpha), beta(beta) {}
+};
 
 /// Which equations to compute; csrc/cells has them. Fields that do not concern the cell are ignored.
 struct CellOptions {
   CellType cell = CellType::lstm;
-  Activation activation = Activation::tanh;  // RNN
-  Peephole peephole = Peephole::none;        // LSTM: the form of w_peep
-  bool peephole_current = true;              // LSTM: o sees c' rather than c
-  bool coupled = false;                      // LSTM: f = 1 - i
-  Reset reset = Reset::after;                // GRU
+  ActivationOption activation = Activation::tanh;               // RNN, IndRNN: f; LSTM, GRU, MGU: of g or n
+  ActivationOption recurrent_activation = Activation::sigmoid;  // LSTM, GRU, MGU: of the gates
+  ActivationOption output_activation = Activation::tanh;        // LSTM: h' = o * f(c')
+  Peephole peephole = Peephole::none;                           // LSTM: the form of w_peep
+  bool peephole_current = true;                                 // LSTM: o sees c' rather than c
+  bool coupled = false;                                         // LSTM: f = 1 - i
+  Reset reset = Reset::after;                                   // GRU
+  bool exponential_forget = false;                              // sLSTM: f is e^a rather than sigmoid(a)
+  double clip = 0;                                              // every pre-activation is held within +-clip; 0: not
+  double cell_clip = 0;                                         // LSTM: c' likewise
+  double projection_clip = 0;                                   // LSTM: w_hr r likewise
+  double forget_bias = 0;                                       // LSTM: added to the bias of f
+  double norm_epsilon = 1e-5;
+  double zoneout_h = 0, zoneout_c = 0;  // Krueger et al. 2016: in training random, else their mean
+  double weight_dropout = 0;            // DropConnect of w_hh (Merity et al. 2018), drawn when packing
+  std::uint64_t seed = 0;               // of that
+  std::uint32_t stream = 0;
 };
 
 Index gate_count(CellType cell) noexcept;
+/// State vectors beside h: 1 for the LSTM, 3 (c, n, m) for the sLSTM.
+Index cell_state_count(CellType cell) noexcept;
 
-/// Canonical parameters, borrowed for the length of a call. Biases may be null: zero.
+/// Canonical parameters, borrowed for the length of a call. Biases may be null: zero. What else is null is absent.
 template <class T>
 struct Parameters {
   Index inputs = 0;
   Index hidden = 0;
+  Index projection = 0;  // P, with w_hr
   const T* w_ih = nullptr;
-  const T* w_hh = nullptr;
+  const T* w_hh = nullptr;  // (G*H,H) or (G*H,P); IndRNN: (H)
   const T* b_ih = nullptr;
   const T* b_hh = nullptr;
   const T* w_peep = nullptr;
+  const T* w_hr = nullptr;   // (P,H)
+  const T* ln_ih = nullptr;  // (G*H): gains of layer normalisation (Ba et al. 2016); LSTM, GRU: both
+  const T* ln_hh = nullptr;  // (G*H); RNN: this one alone
+  const T* ln_c = nullptr;   // (2,H): gain and bias of the normalised c'
 };
 
 /// How to store and compute with the parameters. Anything but the defaults is for inference.
@@ -75,6 +121,8 @@ class Weights {
   const PackOptions& pack_options() const noexcept;
   Index inputs() const noexcept;
   Index hidden() const noexcept;
+  /// Of h and y: hidden, or the projection's.
+  Index outputs() const noexcept;
   std::size_t bytes() const noexcept;
   const char* isa() const noexcept;
   const PackedData<T>& packed() const noexcept { return *packed_; }
@@ -82,6 +130,16 @@ class Weights {
 
  private:
   std::shared_ptr<const PackedData<T>> packed_;
+};
+
+/// Dropout in training, as rates in [0,1), all inverted. A mask depends on the seed and on the place of its elements
+/// alone (csrc/core/random.h).
+struct DropoutOptions {
+  double inputs = 0;     // x, the same at all steps (Gal & Ghahramani 2016)
+  double recurrent = 0;  // h where it meets w_hh, the same at all steps (likewise)
+  double candidate = 0;  // g or n, another at each step (Semeniuta et al. 2016); LSTM, GRU, MGU
+  std::uint64_t seed = 0;
+  std::uint32_t stream = 0;  // tells layers and directions apart
 };
 
 /// One layer in one direction over a batch of sequences. Null h0, c0: zeros. Null lengths: all T.
@@ -93,13 +151,23 @@ struct ForwardArguments {
   Index batch = 0;
   Sequence<const T> x;
   const T* h0 = nullptr;
-  const T* c0 = nullptr;
+  const T* c0 = nullptr;  // (cell_state_count,B,H)
   const Index* lengths = nullptr;
   bool reverse = false;
   Sequence<T> y;
   T* h_n = nullptr;
-  T* c_n = nullptr;  // LSTM only
+  T* c_n = nullptr;  // as c0
   int threads = 0;   // 0: num_threads()
+
+  const unsigned char* mask = nullptr;        // (T,B) 0: the step is left out; its y repeats the one before it
+  bool zero_output_for_mask = false;          // or is zero
+  const unsigned char* reset_mask = nullptr;  // (T,B) not 0: a new sequence begins here, with states of zero
+  /// (T), not increasing: rows of each step in x and y, which then hold no others; `step` is not used. B is the first.
+  const Index* batch_sizes = nullptr;
+  // In training alone:
+  DropoutOptions dropout;
+  Index checkpoint_every = 0;  // keep states every so many steps and compute the rest again; 0: keep everything
+  Index truncate = 0;          // no gradient flows back to a step before number truncate, 2 truncate, ...; 0: it does
 };
 
 template <class T>
@@ -119,13 +187,13 @@ class Session {
   Session(Session&& other) noexcept;
   Session& operator=(Session&& other) noexcept;
 
-  /// x (B,I) to y (B,H), contiguous.
+  /// x (B,I) to y (B,P), contiguous.
   void step(const T* x, T* y) noexcept;
-  /// x (T,B,I) to y (T,B,H).
+  /// x (T,B,I) to y (T,B,P).
   void run(const Sequence<const T>& x, Index steps, const Sequence<T>& y) noexcept;
   /// States to zero.
   void reset() noexcept;
-  /// h and c (LSTM only, else null) as (B,H); null sets zeros.
+  /// h (B,P) and the cell states (cell_state_count,B,H); null sets zeros.
   void set_state(const T* h, const T* c) noexcept;
   void get_state(T* h, T* c) const noexcept;
 
@@ -160,8 +228,8 @@ class Saved {
   std::unique_ptr<SavedData<T>> data_;
 };
 
-/// Gradients in the shapes of what they belong to; every pointer but dx, dc0 and dw_peep (LSTM only) is required and is
-/// assigned, not added to. Null dy, dh_n, dc_n: zeros.
+/// Gradients in the shapes of what they belong to, assigned, not added to. Those of what the weights do not have, and
+/// dx, may be null. Null dy, dh_n, dc_n: zeros.
 template <class T>
 struct BackwardArguments {
   Sequence<const T> dy;
@@ -175,6 +243,10 @@ struct BackwardArguments {
   T* db_ih = nullptr;
   T* db_hh = nullptr;
   T* dw_peep = nullptr;
+  T* dw_hr = nullptr;
+  T* dln_ih = nullptr;
+  T* dln_hh = nullptr;
+  T* dln_c = nullptr;
   int threads = 0;  // 0: num_threads()
 };
 
@@ -183,7 +255,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments);
 
 /// y = f(x) with the kernels' own activations (x and y may be the same).
 template <class T>
-void activate(Activation activation, const T* x, T* y, Index n, bool fast = false);
+void activate(const ActivationOption& activation, const T* x, T* y, Index n, bool fast = false);
 
 template <class T>
 struct MatrixData;  // csrc/core/matmul.cc

@@ -8,13 +8,15 @@ namespace fastrnn {
 using Index = std::ptrdiff_t;
 
 /// Element (t, b, :) of a sequence lies at data + t * step + b * row (in elements); its last axis is contiguous.
-/// Time-major and batch-first arrays differ in their strides alone.
+/// Time-major and batch-first arrays differ in their strides alone. Where steps have different numbers of rows, `start`
+/// has the elements before each step, in place of t * step.
 template <class T>
 struct Sequence {
   T* data = nullptr;
   Index step = 0;
   Index row = 0;
-  T* at(Index t, Index b) const { return data + t * step + b * row; }
+  const Index* start = nullptr;
+  T* at(Index t, Index b) const { return data + (start != nullptr ? start[t] : t * step) + b * row; }
 };
 
 /// How weights are stored and multiplied. States, gates, biases and sums stay in T (float, for all but `full`).
