@@ -25,26 +25,42 @@ void check_tensor(const std::string& what, test::Problem<double>& problem, std::
   test::check(worst <= 1e-6 * std::max(norm, 1e-2), what + ": worst " + std::to_string(worst / norm));
 }
 
-void check_variant(const std::string& name, const fastrnn::CellOptions& options, bool ragged, bool reverse) {
+/// How a sequence is run.
+struct Run {
+  const char* name;
+  std::vector<Index> lengths;
+  bool reverse = false;
+  bool resets = false;
+  Index checkpoint_every = 0;
+};
+
+void check_variant(const std::string& name, const test::Variant& options, const Run& run) {
   test::Problem<double> problem(options, 3, 2, 2, 3, 7);
-  if (ragged) problem.lengths = {1, 3};
-  problem.reverse = reverse;
+  problem.lengths = run.lengths;
+  problem.reverse = run.reverse;
+  problem.checkpoint_every = run.checkpoint_every;
+  if (run.resets) problem.reset_mask = {0, 1, 1, 0, 0, 0};
   problem.train();
   const test::Problem<double> g = problem;
-  check_tensor(name + " x", problem, problem.x, g.dx);
-  check_tensor(name + " h0", problem, problem.h0, g.dh0);
-  check_tensor(name + " w_ih", problem, problem.w_ih, g.dw_ih);
-  check_tensor(name + " w_hh", problem, problem.w_hh, g.dw_hh);
-  check_tensor(name + " b_ih", problem, problem.b_ih, g.db_ih);
-  check_tensor(name + " b_hh", problem, problem.b_hh, g.db_hh);
-  if (options.cell == fastrnn::CellType::lstm) {
-    check_tensor(name + " c0", problem, problem.c0, g.dc0);
-    check_tensor(name + " w_peep", problem, problem.w_peep, g.dw_peep);
-  }
+  const auto check = [&](const char* tensor, std::vector<double>& values, const std::vector<double>& gradient) {
+    check_tensor(name + " " + run.name + " " + tensor, problem, values, gradient);
+  };
+  check("x", problem.x, g.dx);
+  check("h0", problem.h0, g.dh0);
+  check("c0", problem.c0, g.dc0);
+  check("w_ih", problem.w_ih, g.dw_ih);
+  check("w_hh", problem.w_hh, g.dw_hh);
+  check("b_ih", problem.b_ih, g.db_ih);
+  check("b_hh", problem.b_hh, g.db_hh);
+  check("w_peep", problem.w_peep, g.dw_peep);
+  check("w_hr", problem.w_hr, g.dw_hr);
+  check("ln_ih", problem.ln_ih, g.dln_ih);
+  check("ln_hh", problem.ln_hh, g.dln_hh);
+  check("ln_c", problem.ln_c, g.dln_c);
 }
 
 /// float32 against float64 on sizes with every kind of tail.
-void check_sizes(const std::string& name, const fastrnn::CellOptions& options) {
+void check_sizes(const std::string& name, const test::Variant& options) {
   for (const Index hidden : {1, 5, 17, 33})
     for (const Index batch : {1, 2, 7, 13}) {
       test::Problem<float> single(options, 4, batch, 3, hidden, 11);
@@ -67,9 +83,10 @@ int main(int argc, char** argv) {
   for (const std::string& isa : test::isas(argc, argv)) {
     fastrnn::set_isa(isa);
     for (const auto& [name, options] : test::variants()) {
-      check_variant(isa + " " + name, options, false, false);
-      check_variant(isa + " " + name + " ragged", options, true, false);
-      check_variant(isa + " " + name + " ragged reversed", options, true, true);
+      const std::vector<Index> ragged = {1, 3};
+      for (const Run& run : {Run{"", {}}, Run{"ragged", ragged}, Run{"ragged reversed", ragged, true},
+                             Run{"resets", {}, false, true}, Run{"checkpoints", ragged, false, false, 2}})
+        check_variant(isa + " " + name, options, run);
       check_sizes(isa + " " + name, options);
     }
   }

@@ -10,7 +10,7 @@ namespace {
 using fastrnn::Precision;
 using test::Index;
 
-std::vector<float> run(const std::string& isa, const fastrnn::CellOptions& options, Precision precision, Index inputs,
+std::vector<float> run(const std::string& isa, const test::Variant& options, Precision precision, Index inputs,
                        Index hidden, Index batch) {
   fastrnn::set_isa(isa);
   test::Problem<float> problem(options, 3, batch, inputs, hidden, 5);
@@ -18,7 +18,7 @@ std::vector<float> run(const std::string& isa, const fastrnn::CellOptions& optio
   return problem.y;
 }
 
-void check_sizes(const std::vector<std::string>& isas, const std::string& name, const fastrnn::CellOptions& options,
+void check_sizes(const std::vector<std::string>& isas, const std::string& name, const test::Variant& options,
                  Precision precision, Index inputs, Index hidden, Index batch) {
   const std::string what = name + " precision " + std::to_string(int(precision)) + " H " + std::to_string(hidden) +
                            " B " + std::to_string(batch);
