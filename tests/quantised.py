@@ -14,6 +14,7 @@ Biases, diagonal peepholes and everything element-wise stay as they are. ``rnn_f
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -21,7 +22,7 @@ from unittest import mock
 import numpy as np
 
 from fastrnn import reference
-from fastrnn.reference import Array
+from fastrnn.reference import Array, gru, lstm, products, rnn
 
 INT8_LARGEST = np.float32(127)  # symmetric: -128 is not used
 INT8_SMALLEST = np.float32(1e-30)  # a row whose largest magnitude is no larger counts as 0
@@ -84,10 +85,10 @@ def _forward(cell: str, dtype: str, arguments: tuple[Any, ...], keywords: dict[s
         w = p.get("w_peep")
         return peep(p, gate, c) if w is None or w.ndim == 2 else multiply(c, w[gate])
 
-    with (
-        mock.patch.object(reference, "affine", lambda v, w, b: multiply(v, w) + b),
-        mock.patch.object(reference, "peep", peep_by_product),
-    ):
+    with contextlib.ExitStack() as patched:
+        for module in (products, rnn, gru, lstm):
+            patched.enter_context(mock.patch.object(module, "affine", lambda v, w, b: multiply(v, w) + b))
+        patched.enter_context(mock.patch.object(lstm, "peep", peep_by_product))
         return getattr(reference, f"{cell}_forward")(*arguments, **keywords, dtype=np.float32)
 
 

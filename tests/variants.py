@@ -28,7 +28,9 @@ SIZES = (  # (I, B, T): every I with every B, and all T
     (3, 3, 0), (0, 3, 5), (3, 0, 5), (0, 0, 0),
 )  # fmt: skip
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4, "indrnn": 1, "mgu": 2, "slstm": 4}
+STATES = {"lstm": ("h0", "c0"), "slstm": ("h0", "c0", "n0", "m0")}  # of all others h0 alone
+NOT_PARAMETERS = ("x", "h0", "c0", "n0", "m0")
 Arrays = dict[str, Any]
 
 
@@ -43,7 +45,11 @@ class Variant:
 
     @property
     def states(self) -> tuple[str, ...]:
-        return ("h0", "c0") if self.cell == "lstm" else ("h0",)
+        return STATES.get(self.cell, ("h0",))
+
+    def width(self, hidden: int) -> int:
+        """P, that of h and y."""
+        return hidden
 
     def function(self, module: ModuleType, what: str) -> Callable[..., Any]:
         """``module.<cell>_<what>``, or ``module.pack_<cell>``."""
@@ -111,7 +117,7 @@ class Problem:
 
     def loss(self, module: ModuleType, **more: Any) -> float:
         """A scalar which depends on every element of every output: the cotangents are its gradients to the outputs."""
-        outputs = self.forward(module, **more)
+        *outputs, _ = self.forward(module, training=True, **more)
         return sum(float(np.vdot(d, out)) for d, out in zip(self.cotangents.values(), outputs, strict=True))
 
     def astype(self, dtype: str) -> Problem:
@@ -121,7 +127,7 @@ class Problem:
         return Problem(self.variant, cast(self.arrays), self.run, cast(self.cotangents))
 
     def parameters(self) -> Arrays:
-        return {name: a for name, a in self.arrays.items() if name not in ("x", "h0", "c0")}
+        return {name: a for name, a in self.arrays.items() if name not in NOT_PARAMETERS}
 
 
 def make_problem(
@@ -140,7 +146,7 @@ def make_problem(
     errors do not grow with T. That is what the tolerances below rely on.
     """
     rng = np.random.default_rng([hidden, inputs, batch, steps, *mode.id.encode()])
-    rows = GATES[variant.cell] * hidden
+    rows, width = GATES[variant.cell] * hidden, variant.width(hidden)
 
     def uniform(*shape: int, scale: float) -> Any:
         return rng.uniform(-scale, scale, shape).astype("float32").astype(dtype)
@@ -151,15 +157,17 @@ def make_problem(
     arrays = {
         "x": leading(uniform(steps, batch, inputs, scale=1.5)),
         "w_ih": uniform(rows, inputs, scale=max(inputs, 1) ** -0.5),
-        "w_hh": uniform(rows, hidden, scale=hidden**-0.5),
+        "w_hh": uniform(*((rows,) if variant.cell == "indrnn" else (rows, width)), scale=hidden**-0.5),
         "b_ih": uniform(rows, scale=0.5),
         "b_hh": uniform(rows, scale=0.5),
-        "h0": uniform(1, batch, hidden, scale=0.9),
+        "h0": uniform(1, batch, width, scale=0.9),
     }
-    cotangents = {"dy": leading(uniform(steps, batch, hidden, scale=1)), "dh_n": uniform(1, batch, hidden, scale=1)}
-    if variant.cell == "lstm":
-        arrays["c0"] = uniform(1, batch, hidden, scale=0.9)
-        cotangents["dc_n"] = uniform(1, batch, hidden, scale=1)
+    cotangents = {"dy": leading(uniform(steps, batch, width, scale=1)), "dh_n": uniform(1, batch, width, scale=1)}
+    for name in variant.states[1:]:
+        arrays[name] = uniform(1, batch, hidden, scale=0.9)
+        cotangents[f"d{name[0]}_n"] = uniform(1, batch, hidden, scale=1)
+    if "n0" in arrays:  # a sum of exponentials, which m0 has brought to about 1
+        arrays["n0"] = abs(arrays["n0"]) + np.asarray(0.5, dtype)
     if variant.peephole == "diagonal":
         arrays["w_peep"] = uniform(3, hidden, scale=0.7)
     if variant.peephole == "full":
@@ -252,8 +260,8 @@ def expected_results(variant: Variant, mode: Mode, hidden: int, inputs: int, bat
 
 
 def output_tuple(variant: Variant, module: ModuleType) -> Callable[..., Any]:
-    """RNNOutput, GRUOutput or LSTMOutput of ``module``."""
-    return getattr(module, f"{variant.cell.upper()}Output")
+    """RNNOutput, GRUOutput, ... of ``module``."""
+    return getattr(module, f"{variant.cell.upper().replace('IND', 'Ind')}Output")
 
 
 def numerical_gradients(problem: Problem, module: ModuleType) -> Arrays:

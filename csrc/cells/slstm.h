@@ -18,12 +18,13 @@ struct Slstm {
   static constexpr bool kHasPlain = true;
   enum Gate { I, F, Z, O };
   enum State { C, N, M };
-  enum Column { kI, kF, kZ, kO, kFromInput, kSlope };  // i', f', z, o, whether m' = a_i, d log f / d a_f
+  // i', f', z, o, whether m' = a_i, d log f / d a_f, d f' / d log f where m' = a_i
+  enum Column { kI, kF, kZ, kO, kFromInput, kSlope, kFlow, kColumns };
 
   static constexpr Description describe(const Options&) {
     Description d = begin_description(4);
     d.c_states = 3;
-    d.columns = 6;
+    d.columns = kColumns;
     d.phases = 1;
     d.phase[0] = {0, 4, 1, {{Operand::h_prev, Matrix::w_hh, {I, F, Z, O}}}};
     d.back_phases = 1;
@@ -55,6 +56,7 @@ struct Slstm {
     u.save(kO, o);
     u.save(kFromInput, from_input);
     u.save(kSlope, slope);
+    u.save(kFlow, where_positive(m - kept, f));  // not where f' is held at 1
     u.set_c(c, C);
     u.set_c(n, N);
     u.set_c(m, M);
@@ -71,7 +73,7 @@ struct Slstm {
     const V d_ratio = dh * o / n;
     const V dc = u.carry_c(C) + d_ratio, dn = fnmadd(d_ratio, ratio, u.carry_c(N)), dm = u.carry_c(M);
     const V d_log_i = fmadd(dc, z, dn) * i;
-    const V d_log_f = fmadd(dc, u.c_prev(C), dn * u.c_prev(N)) * f;
+    const V d_log_f = fmadd(dc, u.c_prev(C), dn * u.c_prev(N)) * u.saved(kFlow);
     const V d_kept = fmadd(from_input, d_log_f, from_kept * (dm - d_log_i));
     u.set_dgate(I, fmadd(from_input, dm - d_log_f, from_kept * d_log_i));
     u.set_dgate(F, d_kept * u.saved(kSlope));

@@ -35,7 +35,7 @@ void check(const PackedData<T>& packed, const ForwardArguments<T>& arguments) {
   if (arguments.lengths != nullptr) check_lengths(arguments);
   if (arguments.batch_sizes != nullptr) check_batch_sizes(arguments);
   const auto refuse = [](bool is, const char* name, const char* other) {
-    if (is) throw Error(std::string(name) + ": expected None beside " + other);
+    if (is) throw Error(std::string(name) + ": expected None beside " + other + ", got an array");
   };
   refuse(arguments.mask != nullptr && arguments.lengths != nullptr, "mask", "lengths");
   refuse(arguments.mask != nullptr && arguments.reset_mask != nullptr, "reset_mask", "mask");
@@ -48,7 +48,8 @@ void check(const PackedData<T>& packed, const ForwardArguments<T>& arguments) {
   if (arguments.truncate < 0) throw Error("truncate: expected a number of steps >= 1");
   const CellType cell = packed.options.cell;
   if (arguments.dropout.candidate > 0 && cell != CellType::lstm && cell != CellType::gru && cell != CellType::mgu)
-    throw Error("candidate_dropout: expected 0 for a cell without a candidate");
+    throw Error("candidate_dropout: expected 0 for a cell without a candidate, got " +
+                std::to_string(arguments.dropout.candidate));
 }
 
 template <class T>

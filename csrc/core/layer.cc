@@ -59,10 +59,10 @@ void add_columns(const ForwardArguments<T>& arguments, bool training, Layer<T>& 
 }  // namespace
 
 template <class T>
-AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& arguments, bool training,
-                      Index saved_steps, Layer<T>& layer) {
+LayerMemory<T> place_layer(const PackedData<T>& packed, const ForwardArguments<T>& arguments, bool training,
+                           Index saved_steps, Layer<T>& layer, Arena& arena) {
   const Index batch = arguments.batch, steps = arguments.steps, padded = packed.padded, rows = saved_steps * batch;
-  const bool masks_h = training && arguments.dropout.recurrent > 0;
+  const bool masks_h = training && arguments.dropout.recurrent > 0, masks_x = training && arguments.dropout.inputs > 0;
   layer.kind = packed.kind;
   layer.options = packed.cell_options;
   layer.cell = packed.cell;
@@ -86,76 +86,96 @@ AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& ar
   layer.general = packed.general || masks_h || layer.mask_column[kCandidateMask] >= 0;
   layer.gates_width = spaced<T>(layer.columns * padded + (layer.norm_column >= 0 ? padded + kStatistics : 0));
   layer.dgates_width = spaced<T>(layer.cell.dcolumns * padded);
-  const bool has_x_mask = training && arguments.dropout.inputs > 0;
-  T *h0, *c0, *zeros, *h_mask, *x, *x_mask;
-  Index *length, *order, *times, *starts;
-  const bool packs = arguments.batch_sizes != nullptr;
-  AlignedBuffer memory = allocate([&](Arena& arena) {
-    arena.take(h0, batch * padded);
-    arena.take(c0, batch * layer.c_width);
-    arena.take(zeros, std::max(padded, layer.c_width));
-    arena.take(length, batch);
-    arena.take(order, batch);
-    arena.take(times, arguments.mask != nullptr ? batch * steps : 0);
-    arena.take(starts, packs ? 2 * steps : 0);
-    arena.take(h_mask, masks_h ? batch * padded : 0);
-    arena.take(x_mask, has_x_mask ? layer.inputs : 0);
-    arena.take(x, has_x_mask ? steps * batch * layer.inputs : 0);
-    arena.take(layer.h_operand, masks_h ? rows * padded : 0);
-    arena.take(layer.gates, rows * layer.gates_width);
-    arena.take(layer.c, rows * layer.c_width);
-  });
-  pad_rows(arguments.h0, h0, batch, layer.state, padded);
-  pad_cell_states(layer, arguments.c0, c0);
-  std::fill_n(zeros, std::max(padded, layer.c_width), T(0));
+  LayerMemory<T> memory;
+  arena.take(memory.h0, batch * padded);
+  arena.take(memory.c0, batch * layer.c_width);
+  arena.take(memory.zeros, std::max(padded, layer.c_width));
+  arena.take(memory.length, batch);
+  arena.take(memory.order, batch);
+  arena.take(memory.times, arguments.mask != nullptr ? batch * steps : 0);
+  arena.take(memory.starts, arguments.batch_sizes != nullptr ? 2 * steps : 0);
+  arena.take(memory.h_mask, masks_h ? batch * padded : 0);
+  arena.take(memory.x_mask, masks_x ? layer.inputs : 0);
+  arena.take(memory.x, masks_x ? steps * batch * layer.inputs : 0);
+  arena.take(layer.h_operand, masks_h ? rows * padded : 0);
+  arena.take(layer.gates, rows * layer.gates_width);
+  arena.take(layer.c, rows * layer.c_width);
+  layer.h0 = memory.h0;
+  layer.c0 = memory.c0;
+  layer.zeros = memory.zeros;
+  layer.length = memory.length;
+  layer.order = memory.order;
+  layer.times = arguments.mask != nullptr ? memory.times : nullptr;
+  layer.h_mask = masks_h ? memory.h_mask : nullptr;
+  return memory;
+}
+
+template <class T>
+void fill_layer(const ForwardArguments<T>& arguments, const LayerMemory<T>& memory, Layer<T>& layer) {
+  const Index batch = layer.batch, steps = layer.steps, padded = layer.padded;
+  Index *length = memory.length, *order = memory.order;
+  pad_rows(arguments.h0, memory.h0, batch, layer.state, padded);
+  pad_cell_states(layer, arguments.c0, memory.c0);
+  std::fill_n(memory.zeros, std::max(padded, layer.c_width), T(0));
   for (Index b = 0; b < batch; ++b) length[b] = arguments.lengths != nullptr ? arguments.lengths[b] : steps;
-  if (arguments.mask != nullptr) list_times(arguments, times, length);
-  if (packs) {
+  if (arguments.mask != nullptr) list_times(arguments, memory.times, length);
+  if (arguments.batch_sizes != nullptr) {
     Index before = 0;
     for (Index t = 0; t < steps; ++t) {
-      starts[t] = before * layer.inputs;
-      starts[steps + t] = before * layer.state;
+      memory.starts[t] = before * layer.inputs;
+      memory.starts[steps + t] = before * layer.state;
       before += arguments.batch_sizes[t];
-      for (Index b = t > 0 ? arguments.batch_sizes[t] : batch; b < batch && length[b] > t; ++b) length[b] = t;
+      for (Index b = arguments.batch_sizes[t]; b < batch && length[b] > t; ++b) length[b] = t;
     }
-    layer.x.start = starts;
-    layer.y.start = starts + steps;
+    layer.x.start = memory.starts;
+    layer.y.start = memory.starts + steps;
   }
   // By decreasing length, so that the rows still running are always a prefix.
   std::iota(order, order + batch, Index(0));
   if (arguments.lengths != nullptr || arguments.mask != nullptr)
     std::stable_sort(order, order + batch, [&](Index a, Index b) { return length[a] > length[b]; });
-  layer.h0 = h0;
-  layer.c0 = c0;
-  layer.zeros = zeros;
-  layer.length = length;
-  layer.order = order;
-  layer.times = arguments.mask != nullptr ? times : nullptr;
-  layer.h_mask = masks_h ? h_mask : nullptr;
-  if (masks_h) {
-    const Masks masks(arguments.dropout.seed, arguments.dropout.stream, MaskKind::recurrent_dropout,
-                      arguments.dropout.recurrent);
-    for (Index b = 0; b < batch; ++b) masks.fill_inverted(0, b, padded, h_mask + b * padded);
+  const DropoutOptions& dropout = arguments.dropout;
+  if (layer.h_mask != nullptr) {
+    const Masks masks(dropout.seed, dropout.stream, MaskKind::recurrent_dropout, dropout.recurrent);
+    for (Index b = 0; b < batch; ++b) masks.fill_inverted(0, b, padded, memory.h_mask + b * padded);
   }
-  if (has_x_mask) {
-    const Masks masks(arguments.dropout.seed, arguments.dropout.stream, MaskKind::dropout, arguments.dropout.inputs);
-    for (Index b = 0; b < batch; ++b) {
-      masks.fill_inverted(0, b, layer.inputs, x_mask);
-      for (Index s = 0; s < length[b]; ++s) {
-        const Index t = layer.time(b, s);
-        for (Index i = 0; i < layer.inputs; ++i)
-          x[(t * batch + b) * layer.inputs + i] = layer.x.at(t, b)[i] * x_mask[i];
-      }
+}
+
+/// x times its mask, which is the same at all steps, in the layer's own memory.
+template <class T>
+void drop_inputs(const DropoutOptions& dropout, const LayerMemory<T>& memory, Layer<T>& layer) {
+  const Masks masks(dropout.seed, dropout.stream, MaskKind::dropout, dropout.inputs);
+  const Index inputs = layer.inputs;
+  for (Index b = 0; b < layer.batch; ++b) {
+    masks.fill_inverted(0, b, inputs, memory.x_mask);
+    for (Index s = 0; s < layer.length[b]; ++s) {
+      const Index t = layer.time(b, s);
+      const T* from = layer.x.at(t, b);
+      T* to = memory.x + (t * layer.batch + b) * inputs;
+      for (Index i = 0; i < inputs; ++i) to[i] = from[i] * memory.x_mask[i];
     }
-    layer.x = {x, batch * layer.inputs, layer.inputs, nullptr};
   }
-  return memory;
+  layer.x = {memory.x, layer.batch * inputs, inputs, nullptr};
+}
+
+template <class T>
+AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& arguments, bool training,
+                      Index saved_steps, Layer<T>& layer) {
+  LayerMemory<T> memory;
+  AlignedBuffer buffer =
+      allocate([&](Arena& arena) { memory = place_layer(packed, arguments, training, saved_steps, layer, arena); });
+  fill_layer(arguments, memory, layer);
+  if (training && arguments.dropout.inputs > 0) drop_inputs(arguments.dropout, memory, layer);
+  return buffer;
 }
 
 template void pad_rows<float>(const float*, float*, Index, Index, Index);
 template void pad_rows<double>(const double*, double*, Index, Index, Index);
 template void pad_cell_states<float>(const Layer<float>&, const float*, float*);
 template void pad_cell_states<double>(const Layer<double>&, const double*, double*);
+template LayerMemory<float> place_layer(const PackedData<float>&, const ForwardArguments<float>&, bool, Index,
+                                        Layer<float>&, Arena&);
+template void fill_layer(const ForwardArguments<float>&, const LayerMemory<float>&, Layer<float>&);
 template AlignedBuffer lay_out(const PackedData<float>&, const ForwardArguments<float>&, bool, Index, Layer<float>&);
 template AlignedBuffer lay_out(const PackedData<double>&, const ForwardArguments<double>&, bool, Index, Layer<double>&);
 

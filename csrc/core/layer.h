@@ -16,6 +16,20 @@ void pad_rows(const T* from, T* to, Index rows, Index n, Index padded);
 template <class T>
 void pad_cell_states(const Layer<T>& layer, const T* from, T* to);
 
+/// What a Layer points to and its maker writes.
+template <class T>
+struct LayerMemory {
+  T *h0, *c0, *zeros, *h_mask, *x_mask, *x;
+  Index *length, *order, *times, *starts;
+};
+
+/// lay_out in two steps, for memory of another's.
+template <class T>
+LayerMemory<T> place_layer(const PackedData<T>& packed, const ForwardArguments<T>& arguments, bool training,
+                           Index saved_steps, Layer<T>& layer, Arena& arena);
+template <class T>
+void fill_layer(const ForwardArguments<T>& arguments, const LayerMemory<T>& memory, Layer<T>& layer);
+
 /// The parts of a Layer that live as long as the call, or as the Saved when training. What steps save has room for
 /// `saved_steps`; y is written by the call.
 template <class T>

@@ -115,13 +115,14 @@ void check_options(const CellOptions& options, const Parameters<T>& parameters, 
     throw Error(std::string(parameters.ln_ih == nullptr ? "ln_ih" : "ln_hh") + ": expected an array beside " +
                 (parameters.ln_ih == nullptr ? "ln_hh" : "ln_ih") + ", got None");
   if (options.cell == CellType::rnn && parameters.ln_ih != nullptr)
-    throw Error("ln_ih: expected None, an RNN normalises W x + R h by ln_hh alone");
-  if (parameters.ln_c != nullptr && !has_norm) throw Error("ln_c: expected None without ln_ih and ln_hh");
+    throw Error("ln_ih: expected None for an RNN, which normalises W x + R h by ln_hh alone, got an array");
+  if (parameters.ln_c != nullptr && !has_norm) throw Error("ln_c: expected None without ln_ih and ln_hh, got an array");
   if (lstm && options.coupled && options.forget_bias != 0)
     throw Error("forget_bias: expected 0 with coupled, which has no forget gate, got " + text(options.forget_bias));
   if (lstm && options.peephole == Peephole::full) {
     const char* other = parameters.w_hr != nullptr ? "w_hr" : has_norm ? "ln_ih" : nullptr;
-    if (other != nullptr) throw Error(std::string(other) + ": expected None with full peepholes, w_peep (3, H, H)");
+    if (other != nullptr)
+      throw Error(std::string(other) + ": expected None with full peepholes, w_peep (3, H, H), got an array");
     if (options.zoneout_c > 0)
       throw Error("zoneout_c: expected 0 with full peepholes, w_peep (3, H, H), got " + text(options.zoneout_c));
   }

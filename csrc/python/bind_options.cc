@@ -102,6 +102,42 @@ std::vector<unsigned char> mask_of(const std::string& name, py::handle object, c
   return bytes;
 }
 
+/// Returns whether there was a seed.
+bool read_run(const py::dict& given, const Extent& extent, ParsedRun& run) {
+  bool has_seed = false;
+  for (const auto& [key, value] : given) {
+    const std::string name = py::str(key);
+    if (value.is_none()) continue;
+    if (name == "mask") {
+      run.mask = mask_of(name, value, extent);
+      run.has_mask = true;
+    } else if (name == "zero_output_for_mask") {
+      run.zero_output_for_mask = boolean(name, value);
+    } else if (name == "reset_mask") {
+      run.reset_mask = mask_of(name, value, extent);
+      run.has_reset = true;
+    } else if (name == "dropout") {
+      run.dropout.inputs = number(name, value);
+    } else if (name == "recurrent_dropout") {
+      run.dropout.recurrent = number(name, value);
+    } else if (name == "candidate_dropout") {
+      run.dropout.candidate = number(name, value);
+    } else if (name == "seed") {
+      run.dropout.seed = seed_of(value);
+      has_seed = true;
+    } else if (name == "stream") {
+      run.dropout.stream = std::uint32_t(integer(name, value, 0, 1 << 24));
+    } else if (name == "checkpoint_every") {
+      run.checkpoint_every = integer(name, value, 1, PTRDIFF_MAX);
+    } else if (name == "truncate") {
+      run.truncate = integer(name, value, 1, PTRDIFF_MAX);
+    } else if (name != "batch_sizes") {
+      throw py::type_error(name + ": not an option of a run");
+    }
+  }
+  return has_seed;
+}
+
 }  // namespace
 
 const char* activation_name(Activation activation) {
@@ -168,40 +204,10 @@ CellOptions parse_cell_options(const std::string& cell, const py::dict& given) {
   return options;
 }
 
-ParsedRun parse_run(py::handle given, const Extent& extent) {
+ParsedRun parse_run(py::handle given, const Extent& extent, bool training) {
   ParsedRun run;
-  bool has_seed = false;
-  if (given.is_none()) return run;
-  for (const auto& [key, value] : py::cast<py::dict>(given)) {
-    const std::string name = py::str(key);
-    if (value.is_none()) continue;
-    if (name == "mask") {
-      run.mask = mask_of(name, value, extent);
-      run.has_mask = true;
-    } else if (name == "zero_output_for_mask") {
-      run.zero_output_for_mask = boolean(name, value);
-    } else if (name == "reset_mask") {
-      run.reset_mask = mask_of(name, value, extent);
-      run.has_reset = true;
-    } else if (name == "dropout") {
-      run.dropout.inputs = number(name, value);
-    } else if (name == "recurrent_dropout") {
-      run.dropout.recurrent = number(name, value);
-    } else if (name == "candidate_dropout") {
-      run.dropout.candidate = number(name, value);
-    } else if (name == "seed") {
-      run.dropout.seed = seed_of(value);
-      has_seed = true;
-    } else if (name == "stream") {
-      run.dropout.stream = std::uint32_t(integer(name, value, 0, 1 << 24));
-    } else if (name == "checkpoint_every") {
-      run.checkpoint_every = integer(name, value, 1, PTRDIFF_MAX);
-    } else if (name == "truncate") {
-      run.truncate = integer(name, value, 1, PTRDIFF_MAX);
-    } else if (name != "batch_sizes") {
-      throw py::type_error(name + ": not an option of a run");
-    }
-  }
+  bool has_seed = !training;
+  if (!given.is_none()) has_seed = read_run(py::cast<py::dict>(given), extent, run) || has_seed;
   if (!has_seed) run.dropout.seed = fresh_seed();
   return run;
 }
@@ -211,11 +217,12 @@ std::vector<Index> parse_batch_sizes(py::handle run) {
   const py::dict given = py::cast<py::dict>(run);
   if (!given.contains("batch_sizes") || py::handle(given["batch_sizes"]).is_none()) return {};
   const auto array = py::array::ensure(given["batch_sizes"]);
-  if (!array || (array.dtype().kind() != 'i' && array.dtype().kind() != 'u') || array.ndim() != 1 ||
-      array.size() == 0) {
+  if (!array || (array.dtype().kind() != 'i' && array.dtype().kind() != 'u' && array.size() > 0)) {
     PyErr_Clear();
-    wrong_value("batch_sizes", "integers of shape (T,) with T >= 1", py::str(py::repr(given["batch_sizes"])));
+    wrong_type("batch_sizes", "an integer array",
+               array ? std::string(py::str(array.dtype())) : Py_TYPE(py::object(given["batch_sizes"]).ptr())->tp_name);
   }
+  if (array.ndim() != 1 || array.size() == 0) wrong_value("batch_sizes", "shape (T,) with T >= 1", shape_text(array));
   const auto values = py::array_t < Index, py::array::c_style | py::array::forcecast > ::ensure(array);
   return std::vector<Index>(values.data(), values.data() + values.size());
 }

@@ -71,7 +71,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
     lengths = length_list(lengths_given, arguments.batch, arguments.steps);
     arguments.lengths = lengths.data();
   }
-  const ParsedRun run = parse_run(run_given, extent);
+  const ParsedRun run = parse_run(run_given, extent, training);
   run.apply(arguments);
   arguments.reverse = reverse;
   arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));

@@ -51,8 +51,8 @@ struct ParsedRun {
   }
 };
 
-/// `given`: a dict by keyword, or None.
-ParsedRun parse_run(py::handle given, const Extent& extent);
+/// `given`: a dict by keyword, or None. Training without a seed has a fresh one.
+ParsedRun parse_run(py::handle given, const Extent& extent, bool training);
 /// Those in the same dict: they decide what shape x has. Empty: none.
 std::vector<Index> parse_batch_sizes(py::handle run);
 

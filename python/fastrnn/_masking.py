@@ -1,8 +1,7 @@
 """Masks (B, T): True where a step counts.
 
-A recurrent layer skips a masked step: the state passes it unchanged. A mask that is True up to some step and False
-after it becomes the kernels' `lengths`; for any other one the valid steps of each row are first moved to its front,
-which is the same thing.
+A recurrent layer skips a masked step: the state passes it unchanged, and its output is the output before it, as in
+Keras; zero before any valid step, and everywhere with `zero_output_for_mask`.
 """
 
 from __future__ import annotations
@@ -13,31 +12,32 @@ import numpy as np
 
 from ._typing import Array
 
-__all__ = ["MaskPlan", "check_mask", "move_steps", "plan_mask"]
+__all__ = ["MaskPlan", "check_mask", "plan_mask"]
 
 
 class MaskPlan(NamedTuple):
-    """How a mask reaches the kernels: lengths (B,) and, where steps must move, their order and its inverse (B, T)."""
+    """How a mask reaches the kernels: their options, and which rows (B, 1) have a last output of zero, None for none.
 
-    lengths: Array | None
-    order: Array | None
-    inverse: Array | None
+    A last output of zero is not the last state: that of a row without valid steps is its initial state.
+    """
+
+    options: dict[str, Any]
+    silent: Array | None
 
 
-def plan_mask(mask: Array | None) -> MaskPlan:
-    """Return the plan for a boolean mask (B, T); None means every step is valid."""
+def plan_mask(mask: Array | None, *, sequences: bool, backwards: bool, zero_output: bool) -> MaskPlan:
+    """Return the plan for a boolean mask (B, T) and a layer of these settings; None means every step is valid."""
     if mask is None or mask.all():
-        return MaskPlan(None, None, None)
-    lengths = mask.sum(axis=1)
-    if not (mask[:, 1:] & ~mask[:, :-1]).any():
-        return MaskPlan(lengths, None, None)
-    order = np.argsort(~mask, axis=1, kind="stable")
-    return MaskPlan(lengths, order, np.argsort(order, axis=1))
-
-
-def move_steps(sequence: Array, order: Array | None) -> Array:
-    """Return sequence (B, T, ...) with the steps of each row in `order`; itself when that is None."""
-    return sequence if order is None else np.take_along_axis(sequence, order[:, :, np.newaxis], axis=1)
+        return MaskPlan({}, None)
+    silent = None
+    if not sequences:
+        heard = np.asarray(mask[:, 0 if backwards else -1] if zero_output else mask.any(axis=1))
+        silent = None if heard.all() else ~heard[:, np.newaxis]
+    # True up to some step and False after it: `lengths` compute no step beyond a row's end. Their outputs there are
+    # zero, which is right if nobody looks, if zero is wanted, and backwards, where no valid step comes before.
+    if not (mask[:, 1:] & ~mask[:, :-1]).any() and (not sequences or zero_output or backwards):
+        return MaskPlan({"lengths": mask.sum(axis=1)}, silent)
+    return MaskPlan({"mask": np.ascontiguousarray(mask), "zero_output_for_mask": zero_output}, silent)
 
 
 def check_mask(mask: Any, x: Array) -> Array | None:

@@ -27,8 +27,8 @@ class Bidirectional(Layer):
     taken, the backward one being that at the sequence's first step.
 
     Args:
-        layer: a `SimpleRNN`, `LSTM` or `GRU`. It runs forward; its config, turned round, makes the other one.
-        merge_mode: "concat" (outputs side by side, 2H wide), "sum", "mul", "ave", or None for the pair of both, which
+        layer: a recurrent layer. It runs forward; its config, turned round, makes the other one.
+        merge_mode: "concat" (outputs side by side, 2P wide), "sum", "mul", "ave", or None for the pair of both, which
             only a direct call can return.
         backward_layer: a layer of your own for the other direction, with `go_backwards=True`.
     """
@@ -43,7 +43,7 @@ class Bidirectional(Layer):
         **kwargs: Any,
     ) -> None:
         if not isinstance(layer, Recurrent):
-            raise TypeError(f"layer: expected a SimpleRNN, LSTM or GRU, got {type(layer).__name__}")
+            raise TypeError(f"layer: expected a recurrent layer, got {type(layer).__name__}")
         if merge_mode is not None and merge_mode not in _MERGE_MODES:
             raise one_of("merge_mode", (*_MERGE_MODES, "None"), merge_mode)
         if kwargs.get("input_shape") is None and layer.batch_input_shape is not None:
@@ -57,7 +57,7 @@ class Bidirectional(Layer):
             settings.update(name=f"backward_{layer.name}", go_backwards=not layer.go_backwards)
             backward_layer = type(layer).from_config(settings)
         if not isinstance(backward_layer, Recurrent):
-            raise TypeError(f"backward_layer: expected a SimpleRNN, LSTM or GRU, got {type(backward_layer).__name__}")
+            raise TypeError(f"backward_layer: expected a recurrent layer, got {type(backward_layer).__name__}")
         if layer.name == backward_layer.name:
             raise ValueError(f"backward_layer: expected another name than layer's, got {layer.name!r}")
         if layer.go_backwards == backward_layer.go_backwards:
@@ -65,8 +65,9 @@ class Bidirectional(Layer):
         for name in ("return_sequences", "return_state", "stateful", "dtype"):
             if getattr(layer, name) != getattr(backward_layer, name):
                 raise ValueError(f"backward_layer: expected the same {name} as layer, {getattr(layer, name)!r}")
-        if merge_mode in ("sum", "mul", "ave") and layer.units != backward_layer.units:
-            raise ValueError(f"backward_layer: expected {layer.units} units as layer, got {backward_layer.units}")
+        units, other = layer.output_units, backward_layer.output_units
+        if merge_mode in ("sum", "mul", "ave") and units != other:
+            raise ValueError(f"backward_layer: expected {units} units as layer, got {other}")
         self.forward_layer = layer
         self.backward_layer = backward_layer
         self.return_sequences = layer.return_sequences
@@ -105,11 +106,11 @@ class Bidirectional(Layer):
     reset_state = reset_states
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, T, 2H) with `return_sequences`, else (B, 2H); H wide unless "concat"."""
+        """(B, T, 2P) with `return_sequences`, else (B, 2P); P wide unless "concat"."""
         shape = self.forward_layer.compute_output_shape(input_shape)
         if self.merge_mode != "concat":
             return shape
-        return (*shape[:-1], self.forward_layer.units + self.backward_layer.units)
+        return (*shape[:-1], self.forward_layer.output_units + self.backward_layer.output_units)
 
     def compute_mask(self, x: Array, mask: Array | None) -> Array | None:
         """The input's mask with `return_sequences`, else None."""
@@ -120,8 +121,6 @@ class Bidirectional(Layer):
         first, second = (None, None) if states is None else (states[:count], states[count:])
         ya, last_a = self.forward_layer.run(x, mask, training, first)
         yb, last_b = self.backward_layer.run(x, mask, training, second)
-        if not self.return_sequences:
-            ya, yb = last_a[0], last_b[0]
         self._cache = (ya, yb) if training else None
         return ya, yb, last_a + last_b
 
@@ -148,8 +147,9 @@ class Bidirectional(Layer):
         states = None
         if initial_state is not None:
             count = self.forward_layer.state_count
-            if len(initial_state) != count + self.backward_layer.state_count:
-                raise ValueError(f"initial_state: expected {2 * count} arrays, got {len(initial_state)}")
+            expected = count + self.backward_layer.state_count
+            if len(initial_state) != expected:
+                raise ValueError(f"initial_state: expected {expected} arrays, got {len(initial_state)}")
             states = (
                 *self.forward_layer.check_states(initial_state[:count], len(array)),
                 *self.backward_layer.check_states(initial_state[count:], len(array)),
@@ -176,14 +176,9 @@ class Bidirectional(Layer):
             da, db = dy * yb, dy * ya
         else:
             da = db = dy if self.merge_mode == "sum" else dy * dy.dtype.type(0.5)
-        parts = []
-        for layer, d in ((self.forward_layer, da), (self.backward_layer, db)):
-            if self.return_sequences:
-                parts.append(layer.run_backward(d, None))
-            else:
-                parts.append(layer.run_backward(None, [d, *[None] * (layer.state_count - 1)]))
-        parts[0] += parts[1]
-        return parts[0]
+        dx = self.forward_layer.run_backward(da)
+        dx += self.backward_layer.run_backward(db)
+        return dx
 
     def get_config(self) -> Config:
         """The constructor's arguments, the layers as their configs."""

@@ -65,7 +65,8 @@ Options of a run: taken by ``<cell>_forward``, packed weights or not.
 - ``seed``: an integer in 0..2**64-1 for all masks of the call, None for a fresh one. The masks are Philox4x32-10
   (Salmon et al. 2011) of the seed and the place in the batch, the same on every machine and for any number of threads
 - ``checkpoint_every=k``: keep the state every k steps for the backward pass, and compute what is between again
-- ``truncate=k``: no gradient flows back from step k*j to step k*j - 1, in running order
+- ``truncate=k``: no gradient flows back from a row's step number k, 2*k, ... to the one before; the first in running
+  order is 0, and steps that do not run (masked, beyond the row's length) have no number
 """
 
 from __future__ import annotations

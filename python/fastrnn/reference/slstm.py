@@ -1,0 +1,59 @@
+"""The sLSTM with its stabiliser (Beck et al. 2024, "xLSTM: Extended long short-term memory", equations 8 to 17)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .activations import sigmoid
+from .products import Grads, Masks, Options, Params, Saved, State, affine, affine_backward
+from .results import Array
+
+
+def slstm_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[State, Saved]:
+    """One step; every pre-activation is a = W x + b_ih + R h + b_hh.
+
+    z = tanh(a_z), o = sigmoid(a_o)
+    log f = log sigmoid(a_f), or a_f with forget_gate="exp"
+    m' = max(log f + m, a_i), but a_i where n is 0: nothing is remembered yet, there is no scale to keep
+    i' = exp(a_i - m'), f' = exp(min(log f + m - m', 0))
+    c' = f'*c + i'*z, n' = f'*n + i', h' = o * c'/n'
+
+    m scales c and n alike and so drops out of h'; it only keeps both exponentials at 1 or below.
+    """
+    h, c, n, stabiliser = state
+    h = h * m.recurrent
+    a = affine(x, p["w_ih"], p["b_ih"]) + affine(h, p["w_hh"], p["b_hh"])
+    a_i, a_f, a_z, a_o = np.split(a, 4, axis=1)
+    z, out = np.tanh(a_z), sigmoid(a_o)
+    log_f = a_f if o.forget_gate == "exp" else -np.logaddexp(0, -a_f).astype(a.dtype)
+    kept = log_f + stabiliser
+    from_input = (n == 0) | (a_i >= kept)
+    m_new = np.where(from_input, a_i, kept)
+    i, f = np.exp(a_i - m_new), np.exp(np.minimum(kept - m_new, 0))
+    c_new, n_new = f * c + i * z, f * n + i
+    ratio = c_new / n_new
+    held = kept > m_new  # by the min: f' is 1 whatever happens nearby
+    return (out * ratio, c_new, n_new, m_new), (x, h, c, n, a_f, i, f, z, out, n_new, ratio, from_input, held)
+
+
+def slstm_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    x, h, c, n, a_f, i, f, z, out, n_new, ratio, from_input, held = saved
+    dh_new, dc_new, dn_new, dm_new = dstate
+    # h' = o * c'/n'
+    da_o = dh_new * ratio * out * (1 - out)
+    dc_new = dc_new + dh_new * out / n_new
+    dn_new = dn_new - dh_new * out * ratio / n_new
+    # c' = f'*c + i'*z, n' = f'*n + i', through the exponentials
+    da_z = dc_new * i * (1 - z * z)
+    d_log_i = (dc_new * z + dn_new) * i  # of a_i - m'
+    d_log_f = np.where(held, 0, (dc_new * c + dn_new * n) * f)  # of log f + m - m'
+    dm_new = dm_new - d_log_i - d_log_f
+    # m' is one of its two arguments, and hands its gradient to that one
+    da_i = d_log_i + np.where(from_input, dm_new, 0)
+    d_kept = d_log_f + np.where(from_input, 0, dm_new)
+    da_f = d_kept if o.forget_gate == "exp" else d_kept * sigmoid(-a_f)
+    da = np.concatenate((da_i, da_f, da_z, da_o), axis=1)
+    dx, dw_ih, db = affine_backward(da, x, p["w_ih"])
+    dh, dw_hh, _ = affine_backward(da, h, p["w_hh"])
+    grads = {"w_ih": dw_ih, "w_hh": dw_hh, "b_ih": db, "b_hh": db}
+    return dx, (dh * m.recurrent, dc_new * f, dn_new * f, d_kept), grads
