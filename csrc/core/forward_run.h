@@ -117,6 +117,11 @@ class ForwardRun {
     for (Index first = begin; first < longest; first += chunk_) {
       const Index last = std::min(first + chunk_, longest);
       const Index n = list_chunk(first, last, active);
+      if (last - first == 1 && are_whole(layer.cell)) {
+        active = list_step(first, first, active);
+        kernels.whole_step(call_, cell[0], active);
+        continue;
+      }
       for (int phase = 0; phase < layer.cell.phases; ++phase)
         if (layer.cell.phase[phase].input) kernels.project(call_, phase, 0, n, {0, packed_.panels[phase].count});
       for (Index s = first; s < last; ++s) {

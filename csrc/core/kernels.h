@@ -227,7 +227,15 @@ struct ForwardKernels {
   void (*project)(const ForwardCall<T>&, int phase, Index first, Index n, Range panels);
   /// One time step of one phase for the first n rows of the lists.
   void (*step)(const ForwardCall<T>&, int phase, const CellKernels<T>&, Index n, Range panels);
+  /// A whole step, W x included, for the first n rows of input_rows and the other lists: [W|R] times [x|h], with the
+  /// bits of project and step. For cells that are_whole().
+  void (*whole_step)(const ForwardCall<T>&, const CellKernels<T>&, Index n);
 };
+
+/// Whether one sum over x and h gives all that the cell sees.
+inline bool are_whole(const cells::Description& cell) {
+  return cell.phases == 1 && cell.phase[0].norm == cells::kNoNorm && cell.start_from_b_hh < 0;
+}
 
 template <class T>
 struct BackwardKernels {

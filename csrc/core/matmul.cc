@@ -46,8 +46,13 @@ void Matrix<T>::multiply(const T* a, T* out, Index m) const {
   const T** a_rows;
   const AlignedBuffer pointers = allocate([&](Arena& arena) { arena.take(a_rows, m); });
   for (Index i = 0; i < m; ++i) a_rows[i] = a + i * data_->rows;
+  multiply(a_rows, out, m);
+}
+
+template <class T>
+void Matrix<T>::multiply(const T* const* rows, T* out, Index m) const noexcept {
   const FlushDenormals flush;
-  data_->kernels->multiply(a_rows, m, data_->panels, out);
+  data_->kernels->multiply(rows, m, data_->panels, out);
 }
 
 template <class T>

@@ -254,8 +254,41 @@ static void step(const ForwardCall<typename F::Value>& call, int phase_index,
 }
 
 template <class F>
+static void whole_step(const ForwardCall<typename F::Value>& call, const CellKernels<typename F::Value>& cell,
+                       Index n) {
+  using T = typename F::Value;
+  using V = Vec<T>;
+  constexpr int U = V::kLanes;
+  const Layer<T>& layer = call.layer;
+  const cells::Phase& phase = layer.cell.phase[0];
+  const Panels<T>& panels = call.panels[0];
+  struct Ends {
+    const ForwardCall<T>& call;
+    const CellKernels<T>& cell;
+    const Panels<T>& panels;
+    void init(T* acc, Index, Index rows, Index p) const {
+      const int G = panels.gates, blocks = panels.blocks;
+      for (Index r = 0; r < rows; ++r, acc += blocks * G * U)
+        for (int b = 0; b < blocks; ++b) {
+          const Index unit = (p * blocks + b) * U;
+          if (unit >= call.layer.padded) break;
+          for (int g = 0; g < G; ++g) V::load(call.bias + g * call.layer.padded + unit).store(acc + (b * G + g) * U);
+        }
+    }
+    void finish(const T* acc, Index first, Index rows, Index p) const { cell.finish(call, acc, first, rows, p); }
+  };
+  const Factor<F> factors[2] = {factor_of<F>(call, panels, 0, 0, call.input_rows, layer.inputs, n),
+                                factor_of<F>(call, panels, 1, 1, call.h_operand, layer.state, n)};
+  const Ends ends = {call, cell, panels};
+  if (phase.gates == 3)
+    sweep<F, 3>(panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
+  else
+    sweep<F, 4>(panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
+}
+
+template <class F>
 constexpr ForwardKernels<typename F::Value> forward_kernels() {
-  return {F::kTerms, F::kFlip ? 0x80 : 0, project<F>, step<F>};
+  return {F::kTerms, F::kFlip ? 0x80 : 0, project<F>, step<F>, whole_step<F>};
 }
 
 template <class T, class Cell, int Phase, Mode mode>

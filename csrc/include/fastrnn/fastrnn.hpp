@@ -273,6 +273,8 @@ class Matrix {
   /// out (m,n) = a (m,k) b, all contiguous. A row of the result depends on that row of a and on b alone, to the last
   /// bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
   void multiply(const T* a, T* out, Index m) const;
+  /// The same for rows that lie anywhere; allocates nothing.
+  void multiply(const T* const* rows, T* out, Index m) const noexcept;
 
  private:
   std::unique_ptr<MatrixData<T>> data_;

@@ -1,0 +1,95 @@
+// A trained model and what runs it: for services that stream. Shape legend: fastrnn.hpp.
+//
+//   const auto model = fastrnn::Model::load("model.safetensors");   // once; shared by any number of sessions
+//   fastrnn::ModelSession session(model);
+//   session.step(x, y);                                            // x (I), y (O): no allocation, lock or exception
+//
+// Models compute in float; their weights may be stored in any Precision.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fastrnn/fastrnn.hpp"
+
+namespace fastrnn {
+
+struct Stage;  // csrc/core/model.cc
+
+/// Layers one after the other: recurrent ones, forwards in time, and dense ones with their activations, which see each
+/// step alone. Immutable once it is shared.
+class Model {
+ public:
+  explicit Model(const PackOptions& options = {});
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  /// A safetensors file, written by fastrnn's `model.save`; docs/model-file.md has the schema. Throws Error, naming the
+  /// path and what was expected, for anything that is not one.
+  static std::shared_ptr<const Model> load(const std::string& path, const PackOptions& options = {});
+  /// The same from memory, which is not needed afterwards.
+  static std::shared_ptr<const Model> load(const void* data, std::size_t bytes, const PackOptions& options = {});
+
+  /// Each appends a layer; throws Error unless its inputs are the outputs of the one before.
+  void add_recurrent(const CellOptions& options, const Parameters<float>& parameters);
+  /// y = x kernel + bias; kernel (inputs, outputs), bias (outputs) or null.
+  void add_dense(Index inputs, Index outputs, const float* kernel, const float* bias);
+  void add_activation(const ActivationOption& activation);
+  void add_softmax();
+
+  Index inputs() const noexcept;
+  Index outputs() const noexcept;
+  /// Recurrent layers.
+  Index layers() const noexcept;
+  std::size_t bytes() const noexcept;
+  const PackOptions& options() const noexcept { return options_; }
+  const std::vector<std::unique_ptr<Stage>>& stages() const noexcept { return stages_; }
+
+ private:
+  PackOptions options_;
+  std::vector<std::unique_ptr<Stage>> stages_;
+};
+
+/// A batch of streams over one model, in step with each other. It owns their states, which begin as zeros, and all
+/// memory; nothing but its making allocates or throws. One thread at a time may use it. Results are those of the layers
+/// called over the whole sequence, to the last bit.
+class ModelSession {
+ public:
+  explicit ModelSession(std::shared_ptr<const Model> model, Index batch = 1);
+  /// In memory that the caller owns: `memory` has at least size() bytes, aligned to 64. The caller keeps the model and
+  /// the memory; nothing is allocated.
+  ModelSession(const Model& model, Index batch, void* memory);
+  static std::size_t size(const Model& model, Index batch = 1);
+  ~ModelSession();
+  ModelSession(ModelSession&& other) noexcept;
+  ModelSession& operator=(ModelSession&& other) noexcept;
+
+  /// Another one with the same states and memory of its own.
+  ModelSession clone() const;
+
+  /// x (B,I) to y (B,O), contiguous.
+  void step(const float* x, float* y) noexcept;
+  /// x (T,B,I) to y (T,B,O), contiguous.
+  void run(const float* x, Index steps, float* y) noexcept;
+  /// States to zero.
+  void reset() noexcept;
+
+  /// The states as bytes: a header with version, batch and sizes, then of each recurrent layer h (B,P) and the cell
+  /// states (S,B,H), float in the order of the machine.
+  std::size_t state_bytes() const noexcept;
+  void get_state(void* bytes) const noexcept;
+  /// False, and nothing changed, unless they are those of a session of such a model and batch.
+  bool set_state(const void* bytes, std::size_t count) noexcept;
+
+  const Model& model() const noexcept;
+  Index batch() const noexcept;
+
+ private:
+  struct Data;
+  Data* data_ = nullptr;
+};
+
+}  // namespace fastrnn
