@@ -141,6 +141,8 @@ def _of_each_cell(cell: str) -> list[Case]:
         *([_case("candidate_dropout", cell, run_candidate_dropout=0.4)] if gated else []),
         _case("checkpoint", cell, run_checkpoint_every=2),
         _case("truncate", cell, run_truncate=2),
+        _case("truncate-lengths-reverse", cell, run_truncate=2, run_lengths=True, run_reverse=True),
+        _case("truncate-mask-checkpoint", cell, run_truncate=2, run_mask=True, run_checkpoint_every=3),
         *([_case("weight_dropout", cell, weight_dropout=0.3)] if cell != "indrnn" else []),
         *([_case("zoneout_h", cell, zoneout_h=0.3), _case("clip", cell, clip=0.45)] if cell != "slstm" else []),
     ]

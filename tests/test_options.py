@@ -31,7 +31,6 @@ MIDDLE = {"hidden": 17, "inputs": 5, "batch": 7, "steps": 6}
 LARGE = {"hidden": 37, "inputs": 5, "batch": 41, "steps": 12}
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 every_combination = pytest.mark.parametrize("case", COMBINATIONS, ids=lambda c: c.id)
-every_cell = pytest.mark.parametrize("cell", GATES)
 
 
 def training_run(problem: Problem, **more: object) -> tuple[tuple[object, ...], object]:
@@ -95,10 +94,8 @@ def test_cache_can_be_used_twice_and_inputs_stay(case, isa):
     before = make_case(case, **MIDDLE)
     *_, cache = problem.forward(fastrnn, training=True)
     assert_same(problem.backward(fastrnn, cache), problem.backward(fastrnn, cache))
-    for name in before.arrays:
-        np.testing.assert_array_equal(problem.arrays[name], before.arrays[name])
-    for name, value in before.run.items():
-        np.testing.assert_array_equal(problem.run[name], value)
+    for name, value in (*before.arrays.items(), *before.run.items()):
+        np.testing.assert_array_equal({**problem.arrays, **problem.run}[name], value)
 
 
 # -------------------------------------------------------------------------------------------------- not by a single bit
@@ -164,7 +161,7 @@ def test_a_row_does_not_depend_on_the_rows_behind_it(case, dtype, isa):
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 100])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@both_dtypes
 @every_combination
 def test_checkpoints_change_nothing(case, dtype, every, isa):
     problem = make_case(case, **MIDDLE, dtype=dtype)
@@ -175,7 +172,7 @@ def test_checkpoints_change_nothing(case, dtype, every, isa):
     assert_matches(actual_grads, grads, tolerance(dtype, **MIDDLE), f"checkpoint_every={every}")
 
 
-@every_cell
+@pytest.mark.parametrize("cell", GATES)
 def test_checkpoints_take_less_memory(cell):
     case = next(c for c in SINGLES if c.id == f"{cell}-plain")
     problem = make_problem(case, hidden=32, inputs=8, batch=8, steps=64, dtype="float32")

@@ -152,6 +152,8 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   const Index n = team.threads();
   std::vector<BackwardScratch<T>> scratch(n);
   T *zeros, *dy_sums;
+  Index *dy_start, *dx_start;
+  const bool packs = layer.y.start != nullptr;
   const bool gathers = data.repeats_output && arguments.dy.data != nullptr;
   const AlignedBuffer memory = allocate([&](Arena& arena) {
     arena.take(call.dgates, (segment + (checkpointed ? 1 : 0)) * batch * width);
@@ -161,6 +163,8 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
     arena.take(call.column_sums, width);
     arena.take(call.param_sums, layer.cell.params * padded);
     arena.take(call.norm_sums, (2 * layer.cell.gates + 1) * padded);
+    arena.take(dy_start, packs ? layer.steps : 0);
+    arena.take(dx_start, packs ? layer.steps : 0);
     arena.take(dy_sums, gathers ? layer.steps * batch * layer.state : 0);
     if (checkpointed) {
       arena.take(layer.gates, segment * batch * layer.gates_width);
@@ -175,9 +179,14 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   call.input_panels = transposed.input;
   call.dy = arguments.dy;
   call.dx = arguments.dx;
-  if (layer.y.start != nullptr) {  // dy and dx are packed like y and x
-    call.dy.start = layer.y.start;
-    call.dx.start = layer.y.start - layer.steps;
+  if (packs) {  // dy and dx have the rows of y and x
+    for (Index t = 0; t < layer.steps; ++t) {
+      const Index before = layer.y.start[t] / layer.y.row;
+      dy_start[t] = before * call.dy.row;
+      dx_start[t] = before * call.dx.row;
+    }
+    call.dy.start = dy_start;
+    call.dx.start = dx_start;
   }
   call.dh0 = arguments.dh0;
   call.dc0 = arguments.dc0;

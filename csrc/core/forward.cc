@@ -11,48 +11,6 @@ namespace fastrnn {
 namespace {
 
 template <class T>
-void check_lengths(const ForwardArguments<T>& arguments) {
-  for (Index b = 0; b < arguments.batch; ++b)
-    if (arguments.lengths[b] < 0 || arguments.lengths[b] > arguments.steps)
-      throw Error("lengths: expected values in 0.." + std::to_string(arguments.steps) + ", got " +
-                  std::to_string(arguments.lengths[b]) + " at index " + std::to_string(b));
-}
-
-template <class T>
-void check_batch_sizes(const ForwardArguments<T>& arguments) {
-  Index before = arguments.batch;
-  for (Index t = 0; t < arguments.steps; before = arguments.batch_sizes[t++]) {
-    const Index size = arguments.batch_sizes[t];
-    if (size < 1 || size > before || (t == 0 && size != before))
-      throw Error("batch_sizes: expected values that do not increase, the last at least 1, got " +
-                  std::to_string(size) + " at index " + std::to_string(t));
-  }
-}
-
-template <class T>
-void check(const PackedData<T>& packed, const ForwardArguments<T>& arguments) {
-  if (arguments.steps < 0 || arguments.batch < 0) throw Error("x: expected T >= 0 and B >= 0");
-  if (arguments.lengths != nullptr) check_lengths(arguments);
-  if (arguments.batch_sizes != nullptr) check_batch_sizes(arguments);
-  const auto refuse = [](bool is, const char* name, const char* other) {
-    if (is) throw Error(std::string(name) + ": expected None beside " + other + ", got an array");
-  };
-  refuse(arguments.mask != nullptr && arguments.lengths != nullptr, "mask", "lengths");
-  refuse(arguments.mask != nullptr && arguments.reset_mask != nullptr, "reset_mask", "mask");
-  refuse(arguments.batch_sizes != nullptr && arguments.lengths != nullptr, "batch_sizes", "lengths");
-  refuse(arguments.batch_sizes != nullptr && arguments.mask != nullptr, "batch_sizes", "mask");
-  check_rate("dropout", arguments.dropout.inputs);
-  check_rate("recurrent_dropout", arguments.dropout.recurrent);
-  check_rate("candidate_dropout", arguments.dropout.candidate);
-  if (arguments.checkpoint_every < 0) throw Error("checkpoint_every: expected a number of steps >= 1");
-  if (arguments.truncate < 0) throw Error("truncate: expected a number of steps >= 1");
-  const CellType cell = packed.options.cell;
-  if (arguments.dropout.candidate > 0 && cell != CellType::lstm && cell != CellType::gru && cell != CellType::mgu)
-    throw Error("candidate_dropout: expected 0 for a cell without a candidate, got " +
-                std::to_string(arguments.dropout.candidate));
-}
-
-template <class T>
 void run_forward(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
                  const Layer<T>& layer, const ForwardPlan<T>& plan) {
   if (run_on_threads(packed, arguments, layer, plan)) return;
@@ -66,7 +24,7 @@ void run_forward(const std::shared_ptr<const PackedData<T>>& packed, const Forwa
 
 template <class T>
 void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments) {
-  check(weights.packed(), arguments);
+  check_run(weights.options().cell, arguments);
   Layer<T> layer;
   const AlignedBuffer memory = lay_out(weights.packed(), arguments, false, 0, layer);
   run_forward(weights.shared_packed(), arguments, layer, {});
@@ -76,7 +34,7 @@ template <class T>
 Saved<T>::Saved(std::shared_ptr<const Weights<T>> weights, const ForwardArguments<T>& arguments)
     : data_(std::make_unique<SavedData<T>>()) {
   const PackedData<T>& packed = weights->packed();
-  check(packed, arguments);
+  check_run(packed.options.cell, arguments);
   if (packed.pack_options.precision != Precision::full || packed.pack_options.fast_activations)
     throw Error("training: expected weights of full precision with exact activations");
   SavedData<T>& data = *data_;

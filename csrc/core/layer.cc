@@ -122,8 +122,8 @@ void fill_layer(const ForwardArguments<T>& arguments, const LayerMemory<T>& memo
   if (arguments.batch_sizes != nullptr) {
     Index before = 0;
     for (Index t = 0; t < steps; ++t) {
-      memory.starts[t] = before * layer.inputs;
-      memory.starts[steps + t] = before * layer.state;
+      memory.starts[t] = before * arguments.x.row;
+      memory.starts[steps + t] = before * arguments.y.row;
       before += arguments.batch_sizes[t];
       for (Index b = arguments.batch_sizes[t]; b < batch && length[b] > t; ++b) length[b] = t;
     }

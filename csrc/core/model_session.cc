@@ -71,7 +71,8 @@ struct ModelSession::Data {
     char* self;
     arena.take(self, sizeof(Data));
     Data local{};
-    Data& data = real ? *new (self) Data() : local;
+    Data* const made = real ? new (self) Data() : nullptr;
+    Data& data = real ? *made : local;
     const Index stages = Index(model.stages().size());
     Index widest = 0;
     for (const auto& stage : model.stages()) widest = std::max(widest, stage->outputs);
@@ -96,7 +97,7 @@ struct ModelSession::Data {
         const RecurrentPart measured(stage, arguments, arena);
       }
     }
-    return real ? &data : nullptr;
+    return made;
   }
 
   float* state(std::size_t stage, Index j, Index b) const { return parts[stage]->state(j, b); }

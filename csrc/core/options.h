@@ -14,6 +14,10 @@ cells::ActivationSpec activation_spec(const ActivationOption& option);
 template <class T>
 void check_options(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options);
 
+/// Likewise for the arguments of a run; shapes are the caller's affair.
+template <class T>
+void check_run(CellType cell, const ForwardArguments<T>& arguments);
+
 template <class T>
 cells::Options cell_options(const CellOptions& options, const Parameters<T>& parameters,
                             const PackOptions& pack_options, const KernelTable<T>& kernels);

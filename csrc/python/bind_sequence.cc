@@ -1,6 +1,6 @@
 // Forward and backward over sequences. Arguments are checked and results allocated under the GIL, which is then
 // released once, around the whole call.
-#include "bindings.h"
+#include "sequences.h"
 
 namespace fastrnn::python {
 
@@ -13,28 +13,7 @@ struct Cache {
   py::array x;
   py::array y;
   bool batch_first;
-  bool packed;  // x and y are (N,n), with batch_sizes
 };
-
-/// The shape of y, dy, dx: (T,B,n), (B,T,n), or (N,n).
-std::vector<Index> sequence_shape(const Extent& extent, Index packed_rows, Index n) {
-  if (packed_rows >= 0) return {packed_rows, n};
-  if (extent.batch_first) return {extent.batch, extent.steps, n};
-  return {extent.steps, extent.batch, n};
-}
-
-/// A checked x or dy, of two axes or three.
-template <class T>
-Sequence<const T> view(const py::array& array, bool batch_first, py::array& holder) {
-  if (array.ndim() == 3) return sequence_view<T>(array, batch_first, holder);
-  const py::array three = array.attr("reshape")(1, array.shape(0), array.shape(1));
-  return sequence_view<T>(three, false, holder);
-}
-template <class T>
-Sequence<T> new_view(py::array_t<T>& array, bool batch_first) {
-  if (array.ndim() == 3) return new_sequence_view(array, batch_first);
-  return {array.mutable_data(), 0, array.strides(0) / Index(sizeof(T)), nullptr};
-}
 
 template <class T>
 py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::handle h0_given, py::handle c0_given,
@@ -43,23 +22,10 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
   const std::shared_ptr<const Weights<T>>& weights = packed.get<T>();
   const Index hidden = weights->hidden(), outputs = weights->outputs();
   const Index c_states = cell_state_count(weights->options().cell);
-  const std::vector<Index> batch_sizes = parse_batch_sizes(run_given);
   ForwardArguments<T> arguments;
-  Index packed_rows = -1;
-  if (batch_sizes.empty()) {
-    check_rank("x", x_given, batch_first ? "(B, T, I)" : "(T, B, I)", 3);
-    arguments.steps = x_given.shape(batch_first ? 1 : 0);
-    arguments.batch = x_given.shape(batch_first ? 0 : 1);
-  } else {
-    if (batch_first) throw Error("batch_first: expected False beside batch_sizes, got True");
-    packed_rows = 0;
-    for (const Index size : batch_sizes) packed_rows += size;
-    arguments.steps = Index(batch_sizes.size());
-    arguments.batch = batch_sizes[0];
-    arguments.batch_sizes = batch_sizes.data();
-  }
-  const Extent extent = {arguments.steps, arguments.batch, batch_first};
-  check_shape("x", x_given, sequence_shape(extent, packed_rows, weights->inputs()));
+  const SequenceArguments sequence(arguments, x_given, batch_first, run_given);
+  const Extent& extent = sequence.extent;
+  check_shape("x", x_given, sequence.shape(weights->inputs()));
   py::array x;
   arguments.x = view<T>(x_given, batch_first, x);
   const std::vector<Index> h_shape = {1, arguments.batch, outputs}, c_shape = {c_states, arguments.batch, hidden};
@@ -75,7 +41,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
   run.apply(arguments);
   arguments.reverse = reverse;
   arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
-  py::array_t<T> y = output_array<T>(out, sequence_shape(extent, packed_rows, outputs), "x");
+  py::array_t<T> y = output_array<T>(out, sequence.shape(outputs), "x");
   if (!out.is_none()) {
     if (overlap(y, x)) throw Error("out: shares memory with x");
     if (h0.given() && overlap(y, h0.array())) throw Error("out: shares memory with h0");
@@ -94,8 +60,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::
       forward(*weights, arguments);
   }
   py::object cache = py::none();
-  if (training)
-    cache = py::cast(std::make_unique<Cache>(Cache{std::move(saved), packed, x, y, batch_first, packed_rows >= 0}));
+  if (training) cache = py::cast(std::make_unique<Cache>(Cache{std::move(saved), packed, x, y, batch_first}));
   return py::make_tuple(y, h_n, c_states > 0 ? py::object(c_n) : py::none(), cache);
 }
 
@@ -117,15 +82,13 @@ py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_g
   const Weights<T>& weights = saved.weights();
   const Index hidden = weights.hidden(), outputs = weights.outputs(), batch = saved.batch();
   const Index c_states = cell_state_count(weights.options().cell);
-  const Extent extent = {saved.steps(), batch, cache.batch_first};
-  const Index packed_rows = cache.packed ? cache.y.shape(0) : -1;
 
   BackwardArguments<T> arguments;
   py::array dy;
   if (!dy_given.is_none()) {
     const py::array array = float_array("dy", dy_given);
     check_dtype("dy", array, dtype_of<T>(), "x");
-    check_shape("dy", array, sequence_shape(extent, packed_rows, outputs));
+    check_shape("dy", array, shape_of(cache.y));
     arguments.dy = view<T>(array, cache.batch_first, dy);
   }
   const std::vector<Index> h_shape = {1, batch, outputs}, c_shape = {c_states, batch, hidden};
@@ -134,7 +97,7 @@ py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_g
   arguments.dc_n = dc_n.data();
   arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
 
-  py::array_t<T> dx(need_dx ? sequence_shape(extent, packed_rows, weights.inputs()) : std::vector<Index>{0});
+  py::array_t<T> dx(need_dx ? shape_like(cache.y, weights.inputs()) : std::vector<Index>{0});
   py::array_t<T> dh0(h_shape), dc0(c_shape);
   if (need_dx) arguments.dx = new_view(dx, cache.batch_first);
   arguments.dh0 = dh0.mutable_data();

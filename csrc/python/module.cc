@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_weights(module);
   fastrnn::python::bind_sequence(module);
   fastrnn::python::bind_session(module);
+  fastrnn::python::bind_stack(module);
 }

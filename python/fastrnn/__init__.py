@@ -51,6 +51,7 @@ from .functional import (
     slstm_cell,
     slstm_forward,
 )
+from .stack import StackGrads, StackOutput, stack_backward, stack_forward
 from .system import get_num_threads, info, isa_available, set_num_threads
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ __all__ = [
     "Sequential",
     "Session",
     "SimpleRNN",
+    "StackGrads",
+    "StackOutput",
     "TimeDistributed",
     "__version__",
     "get_num_threads",
@@ -183,6 +186,8 @@ __all__ = [
     "slstm_backward",
     "slstm_cell",
     "slstm_forward",
+    "stack_backward",
+    "stack_forward",
 ]
 
 

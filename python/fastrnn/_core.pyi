@@ -84,3 +84,27 @@ def forward(
 def backward(
     dy: Any, cache: Cache, dh_n: Any = None, dc_n: Any = None, *, need_dx: bool = True, threads: int | None = None
 ) -> tuple[Any, NDArray[Any], Any, dict[str, NDArray[Any]]]: ...  # dx or None, dh0, dc0 or None, the parameters
+
+class StackCache:
+    @property
+    def layers(self) -> list[list[PackedWeights]]: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def stack_forward(
+    layers: list[list[PackedWeights]],
+    x: Any,
+    h0: Any = None,
+    c0: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+    training: bool = False,
+    out: Any = None,
+    threads: int | None = None,
+    run: dict[str, Any] | None = None,
+    merge: str = "concat",
+    dropout: float = 0.0,
+) -> tuple[NDArray[Any], NDArray[Any], Any, Any]: ...  # y, h_n, c_n or None, StackCache or None
+def stack_backward(
+    dy: Any, cache: StackCache, dh_n: Any = None, dc_n: Any = None, *, need_dx: bool = True, threads: int | None = None
+) -> tuple[Any, NDArray[Any], Any, list[list[dict[str, NDArray[Any]]]]]: ...  # dx or None, dh0, dc0 or None, parameters

@@ -19,12 +19,12 @@ from .bidirectional import Bidirectional
 from .initializers import get as get_initializer
 from .parameters import Parameter
 from .recurrent_base import Init
-from .recurrent_layers import GRU, LSTM, SimpleRNN
+from .recurrent_layers import GRU, LSTM, MGU, SLSTM, IndRNN, SimpleRNN
 from .sequence_layers import Embedding, Masking, RepeatVector, TimeDistributed
 
 __all__ = [
-    "GRU", "LSTM", "Activation", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten", "Input", "Layer",
-    "Masking", "RepeatVector", "SimpleRNN", "TimeDistributed", "register_layer",
+    "GRU", "LSTM", "MGU", "SLSTM", "Activation", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten", "IndRNN",
+    "Input", "Layer", "Masking", "RepeatVector", "SimpleRNN", "TimeDistributed", "register_layer",
 ]  # fmt: skip
 
 

@@ -1,0 +1,166 @@
+// What inference and training of a stack share: its shape and checks, arrays over all rows of a call, the calls of its
+// layers, merging, and who works on what.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "core/aligned.h"
+#include "core/threads.h"
+#include "fastrnn/stack.hpp"
+
+namespace fastrnn {
+
+struct StackShape {
+  int layers, directions;
+  Index inputs;  // of the first layer
+  Index hidden;
+  Index own;     // P, the width of one direction's output
+  Index merged;  // W, that of a layer's
+  Index states;  // S, beside h
+  bool concat;   // the directions write side by side; else each has an array of its own, and they are merged
+};
+
+/// Throws Error, naming the layer, where the stack is not as it must be.
+template <class T>
+StackShape check_stack(const Stack<T>& stack);
+/// Throws Error where forward() of a layer would, before anything is run.
+template <class T>
+void check_call(const Stack<T>& stack, const ForwardArguments<T>& arguments);
+
+/// The rows of a call: (T,B), or those of packed sequences, whose number falls from step to step.
+class Grid {
+ public:
+  Grid(Index steps, Index batch) : steps_(steps), batch_(batch), total_(steps * batch) {}
+  template <class T>
+  explicit Grid(const ForwardArguments<T>& arguments) : Grid(arguments.steps, arguments.batch) {
+    if (arguments.batch_sizes == nullptr) return;
+    sizes_.assign(arguments.batch_sizes, arguments.batch_sizes + steps_);
+    total_ = 0;
+    for (const Index size : sizes_) {
+      before_.push_back(total_);
+      total_ += size;
+    }
+  }
+
+  Index steps() const { return steps_; }
+  Index total() const { return total_; }
+  Index rows(Index t) const { return sizes_.empty() ? batch_ : sizes_[t]; }
+  const Index* sizes() const { return sizes_.empty() ? nullptr : sizes_.data(); }
+
+  /// A contiguous array of all rows.
+  template <class T>
+  Sequence<T> view(T* data, Index width) const {
+    return {data, sizes_.empty() ? batch_ * width : 0, width};
+  }
+  template <class T>
+  T* at(const Sequence<T>& s, Index t, Index b) const {
+    return sizes_.empty() ? s.at(t, b) : s.data + (before_[t] + b) * s.row;
+  }
+
+ private:
+  Index steps_, batch_, total_;
+  std::vector<Index> sizes_, before_;  // of packed sequences
+};
+
+template <class T>
+Sequence<const T> read(const Sequence<T>& s) {
+  return {s.data, s.step, s.row};
+}
+/// The same rows, from a column or a step on.
+template <class T>
+Sequence<T> from_column(Sequence<T> s, Index column) {
+  s.data += column;
+  return s;
+}
+template <class T>
+Sequence<T> from_step(Sequence<T> s, Index t) {
+  s.data += t * s.step;  // packed sequences are not cut
+  return s;
+}
+
+/// The arguments of one layer and direction: those of the stack, but for x, y, lengths and the states.
+template <class T>
+ForwardArguments<T> call_of(const ForwardArguments<T>& arguments, int index, int direction, int threads) {
+  ForwardArguments<T> call = arguments;
+  call.reverse = direction == 1;
+  call.dropout.stream = std::uint32_t(index);
+  call.threads = threads;
+  return call;
+}
+
+/// Block `index` of states, or null.
+template <class T>
+T* state(T* states, Index index, Index elements) {
+  return states != nullptr ? states + index * elements : nullptr;
+}
+
+/// Whether a sequence may be run in pieces: lengths may be cut, the other options of a run concern the whole.
+template <class T>
+bool may_be_cut(const ForwardArguments<T>& arguments) {
+  return arguments.mask == nullptr && arguments.reset_mask == nullptr && arguments.batch_sizes == nullptr;
+}
+/// The lengths of a piece of `steps` steps from `first` on; null stays null.
+inline const Index* cut_lengths(const Index* lengths, Index batch, Index first, Index steps, Index* cut) {
+  if (lengths == nullptr) return nullptr;
+  for (Index b = 0; b < batch; ++b) cut[b] = std::clamp<Index>(lengths[b] - first, 0, steps);
+  return cut;
+}
+
+/// Twice the multiplications of layer by layer, for all steps of all rows.
+template <class T>
+double stack_work(const Stack<T>& stack, const StackShape& shape, const ForwardArguments<T>& arguments);
+
+inline int threads_of(int threads) { return threads > 0 ? threads : num_threads(); }
+
+/// Below about 100 us, waking a worker costs more than it gains.
+constexpr double kStackWorthThreads = 8e6;
+
+/// Whether `tasks` that are independent of each other go to a thread each, rather than one after another with all
+/// threads within: for few rows, which do not divide well, unless there are many more threads and steps worth sharing.
+template <class T>
+bool side_by_side(const Stack<T>& stack, const StackShape& shape, Index batch, double work, int threads, int tasks);
+
+/// work(first, last) over parts of the steps, element by element; with denormals flushed, whoever computes.
+template <class Work>
+void over_steps(const Grid& grid, Index width, int threads, const Work& work) {
+  constexpr Index kWorthCutting = 1 << 17;  // elements
+  Team team(grid.total() * width < kWorthCutting ? 1 : threads);
+  const Index steps = grid.steps(), parts = team.threads();
+  run_slices(team, int(parts), [&](int i) { work(steps * i / parts, steps * (i + 1) / parts); });
+}
+
+/// work(direction), on two threads or one after another; throws what one of them threw.
+template <class Work>
+void each_direction(int directions, bool side_by_side, const Work& work) {
+  if (!side_by_side) {
+    for (int d = 0; d < directions; ++d) work(d);
+    return;
+  }
+  std::exception_ptr errors[2];
+  Team team(2);
+  run_slices(team, directions, [&](int d) {
+    try {
+      work(d);
+    } catch (...) {
+      errors[d] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+}
+
+/// out = merged a and b, for steps first .. last; out may be a.
+template <class T>
+void merge_rows(const Grid& grid, Merge merge, Index width, Index first, Index last, const Sequence<const T>& a,
+                const Sequence<const T>& b, const Sequence<T>& out);
+
+/// Runs the call with layers or directions side by side and returns true, or returns false where it is too long or too
+/// short for it. csrc/core/stack_job.cc
+template <class T>
+bool run_stack_job(const Stack<T>& stack, const StackShape& shape, const ForwardArguments<T>& arguments, double work);
+
+}  // namespace fastrnn
