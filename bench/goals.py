@@ -104,7 +104,18 @@ class PerFlop:
         return _figure(result, self.of, "gflops") / _figure(result, self.than, "gflops")
 
 
-Metric = Microseconds | Faster | OfRoofline | OverRoofline | Cost | PerFlop
+@dataclass(frozen=True)
+class TimePerFlop(PerFlop):
+    """The inverse: of a ragged batch, its time by that of the padded one times the share of its real steps."""
+
+    at_most = True
+    text = "{:.2f}x the time per FLOP"
+
+    def value(self, result: dict[str, Any]) -> float:
+        return 1 / super().value(result)
+
+
+Metric = Microseconds | Faster | OfRoofline | OverRoofline | Cost | PerFlop | TimePerFlop
 ANY = range(1, 1 << 30)
 BATCHES = range(8, 1 << 30)
 SHORT, LONG = range(1, 11), range(100, 101)
@@ -210,6 +221,14 @@ GOALS = [
         SHORT,
         only(1),
         SMALL,
+    ),
+    # Ragged batches
+    Goal("ragged: padded times the share of real steps", "ragged", TimePerFlop("fastrnn", "fastrnn padded"), 1.1),
+    Goal(
+        "ragged training: padded times the share of real steps",
+        "ragged training",
+        TimePerFlop("fastrnn", "fastrnn padded"),
+        1.1,
     ),
     # Threads
     Goal("2 threads: one", "threads", Faster("fastrnn 2 threads", OURS), 1.8),

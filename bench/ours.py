@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,12 +30,15 @@ class FastRNN:
         """
         if variant.neighbour:
             problem = make_problem(problem.work.neighbour)
+        if variant.padded:
+            problem = make_problem(replace(problem.work, ragged=False))
         if variant.denormal:
             problem = problem.denormal()
         if variant.step and problem.work.T != 1:
             raise Unable("Session.step is one step")
         made: Contestant = getattr(self, f"_{problem.work.kind}")(problem, variant)
-        made.precision = None if variant.neighbour or variant.denormal else "fast" if variant.fast else variant.dtype
+        other = variant.neighbour or variant.denormal or variant.padded
+        made.precision = None if other else "fast" if variant.fast else variant.dtype
         return made
 
     @staticmethod
@@ -48,7 +52,8 @@ class FastRNN:
         if variant.step:
             return self._step(problem, variant, packed)
         function = getattr(fastrnn, f"{cell}_forward")
-        forward = partial(function, problem.x, packed, **self._states(problem), threads=variant.threads)
+        run = {"lengths": problem.work.lengths, "threads": variant.threads}
+        forward = partial(function, problem.x, packed, **self._states(problem), **run)
         return Contestant(variant.name, problem.work, forward, lambda result: {"y": result.y})
 
     def _step(self, problem: Problem, variant: Variant, packed: fastrnn.PackedWeights) -> Contestant:
@@ -62,8 +67,8 @@ class FastRNN:
     def _training(self, problem: Problem, variant: Variant) -> Contestant:
         cell, dy, threads = problem.work.cell, problem.dy, variant.threads
         function, run_backward = getattr(fastrnn, f"{cell}_forward"), getattr(fastrnn, f"{cell}_backward")
-        states = self._states(problem)
-        forward = partial(function, problem.x, *problem.parameters, **states, training=True, threads=threads)
+        run = {"lengths": problem.work.lengths, "threads": threads, **self._states(problem)}
+        forward = partial(function, problem.x, *problem.parameters, **run, training=True)
 
         def backward(result: Any) -> Any:
             return result[0], run_backward(dy, result[-1], threads=threads)

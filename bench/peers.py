@@ -44,7 +44,7 @@ class NumPy(Peer):
 
 
 class Torch(Peer):
-    """PyTorch's nn.LSTM, nn.GRU and nn.RNN, inference under torch.inference_mode; torch.mm."""
+    """PyTorch's nn.LSTM, nn.GRU and nn.RNN, inference under torch.inference_mode, ragged batches packed; torch.mm."""
 
     name = "torch"
 
@@ -65,14 +65,27 @@ class Torch(Peer):
         x, h0, c0 = (torch.tensor(a, dtype=getattr(torch, self.dtype)) for a in (problem.x, problem.h0, problem.c0))
         return layer.to(x.dtype), x, (h0, c0) if work.cell == "lstm" else h0
 
+    def _run(self, problem: Problem, layer: Any) -> Any:
+        """layer(x, states), of a ragged batch by way of a packed sequence: y is padded again as x was."""
+        if problem.work.lengths is None:
+            return layer
+        rnn, steps = self.torch.nn.utils.rnn, problem.work.T
+        lengths = self.torch.from_numpy(problem.work.lengths)
+
+        def run(x: Any, states: Any) -> Any:
+            packed, final = layer(rnn.pack_padded_sequence(x, lengths, enforce_sorted=False), states)
+            return rnn.pad_packed_sequence(packed, total_length=steps)[0], final
+
+        return run
+
     def inference(self, problem: Problem) -> Contestant:
         layer, x, states = self._layer(problem)
-        layer.eval()
+        run = self._run(problem, layer.eval())
         inference_mode = self.torch.inference_mode
 
         def forward() -> Any:
             with inference_mode():
-                return layer(x, states)
+                return run(x, states)
 
         return Contestant(self.name, problem.work, forward, lambda result: {"y": result[0].float().numpy()})
 
@@ -93,7 +106,7 @@ class Torch(Peer):
             y, grads = result
             return {"y": y.detach().numpy()} | {n: g.numpy() for n, g in zip(GRADIENTS, grads, strict=False)}
 
-        return Contestant(self.name, problem.work, partial(layer, x, states), arrays, backward)
+        return Contestant(self.name, problem.work, partial(self._run(problem, layer), x, states), arrays, backward)
 
     def product(self, problem: Problem) -> Contestant:
         a, b = map(self.torch.tensor, problem.factors)

@@ -15,7 +15,8 @@ class Variant:
     """One way to run fastrnn. The first of a section is what its peers are compared with.
 
     ``step`` is fastrnn.Session.step instead of the function; ``fast`` its approximate activations; ``threads`` None is
-    what the command line says. ``denormal`` and ``neighbour`` are other data and another shape, so other results.
+    what the command line says. ``denormal`` and ``neighbour`` are other data and another shape, so other results, as is
+    ``padded``: a ragged batch whose rows all run to the end.
     ``packed`` is a product whose right factor was packed before.
     """
 
@@ -26,11 +27,12 @@ class Variant:
     denormal: bool = False
     neighbour: bool = False
     packed: bool = False
+    padded: bool = False
 
     @property
     def name(self) -> str:
         """E.g. ``fastrnn``, ``fastrnn step int8``, ``fastrnn 2 threads``."""
-        words = [word for word in ("step", "fast", "denormal", "neighbour", "packed") if getattr(self, word)]
+        words = [word for word in ("step", "fast", "denormal", "neighbour", "packed", "padded") if getattr(self, word)]
         words += [self.dtype] if self.dtype != "float32" else []
         words += [f"{self.threads} threads"] if self.threads is not None else []
         return " ".join(["fastrnn", *words])
@@ -69,6 +71,7 @@ TRAINED_PEERS = ("torch", "keras", "jax")
 BFLOAT16_PEERS = ("torch bfloat16", "openvino bfloat16")
 INT8_PEERS = ("onnxruntime int8",)
 PRODUCT_PEERS = ("numpy", "torch")
+RAGGED = (Variant(), Variant(padded=True))
 TWO_THREADS = (Variant(), Variant(threads=2))
 
 SECTIONS = (
@@ -158,6 +161,30 @@ SECTIONS = (
         RNN T100 B8 H256
         RNN T100 B32 H256      quick
         RNN T100 B64 H512
+        """,
+    ),
+    Section(
+        "ragged",
+        "Ragged batches, lengths uniform in 1..T, beside the same batch padded: inference",
+        "inference",
+        RAGGED,
+        ("torch",),
+        """
+        LSTM T200 B32 H256 ragged      quick
+        GRU T200 B32 H256 ragged       quick
+        RNN T200 B32 H256 ragged
+        """,
+    ),
+    Section(
+        "ragged training",
+        "Ragged batches, lengths uniform in 1..T, beside the same batch padded: training",
+        "training",
+        RAGGED,
+        ("torch",),
+        """
+        LSTM T200 B32 H256 ragged      quick
+        GRU T200 B32 H256 ragged       quick
+        RNN T200 B32 H256 ragged
         """,
     ),
     Section(

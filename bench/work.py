@@ -20,7 +20,7 @@ GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 GRADIENTS = ("d_x", "d_h0", "d_w_ih", "d_w_hh", "d_b_ih", "d_b_hh")
 # Below the smallest normal float32, 1.2e-38.
 _DENORMAL = np.float32(1e-39)
-_SPEC = re.compile(r"(lstm|gru|rnn)((?:[ :]+[TBIH]\d+)+)", re.IGNORECASE)
+_SPEC = re.compile(r"(lstm|gru|rnn)((?:[ :]+[TBIH]\d+)+)([ :]+ragged)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Work:
     """One layer in one shape.
 
     Inference is the forward pass alone, training forward and backward. A product is W x of all steps, which libraries
-    compute ahead of the recurrence as one matrix product: (T*B, I) by (I, G*H).
+    compute ahead of the recurrence as one matrix product: (T*B, I) by (I, G*H). Rows of a ragged batch have a length of
+    their own each.
     """
 
     cell: str
@@ -37,22 +38,33 @@ class Work:
     I: int  # noqa: E741  the field's own letter
     H: int
     kind: Kind = "inference"
+    ragged: bool = False
 
     @property
     def name(self) -> str:
         """The shape in words, e.g. ``LSTM T100 B32 H256``; I is named only where it differs from H."""
         width = f"H{self.H}" if self.I == self.H else f"I{self.I} H{self.H}"
-        return f"{self.cell.upper()} T{self.T} B{self.B} {width}"
+        return f"{self.cell.upper()} T{self.T} B{self.B} {width}" + (" ragged" if self.ragged else "")
+
+    @property
+    def lengths(self) -> Array | None:
+        """Of a ragged batch the steps of each row, (B,), uniform in 1..T and not sorted; the same for every cell."""
+        return np.random.default_rng([self.T, self.B]).integers(1, self.T + 1, self.B) if self.ragged else None
+
+    @property
+    def steps(self) -> int:
+        """Steps of all rows together: T*B, or those of a ragged batch that are not padding."""
+        return self.T * self.B if self.lengths is None else int(self.lengths.sum())
 
     @property
     def input_flops(self) -> int:
         """Of W x for all steps. A multiply-add counts as two; here and below, activations count for nothing."""
-        return 2 * GATES[self.cell] * self.H * self.I * self.T * self.B
+        return 2 * GATES[self.cell] * self.H * self.I * self.steps
 
     @property
     def recurrent_flops(self) -> int:
         """Of R h for all steps."""
-        return 2 * GATES[self.cell] * self.H * self.H * self.T * self.B
+        return 2 * GATES[self.cell] * self.H * self.H * self.steps
 
     def flops(self, part: Part = "total") -> int:
         """Floating-point operations of the matrix products; the backward pass has twice as many as the forward pass."""
@@ -70,7 +82,7 @@ class Work:
 
 
 def parse(text: str, kind: Kind) -> Work:
-    """Read ``LSTM T100 B32 H256`` (also ``lstm:T100:B32:I64:H256``); T and B are 1 and I is H where left out.
+    """Read ``LSTM T100 B32 H256`` (also ``lstm:T100:B32:I64:H256:ragged``); T and B are 1 and I is H where left out.
 
     Raises:
         ValueError: the text is no shape.
@@ -82,7 +94,15 @@ def parse(text: str, kind: Kind) -> Work:
     if "H" not in sizes or min(sizes.values()) < 1:
         raise ValueError(f"shape: expected an H, and sizes of 1 or more, got {text!r}")
     hidden = sizes["H"]
-    return Work(match[1].lower(), sizes.get("T", 1), sizes.get("B", 1), sizes.get("I", hidden), hidden, kind)
+    return Work(
+        match[1].lower(),
+        sizes.get("T", 1),
+        sizes.get("B", 1),
+        sizes.get("I", hidden),
+        hidden,
+        kind,
+        match[3] is not None,
+    )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bench import cpu, goals, machine, measure, native, ours, peers, report, roo
 from bench.sections import SECTIONS, Section, Variant  # noqa: E402
 
 SHAPES = ["LSTM T3 B2 I5 H8", "gru:T3:B2:H8", "RNN H8"]
+RAGGED = "LSTM T5 B4 I3 H8 ragged"
 
 
 def reference_contestant(problem: work.Problem, broken: str = "") -> measure.Contestant:
@@ -34,7 +35,8 @@ def reference_contestant(problem: work.Problem, broken: str = "") -> measure.Con
 
     def forward():
         run = getattr(reference, f"{cell}_forward")
-        return run(problem.x, *parameters, **states, training=problem.work.kind == "training")
+        lengths = problem.work.lengths
+        return run(problem.x, *parameters, **states, lengths=lengths, training=problem.work.kind == "training")
 
     def backward(result):
         return result[0], getattr(reference, f"{cell}_backward")(problem.dy, result[-1])
@@ -76,7 +78,7 @@ def contestants(shape: str, kind: work.Kind, peer: peers.Peer, *variants: Varian
 
 
 @pytest.mark.parametrize("kind", ["inference", "training"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, RAGGED])
 def test_fastrnn_agrees_and_every_round_times_everyone(shape, kind):
     timings, refused = measure.measure(contestants(shape, kind, ReferencePeer()), rounds=3, seconds=0.03)
     assert refused == {}
@@ -156,14 +158,37 @@ def test_gflops_count_the_products():
     assert [summary[part]["gflops"] for part in measure.PARTS] == pytest.approx([forward * 1e-9] * 3)
 
 
-@pytest.mark.parametrize(("text", "sizes"), [("LSTM T100 B32 H256", (100, 32, 256, 256)), ("gru:I3:H4", (1, 1, 3, 4))])
+def test_a_ragged_batch_counts_its_own_steps():
+    ragged = work.parse(RAGGED, "inference")
+    padded = dataclasses.replace(ragged, ragged=False)
+    assert ragged.lengths.min() >= 1
+    assert list(ragged.lengths) == list(dataclasses.replace(ragged, cell="gru", kind="training").lengths)
+    assert len(set(ragged.lengths)) > 1
+    assert padded.lengths is None
+    assert (ragged.steps, padded.steps) == (ragged.lengths.sum(), 20)
+    assert ragged.flops() * 20 == padded.flops() * ragged.steps
+    made = contestants(RAGGED, "training", ReferencePeer(), Variant(), Variant(padded=True))
+    assert [c.name for c in made] == ["fastrnn", "fastrnn padded", "torch"]
+    y, whole = (measure.run_once(contestant)["y"] for contestant in made[:2])
+    for b, length in enumerate(ragged.lengths):
+        np.testing.assert_array_equal(y[:length, b], whole[:length, b])
+        assert not y[length:, b].any()
+        assert whole[length:, b].all()
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [("LSTM T100 B32 H256", (100, 32, 256, 256)), ("gru:I3:H4", (1, 1, 3, 4)), (RAGGED, (5, 4, 3, 8))],
+)
 def test_parse_reads_shapes(text, sizes):
     shape = work.parse(text, "inference")
     assert sizes == (shape.T, shape.B, shape.I, shape.H)
     assert work.parse(shape.name, "inference") == shape
 
 
-@pytest.mark.parametrize("text", ["LSTM", "LSTM T5", "LSTM H0", "CNN H5", "LSTM T100B32H256", "LSTM H5 L2"])
+@pytest.mark.parametrize(
+    "text", ["LSTM", "LSTM T5", "LSTM H0", "CNN H5", "LSTM T100B32H256", "LSTM H5 L2", "LSTM H5ragged"]
+)
 def test_parse_refuses(text):
     with pytest.raises(ValueError, match="shape: expected"):
         work.parse(text, "inference")
@@ -243,6 +268,7 @@ def fake_result(shape: str = "LSTM T1 B1 H8", bound_us: float | None = None, **m
         (goals.Cost("a"), 2.0),
         (goals.Cost("a", figure="p99_us"), 6.0),
         (goals.PerFlop("fastrnn", "a"), 2.0),
+        (goals.TimePerFlop("fastrnn", "a"), 0.5),
     ],
 )
 def test_metrics(metric, value):
