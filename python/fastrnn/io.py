@@ -7,7 +7,11 @@ state, so that training goes on where it stopped. The suffix decides the contain
 * `.safetensors`: https://github.com/huggingface/safetensors, needs `pip install fastrnn[io]`. The arrays have the
   same names; the JSON is the metadata entry "fastrnn", in the `.npz` the array of that name.
 
-Neither can run code when it is read. Weights are in the library's own layout (w_ih (G*H, I), gates i, f, g, o and
+Neither can run code when it is read. A `.safetensors` file also has the metadata entry "fastrnn.native", by which C++
+and C read it (docs/model-file.md): what runs step by step there is what this file holds, or the entry says why not.
+`save_layers` writes such a file from arrays.
+
+Weights are in the library's own layout (w_ih (G*H, I), gates i, f, g, o and
 r, z, n), which is PyTorch's. What stateful layers carry is not saved.
 """
 
@@ -18,18 +22,21 @@ import os
 import secrets
 import warnings
 import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
 
+from ._native_layers import describe_layers, describe_model
 from ._typing import Array, Config
 from .model import Sequential
 from .parameters import Parameter
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["load_model", "save_layers", "save_model"]
 
 _FORMAT_VERSION = 1
 _CONFIG_KEY = "fastrnn"
+_NATIVE_KEY = "fastrnn.native"
 _PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -53,7 +60,8 @@ def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = Tru
     suffix = _suffix(path)
     if not model.built:
         raise ValueError("model: expected a built model; call build(input_shape) or give the data first")
-    arrays = {key: parameter.value for key, parameter in _named_parameters(model).items()}
+    parameters = _named_parameters(model)
+    arrays = {key: parameter.value for key, parameter in parameters.items()}
     compile_config = _compile_config(model) if include_optimizer else None
     if compile_config is not None:
         arrays.update({f"optimizer/{key}": np.asarray(a) for key, a in model.optimizer.state_dict().items()})
@@ -66,11 +74,38 @@ def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = Tru
         }
     )
     if suffix == ".safetensors":
-        blob = _safetensors().numpy.save(arrays, metadata={_CONFIG_KEY: header})
-        _write(path, lambda file: file.write(blob))
+        native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
+        _write_safetensors(path, arrays, {_CONFIG_KEY: header, _NATIVE_KEY: _json(native)})
     else:
         entries: dict[str, Any] = {_CONFIG_KEY: np.array(header), **arrays}
         _write(path, lambda file: np.savez(file, **entries))
+
+
+def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
+    """Write layers given as arrays to one file, which `fastrnn::Model::load` in C++ and its likes in C and Python read.
+
+        io.save_layers("model.safetensors", [
+            {"cell": "lstm", "w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh},
+            {"kernel": kernel, "bias": bias, "activation": "softmax"},
+        ])
+
+    Args:
+        path: ending in .safetensors.
+        layers: in their order. A recurrent one is a dict of the arguments that ``pack_<cell>`` takes, and `cell`:
+            "rnn", "lstm", "gru", "indrnn", "mgu" or "slstm". A dense one has `kernel` (I, O) and, if wished, `bias`
+            (O,): y = x kernel + bias. Its `activation`, which may also be a layer by itself, is "softmax" or one of
+            the cells'. Arrays are float32 or float64, those of a layer alike, and finite.
+
+    Raises:
+        ValueError, TypeError: naming the layer and the argument.
+        ImportError: without the package safetensors.
+        OSError: if the file cannot be written.
+    """
+    path = os.fspath(path)
+    if _suffix(path) != ".safetensors":
+        raise ValueError(f"path: expected a name ending in .safetensors, got {path!r}")
+    arrays, native = describe_layers(layers)
+    _write_safetensors(path, arrays, {_NATIVE_KEY: _json(native)})
 
 
 def load_model(path: _PathLike, compile: bool = True) -> Sequential:
@@ -201,6 +236,15 @@ def _write(path: str, write: Any) -> None:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+
+
+def _write_safetensors(path: str, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
+    blob = _safetensors().numpy.save(arrays, metadata=metadata)
+    _write(path, lambda file: file.write(blob))
+
+
+def _json(value: Config) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _read_npz(path: str) -> tuple[str | None, dict[str, Array]]:
