@@ -95,6 +95,7 @@ struct Gradients {
   }
 };
 
+void bind_cuda(py::module_& module);
 void bind_info(py::module_& module);
 void bind_math(py::module_& module);
 void bind_weights(py::module_& module);

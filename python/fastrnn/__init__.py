@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import PackedWeights, Session
+from ._core import CudaError, PackedWeights, Session
 from .functional import (
     GRUGrads,
     GRUOutput,
@@ -123,6 +123,7 @@ __all__ = [
     "SLSTM",
     "Activation",
     "Bidirectional",
+    "CudaError",
     "Dense",
     "Dropout",
     "Embedding",

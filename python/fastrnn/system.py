@@ -34,7 +34,7 @@ def info() -> dict[str, Any]:
     """Facts about this installation, as a dict.
 
     Keys: version, isa (in use; the environment variable FASTRNN_ISA forces one), isa_available, threads, compiler,
-    flags, cuda (why there is no device, in words), numpy, python, machine.
+    flags, cuda (the devices, or why there are none, in words), numpy, python, machine.
     """
     import numpy as np
 
@@ -45,8 +45,16 @@ def info() -> dict[str, Any]:
         "threads": get_num_threads(),
         "compiler": _core.compiler,
         "flags": _core.flags,
-        "cuda": "not built in",
+        "cuda": _cuda_text(_core.cuda_status()),
         "numpy": np.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _cuda_text(status: dict[str, Any]) -> str:
+    if status["reason"]:
+        return str(status["reason"])
+    version, devices = status["version"], status["devices"]
+    texts = [f"{d['name']} (sm_{d['capability'][0]}{d['capability'][1]}, {d['processors']} SMs)" for d in devices]
+    return f"built with CUDA {version // 1000}.{version % 1000 // 10}; {', '.join(texts)}"

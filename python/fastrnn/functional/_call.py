@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Cache, PackedWeights
+from ._device import choose_device
 from ._options import CELLS, PARAMETERS
 
 Options = dict[str, Any]
@@ -87,6 +88,8 @@ def prepare(
     further, run = _NOTHING, None
     if options:
         further, run = split(function, options, table.weights, table.run)
+        if "device" in run:
+            choose_device(run.pop("device"))
         run = run or None
     if isinstance(w_ih, PackedWeights):
         if w_ih.cell != cell:

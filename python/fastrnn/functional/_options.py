@@ -104,6 +104,7 @@ class RunOptions(TypedDict, total=False):
     seed: int | None
     checkpoint_every: int | None
     truncate: int | None
+    device: str | None
 
 
 class GatedRunOptions(RunOptions, total=False):

@@ -1,0 +1,69 @@
+// Which devices there are, or why there are none. The one file of the backend that every build has.
+#include "fastrnn/cuda.hpp"
+
+#if defined(FASTRNN_CUDA)
+#include "cuda/check.h"
+#endif
+
+namespace fastrnn {
+
+namespace {
+
+#if defined(FASTRNN_CUDA)
+
+int attribute(cudaDeviceAttr which, int ordinal) {
+  int value = 0;
+  cuda::check(cudaDeviceGetAttribute(&value, which, ordinal), "cudaDeviceGetAttribute");
+  return value;
+}
+
+CudaDevice describe(int ordinal) {
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+  return {properties.name,
+          attribute(cudaDevAttrComputeCapabilityMajor, ordinal),
+          attribute(cudaDevAttrComputeCapabilityMinor, ordinal),
+          attribute(cudaDevAttrMultiProcessorCount, ordinal),
+          std::size_t(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal)),
+          properties.totalGlobalMem};
+}
+
+#endif
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace
+
+CudaStatus cuda_status() {
+  CudaStatus status;
+#if defined(FASTRNN_CUDA)
+  status.built = true;
+  status.version = CUDART_VERSION;
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code != cudaSuccess || count == 0) {
+    const cudaError_t why = code != cudaSuccess ? code : cudaErrorNoDevice;
+    cudaGetLastError();
+    status.code = int(why);
+    status.reason = "built with CUDA " + version_text(status.version) + "; no device: " + cuda::error_text(why);
+    return status;
+  }
+  for (int i = 0; i < count; ++i) status.devices.push_back(describe(i));
+#else
+  status.reason = "not built in";
+#endif
+  return status;
+}
+
+void require_cuda_device(int ordinal) {
+  const CudaStatus status = cuda_status();
+  if (status.devices.empty())
+    throw CudaError(status.code, "device: expected a CUDA device, got none: " + status.reason);
+  if (ordinal < 0 || ordinal >= int(status.devices.size()))
+    throw CudaError(0, "device: expected a number below " + std::to_string(status.devices.size()) + ", got " +
+                           std::to_string(ordinal));
+}
+
+}  // namespace fastrnn

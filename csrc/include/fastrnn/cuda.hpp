@@ -1,0 +1,44 @@
+// The CUDA backend as seen from outside: what there is, and the error of what there is not. No CUDA header is needed,
+// and a build without the backend has the same functions.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace fastrnn {
+
+/// There is no device to run on, or a call of the CUDA runtime failed.
+class CudaError : public std::runtime_error {
+ public:
+  /// `code`: a cudaError_t, 0 where the backend is not built in.
+  CudaError(int code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  int code() const noexcept { return code_; }
+
+ private:
+  int code_;
+};
+
+struct CudaDevice {
+  std::string name;
+  int major, minor;           // compute capability
+  int processors;             // streaming multiprocessors
+  std::size_t shared_memory;  // bytes that a block may have
+  std::size_t memory;         // bytes
+};
+
+struct CudaStatus {
+  bool built = false;               // the backend is part of this build
+  int version = 0;                  // of the CUDA runtime in it: 13000 is 13.0
+  int code = 0;                     // the cudaError_t that explains why there is no device
+  std::string reason;               // the same in words; empty where there are devices
+  std::vector<CudaDevice> devices;  // in the order of CUDA
+};
+
+/// Asks the driver anew each time; a machine without one is a normal answer.
+CudaStatus cuda_status();
+
+/// Throws CudaError, with the reason, unless device number `ordinal` is there.
+void require_cuda_device(int ordinal = 0);
+
+}  // namespace fastrnn

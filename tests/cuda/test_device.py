@@ -1,0 +1,124 @@
+"""What a machine without a GPU can show of the device layer: the build's switches, and errors that say why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn import _core
+
+ROOT = Path(__file__).resolve().parents[2]
+STATUS = _core.cuda_status()
+no_device = pytest.mark.skipif(bool(STATUS["devices"]), reason="this machine has a GPU")
+
+
+def run_lstm(device: object) -> None:
+    w_ih, w_hh = np.ones((8, 3), np.float32), np.ones((8, 2), np.float32)
+    fastrnn.lstm_forward(np.ones((4, 1, 3), np.float32), w_ih, w_hh, device=device)
+
+
+def test_info_tells_of_the_devices_or_of_the_reason():
+    text = fastrnn.info()["cuda"]
+    if not STATUS["built"]:
+        assert text == "not built in"
+    else:
+        assert text.startswith(f"built with CUDA {STATUS['version'] // 1000}.")
+        assert ("; no device: cudaError" in text) == (not STATUS["devices"])
+
+
+@no_device
+@pytest.mark.skipif(not STATUS["built"], reason="this build has no CUDA backend")
+def test_a_missing_driver_is_named_with_its_code():
+    # cudaErrorInsufficientDriver (no driver at all) or cudaErrorNoDevice (a driver, but nothing for it)
+    assert STATUS["code"] in (35, 100)
+    assert f"({STATUS['code']}): " in STATUS["reason"]
+
+
+@no_device
+def test_a_call_on_a_device_that_is_not_there_raises_with_the_reason():
+    with pytest.raises(fastrnn.CudaError, match="device: expected a CUDA device, got none: ") as error:
+        run_lstm("cuda")
+    assert fastrnn.info()["cuda"] in str(error.value)
+    assert isinstance(error.value, RuntimeError)
+    with pytest.raises(fastrnn.CudaError, match="device: expected a CUDA device"):
+        run_lstm("cuda:3")
+
+
+def test_the_cpu_by_name_is_the_default():
+    run_lstm("cpu")
+    run_lstm(None)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cuda:x", "cuda1", ""])
+def test_an_unknown_device_is_refused(device):
+    with pytest.raises(ValueError, match=f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}"):
+        run_lstm(device)
+
+
+def test_a_device_of_another_type_is_refused():
+    with pytest.raises(TypeError, match="device: expected a str, got int"):
+        run_lstm(0)
+
+
+@pytest.mark.parametrize("number", [-1, 10_000])
+def test_a_number_out_of_range_is_refused(number):
+    with pytest.raises(fastrnn.CudaError, match="device: expected"):
+        _core.require_cuda_device(number)
+
+
+# -- the switch of the build -----------------------------------------------------------------------------------------
+
+
+def configure(folder: Path, mode: str, compiler: str) -> tuple[int, str]:
+    """Configure the project afresh with CUDACXX=compiler; returns the exit status and what CMake said."""
+    command = ["cmake", "-S", str(ROOT), "-B", str(folder), f"-DFASTRNN_CUDA={mode}"]
+    environment = {**os.environ, "CUDACXX": compiler}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+needs_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake on the PATH")
+
+
+@needs_cmake
+def test_without_nvcc_auto_goes_on_and_on_stops(tmp_path):
+    missing = str(tmp_path / "nvcc")
+    status, text = configure(tmp_path / "auto", "AUTO", missing)
+    assert status == 0, text
+    assert "CUDA backend: not built, no nvcc that works was found" in text
+    status, text = configure(tmp_path / "on", "ON", missing)
+    assert status != 0
+    assert "FASTRNN_CUDA=ON: no nvcc that works was found" in text
+
+
+@needs_cmake
+def test_off_does_not_look_for_nvcc_and_other_words_are_refused(tmp_path):
+    status, text = configure(tmp_path / "off", "OFF", "nvcc")
+    assert status == 0, text
+    assert "CUDA backend: not built, switched off" in text
+    assert "Looking for a CUDA compiler" not in text
+    status, text = configure(tmp_path / "word", "YES", "nvcc")
+    assert status != 0
+    assert "FASTRNN_CUDA: expected AUTO, ON or OFF, got YES" in text
+
+
+@needs_cmake
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the PATH")
+def test_an_old_nvcc_is_refused_by_its_version(tmp_path):
+    """A compiler that says it is 12.4 and otherwise works."""
+    old = tmp_path / "nvcc"
+    old.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in --version) echo "Cuda compilation tools, release 12.4, V12.4.131";; '
+        f'*) exec {shutil.which("nvcc")} "$@";; esac\n'
+    )
+    old.chmod(0o755)
+    status, text = configure(tmp_path / "auto", "AUTO", str(old))
+    assert status == 0, text
+    assert "CUDA backend: not built, nvcc: expected 12.8 or later, got 12.4" in text
