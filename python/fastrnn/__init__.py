@@ -105,6 +105,7 @@ _MODULES = {
     "config",
     "data",
     "initializers",
+    "interop",
     "io",
     "layers",
     "losses",
