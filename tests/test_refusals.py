@@ -7,7 +7,9 @@ import re
 import pytest
 
 import fastrnn
-from refusals import REFUSALS, arguments
+from fastrnn.functional._options import CELLS
+from option_tables import PAGE, render
+from refusals import REFUSALS, RULES, arguments
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda r: r.id)
@@ -25,3 +27,10 @@ def test_refusals(refusal):
         assert f"'{refusal.named}'" in message
     else:
         assert re.match(rf"({'|'.join(refusal.named.split())}): expected .+", message), message
+
+
+def test_every_rule_is_tested_and_the_page_has_it():
+    assert {r.rule for r in REFUSALS} == set(RULES)
+    page = PAGE.read_text()
+    assert page == render(page), "run: python tests/option_tables.py"
+    assert all(f"`{name}`" in page for table in CELLS.values() for name in table.weights | table.run)
