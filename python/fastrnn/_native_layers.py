@@ -253,4 +253,6 @@ def _function(activation: Any) -> Config:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | str) else float(value)
+    if isinstance(value, str):
+        return value
+    return bool(value) if isinstance(value, bool | np.bool_) else float(value)

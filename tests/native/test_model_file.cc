@@ -1,0 +1,174 @@
+// Model files: what every cell and option gives, to the last bit, and files that cannot be read.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "model_writer.h"
+
+namespace {
+
+using fastrnn::Model;
+using test::Index;
+using test::ModelFile;
+
+constexpr Index kSteps = 19, kBatch = 2;
+
+// -- round trips -----------------------------------------------------------------------------------------------------
+
+/// Two recurrent layers, a dense one and its activations.
+struct Network {
+  test::Problem<float> first, second;
+  std::vector<float> kernel, bias;
+  fastrnn::ActivationOption activation = fastrnn::Activation::elu;
+  static constexpr Index kOutputs = 5;
+
+  Network(const test::Variant& variant, Index inputs, Index hidden)
+      : first(variant, kSteps, kBatch, inputs, hidden, 1),
+        second(fastrnn::CellOptions(), kSteps, kBatch, first.state, 7, 2) {
+    std::mt19937 generator(3);
+    kernel = test::random_vector<float>(generator, 7 * kOutputs, 0.5);
+    bias = test::random_vector<float>(generator, kOutputs, 0.5);
+    activation.alpha = 0.3;
+  }
+
+  std::string file() const {
+    ModelFile file;
+    file.add_recurrent(first);
+    file.add_recurrent(second);
+    file.add_dense(7, kOutputs, kernel, bias);
+    file.add_layer("{\"kind\":\"activation\",\"activation\":" + test::activation_text(activation) + "}");
+    file.add_layer("{\"kind\":\"softmax\"}");
+    return file.text();
+  }
+
+  /// Layer by layer over the whole sequence, from states of zero.
+  std::vector<float> expected(const fastrnn::PackOptions& options) {
+    for (test::Problem<float>* p : {&first, &second}) {
+      std::fill(p->h0.begin(), p->h0.end(), 0.0f);
+      std::fill(p->c0.begin(), p->c0.end(), 0.0f);
+    }
+    first.forward(*first.pack(options));
+    second.x = first.y;
+    second.forward(*second.pack(options));
+    const Index rows = kSteps * kBatch;
+    std::vector<float> y(rows * kOutputs);
+    fastrnn::matmul(second.y.data(), kernel.data(), y.data(), rows, 7, kOutputs);
+    for (Index r = 0; r < rows; ++r)
+      for (Index i = 0; i < kOutputs; ++i) y[r * kOutputs + i] += bias[i];
+    fastrnn::activate(activation, y.data(), y.data(), Index(y.size()), options.fast_activations);
+    for (Index r = 0; r < rows; ++r) {
+      float* row = y.data() + r * kOutputs;
+      const float most = *std::max_element(row, row + kOutputs);
+      float sum = 0;
+      for (Index i = 0; i < kOutputs; ++i) sum += row[i] = std::exp(row[i] - most);
+      for (Index i = 0; i < kOutputs; ++i) row[i] /= sum;
+    }
+    return y;
+  }
+};
+
+void check_round_trip(const std::string& name, test::Variant variant) {
+  variant.weight_dropout = 0;  // of training alone
+  variant.norm_epsilon = 1e-2;
+  if (variant.projection_clip > 0) variant.projection_clip = 0.02;  // one that the numbers reach
+  using fastrnn::Activation;
+  if (variant.recurrent_activation.kind == Activation::hard_sigmoid)
+    variant.recurrent_activation = {Activation::hard_sigmoid, 0.3, 0.4};
+  for (const auto& [inputs, hidden] : {std::pair<Index, Index>{3, 17}, {1, 1}, {33, 3}})
+    for (int precision = 0; precision < fastrnn::kPrecisions; ++precision) {
+      fastrnn::PackOptions options;
+      options.precision = static_cast<fastrnn::Precision>(precision);
+      Network network(variant, inputs, hidden);
+      const std::vector<float> expected = network.expected(options);
+      const auto model = test::load(network.file(), options);
+      std::vector<float> y(expected.size());
+      fastrnn::ModelSession session(model, kBatch);
+      session.run(network.first.x.data(), kSteps, y.data());
+      test::check(y == expected, name + ": another result than that of its layers, I " + std::to_string(inputs) +
+                                     ", H " + std::to_string(hidden) + ", precision " + std::to_string(precision));
+    }
+}
+
+/// Weights of other types become the floats that they are.
+void check_dtypes() {
+  struct Case {
+    const char* dtype;
+    std::string bytes;
+    float value;
+  };
+  const auto bytes_of = [](auto value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
+  const std::vector<Case> cases = {
+      {"F64", bytes_of(0.1), 0.1f},
+      {"F32", bytes_of(-3.5f), -3.5f},
+      {"BF16", bytes_of(std::uint16_t(0xbf80)), -1.0f},
+      {"F16", bytes_of(std::uint16_t(0x3555)), 0.333251953125f},
+      {"F16", bytes_of(std::uint16_t(0x8001)), -5.9604644775390625e-8f},
+      {"F16", bytes_of(std::uint16_t(0x7bff)), 65504.0f},
+  };
+  for (const Case& c : cases) {
+    const std::string header =
+        "{\"k\":{\"dtype\":\"" + std::string(c.dtype) + "\",\"shape\":[1,1],\"data_offsets\":[0," +
+        std::to_string(c.bytes.size()) +
+        "]},\"__metadata__\":{\"fastrnn.native\":\"{\\\"version\\\":1,\\\"layers\\\":[{\\\"kind\\\":\\\"dense\\\","
+        "\\\"dtype\\\":\\\"" +
+        c.dtype + "\\\",\\\"inputs\\\":1,\\\"outputs\\\":1,\\\"arrays\\\":{\\\"kernel\\\":\\\"\\u006b\\\"}}]}\"}}";
+    const auto model = test::load(ModelFile::join(header, c.bytes));
+    const float x = 1;
+    float y = 0;
+    fastrnn::ModelSession(model).step(&x, &y);
+    test::check(y == c.value, std::string(c.dtype) + ": expected " + std::to_string(c.value));
+  }
+}
+
+// -- files -----------------------------------------------------------------------------------------------------------
+
+void check_paths() {
+  char folder[] = "/tmp/fastrnn-XXXXXX";
+  test::check(mkdtemp(folder) != nullptr, "a folder for files");
+  const std::string at = std::string(folder) + "/", good = test::small_model().text();
+  const auto write = [&](const std::string& name, const std::string& content) {
+    std::FILE* file = std::fopen((at + name).c_str(), "wb");
+    std::fwrite(content.data(), 1, content.size(), file);
+    std::fclose(file);
+  };
+  const auto expect = [&](const std::string& name, const std::string& message) {
+    std::string got;
+    try {
+      Model::load(at + name);
+    } catch (const fastrnn::Error& error) {
+      got = error.what();
+    }
+    test::check(message.empty() ? got.empty() : got.find(at + name + ": " + message) == 0,
+                name + ": expected '" + message + "', got '" + got + "'");
+  };
+  write("good", good);
+  write("empty", "");
+  write("cut", good.substr(0, good.size() - 1));
+  write("nan", ModelFile::join(test::small_model().header(), std::string(good.size(), '\xff')).substr(0, good.size()));
+  mkfifo((at + "pipe").c_str(), 0600);
+  mkdir((at + "folder").c_str(), 0700);
+  expect("good", "");
+  expect("none", "expected a file that can be read, got: No such file");
+  expect("empty", "expected a safetensors file, of 8 bytes or more, got 0");
+  expect("cut", "header, byte");
+  expect("nan", "layer 0: array '0.w_ih': expected finite numbers");
+  expect("pipe", "expected a regular file, got a device or pipe");
+  expect("folder", "expected a regular file, got a folder");
+  for (const char* name : {"good", "empty", "cut", "nan", "pipe"}) unlink((at + name).c_str());
+  rmdir((at + "folder").c_str());
+  rmdir(folder);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (const std::string& isa : test::isas(argc, argv)) {
+    fastrnn::set_isa(isa);
+    for (const auto& [name, variant] : test::variants()) check_round_trip(isa + " " + name, variant);
+    check_dtypes();
+  }
+  check_paths();
+  return test::finish("model_file");
+}
