@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ._onnx_node import onnx_node
+from ._torch_layers import torch_layers
 
-__all__ = ["onnx_node"]
+__all__ = ["onnx_node", "torch_layers"]

@@ -1,0 +1,67 @@
+"""The weights of PyTorch's recurrent modules, packed for `stack_forward`. PyTorch itself is not needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from .._core import PackedWeights
+from .._typing import Array
+
+_NAMES = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_hr": "w_hr"}
+_KEY = re.compile(rf"({'|'.join(_NAMES)})(?:_l(\d+)(_reverse)?)?")
+_CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of gates
+
+
+def torch_layers(state: Mapping[str, Any], prefix: str = "", **options: Any) -> list[tuple[PackedWeights, ...]]:
+    """Packs what the ``state_dict()`` of a torch.nn.RNN, LSTM or GRU holds, or of an RNNCell, LSTMCell or GRUCell.
+
+        layers = torch_layers(module.state_dict())
+        y, h_n, c_n = fastrnn.stack_forward(x, layers)  # as module(x)
+
+    Args:
+        state: names to arrays: tensors on the CPU, or what ``safetensors.numpy.load_file`` gives.
+        prefix: names that do not begin with it are left out: "encoder.lstm." for a part of a model.
+        **options: of ``pack_rnn``, ``pack_lstm`` or ``pack_gru``, as ``dtype="int8"``. Whether an RNN has tanh or relu
+            is not among its weights: give ``activation="relu"``.
+
+    Returns:
+        For each layer a tuple of its one or two directions. Which cell they are of follows from the shapes.
+
+    Raises:
+        ValueError: no weights, a name which those modules have not, one that is missing, or a wrong shape.
+        TypeError: an option which the cell has not.
+    """
+    layers: dict[tuple[int, int], dict[str, Array]] = {}
+    expected = f"state: expected names as {prefix}weight_ih_l0"
+    for key, value in state.items():
+        if not key.startswith(prefix):
+            continue
+        match = _KEY.fullmatch(key[len(prefix) :])
+        if match is None:
+            raise ValueError(f"{expected}, got {key!r}")
+        name, layer, reverse = match.groups()
+        layers.setdefault((int(layer or 0), int(reverse is not None)), {})[name] = np.asarray(value)
+    if not layers:
+        raise ValueError(f"{expected}, got none")
+    depth, directions = (1 + max(index) for index in zip(*layers, strict=True))
+    return [tuple(_pack(layers.get((k, d), {}), k, d, options) for d in range(directions)) for k in range(depth)]
+
+
+def _pack(arrays: dict[str, Array], layer: int, direction: int, options: dict[str, Any]) -> PackedWeights:
+    suffix = f"_l{layer}" + ("_reverse" if direction else "")
+    for name in ("weight_ih", "weight_hh"):
+        if name not in arrays:
+            raise ValueError(f"state: expected {name}{suffix}, got none")
+    shape = arrays["weight_hh"].shape
+    hidden = arrays.get("weight_hr", arrays["weight_hh"]).shape[-1]
+    gates, rest = divmod(shape[0], hidden) if len(shape) == 2 and hidden else (0, 0)
+    if rest or gates not in _CELLS:
+        raise ValueError(f"weight_hh{suffix}: expected shape (G*H, H) with G of 1, 3 or 4 gates, got {shape}")
+    function = getattr(functional, f"pack_{_CELLS[gates]}")
+    packed: PackedWeights = function(**{_NAMES[name]: array for name, array in arrays.items()}, **options)
+    return packed
