@@ -33,7 +33,7 @@ RULES = {
     "ln_c": ("`ln_c` without `ln_ih` and `ln_hh`", "c is normalised in a cell whose products are"),
     "indrnn": ("`w_hh` (H, H)", "u is one number a unit, (H,): a unit sees none but itself"),
     "fast": (
-        "`fast_activations` in float64, beside `clip`, gains, or an activation that is not tanh, sigmoid, relu or identity",
+        "`fast_activations` in float64, beside `clip`, gains or an activation other than tanh, sigmoid, relu, identity",
         "only tanh and sigmoid have a fast form, and it is in the plain form of the cells alone",
     ),
     "training": (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastrnn import config
+from fastrnn import config, set_num_threads
 from fastrnn.layers import GRU, LSTM, Bidirectional, SimpleRNN
+from fastrnn.recurrent_layers import SLSTM
 from layer_problems import MASKS, NORMAL, B, H, I, T
 
 
@@ -108,3 +109,83 @@ def test_initial_state_errors():
     x = np.zeros((B, T, I), np.float32)
     with pytest.raises(ValueError, match="initial_state: expected 2 arrays, got 1"):
         Bidirectional(GRU(H))(x, initial_state=[x[:, 0]])
+
+
+# -- one native call -------------------------------------------------------------------------------------------------
+
+PAIRS = {
+    "rnn": lambda **more: SimpleRNN(H, layer_norm=True, **more),
+    "lstm": lambda **more: LSTM(H, peephole="diagonal", checkpoint_every=2, **more),
+    "lstm_projection": lambda **more: LSTM(H, projection_units=2, zero_output_for_mask=True, **more),
+    "gru": lambda **more: GRU(H, truncate=2, use_bias=False, **more),
+    "slstm": lambda **more: SLSTM(H, **more),
+}
+
+
+@pytest.mark.parametrize("mask_name", MASKS)
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("mode", ["concat", "sum", "mul", "ave", None])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_one_call_is_both_layers(pair, mode, sequences, mask_name, rng, monkeypatch):
+    """Outputs, states and gradients of the layers one by one, to the last bit, over two batches of a stateful layer."""
+    layer = Bidirectional(PAIRS[pair](return_sequences=sequences, return_state=True, stateful=True, **NORMAL), mode)
+    x, mask = rng.standard_normal((B, T, I)), MASKS[mask_name]
+    layer.build(x.shape)
+    parts = (layer.forward_layer, layer.backward_layer)
+
+    def run():
+        layer.reset_states()
+        results = list(layer(x, mask=mask))
+        results += layer(x, mask=mask, training=True)
+        dy = [np.cos(np.arange(y.size)).reshape(y.shape) for y in results[: 2 if mode is None else 1]]
+        results.append(layer.backward(dy if mode is None else dy[0]))
+        results += [p.grad for p in layer.parameters()]
+        return results + [g for part in parts for g in part.initial_state_gradients]
+
+    assert layer._is_stack(training=True)
+    actual = run()
+    monkeypatch.setattr(Bidirectional, "_is_stack", lambda self, training: False)
+    for a, e in zip(actual, run(), strict=True):
+        np.testing.assert_array_equal(a, e, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "stacks"),
+    [
+        (lambda: Bidirectional(GRU(H)), (True, True)),
+        (lambda: Bidirectional(GRU(H, dropout=0.5)), (True, False)),  # each draws masks of its own
+        (lambda: Bidirectional(LSTM(H, zoneout_h=0.5)), (True, False)),
+        (lambda: Bidirectional(GRU(H, go_backwards=True)), (False, False)),
+        (lambda: Bidirectional(GRU(H), backward_layer=LSTM(H, go_backwards=True)), (False, False)),
+        (lambda: Bidirectional(GRU(H), backward_layer=GRU(H + 1, go_backwards=True)), (False, False)),
+        (lambda: Bidirectional(GRU(H), backward_layer=GRU(H, clip=1.0, go_backwards=True)), (True, True)),
+        (lambda: Bidirectional(GRU(H), backward_layer=GRU(H, truncate=2, go_backwards=True)), (True, False)),
+        (
+            lambda: Bidirectional(GRU(H), backward_layer=GRU(H, zero_output_for_mask=True, go_backwards=True)),
+            (False, False),
+        ),
+    ],
+)
+def test_which_pairs_are_one_call(layer, stacks, rng):
+    layer = layer()
+    assert (layer._is_stack(training=False), layer._is_stack(training=True)) == stacks
+    x = rng.standard_normal((B, T, I)).astype(np.float32)
+    y = layer(x)
+    np.testing.assert_array_equal(y, np.concatenate([layer.forward_layer(x), layer.backward_layer(x)], axis=-1))
+    layer(x, training=True)
+    assert layer.backward(np.ones_like(y)).shape == x.shape
+
+
+def test_threads_do_not_change_a_bit(rng):
+    layer = Bidirectional(LSTM(64, return_sequences=True), "sum")
+    x = rng.standard_normal((2, 60, 40)).astype(np.float32)
+    results = []
+    for threads in (1, 2):
+        set_num_threads(threads)
+        try:
+            inferred, y = layer(x), layer(x, training=True)
+            results.append([inferred, y, layer.backward(np.ones_like(y)), *(p.grad for p in layer.parameters())])
+        finally:
+            set_num_threads(1)
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -11,6 +11,7 @@ import fastrnn
 SAVED = {"rnn": 1, "lstm": 5, "gru": 4}
 GATE_GRADIENTS = {"rnn": 1, "lstm": 4, "gru": 4}
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+ROWS = {**GATES, "indrnn": 1, "mgu": 2, "slstm": 4}
 
 
 def parameters(cell, inputs, hidden):
@@ -30,6 +31,27 @@ def test_cache(cell, steps, batch, isa):
     # Rows are spaced by up to a cache line, and states, lengths and order are kept too.
     spacing = 64 * steps * batch + 4096 + batch * (8 * hidden + 64)
     assert expected <= cache.nbytes <= expected + spacing
+
+
+CELL_STATES = {"rnn": 0, "gru": 0, "indrnn": 0, "mgu": 0, "lstm": 1, "slstm": 3}
+
+
+@pytest.mark.parametrize("every", [1, 7, 20, 1000])
+@pytest.mark.parametrize("cell", CELL_STATES)
+def test_checkpoints(cell, every, isa):
+    """c every so many steps and, whatever T, the states, lengths and order: h is in y."""
+    hidden, batch = 64, 8
+
+    def nbytes(steps, **options):
+        x, rows = np.zeros((steps, batch, 32), np.float32), ROWS[cell] * hidden
+        w_hh = np.zeros((hidden,) if cell == "indrnn" else (rows, hidden), np.float32)
+        forward = getattr(fastrnn, f"{cell}_forward")
+        return forward(x, np.zeros((rows, 32), np.float32), w_hh, training=True, **options)[-1].nbytes
+
+    for steps in (100, 200):
+        kept = -(-steps // min(every, steps))
+        assert nbytes(steps, checkpoint_every=every) - nbytes(0) <= 4 * kept * batch * hidden * CELL_STATES[cell] + 256
+    assert nbytes(200) - nbytes(0) >= 4 * 200 * batch * hidden
 
 
 def test_weights_shrink():
@@ -59,16 +81,20 @@ dy = np.ones((steps, batch, size), np.float32)
 small = fastrnn.lstm_forward(x[:2], *w, training=True)[-1]
 fastrnn.lstm_backward(dy[:2], small)
 before = peak()
-cache = fastrnn.lstm_forward(x, *w, training=True)[-1]
+every = int(sys.argv[1]) or None
+cache = fastrnn.lstm_forward(x, *w, training=True, checkpoint_every=every)[-1]
 fastrnn.lstm_backward(dy, cache)
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_training_step():
-    run = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+@pytest.mark.parametrize("every", [0, 20])
+def test_training_step(every):
+    run = subprocess.run([sys.executable, "-c", PROGRAM, str(every)], check=True, capture_output=True, text=True)
     grown = int(run.stdout)
     columns = 5 + 4 + 2  # cache, gate gradients, y and dx
+    if every:
+        columns = 2 + (1 + 9) / 20  # y and dx, c at every checkpoint and one segment of the rest
     expected = 4 * 400 * 32 * 128 * columns
     assert expected * 0.9 <= grown <= expected * 1.1 + 8 * 2**20  # weights, scratch, rounding to pages

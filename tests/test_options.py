@@ -172,15 +172,6 @@ def test_checkpoints_change_nothing(case, dtype, every, isa):
     assert_matches(actual_grads, grads, tolerance(dtype, **MIDDLE), f"checkpoint_every={every}")
 
 
-@pytest.mark.parametrize("cell", GATES)
-def test_checkpoints_take_less_memory(cell):
-    case = next(c for c in SINGLES if c.id == f"{cell}-plain")
-    problem = make_problem(case, hidden=32, inputs=8, batch=8, steps=64, dtype="float32")
-    *_, full = problem.forward(fastrnn, training=True)
-    *_, cut = problem.forward(fastrnn, training=True, checkpoint_every=8)
-    assert cut.nbytes < full.nbytes / 2
-
-
 # -------------------------------------------------------------------------------------------------------------- masks
 
 
@@ -295,5 +286,9 @@ def test_low_precision_takes_every_option(case, dtype, isa):
     for a, e in zip(forward_packed(problem, packed), problem.forward(fastrnn), strict=True):
         assert a.dtype == np.float32
         assert scaled_error(a, e) <= bound
+    session, states = fastrnn.Session(packed, 4), [problem.arrays[name][0] for name in case.states]
+    session.state = tuple(states) if len(states) > 1 else states[0]
+    y = np.concatenate([session.run(problem.arrays["x"][:2]), session.step(problem.arrays["x"][2])[np.newaxis]])
+    np.testing.assert_array_equal(y, forward_packed(problem, packed)[0])
     with pytest.raises(ValueError, match=r"^training: expected "):
         forward_packed(problem, packed, training=True)

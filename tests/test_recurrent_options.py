@@ -160,6 +160,41 @@ def test_a_layer_that_draws_nothing_leaves_the_generator_alone():
     assert config.random_generator().random() == expected
 
 
+# -- resets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("cls", [SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM])
+def test_a_reset_begins_another_sequence(cls, go_backwards, rng):
+    """Two sequences in one row are two rows, alone and in both directions."""
+    layer = cls(H, return_sequences=True, return_state=True, go_backwards=go_backwards, **NORMAL)
+    x = rng.standard_normal((B, T, I))
+    resets = np.zeros((B, T), bool)
+    resets[:, 2] = True
+    y, *last = layer(x, reset_mask=resets)
+    first, second = layer(x[:, :2]), layer(x[:, 2:])
+    parts = [second, first] if go_backwards else [first, second]
+    np.testing.assert_array_equal(y, np.concatenate([part[0] for part in parts], axis=1))
+    for got, expected in zip(last, parts[1][1:], strict=True):
+        np.testing.assert_array_equal(got, expected)
+    both = Bidirectional(cls(H, return_sequences=True, **NORMAL))
+    y = both(x, reset_mask=resets, training=True)
+    np.testing.assert_array_equal(y, np.concatenate([both(x[:, :2]), both(x[:, 2:])], axis=1))
+
+
+def test_reset_mask_beside_masks(rng):
+    layer, x = GRU(H, **NORMAL), rng.standard_normal((B, T, I))
+    resets = np.zeros((B, T), bool)
+    resets[0, 1] = True
+    y = layer(x, mask=MASKS["prefix"], reset_mask=resets)
+    np.testing.assert_array_equal(y[0], layer(x[:1, 1:])[0])
+    np.testing.assert_array_equal(y[1:], layer(x, mask=MASKS["prefix"])[1:])
+    with pytest.raises(ValueError, match=r"^reset_mask: expected None beside mask, got an array$"):
+        layer(x, mask=MASKS["holes"], reset_mask=resets)
+    with pytest.raises(ValueError, match=r"^reset_mask: expected shape \(3, 6\), got \(6, 3\)$"):
+        layer(x, reset_mask=resets.T)
+
+
 # -- the backward pass -----------------------------------------------------------------------------------------------
 
 
@@ -172,6 +207,27 @@ def test_truncate_stops_the_gradient(rng):
     assert not dx[:, :4].any()
     assert dx[:, 4:].all()
     assert not layer.initial_state_gradients[0].any()
+
+
+@pytest.mark.parametrize("cls", [SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM])
+def test_truncate_is_training_a_stateful_layer_piece_by_piece(cls, rng):
+    """The gradients of a sequence cut every three steps are the sum of those of its halves."""
+    x, dy = rng.standard_normal((B, T, I)), rng.standard_normal((B, T, H))
+    whole = cls(H, truncate=3, return_sequences=True, **NORMAL)
+    pieces = cls(H, stateful=True, return_sequences=True, **NORMAL)
+    whole.build(x.shape)
+    pieces.build(x.shape)
+    pieces.set_weights(whole.get_weights())
+    y = whole(x, training=True)
+    dx = whole.backward(dy)
+    sums = [np.zeros_like(p.value) for p in pieces.parameters()]
+    for part in (slice(0, 3), slice(3, 6)):
+        np.testing.assert_array_equal(pieces(x[:, part], training=True), y[:, part])
+        np.testing.assert_allclose(pieces.backward(dy[:, part]), dx[:, part], rtol=1e-12, atol=1e-14)
+        for total, parameter in zip(sums, pieces.parameters(), strict=True):
+            total += parameter.grad
+    for total, parameter in zip(sums, whole.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.grad, total, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("cls", [SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM])

@@ -40,11 +40,11 @@ def plan_mask(mask: Array | None, *, sequences: bool, backwards: bool, zero_outp
     return MaskPlan({"mask": np.ascontiguousarray(mask), "zero_output_for_mask": zero_output}, silent)
 
 
-def check_mask(mask: Any, x: Array) -> Array | None:
+def check_mask(mask: Any, x: Array, argument: str = "mask") -> Array | None:
     """Return a user's mask as booleans (B, T) that fit x (B, T, I)."""
     if mask is None:
         return None
     array = np.asarray(mask, dtype=bool)
     if array.shape != x.shape[:2]:
-        raise ValueError(f"mask: expected shape {x.shape[:2]}, got {array.shape}")
+        raise ValueError(f"{argument}: expected shape {x.shape[:2]}, got {array.shape}")
     return array

@@ -91,12 +91,11 @@ def _entries(layer: Layer, names: Mapping[int, str]) -> list[Config]:
 def _recurrent(layer: Recurrent, names: Mapping[int, str]) -> Config:
     if layer.go_backwards:
         raise _RefusedError("go_backwards: it begins at the end of the sequence, and a stream has none")
-    options = {**layer._cell_options(), **layer._run_options(False)}
     return _recurrent_entry(
         layer.cell,
         layer.w_ih.value,
         layer.output_units,
-        options,
+        layer.weight_options(),
         {name: names[id(parameter)] for name, parameter in layer._native.items()},
     )
 

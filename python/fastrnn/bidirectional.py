@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._core import StackCache
 from ._masking import check_mask
 from ._registry import one_of, serialize
 from ._typing import Array, Config
 from .base_layer import Layer, Shape, layer_from_config, register_layer
 from .parameters import Parameter
-from .recurrent_base import Recurrent
+from .recurrent_base import Recurrent, States, silence
+from .stack import MergeName, stack_backward, stack_forward
 
 __all__ = ["Bidirectional"]
 
-_MERGE_MODES = ("concat", "sum", "mul", "ave")
+_MERGE_MODES: tuple[MergeName, ...] = ("concat", "sum", "mul", "ave")
+Pair = tuple[Array, Array]
+
+
+class _Cache(NamedTuple):
+    """What `backward` needs: the outputs where they are merged here, and of a native call also its own."""
+
+    outputs: Pair | None
+    native: StackCache | None
+    silent: tuple[Array | None, Array | None] = (None, None)
 
 
 @register_layer
@@ -25,6 +36,9 @@ class Bidirectional(Layer):
 
     With `return_sequences` both outputs are in the order of time; without it the last output of either direction is
     taken, the backward one being that at the sequence's first step.
+
+    Layers of one class and width run in one native call (`fastrnn.stack_forward`), side by side when there are threads
+    for it and few rows, unless training draws masks, which either layer draws for itself.
 
     Args:
         layer: a recurrent layer. It runs forward; its config, turned round, makes the other one.
@@ -116,15 +130,72 @@ class Bidirectional(Layer):
         """The input's mask with `return_sequences`, else None."""
         return mask if self.return_sequences else None
 
-    def _run(self, x: Array, mask: Array | None, training: bool, states: Any) -> tuple[Array, Array, tuple[Array, ...]]:
+    def _run(
+        self, x: Array, mask: Array | None, training: bool, states: States | None, resets: Array | None = None
+    ) -> tuple[Array | Pair, States]:
+        """The merged output (both, for merge_mode None) and the final states."""
         count = self.forward_layer.state_count
         first, second = (None, None) if states is None else (states[:count], states[count:])
-        ya, last_a = self.forward_layer.run(x, mask, training, first)
-        yb, last_b = self.backward_layer.run(x, mask, training, second)
-        self._cache = (ya, yb) if training else None
-        return ya, yb, last_a + last_b
+        if self._is_stack(training):
+            return self._run_stack(x, mask, training, first, second, resets)
+        ya, last_a = self.forward_layer.run(x, mask, training, first, resets)
+        yb, last_b = self.backward_layer.run(x, mask, training, second, resets)
+        self._cache = _Cache((ya, yb), None) if training else None
+        return self._merge(ya, yb), last_a + last_b
 
-    def _merge(self, ya: Array, yb: Array) -> Array:
+    def _is_stack(self, training: bool) -> bool:
+        """Whether one native call computes both layers."""
+        a, b = self.forward_layer, self.backward_layer
+        return (
+            type(a) is type(b)
+            and type(a).run is Recurrent.run
+            and not a.go_backwards
+            and (a.units, a.output_units) == (b.units, b.output_units)
+            and a.zero_output_for_mask == b.zero_output_for_mask
+            and not (training and (a.draws or b.draws))
+            and a.run_options(training) == b.run_options(training)
+        )
+
+    def _run_stack(
+        self,
+        x: Array,
+        mask: Array | None,
+        training: bool,
+        first: States | None,
+        second: States | None,
+        resets: Array | None,
+    ) -> tuple[Array | Pair, States]:
+        layers = (self.forward_layer, self.backward_layer)
+        starts = [layer.first_states(len(x), s) for layer, s in zip(layers, (first, second), strict=True)]
+        plans = [layer.plan_mask(mask) for layer in layers]
+        forward: Any = stack_forward
+        y, h_n, c_n, *cache = forward(
+            x,
+            [(self.forward_layer.pack(), self.backward_layer.pack())],
+            *_join(starts, self.forward_layer.state_shapes(len(x)), x.dtype),
+            merge=self.merge_mode if self.return_sequences and self.merge_mode is not None else "concat",
+            batch_first=True,
+            training=training,
+            reset_mask=resets,
+            **plans[0].options,  # of the forward layer, as they do for both
+            **self.forward_layer.run_options(training),
+        )
+        count = self.forward_layer.state_count - 1
+        last = [(h_n[d], *(() if c_n is None else c_n[d * count : (d + 1) * count])) for d in range(2)]
+        for layer, states in zip(layers, last, strict=True):
+            if layer.stateful:
+                layer.states = states
+        silent = (plans[0].silent, plans[1].silent)
+        outputs = None
+        if not self.return_sequences:
+            outputs = (silence(h_n[0], silent[0]), silence(h_n[1], silent[1]))
+            y = self._merge(*outputs)
+        elif self.merge_mode is None:
+            y = (y[..., : h_n.shape[-1]], y[..., h_n.shape[-1] :])
+        self._cache = _Cache(outputs, cache[0], silent) if training else None
+        return y, last[0] + last[1]
+
+    def _merge(self, ya: Array, yb: Array) -> Array | Pair:
         if self.merge_mode == "concat":
             return np.concatenate([ya, yb], axis=-1)
         if self.merge_mode == "mul":
@@ -134,13 +205,16 @@ class Bidirectional(Layer):
         if self.merge_mode == "ave":
             mean: Array = (ya + yb) * ya.dtype.type(0.5)
             return mean
-        raise ValueError("merge_mode: None gives two outputs, which only a direct call layer(x) can return")
+        return ya, yb
 
-    def __call__(self, x: Any, mask: Any = None, training: bool = False, initial_state: Any = None) -> Any:
+    def __call__(
+        self, x: Any, mask: Any = None, training: bool = False, initial_state: Any = None, reset_mask: Any = None
+    ) -> Any:
         """Run both directions on x (B, T, I).
 
-        `initial_state` is the forward layer's states, then the backward layer's. Returns the merged output, or a
-        tuple of it (of both outputs, when merge_mode is None) and the final states in that order with `return_state`.
+        `initial_state` is the forward layer's states, then the backward layer's; `reset_mask` is that of the layers.
+        Returns the merged output, or a tuple of it (of both outputs, when merge_mode is None) and the final states in
+        that order with `return_state`.
         """
         array = self.cast(x)
         self.ensure_built(array.shape)
@@ -154,31 +228,52 @@ class Bidirectional(Layer):
                 *self.forward_layer.check_states(initial_state[:count], len(array)),
                 *self.backward_layer.check_states(initial_state[count:], len(array)),
             )
-        ya, yb, last = self._run(array, check_mask(mask, array), training, states)
-        if self.merge_mode is None:
-            return (ya, yb, *last) if self.return_state else (ya, yb)
-        y = self._merge(ya, yb)
-        return (y, *last) if self.return_state else y
+        resets = check_mask(reset_mask, array, "reset_mask")
+        y, last = self._run(array, check_mask(mask, array), training, states, resets)
+        outputs = y if isinstance(y, tuple) else (y,)
+        return (*outputs, *last) if self.return_state else y
 
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Array:
         """The merged output alone."""
-        ya, yb, _ = self._run(x, mask, training, None)
-        return self._merge(ya, yb)
+        y, _ = self._run(x, mask, training, None)
+        if isinstance(y, tuple):
+            raise ValueError("merge_mode: None gives two outputs, which only a direct call layer(x) can return")
+        return y
 
     def backward(self, dy: Any) -> Array:
         """Store the gradients and return that of x. With merge_mode None, dy is the pair of gradients."""
-        ya, yb = self._take_cache()
+        cache: _Cache = self._take_cache()
+        if cache.native is None:
+            da, db = self._split(dy, cache.outputs)
+            dx = self.forward_layer.run_backward(da)
+            dx += self.backward_layer.run_backward(db)
+            return dx
+        dh = None
+        if cache.outputs is not None:
+            dh = np.stack([silence(d, s) for d, s in zip(self._split(dy, cache.outputs), cache.silent, strict=True)])
+            dy = None
+        elif self.merge_mode is None:
+            dy = np.concatenate(dy, axis=-1)
+        grads = stack_backward(dy, cache.native, dh)
+        count = self.forward_layer.state_count - 1
+        for d, layer in enumerate((self.forward_layer, self.backward_layer)):
+            others = () if grads.c0 is None else tuple(grads.c0[d * count : (d + 1) * count])
+            layer.take_gradients(grads.layers[0][d], (grads.h0[d], *others))
+        assert grads.x is not None
+        return grads.x
+
+    def _split(self, dy: Any, outputs: Pair | None) -> Pair:
+        """The gradients of both outputs from that of the merged one."""
         if self.merge_mode is None:
-            da, db = dy
-        elif self.merge_mode == "concat":
-            da, db = dy[..., : ya.shape[-1]], dy[..., ya.shape[-1] :]
-        elif self.merge_mode == "mul":
-            da, db = dy * yb, dy * ya
-        else:
-            da = db = dy if self.merge_mode == "sum" else dy * dy.dtype.type(0.5)
-        dx = self.forward_layer.run_backward(da)
-        dx += self.backward_layer.run_backward(db)
-        return dx
+            return dy[0], dy[1]
+        assert outputs is not None
+        ya, yb = outputs
+        if self.merge_mode == "concat":
+            return dy[..., : ya.shape[-1]], dy[..., ya.shape[-1] :]
+        if self.merge_mode == "mul":
+            return dy * yb, dy * ya
+        half = dy if self.merge_mode == "sum" else dy * dy.dtype.type(0.5)
+        return half, half
 
     def get_config(self) -> Config:
         """The constructor's arguments, the layers as their configs."""
@@ -195,3 +290,12 @@ class Bidirectional(Layer):
             if settings.get(key) is not None:
                 settings[key] = layer_from_config(settings[key])
         return cls(**settings)
+
+
+def _join(starts: Sequence[States | None], shapes: Sequence[tuple[int, int]], dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The first states of both directions as the h0 and c0 of a stack; None where there are none."""
+    if all(states is None for states in starts):
+        return None, None
+    full = [states or tuple(np.zeros(shape, dtype) for shape in shapes) for states in starts]
+    others = [state for states in full for state in states[1:]]
+    return np.stack([states[0] for states in full]), np.stack(others) if others else None

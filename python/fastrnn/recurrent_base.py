@@ -6,13 +6,14 @@ Their weights and Keras' layout of them are in `_recurrent_weights`, masks in `_
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from . import config, functional
-from ._masking import check_mask, plan_mask
+from ._core import PackedWeights
+from ._masking import MaskPlan, check_mask, plan_mask
 from ._recurrent_weights import RecurrentWeights
 from ._registry import positive
 from ._typing import Array, Config, Identifier
@@ -21,7 +22,7 @@ from .functional._options import CELLS
 from .initializers import Initializer, serialize
 from .initializers import get as get_initializer
 
-__all__ = ["Init", "Recurrent", "States"]
+__all__ = ["Init", "Recurrent", "States", "silence"]
 
 Init = Identifier | Initializer | type[Initializer]
 States = tuple[Array, ...]
@@ -143,7 +144,8 @@ class Recurrent(RecurrentWeights):
         """How many states the cell has."""
         return len(self.state_names)
 
-    def _state_shapes(self, batch: int) -> list[tuple[int, int]]:
+    def state_shapes(self, batch: int) -> list[tuple[int, int]]:
+        """Those of the states of a batch: (B, P) and, of the others, (B, H)."""
         return [(batch, self.output_units if name == "h0" else self.units) for name in self.state_names]
 
     def reset_states(self, states: Sequence[Any] | None = None) -> None:
@@ -151,7 +153,7 @@ class Recurrent(RecurrentWeights):
         self.states = None
         if states is not None:
             arrays = tuple(self.cast(s, "states").copy() for s in states)
-            shapes = self._state_shapes(len(arrays[0]) if arrays and arrays[0].ndim else 0)
+            shapes = self.state_shapes(len(arrays[0]) if arrays and arrays[0].ndim else 0)
             if [a.shape for a in arrays] != shapes:
                 expected = f"{self.state_count} arrays of shape {', '.join(f'(B, {s[1]})' for s in shapes)}"
                 raise ValueError(f"states: expected {expected}, got {[a.shape for a in arrays]}")
@@ -166,7 +168,7 @@ class Recurrent(RecurrentWeights):
         if len(states) != self.state_count:
             raise ValueError(f"initial_state: expected {self.state_count} arrays for {self.name}, got {len(states)}")
         arrays = tuple(self.cast(s, "initial_state") for s in states)
-        for index, (array, shape) in enumerate(zip(arrays, self._state_shapes(batch), strict=True)):
+        for index, (array, shape) in enumerate(zip(arrays, self.state_shapes(batch), strict=True)):
             if array.shape != shape:
                 raise ValueError(f"initial_state[{index}]: expected shape {shape}, got {array.shape}")
         return arrays
@@ -184,7 +186,9 @@ class Recurrent(RecurrentWeights):
             return None
         return mask[:, ::-1] if self.go_backwards else mask
 
-    def __call__(self, x: Any, mask: Any = None, training: bool = False, initial_state: Any = None) -> Any:
+    def __call__(
+        self, x: Any, mask: Any = None, training: bool = False, initial_state: Any = None, reset_mask: Any = None
+    ) -> Any:
         """Run the layer on x (B, T, I).
 
         Args:
@@ -193,6 +197,8 @@ class Recurrent(RecurrentWeights):
             training: apply what is for training only (dropout and the like) and keep what `backward` needs.
             initial_state: h (B, P), or all states of the cell (the LSTM's h and c), the others (B, H); zeros (or the
                 carried state) when None.
+            reset_mask: booleans (B, T), True where a new sequence begins, with a state of zero before it; not beside a
+                mask with holes.
 
         Returns:
             y: (B, T, P) with `return_sequences`, else the last output (B, P). With `return_state` a tuple of it and
@@ -201,7 +207,8 @@ class Recurrent(RecurrentWeights):
         array = self.cast(x)
         self.ensure_built(array.shape)
         states = None if initial_state is None else self.check_states(initial_state, array.shape[0])
-        output, last = self.run(array, check_mask(mask, array), training, states)
+        resets = check_mask(reset_mask, array, "reset_mask")
+        output, last = self.run(array, check_mask(mask, array), training, states, resets)
         y = self._arrange(output)
         return (y, *last) if self.return_state else y
 
@@ -213,28 +220,20 @@ class Recurrent(RecurrentWeights):
         """Turn a sequence between the order of time and that of the layer's output."""
         return output[:, ::-1] if self.return_sequences and self.go_backwards else output
 
-    def run(self, x: Array, mask: Array | None, training: bool, states: States | None) -> tuple[Array, States]:
+    def run(
+        self, x: Array, mask: Array | None, training: bool, states: States | None, resets: Array | None = None
+    ) -> tuple[Array, States]:
         """Return the output, (B, T, P) always in the order of time, or (B, P), and the final states."""
-        if states is None and self.stateful and self.states is not None:
-            states = self.states
-            if len(states[0]) != len(x):
-                raise ValueError(
-                    f"x: expected a batch of {len(states[0])} for the stateful layer {self.name}, got {len(x)}; "
-                    "reset_states() forgets the sequences before"
-                )
-        plan = plan_mask(
-            mask,
-            sequences=self.return_sequences,
-            backwards=self.go_backwards,
-            zero_output=self.zero_output_for_mask,
-        )
+        states = self.first_states(len(x), states)
+        plan = self.plan_mask(mask)
         result = getattr(functional, f"{self.cell}_forward")(
             x,
             **{name: parameter.value for name, parameter in self._native.items()},
             **dict(zip(self.state_names, [s[np.newaxis] for s in states or ()], strict=bool(states))),
-            **self._cell_options(),
-            **self._run_options(training),
+            **self.weight_options(),
+            **self.run_options(training),
             **plan.options,
+            reset_mask=resets,
             reverse=self.go_backwards,
             batch_first=True,
             training=training,
@@ -243,20 +242,62 @@ class Recurrent(RecurrentWeights):
         self._cache = _Cache(result[-1], plan.silent) if training else None
         if self.stateful:
             self.states = last
-        return (result[0] if self.return_sequences else _silence(last[0], plan.silent)), last
+        return (result[0] if self.return_sequences else silence(last[0], plan.silent)), last
+
+    def first_states(self, batch: int, states: States | None) -> States | None:
+        """Return those before the first step: the given ones, else what a stateful layer carries, None for zeros."""
+        if states is not None or not self.stateful or self.states is None:
+            return states
+        if len(self.states[0]) != batch:
+            raise ValueError(
+                f"x: expected a batch of {len(self.states[0])} for the stateful layer {self.name}, got {batch}; "
+                "reset_states() forgets the sequences before"
+            )
+        return self.states
+
+    def plan_mask(self, mask: Array | None) -> MaskPlan:
+        """Return how a mask reaches the kernels."""
+        return plan_mask(
+            mask,
+            sequences=self.return_sequences,
+            backwards=self.go_backwards,
+            zero_output=self.zero_output_for_mask,
+        )
+
+    def pack(self) -> PackedWeights:
+        """Return the weights with the options of the cell, as inference has them."""
+        function = getattr(functional, f"pack_{self.cell}")
+        weights = {name: parameter.value for name, parameter in self._native.items()}
+        options = self.weight_options()
+        options.pop("weight_dropout", None)  # for training alone
+        packed: PackedWeights = function(**weights, **options)
+        return packed
+
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random masks."""
+        return self._mask_rng is not None
 
     def _cell_options(self) -> Config:
         """The settings of the cell, as <cell>_forward takes them."""
         return {}
 
-    def _run_options(self, training: bool) -> Config:
-        """The options of the layer which the call is concerned with, as <cell>_forward takes them."""
-        table = CELLS[self.cell]
-        names = table.weights | (table.run - {"zero_output_for_mask"}) if training else table.weights
-        options = {name: getattr(self, name) for name in names.intersection(_OPTIONS)}
-        if training and self._mask_rng is not None:
+    def _options(self, names: frozenset[str]) -> Config:
+        """Those of `names` which the layer sets."""
+        return {name: value for name in names.intersection(_OPTIONS) if (value := getattr(self, name))}
+
+    def weight_options(self) -> Config:
+        """The options of the weights, as <cell>_forward and pack_<cell> take them."""
+        return {**self._cell_options(), **self._options(CELLS[self.cell].weights)}
+
+    def run_options(self, training: bool) -> Config:
+        """The options of a run, as <cell>_forward takes them, but for the mask's."""
+        if not training:
+            return {}
+        options = self._options(CELLS[self.cell].run - {"zero_output_for_mask"})
+        if self._mask_rng is not None:
             options["seed"] = int(self._mask_rng.integers(2**63))
-        return {name: value for name, value in options.items() if value}
+        return options
 
     def backward(self, dy: Array | None, dstates: Sequence[Array | None] | None = None) -> Array:
         """Store the gradients and return that of x (B, T, I); `initial_state_gradients` holds those of the states.
@@ -272,16 +313,21 @@ class Recurrent(RecurrentWeights):
         cache: _Cache = self._take_cache()
         final = list(dstates) if dstates is not None else [None] * self.state_count
         if dy is not None and not self.return_sequences:
-            dh = _silence(dy, cache.silent)
+            dh = silence(dy, cache.silent)
             dy, final[0] = None, dh if final[0] is None else final[0] + dh
         grads = getattr(functional, f"{self.cell}_backward")(
             dy, cache.native, *(None if d is None else np.ascontiguousarray(d)[np.newaxis] for d in final)
         )
-        for name, parameter in self._native.items():
-            parameter.grad = getattr(grads, name)
-        self.initial_state_gradients = tuple(getattr(grads, name)[0] for name in self.state_names)
+        states = tuple(getattr(grads, name)[0] for name in self.state_names)
+        self.take_gradients({name: getattr(grads, name) for name in self._native}, states)
         dx: Array = grads.x
         return dx
+
+    def take_gradients(self, parameters: Mapping[str, Array], states: States) -> None:
+        """Store the gradients of the weights, by the names of the functions' arguments, and of the first states."""
+        for name, parameter in self._native.items():
+            parameter.grad = parameters[name]
+        self.initial_state_gradients = states
 
     # -- config ----------------------------------------------------------------------------------------------------
 
@@ -303,5 +349,6 @@ class Recurrent(RecurrentWeights):
         return {**super().get_config(), **settings}
 
 
-def _silence(output: Array, silent: Array | None) -> Array:
+def silence(output: Array, silent: Array | None) -> Array:
+    """Return the last outputs (B, P), zero where `silent` (B, 1) says so."""
     return output if silent is None else np.where(silent, output.dtype.type(0), output)
