@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/cuts.h"
 #include "core/float_mode.h"
 #include "core/forward_run.h"
 #include "core/threads.h"
@@ -50,6 +51,12 @@ int thread_count(const PackedData<T>& packed, const Layer<T>& layer, int wanted)
 Range part(Index all, Index grain, Index i, Index n) {
   const Index grains = (all + grain - 1) / grain;
   return {std::min(all, grains * i / n * grain), std::min(all, grains * (i + 1) / n * grain)};
+}
+
+/// Slice i of those that `cuts` has, the last ones of which may be empty.
+Range slice_of(const std::vector<Index>& cuts, Index i) {
+  const Index last = Index(cuts.size()) - 1;
+  return {cuts[std::min(i, last)], cuts[std::min(i + 1, last)]};
 }
 
 template <class T>
@@ -208,10 +215,11 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   if (call.dx.data != nullptr) clear_gaps(layer, call.dx);
 
   const StepMasks<T> masks(layer, data.dropout);
+  const std::vector<Index> rows = cut_rows(layer, n);
   std::vector<Recompute<T>> recompute;
   if (checkpointed) {
     recompute.reserve(n);
-    for (Index i = 0; i < n; ++i) recompute.emplace_back(packed, rows_of(layer, part(batch, 1, i, n)), masks, segment);
+    for (Index i = 0; i < n; ++i) recompute.emplace_back(packed, rows_of(layer, slice_of(rows, i)), masks, segment);
   }
   const auto each_part = [&](auto&& work) {
     const auto slice = [&](int i) {
@@ -231,22 +239,19 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
     if (checkpointed) layer.c0 = data.checkpoints + j * batch * layer.c_width;
     each_part([&](BackwardCall<T>& own, Index i) {
       if (checkpointed) recompute[i].run(call.first, call.last, layer.c0);
-      own.layer = rows_of(layer, part(batch, 1, i, n));
+      own.layer = rows_of(layer, slice_of(rows, i));
       kernels.steps(own);
     });
-    const Range rows = {call.first * batch, call.last * batch};
-    const auto rows_part = [&](Index i) {
-      const Range some = part(rows.end - rows.begin, 1, i, n);
-      return Range{rows.begin + some.begin, rows.begin + some.end};
-    };
+    const std::vector<Index> numbers = cut_steps(layer, call.first, call.last, n);
     if (layer.options.layer_norm && !layer.cell.norm_of_sum)
-      each_part([&](BackwardCall<T>& own, Index i) { kernels.norm_inputs(own, rows_part(i)); });
+      each_part([&](BackwardCall<T>& own, Index i) { kernels.norm_inputs(own, slice_of(numbers, i)); });
     each_part([&](BackwardCall<T>& own, Index i) { kernels.parameters(own, part(padded, lanes, i, n)); });
-    if (call.dx.data != nullptr) each_part([&](BackwardCall<T>& own, Index i) { kernels.inputs(own, rows_part(i)); });
+    if (call.dx.data != nullptr)
+      each_part([&](BackwardCall<T>& own, Index i) { kernels.inputs(own, slice_of(numbers, i)); });
     if (j > 0) std::copy_n(call.dgates, batch * width, call.dgates + segment * batch * width);
   }
   each_part([&](BackwardCall<T>& own, Index i) {
-    own.layer = rows_of(layer, part(batch, 1, i, n));
+    own.layer = rows_of(layer, slice_of(rows, i));
     kernels.initial(own);
   });
   if (call.dx.data != nullptr && data.dropout.inputs > 0) drop_input_gradients(layer, data.dropout, call.dx);

@@ -3,24 +3,11 @@
 
 #include <vector>
 
+#include "core/cuts.h"
 #include "core/forward_run.h"
 #include "core/threads.h"
 
 namespace fastrnn {
-
-/// Cuts the rows, which are sorted by length, so that every slice has about the same number of steps.
-template <class T>
-inline std::vector<Index> cut_rows(const Layer<T>& layer, Index slices) {
-  double all = 0, steps = 0;
-  for (Index i = 0; i < layer.rows; ++i) all += double(layer.length[layer.order[i]]);
-  std::vector<Index> first = {0};
-  for (Index i = 0; i < layer.rows; ++i) {
-    if (steps >= all * double(first.size()) / double(slices) && i > first.back()) first.push_back(i);
-    steps += double(layer.length[layer.order[i]]);
-  }
-  first.push_back(layer.rows);
-  return first;
-}
 
 template <class T>
 class RowsInPlace final : public Job {
