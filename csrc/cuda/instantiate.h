@@ -1,0 +1,30 @@
+// Every recurrence kernel of one cell: three types of weights, three tiers, two directions.
+#pragma once
+
+#include "cuda/kernel_table.h"
+#include "cuda/recurrence.h"
+
+#define FASTRNN_PASSES(kind, Cell, Format, tier)                                       \
+  {tier,                                                                               \
+   cells::Kind::kind,                                                                  \
+   Format::kType,                                                                      \
+   Pass::inference,                                                                    \
+   reinterpret_cast<const void*>(&forward_recurrence<cells::Cell, Format, tier>),      \
+   kThreads},                                                                          \
+      {tier,                                                                           \
+       cells::Kind::kind,                                                              \
+       Format::kType,                                                                  \
+       Pass::backward,                                                                 \
+       reinterpret_cast<const void*>(&backward_recurrence<cells::Cell, Format, tier>), \
+       kThreads},
+#define FASTRNN_TIERS(kind, Cell, Format)           \
+  FASTRNN_PASSES(kind, Cell, Format, Tier::block)   \
+  FASTRNN_PASSES(kind, Cell, Format, Tier::cluster) \
+  FASTRNN_PASSES(kind, Cell, Format, Tier::grid)
+
+#define FASTRNN_KERNELS(kind, Cell)                                                                                \
+  namespace fastrnn::cuda {                                                                                        \
+  static const KernelEntry table[] = {FASTRNN_TIERS(kind, Cell, Float32) FASTRNN_TIERS(kind, Cell, Bfloat16Tensor) \
+                                          FASTRNN_TIERS(kind, Cell, Float16Tensor)};                               \
+  KernelList kind##_kernels() { return {table, table + sizeof(table) / sizeof(*table)}; }                          \
+  }

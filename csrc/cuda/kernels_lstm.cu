@@ -1,0 +1,3 @@
+#include "cuda/instantiate.h"
+
+FASTRNN_KERNELS(lstm, Lstm)
