@@ -95,6 +95,18 @@ def test_onnxruntime_has_no_float64(op_type, conformance):
     conformance.skip(f"ONNX {op_type} and onnxruntime", "float64", reason)
 
 
+@operators
+def test_bfloat16_is_computed_in_float32(op_type):
+    """onnx brings the type along; onnxruntime has no such node on CPU."""
+    from ml_dtypes import bfloat16
+
+    node = random_node(op_type, 1)
+    narrow = {n: a if n == "sequence_lens" else a.astype(bfloat16) for n, a in node.inputs.items()}
+    wide = {n: a if n == "sequence_lens" else a.astype("float32") for n, a in narrow.items()}
+    for a, e in zip(onnx_node(node.proto, narrow), onnx_node(node.proto, wide), strict=True):
+        np.testing.assert_array_equal(a, e.astype(bfloat16), strict=True)
+
+
 def test_where_onnxruntime_differs():
     """The table of docs/onnx.md: a version that answers otherwise is noticed here."""
     inputs = {
