@@ -309,7 +309,7 @@ def test_batch_is_an_int(batch, name):
 
 
 def test_weights_must_be_packed():
-    with pytest.raises(TypeError, match=r"^weights: expected PackedWeights, got numpy\.ndarray$"):
+    with pytest.raises(TypeError, match=r"^weights: expected PackedWeights or a Model, got numpy\.ndarray$"):
         fastrnn.Session(zeros(4 * H, I))
 
 

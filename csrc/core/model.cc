@@ -49,12 +49,17 @@ Model::Model(const PackOptions& options) : options_(options) {}
 Model::~Model() = default;
 
 void Model::add_recurrent(const CellOptions& options, const Parameters<float>& parameters) {
-  check_width(*this, parameters.inputs);
+  check_width(*this, parameters.inputs);  // before they are packed
+  add_recurrent(std::make_shared<const Weights<float>>(options, parameters, options_));
+}
+
+void Model::add_recurrent(std::shared_ptr<const Weights<float>> weights) {
+  check_width(*this, weights->inputs());
   auto stage = std::make_unique<Stage>();
   stage->kind = Stage::Kind::recurrent;
-  stage->weights = std::make_unique<const Weights<float>>(options, parameters, options_);
-  stage->inputs = parameters.inputs;
-  stage->outputs = stage->weights->outputs();
+  stage->inputs = weights->inputs();
+  stage->outputs = weights->outputs();
+  stage->weights = std::move(weights);
   stages_.push_back(std::move(stage));
 }
 

@@ -11,7 +11,7 @@ struct Stage {
   enum class Kind : signed char { recurrent, dense, activation, softmax };
   Kind kind;
   Index inputs, outputs;
-  std::unique_ptr<const Weights<float>> weights;
+  std::shared_ptr<const Weights<float>> weights;
   std::unique_ptr<const Matrix<float>> matrix;
   std::vector<float> bias;
   cells::ActivationSpec activation;

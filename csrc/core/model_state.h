@@ -7,19 +7,6 @@
 
 namespace fastrnn {
 
-constexpr std::uint32_t kStateVersion = 1;
-
-/// A header, then sizes of each recurrent layer, then of each h (B,P) and the cell states (S,B,H).
-struct StateHeader {
-  char magic[4];  // "FRNN"
-  std::uint32_t version;
-  std::uint32_t batch, layers;
-  std::uint64_t bytes;
-};
-struct LayerSizes {
-  std::uint32_t outputs, hidden, cell_states, reserved;
-};
-
 /// Calls each(packed, index of the stage) for the recurrent layers.
 template <class Each>
 void for_each_recurrent(const Model& model, const Each& each) {
@@ -27,7 +14,7 @@ void for_each_recurrent(const Model& model, const Each& each) {
     if (model.stages()[i]->is_recurrent()) each(model.stages()[i]->weights->packed(), i);
 }
 
-inline LayerSizes sizes_of(const PackedData<float>& packed) {
+inline StateLayer sizes_of(const PackedData<float>& packed) {
   return {std::uint32_t(packed.state), std::uint32_t(packed.hidden), std::uint32_t(packed.cell.c_states), 0};
 }
 
@@ -35,7 +22,7 @@ inline std::size_t state_size(const Model& model, Index batch) {
   std::size_t bytes = sizeof(StateHeader);
   for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
     const Index floats = batch * (packed.state + packed.cell.c_states * packed.hidden);
-    bytes += sizeof(LayerSizes) + std::size_t(floats) * sizeof(float);
+    bytes += sizeof(StateLayer) + std::size_t(floats) * sizeof(float);
   });
   return bytes;
 }
@@ -55,7 +42,7 @@ void write_states(const Model& model, Index batch, void* bytes, const Row& row) 
                               state_size(model, batch)};
   write(&header, sizeof header);
   for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
-    const LayerSizes sizes = sizes_of(packed);
+    const StateLayer sizes = sizes_of(packed);
     write(&sizes, sizeof sizes);
   });
   for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t stage) {
@@ -81,9 +68,9 @@ bool read_states(const Model& model, Index batch, const void* bytes, std::size_t
     return false;
   bool same = true;
   for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
-    LayerSizes found;
+    StateLayer found;
     read(&found, sizeof found);
-    const LayerSizes sizes = sizes_of(packed);
+    const StateLayer sizes = sizes_of(packed);
     same = same && std::memcmp(&found, &sizes, sizeof sizes) == 0;
   });
   if (!same) return false;

@@ -1,5 +1,5 @@
 // Session: a stream that keeps its state, step by step, with as little as possible around the kernel.
-#include <atomic>
+#include <cstring>
 
 #include "bindings.h"
 
@@ -8,159 +8,230 @@ namespace fastrnn::python {
 namespace {
 
 /// A step over fewer weights than this takes a few microseconds, and letting others have the GIL would cost as much.
-constexpr Index kShortStep = 100'000;
+constexpr std::size_t kShortStep = 100'000;
+
+/// A session of one dtype. states() are those of all layers as one array: h (B,P), then the cell states (S,B,H).
+struct Float32 {
+  using T = float;
+  ModelSession session;
+  std::vector<char> bytes;
+  std::vector<StateLayer> layers;
+
+  Float32(std::shared_ptr<const Model> model, Index batch)
+      : session(std::move(model), batch), bytes(session.state_bytes()), layers(std::size_t(session.model().layers())) {
+    session.get_state(bytes.data());
+    std::memcpy(layers.data(), bytes.data() + sizeof(StateHeader), layers.size() * sizeof(StateLayer));
+  }
+  T* states() { return reinterpret_cast<T*>(bytes.data() + sizeof(StateHeader) + layers.size() * sizeof(StateLayer)); }
+  void load() { session.get_state(bytes.data()); }
+  void store() { session.set_state(bytes.data(), bytes.size()); }
+  void run(const T* x, Index steps, T* y) { session.run(x, steps, y); }
+  Index inputs() const { return session.model().inputs(); }
+  Index outputs() const { return session.model().outputs(); }
+  std::size_t weight_bytes() const { return session.model().bytes(); }
+  std::size_t nbytes() const { return ModelSession::size(session.model(), session.batch()); }
+};
+
+struct Float64 {
+  using T = double;
+  Session<double> session;
+  std::vector<StateLayer> layers;
+  std::vector<T> values;
+
+  Float64(std::shared_ptr<const Weights<double>> weights, Index batch)
+      : session(weights, batch),
+        layers{{std::uint32_t(weights->outputs()), std::uint32_t(weights->hidden()),
+                std::uint32_t(cell_state_count(weights->options().cell)), 0}},
+        values(batch * (weights->outputs() + layers[0].cell_states * weights->hidden())) {}
+  T* states() { return values.data(); }
+  T* cell_states() { return values.data() + session.batch() * layers[0].outputs; }
+  void load() { session.get_state(states(), cell_states()); }
+  void store() { session.set_state(states(), cell_states()); }
+  void run(const T* x, Index steps, T* y) {
+    const Index batch = session.batch();
+    session.run({x, batch * inputs(), inputs(), nullptr}, steps, {y, batch * outputs(), outputs(), nullptr});
+  }
+  Index inputs() const { return session.weights().inputs(); }
+  Index outputs() const { return session.weights().outputs(); }
+  std::size_t weight_bytes() const { return session.weights().bytes(); }
+  std::size_t nbytes() const { return session.bytes(); }
+};
 
 class PySession {
+  template <class F>
+  auto visit(F&& f) {
+    return std::visit([&](const auto& pointer) { return f(*pointer); }, session_);
+  }
+
  public:
-  PySession(const PackedWeights& weights, Index batch)
-      : weights_(weights),
-        batch_(batch),
-        session_(std::visit([&](const auto& pointer) { return make(pointer, batch); }, weights.weights)) {
-    std::visit(
-        [&](const auto& w) {
-          inputs_ = w->inputs();
-          hidden_ = w->hidden();
-          outputs_ = w->outputs();
-          c_states_ = cell_state_count(w->options().cell);
-          short_step_ = gate_count(w->options().cell) * hidden_ * (inputs_ + hidden_) * batch < kShortStep;
-        },
-        weights.weights);
+  PySession(py::object weights, Index batch)
+      : weights_(std::move(weights)), one_layer_(py::isinstance<PackedWeights>(weights_)), batch_(batch) {
+    if (one_layer_ && weights_.cast<const PackedWeights&>().dtype() == Dtype::float64)
+      session_ = std::make_unique<Float64>(weights_.cast<const PackedWeights&>().get<double>(), batch);
+    else
+      session_ = std::make_unique<Float32>(model_of("weights", weights_), batch);
+    short_step_ = visit([&](auto& stream) { return stream.weight_bytes() / 4 * std::size_t(batch) < kShortStep; });
   }
 
   py::object step(py::handle x, py::handle out) {
-    return visit([&](auto& session, auto* type) -> py::object {
-      using T = std::remove_pointer_t<decltype(type)>;
+    return visit([&](auto& stream) -> py::object {
+      using T = typename std::remove_reference_t<decltype(stream)>::T;
       const bool flat = batch_ == 1 && py::isinstance<py::array>(x) && py::reinterpret_borrow<py::array>(x).ndim() == 1;
       const auto shape = [&](Index n) { return flat ? std::vector<Index>{n} : std::vector<Index>{batch_, n}; };
-      const py::array_t<T> in = input<T>("x", x, shape(inputs_));
-      py::array_t<T> y = output_array<T>(out, shape(outputs_), "the weights");
-      if (!out.is_none() && overlap(y, in)) throw Error("out: shares memory with x");
+      const py::array_t<T> in = input<T>(x, shape(stream.inputs()));
+      py::array_t<T> y = output<T>(out, shape(stream.outputs()), in);
       const T* from = in.data();
       T* to = y.mutable_data();
-      const Busy busy(*this);
+      const Busy busy = this->busy();
       if (short_step_) {
-        session.step(from, to);
+        stream.session.step(from, to);
       } else {
         const py::gil_scoped_release release;
-        session.step(from, to);
+        stream.session.step(from, to);
       }
       return std::move(y);
     });
   }
 
-  py::object run(py::handle x_given, py::handle out) {
-    return visit([&](auto& session, auto* type) -> py::object {
-      using T = std::remove_pointer_t<decltype(type)>;
-      const py::array given = float_array("x", x_given);
+  py::object run(py::handle x, py::handle out) {
+    return visit([&](auto& stream) -> py::object {
+      using T = typename std::remove_reference_t<decltype(stream)>::T;
+      const py::array given = float_array("x", x);
       check_dtype("x", given, dtype_of<T>(), "the weights");
       check_rank("x", given, "(T, B, I)", 3);
       const Index steps = given.shape(0);
-      check_shape("x", given, {steps, batch_, inputs_});
-      py::array x;
-      const Sequence<const T> from = sequence_view<T>(given, false, x);
-      py::array_t<T> y = output_array<T>(out, {steps, batch_, outputs_}, "the weights");
-      if (!out.is_none() && overlap(y, x)) throw Error("out: shares memory with x");
-      const Sequence<T> to = new_sequence_view(y, false);
-      const Busy busy(*this);
+      const py::array_t<T> in = input<T>(x, {steps, batch_, stream.inputs()});
+      py::array_t<T> y = output<T>(out, {steps, batch_, stream.outputs()}, in);
+      const T* from = in.data();
+      T* to = y.mutable_data();
+      const Busy busy = this->busy();
       const py::gil_scoped_release release;
-      session.run(from, steps, to);
+      stream.run(from, steps, to);
       return std::move(y);
     });
   }
 
   void reset() {
-    const Busy busy(*this);
-    std::visit([](auto& session) { session.reset(); }, session_);
+    const Busy busy = this->busy();
+    visit([](auto& stream) { stream.session.reset(); });
   }
 
-  /// h (B,P), or a tuple of h and the cell states, each (B,H).
+  /// Of one layer h (B,P), or a tuple of h and the cell states, each (B,H); of a model a tuple of these.
   py::object state() {
-    return visit([&](auto& session, auto* type) -> py::object {
-      using T = std::remove_pointer_t<decltype(type)>;
-      py::array_t<T> h(std::vector<Index>{batch_, outputs_}), c(std::vector<Index>{c_states_, batch_, hidden_});
-      const Busy busy(*this);
-      session.get_state(h.mutable_data(), c.mutable_data());
-      if (c_states_ == 0) return std::move(h);
-      py::tuple all(1 + c_states_);
-      all[0] = h;
-      for (Index j = 0; j < c_states_; ++j) {
-        py::array_t<T> one(std::vector<Index>{batch_, hidden_});
-        std::copy_n(c.data() + j * batch_ * hidden_, batch_ * hidden_, one.mutable_data());
-        all[1 + j] = one;
+    return visit([&](auto& stream) -> py::object {
+      using T = typename std::remove_reference_t<decltype(stream)>::T;
+      const Busy busy = this->busy();
+      stream.load();
+      const T* from = stream.states();
+      const auto next = [&](Index n) {
+        py::array_t<T> array(std::vector<Index>{batch_, n});
+        std::copy_n(from, batch_ * n, array.mutable_data());
+        from += batch_ * n;
+        return array;
+      };
+      py::tuple all(stream.layers.size());
+      for (std::size_t l = 0; l < stream.layers.size(); ++l) {
+        const StateLayer& layer = stream.layers[l];
+        py::tuple one(1 + layer.cell_states);
+        one[0] = next(layer.outputs);
+        for (std::uint32_t j = 1; j <= layer.cell_states; ++j) one[j] = next(layer.hidden);
+        all[l] = layer.cell_states == 0 ? py::object(one[0]) : py::object(one);
       }
-      return std::move(all);
+      return one_layer_ ? py::object(all[0]) : py::object(all);
     });
   }
 
   void set_state(py::handle state) {
-    visit([&](auto& session, auto* type) -> py::object {
-      using T = std::remove_pointer_t<decltype(type)>;
-      const bool several = c_states_ > 0 && !state.is_none();
-      if (several && (!py::isinstance<py::tuple>(state) || Index(py::len(state)) != 1 + c_states_))
-        wrong_type("state", c_states_ == 1 ? "a tuple (h, c) or None" : "a tuple (h, c, n, m) or None",
+    visit([&](auto& stream) {
+      using T = typename std::remove_reference_t<decltype(stream)>::T;
+      const std::size_t layers = stream.layers.size();
+      if (!one_layer_ && !state.is_none() &&
+          (!py::isinstance<py::tuple>(state) || std::size_t(py::len(state)) != layers))
+        wrong_type("state", "a tuple with the state of each of " + std::to_string(layers) + " layers or None",
                    Py_TYPE(state.ptr())->tp_name);
-      const py::handle h = several ? py::handle(PyTuple_GET_ITEM(state.ptr(), 0)) : state;
-      const Optional<T> new_h("h", h, {batch_, outputs_}, "the weights");
-      std::vector<T> c(c_states_ * batch_ * hidden_, T(0));
-      static const char* const names[] = {"c", "n", "m"};
-      for (Index j = 0; several && j < c_states_; ++j) {
-        const Optional<T> one(names[j], PyTuple_GET_ITEM(state.ptr(), 1 + j), {batch_, hidden_}, "the weights");
-        if (one.given()) std::copy_n(one.data(), batch_ * hidden_, c.data() + j * batch_ * hidden_);
+      std::vector<T> values;
+      for (std::size_t l = 0; l < layers; ++l) {
+        const std::string name = one_layer_ ? "" : "state[" + std::to_string(l) + "]";
+        append_state(stream.layers[l], name,
+                     one_layer_ || state.is_none() ? state : py::handle(PyTuple_GET_ITEM(state.ptr(), Index(l))),
+                     values);
       }
-      const Busy busy(*this);
-      session.set_state(new_h.data(), c.data());
-      return py::none();
+      const Busy busy = this->busy();
+      stream.load();
+      std::copy(values.begin(), values.end(), stream.states());
+      stream.store();
     });
   }
 
-  const PackedWeights& weights() const { return weights_; }
+  py::bytes get_state() {
+    Float32& stream = portable();
+    const Busy busy = this->busy();
+    stream.load();
+    return py::bytes(stream.bytes.data(), stream.bytes.size());
+  }
+
+  void set_state_bytes(const py::bytes& bytes) {
+    Float32& stream = portable();
+    const std::string_view view = bytes;
+    const Busy busy = this->busy();
+    if (!stream.session.set_state(view.data(), view.size()))
+      throw Error("state: expected " + std::to_string(stream.bytes.size()) +
+                  " bytes of a session over such layers and as many rows, got " + std::to_string(view.size()) +
+                  " others");
+  }
+
+  py::object weights() const { return weights_; }
   Index batch() const { return batch_; }
-  std::size_t bytes() const {
-    return std::visit([](const auto& session) { return session.bytes(); }, session_);
+  std::size_t nbytes() {
+    return visit([](auto& stream) { return stream.nbytes(); });
   }
 
  private:
-  using AnySession = std::variant<Session<float>, Session<double>>;
+  Busy busy() { return Busy(busy_, "Session: in use by another thread; give each thread a session of its own"); }
 
-  /// One thread at a time: a second one is told, rather than left to spoil the state.
-  class Busy {
-   public:
-    explicit Busy(PySession& session) : flag_(session.busy_) {
-      if (flag_.test_and_set(std::memory_order_acquire))
-        throw std::runtime_error("Session: in use by another thread; give each thread a session of its own");
-    }
-    ~Busy() { flag_.clear(std::memory_order_release); }
-
-   private:
-    std::atomic_flag& flag_;
-  };
-
-  template <class T>
-  static AnySession make(const std::shared_ptr<const Weights<T>>& weights, Index batch) {
-    return Session<T>(weights, batch);
-  }
-
-  template <class F>
-  py::object visit(F&& f) {
-    return std::visit([&](auto& session) { return f(session, type_of(session)); }, session_);
-  }
-  template <class T>
-  static T* type_of(const Session<T>&) {
-    return nullptr;
+  Float32& portable() {
+    if (session_.index() != 0) throw Error("state: expected weights of float32, whose states have a form as bytes");
+    return *std::get<0>(session_);
   }
 
   template <class T>
-  static py::array_t<T> input(const char* name, py::handle object, const std::vector<Index>& shape) {
-    const py::array array = float_array(name, object);
-    check_dtype(name, array, dtype_of<T>(), "the weights");
-    check_shape(name, array, shape);
+  static py::array_t<T> input(py::handle object, const std::vector<Index>& shape) {
+    const py::array array = float_array("x", object);
+    check_dtype("x", array, dtype_of<T>(), "the weights");
+    check_shape("x", array, shape);
     return contiguous<T>(array);
   }
+  template <class T>
+  static py::array_t<T> output(py::handle out, const std::vector<Index>& shape, const py::array& x) {
+    py::array_t<T> y = output_array<T>(out, shape, "the weights");
+    if (!out.is_none() && overlap(y, x)) throw Error("out: shares memory with x");
+    return y;
+  }
 
-  PackedWeights weights_;
+  /// The state of one layer, checked, to the end of `values`. `name` is empty where there is but one.
+  template <class T>
+  void append_state(const StateLayer& layer, const std::string& name, py::handle state, std::vector<T>& values) const {
+    const bool several = layer.cell_states > 0 && !state.is_none();
+    if (several && (!py::isinstance<py::tuple>(state) || py::len(state) != 1 + layer.cell_states))
+      wrong_type(name.empty() ? "state" : name,
+                 layer.cell_states == 1 ? "a tuple (h, c) or None" : "a tuple (h, c, n, m) or None",
+                 Py_TYPE(state.ptr())->tp_name);
+    static const char* const names[] = {"h", "c", "n", "m"};
+    for (std::uint32_t j = 0; j <= layer.cell_states; ++j) {
+      const Index n = j == 0 ? layer.outputs : layer.hidden;
+      const py::handle item = several ? py::handle(PyTuple_GET_ITEM(state.ptr(), Index(j))) : state;
+      const Optional<T> one((name.empty() ? "" : name + ".") + names[j], item, {batch_, n}, "the weights");
+      if (one.given())
+        values.insert(values.end(), one.data(), one.data() + batch_ * n);
+      else
+        values.resize(values.size() + std::size_t(batch_ * n), T(0));
+    }
+  }
+
+  py::object weights_;
+  bool one_layer_;
   Index batch_;
-  AnySession session_;
-  Index inputs_ = 0, hidden_ = 0, outputs_ = 0, c_states_ = 0;
+  std::variant<std::unique_ptr<Float32>, std::unique_ptr<Float64>> session_;
   bool short_step_ = false;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
@@ -169,20 +240,19 @@ class PySession {
 
 void bind_session(py::module_& module) {
   using namespace py::literals;
-  py::class_<PySession>(module, "Session", R"doc(A stream over one layer that keeps its state between calls.
+  py::class_<PySession>(module, "Session", R"doc(A stream over a layer or a model that keeps its state between calls.
 
-The results are those of the ``*_forward`` function over the whole sequence, to the last bit, however it is cut. All
+The results are those of the ``*_forward`` functions over the whole sequence, to the last bit, however it is cut. All
 memory is taken when the session is made. One thread at a time may use a session (RuntimeError otherwise); any number
-of sessions may share one PackedWeights.
+of sessions may share weights.
 
 Args:
-    weights: from pack_rnn, pack_lstm or pack_gru. Arrays have the dtype of its x: float64 for float64, else float32.
+    weights: PackedWeights from pack_lstm and its likes, or a Model. Arrays have the dtype of its x: float64 for
+        PackedWeights of "float64", else float32.
     batch: B, the number of sequences that advance together.)doc")
-      .def(py::init([](py::handle weights, py::handle batch) {
-             if (!py::isinstance<PackedWeights>(weights))
-               wrong_type("weights", "PackedWeights", Py_TYPE(weights.ptr())->tp_name);
-             return std::make_unique<PySession>(weights.cast<const PackedWeights&>(),
-                                                integer("batch", batch, 1, PTRDIFF_MAX));
+      .def(py::init([](py::object weights, py::handle batch) {
+             const Index rows = integer("batch", batch, 1, PTRDIFF_MAX);
+             return std::make_unique<PySession>(std::move(weights), rows);
            }),
            "weights"_a, "batch"_a = 1)
       .def("step", &PySession::step, "x"_a, "out"_a = py::none(), R"doc(One time step.
@@ -192,20 +262,24 @@ Args:
     out: receives y: C-contiguous, writeable, sharing no memory with x.
 
 Returns:
-    y (B, H), or (H,) for an x of (I,).)doc")
+    y (B, O), or (O,) for an x of (I,). O is H for a layer.)doc")
       .def("run", &PySession::run, "x"_a, "out"_a = py::none(), R"doc(T time steps.
 
 Args:
-    x: (T, B, I). out: as in :meth:`step`, (T, B, H).
+    x: (T, B, I). out: as in :meth:`step`, (T, B, O).
 
 Returns:
-    y (T, B, H).)doc")
+    y (T, B, O).)doc")
       .def("reset", &PySession::reset, "Sets the state to zero.")
       .def_property("state", &PySession::state, &PySession::set_state,
-                    "h (B, H), for an LSTM the tuple (h, c): a copy; may be assigned, None for zeros.")
+                    "h (B, H), for an LSTM the tuple (h, c), for a Model the tuple of its recurrent layers' states: "
+                    "copies; may be assigned, None for zeros.")
+      .def("get_state", &PySession::get_state,
+           "The state as bytes, which any session of such layers and batch takes, and for a batch of 1 any StreamPool.")
+      .def("set_state", &PySession::set_state_bytes, "state"_a, "Takes what get_state gave.")
       .def_property_readonly("weights", &PySession::weights)
       .def_property_readonly("batch", &PySession::batch)
-      .def_property_readonly("nbytes", &PySession::bytes);
+      .def_property_readonly("nbytes", &PySession::nbytes);
 }
 
 }  // namespace fastrnn::python

@@ -1,12 +1,14 @@
 // What the bind_*.cc files share.
 #pragma once
 
+#include <atomic>
 #include <initializer_list>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "array_view.h"
+#include "fastrnn/model.hpp"
 
 namespace fastrnn::python {
 
@@ -95,9 +97,32 @@ struct Gradients {
   }
 };
 
+struct PyModel {
+  std::shared_ptr<const Model> model;
+};
+
+/// A Model, or PackedWeights of float32 as one.
+std::shared_ptr<const Model> model_of(const std::string& name, py::handle object);
+
+/// One thread at a time: a second one is told, rather than left to spoil the state.
+class Busy {
+ public:
+  Busy(std::atomic_flag& flag, const char* message) : flag_(flag) {
+    if (flag_.test_and_set(std::memory_order_acquire)) throw std::runtime_error(message);
+  }
+  ~Busy() { flag_.clear(std::memory_order_release); }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  std::atomic_flag& flag_;
+};
+
 void bind_cuda(py::module_& module);
 void bind_info(py::module_& module);
 void bind_math(py::module_& module);
+void bind_model(py::module_& module);
+void bind_pool(py::module_& module);
 void bind_weights(py::module_& module);
 void bind_sequence(py::module_& module);
 void bind_session(py::module_& module);

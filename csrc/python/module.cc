@@ -7,7 +7,9 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_cuda(module);
   fastrnn::python::bind_math(module);
   fastrnn::python::bind_weights(module);
+  fastrnn::python::bind_model(module);
   fastrnn::python::bind_sequence(module);
   fastrnn::python::bind_session(module);
+  fastrnn::python::bind_pool(module);
   fastrnn::python::bind_stack(module);
 }

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import CudaError, PackedWeights, Session
+from ._core import CudaError, FullError, Model, PackedWeights, Session, StreamPool
 from .functional import (
     GRUGrads,
     GRUOutput,
@@ -129,6 +129,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "FullError",
     "GRUGrads",
     "GRUOutput",
     "IndRNN",
@@ -142,6 +143,7 @@ __all__ = [
     "MGUGrads",
     "MGUOutput",
     "Masking",
+    "Model",
     "PackedWeights",
     "RNNGrads",
     "RNNOutput",
@@ -154,6 +156,7 @@ __all__ = [
     "SimpleRNN",
     "StackGrads",
     "StackOutput",
+    "StreamPool",
     "TimeDistributed",
     "__version__",
     "get_num_threads",

@@ -35,6 +35,8 @@ class Model {
 
   /// Each appends a layer; throws Error unless its inputs are the outputs of the one before.
   void add_recurrent(const CellOptions& options, const Parameters<float>& parameters);
+  /// Weights that others may share, with the precision that they were packed with.
+  void add_recurrent(std::shared_ptr<const Weights<float>> weights);
   /// y = x kernel + bias; kernel (inputs, outputs), bias (outputs) or null.
   void add_dense(Index inputs, Index outputs, const float* kernel, const float* bias);
   void add_activation(const ActivationOption& activation);
@@ -52,6 +54,19 @@ class Model {
   PackOptions options_;
   std::vector<std::unique_ptr<Stage>> stages_;
 };
+
+/// The states of a session or stream as bytes: this header, StateLayer of each recurrent layer, then of each h (B,P)
+/// and the cell states (S,B,H), float in the order of the machine.
+struct StateHeader {
+  char magic[4];  // "FRNN"
+  std::uint32_t version;
+  std::uint32_t batch, layers;
+  std::uint64_t bytes;  // of all
+};
+struct StateLayer {
+  std::uint32_t outputs, hidden, cell_states, reserved;  // P, H, S, 0
+};
+constexpr std::uint32_t kStateVersion = 1;
 
 /// A batch of streams over one model, in step with each other. It owns their states, which begin as zeros, and all
 /// memory; nothing but its making allocates or throws. One thread at a time may use it. Results are those of the layers
@@ -77,8 +92,7 @@ class ModelSession {
   /// States to zero.
   void reset() noexcept;
 
-  /// The states as bytes: a header with version, batch and sizes, then of each recurrent layer h (B,P) and the cell
-  /// states (S,B,H), float in the order of the machine.
+  /// See StateHeader.
   std::size_t state_bytes() const noexcept;
   void get_state(void* bytes) const noexcept;
   /// False, and nothing changed, unless they are those of a session of such a model and batch.

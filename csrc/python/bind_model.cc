@@ -1,0 +1,62 @@
+// Model: layers that sessions and pools run.
+#include "bindings.h"
+
+namespace fastrnn::python {
+
+namespace {
+
+std::shared_ptr<const Model> model_from(py::handle given) {
+  if (py::isinstance<PackedWeights>(given)) return model_of("layers", given);
+  if (!py::isinstance<py::sequence>(given) || py::isinstance<py::str>(given))
+    wrong_type("layers", "PackedWeights or a sequence of them", Py_TYPE(given.ptr())->tp_name);
+  auto model = std::make_shared<Model>();
+  for (const py::handle item : py::reinterpret_borrow<py::sequence>(given)) {
+    const std::string name = "layers[" + std::to_string(model->layers()) + "]";
+    if (!py::isinstance<PackedWeights>(item)) wrong_type(name, "PackedWeights", Py_TYPE(item.ptr())->tp_name);
+    const PackedWeights& packed = item.cast<const PackedWeights&>();
+    if (packed.dtype() != Dtype::float32) wrong_type(name, "weights for x of float32", dtype_name(packed.dtype()));
+    const auto& weights = packed.get<float>();
+    if (model->layers() > 0 && weights->inputs() != model->outputs())
+      wrong_value(name, std::to_string(model->outputs()) + " inputs, the outputs of the layer before",
+                  std::to_string(weights->inputs()));
+    model->add_recurrent(weights);
+  }
+  if (model->stages().empty()) wrong_value("layers", "one or more", "none");
+  return model;
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> model_of(const std::string& name, py::handle object) {
+  if (py::isinstance<PyModel>(object)) return object.cast<const PyModel&>().model;
+  if (!py::isinstance<PackedWeights>(object))
+    wrong_type(name, "PackedWeights or a Model", Py_TYPE(object.ptr())->tp_name);
+  const PackedWeights& packed = object.cast<const PackedWeights&>();
+  if (packed.dtype() != Dtype::float32) wrong_type(name, "weights for x of float32", dtype_name(packed.dtype()));
+  auto model = std::make_shared<Model>();
+  model->add_recurrent(packed.get<float>());
+  return model;
+}
+
+void bind_model(py::module_& module) {
+  using namespace py::literals;
+  py::class_<PyModel>(module, "Model", R"doc(Layers one after the other, for Session and StreamPool.
+
+Immutable, and safe to share between threads. x and y are float32 whatever the dtype of the weights.
+
+Args:
+    layers: PackedWeights, or a sequence of them: recurrent layers, each with the outputs of the one before as inputs.)doc")
+      .def(py::init([](py::handle layers) { return PyModel{model_from(layers)}; }), "layers"_a)
+      .def_property_readonly("input_size", [](const PyModel& m) { return m.model->inputs(); })
+      .def_property_readonly("output_size", [](const PyModel& m) { return m.model->outputs(); })
+      .def_property_readonly(
+          "layers", [](const PyModel& m) { return m.model->layers(); }, "How many of its layers are recurrent.")
+      .def_property_readonly("nbytes", [](const PyModel& m) { return m.model->bytes(); })
+      .def("__repr__", [](const PyModel& m) {
+        return "Model(" + std::to_string(m.model->inputs()) + " -> " + std::to_string(m.model->outputs()) + ", " +
+               std::to_string(m.model->layers()) +
+               (m.model->layers() == 1 ? " recurrent layer)" : " recurrent layers)");
+      });
+}
+
+}  // namespace fastrnn::python

@@ -1,0 +1,142 @@
+"""Model: layers for sessions and pools; a session over it gives the bits of the layers called one after the other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from test_packed import pack
+from test_pool import DTYPES, bits, stack, weights_of
+from variants import VARIANTS, assert_same, make_problem
+
+B, I, T = 3, 3, 21  # noqa: E741  # more steps than a session computes at once
+OF_EACH_LAYER = "state: expected a tuple with the state of each of 3 layers or None"
+BY_ID = {variant.id: variant for variant in VARIANTS}
+
+
+def layer(name: str, inputs: int, hidden: int, **more: Any) -> Any:
+    return pack(make_problem(BY_ID[name], hidden=hidden, inputs=inputs, batch=1, steps=1, dtype="float32"), **more)
+
+
+def x_of(steps: int = T, batch: int = B) -> Any:
+    return np.random.default_rng(0).standard_normal((steps, batch, I), np.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_session_gives_the_bits_of_layer_after_layer(dtype, isa):
+    x = x_of()
+    layers = [
+        layer(*sizes, dtype=dtype) for sizes in (("lstm-none", I, 17), ("gru-before", 17, 33), ("rnn-tanh", 33, 8))
+    ]
+    y = x
+    states = []
+    for weights in layers:
+        y, *state = getattr(fastrnn, f"{weights.cell}_forward")(y, weights)
+        states.append(tuple(a[0] for a in state))
+    session = fastrnn.Session(fastrnn.Model(layers), B)
+    np.testing.assert_array_equal(session.run(x), y)
+    for now, then in zip(session.state, states, strict=True):
+        assert_same(now if isinstance(now, tuple) else (now,), then)
+    session.reset()
+    np.testing.assert_array_equal(np.stack([session.step(x_t) for x_t in x]), y)
+
+
+def test_weights_are_a_model_of_one_layer():
+    weights = weights_of()
+    x = x_of(5, 1)
+    one, other = fastrnn.Session(weights), fastrnn.Session(fastrnn.Model(weights))
+    np.testing.assert_array_equal(one.run(x), other.run(x))
+    assert_same(other.state[0], one.state)
+    assert other.get_state() == one.get_state()
+
+
+def test_a_state_moves_as_arrays_and_as_bytes():
+    x = x_of()
+    whole = fastrnn.Session(stack(), B).run(x)
+    one = fastrnn.Session(stack(), B)
+    one.run(x[:9])
+    by_arrays, by_bytes = (fastrnn.Session(stack(), B) for _ in range(2))
+    by_arrays.state = one.state
+    by_bytes.set_state(one.get_state())
+    for session in (by_arrays, by_bytes):
+        assert session.get_state() == one.get_state()
+        np.testing.assert_array_equal(session.run(x[9:]), whole[9:])
+    one.state = None
+    assert one.get_state() == fastrnn.Session(stack(), B).get_state()
+
+
+def test_a_part_of_a_state_may_be_none():
+    session = fastrnn.Session(stack(), B)
+    session.run(x_of())
+    before = session.state
+    session.state = (before[0], None, before[2])
+    assert_same(session.state[0], before[0])
+    assert not session.state[1].any()
+    assert bits(session.state[2]) == bits(before[2])
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        ((None, None), TypeError, f"{OF_EACH_LAYER}, got tuple"),
+        (np.zeros((B, 17)), TypeError, f"{OF_EACH_LAYER}, got numpy.ndarray"),
+        ((np.zeros((B, 17)), None, None), TypeError, "state[0]: expected a tuple (h, c) or None, got numpy.ndarray"),
+        ((None, np.zeros((B, 17), np.float32), None), ValueError, "state[1].h: expected shape (3, 33), got (3, 17)"),
+    ],
+    ids=["two", "array", "lstm", "shape"],
+)  # fmt: skip
+def test_errors_of_the_state(state, error, message):
+    session = fastrnn.Session(stack(), B)
+    session.run(x_of())
+    before = session.get_state()
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        session.state = state
+    assert session.get_state() == before
+
+
+def test_bytes_of_another_session_are_refused():
+    session = fastrnn.Session(stack(), B)
+    session.run(x_of())
+    before = session.get_state()
+    for state in (
+        fastrnn.Session(stack(), 1).get_state(),
+        fastrnn.Session(weights_of(), B).get_state(),
+        b"",
+        before[1:],
+    ):
+        with pytest.raises(ValueError, match=f"^state: expected {len(before)} bytes of a session over such layers"):
+            session.set_state(state)
+    assert session.get_state() == before
+    doubles = fastrnn.Session(layer("lstm-none", I, 8, dtype="float64"))
+    with pytest.raises(ValueError, match=r"^state: expected weights of float32, whose states have a form as bytes$"):
+        doubles.get_state()
+
+
+def test_describes_itself():
+    model = stack()
+    assert (model.input_size, model.output_size, model.layers) == (I, 8, 3)
+    assert repr(model) == "Model(3 -> 8, 3 recurrent layers)"
+    assert model.nbytes > 4 * (4 * 17 * (I + 17) + 3 * 33 * (17 + 33) + 8 * (33 + 8))
+    assert fastrnn.Session(model).weights is model
+    assert fastrnn.Session(model, 100).nbytes > fastrnn.Session(model).nbytes
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        (None, TypeError, "layers: expected PackedWeights or a sequence of them, got NoneType"),
+        ("lstm", TypeError, "layers: expected PackedWeights or a sequence of them, got str"),
+        ([], ValueError, "layers: expected one or more, got none"),
+        ([weights_of(), 1], TypeError, "layers[1]: expected PackedWeights, got int"),
+        ([weights_of()] * 2, ValueError, "layers[1]: expected 17 inputs, the outputs of the layer before, got 3"),
+        ([weights_of(dtype="float64")], TypeError, "layers[0]: expected weights for x of float32, got float64"),
+    ],
+    ids=["none", "str", "empty", "int", "sizes", "float64"],
+)  # fmt: skip
+def test_errors_of_the_making(layers, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        fastrnn.Model(layers)

@@ -1,0 +1,541 @@
+"""StreamPool: every stream gets, bit by bit, what a session of its own would give it, whatever the others do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import threading
+import tracemalloc
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+import fastrnn
+from options import SINGLES, make_case
+from test_packed import pack
+from variants import VARIANTS, make_problem
+
+DTYPES = ("float32", "bfloat16", "bfloat16_weights", "int8")
+LSTM = next(v for v in VARIANTS if v.id == "lstm-none")
+I, H = 3, 17  # noqa: E741  # the names of the documentation
+QUEUE = 5
+# Options of a run are no matter of a pool; nor is which states begin a sequence.
+CASES = [case for case in SINGLES if not set(dict(case.run)) - {"seed"}]
+
+
+def weights_of(variant: Any = LSTM, dtype: str = "float32", **more: Any) -> Any:
+    return pack(make_problem(variant, hidden=H, inputs=I, batch=1, steps=1, dtype="float32"), dtype=dtype, **more)
+
+
+def stack(dtype: str = "float32") -> fastrnn.Model:
+    """A model of three cells of three widths."""
+    sizes = ((I, 17), (17, 33), (33, 8))
+    variants = [next(v for v in VARIANTS if v.id == name) for name in ("lstm-none", "gru-before", "rnn-tanh")]
+    problems = [
+        make_problem(v, hidden=hidden, inputs=inputs, batch=1, steps=1, dtype="float32")
+        for v, (inputs, hidden) in zip(variants, sizes, strict=True)
+    ]
+    return fastrnn.Model([pack(problem, dtype=dtype) for problem in problems])
+
+
+def bits(a: Any) -> bytes:
+    return np.ascontiguousarray(a).tobytes()
+
+
+class Twins:
+    """A pool, and beside each of its streams a session that is fed the same."""
+
+    def __init__(self, weights: Any, capacity: int = 6) -> None:
+        self.weights = weights
+        self.inputs = weights.input_size
+        self.pools = [fastrnn.StreamPool(weights, capacity, QUEUE) for _ in range(2)]
+        self.alone: dict[tuple[int, int], fastrnn.Session] = {}  # by number of the pool and stream
+        self.waiting: dict[tuple[int, int], int] = {}
+        self.expected: dict[tuple[int, int], list[bytes]] = {}
+        self.closed: set[tuple[int, int]] = set()
+
+    def open(self, pool: int) -> None:
+        if len(self.pools[pool]) == self.pools[pool].capacity:
+            with pytest.raises(fastrnn.FullError, match="expected room for 1 stream, got 0 of"):
+                self.pools[pool].open()
+            return
+        key = pool, self.pools[pool].open()
+        assert key not in self.alone
+        assert key not in self.closed
+        self.alone[key], self.waiting[key], self.expected[key] = fastrnn.Session(self.weights), 0, []
+
+    def close(self, key: tuple[int, int]) -> None:
+        self.pools[key[0]].close(key[1])
+        del self.alone[key], self.waiting[key], self.expected[key]
+        self.closed.add(key)
+
+    def reset(self, key: tuple[int, int]) -> None:
+        self.pools[key[0]].reset(key[1])
+        self.alone[key].reset()
+        self.waiting[key], self.expected[key] = 0, []
+
+    def push(self, key: tuple[int, int], x: Any) -> None:
+        pool, steps = self.pools[key[0]], len(x)
+        room = QUEUE - self.waiting[key] - pool.ready(key[1])
+        if steps > room:
+            with pytest.raises(fastrnn.FullError, match=f"stream {key[1]}: expected at most {room} steps"):
+                pool.push(key[1], x)
+            return
+        pool.push(key[1], x)
+        self.waiting[key] += steps
+        self.expected[key] += [bits(y) for y in self.alone[key].run(x[:, None])]
+
+    def advance(self, pool: int, most: int | None) -> None:
+        ready = [key for key in self.alone if key[0] == pool and self.waiting[key]]
+        before = {key: self.pools[pool].waiting(key[1]) for key in ready}
+        assert self.pools[pool].runnable == len(ready)
+        assert self.pools[pool].advance(most) == min(len(ready), most or len(ready))
+        for key in ready:
+            self.waiting[key] = self.pools[pool].waiting(key[1])
+            assert before[key] - self.waiting[key] in ((1,) if most is None else (0, 1))
+
+    def pull(self, key: tuple[int, int], steps: int | None) -> None:
+        pool = self.pools[key[0]]
+        ready = pool.ready(key[1])
+        y = pool.pull(key[1], steps)
+        assert len(y) == (ready if steps is None else min(ready, steps))
+        assert y.dtype == np.float32
+        assert [bits(row) for row in y] == self.expected[key][: len(y)]
+        del self.expected[key][: len(y)]
+
+    def move(self, key: tuple[int, int], to: int) -> None:
+        """To another pool, by way of a new session. Nothing may wait: that is not part of the state."""
+        while self.waiting[key]:
+            self.advance(key[0], None)
+        state = self.pools[key[0]].get_state(key[1])
+        assert state == self.alone[key].get_state()
+        if len(self.pools[to]) == self.pools[to].capacity:
+            return
+        session = fastrnn.Session(self.weights)
+        session.set_state(state)
+        self.close(key)
+        stream = self.pools[to].open()
+        self.pools[to].set_state(stream, session.get_state())
+        self.alone[to, stream], self.waiting[to, stream], self.expected[to, stream] = session, 0, []
+
+    def check(self) -> None:
+        for key in self.alone:
+            pool, stream = self.pools[key[0]], key[1]
+            assert stream in pool
+            assert (pool.waiting(stream), pool.ready(stream)) == (
+                self.waiting[key],
+                len(self.expected[key]) - self.waiting[key],
+            )
+        for pool, stream in self.closed:
+            assert stream not in self.pools[pool]
+        for number, pool in enumerate(self.pools):
+            assert len(pool) == sum(key[0] == number for key in self.alone)
+
+
+class Schedule(RuleBasedStateMachine):
+    """Streams join, leave, push chunks, are served and move as Hypothesis likes."""
+
+    weights: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twins = Twins(self.weights)
+        self.rng = np.random.default_rng(0)
+
+    def key(self, data: Any) -> tuple[int, int]:
+        return data.draw(st.sampled_from(sorted(self.twins.alone)))
+
+    @rule(pool=st.integers(0, 1), count=st.integers(1, 4))
+    def open(self, pool: int, count: int) -> None:
+        for _ in range(count):
+            self.twins.open(pool)
+
+    @precondition(lambda self: self.twins.alone)
+    @rule(data=st.data())
+    def close(self, data: Any) -> None:
+        self.twins.close(self.key(data))
+
+    @precondition(lambda self: self.twins.alone)
+    @rule(data=st.data())
+    def reset(self, data: Any) -> None:
+        self.twins.reset(self.key(data))
+
+    @precondition(lambda self: self.twins.alone)
+    @rule(data=st.data(), steps=st.integers(0, QUEUE + 1))
+    def push(self, data: Any, steps: int) -> None:
+        for key in data.draw(st.sets(st.sampled_from(sorted(self.twins.alone)), min_size=1)):
+            self.twins.push(key, self.rng.standard_normal((steps, self.twins.inputs), np.float32))
+
+    @rule(pool=st.integers(0, 1), most=st.one_of(st.none(), st.integers(1, 4)))
+    def advance(self, pool: int, most: int | None) -> None:
+        self.twins.advance(pool, most)
+
+    @precondition(lambda self: self.twins.alone)
+    @rule(data=st.data(), steps=st.one_of(st.none(), st.integers(0, 3)))
+    def pull(self, data: Any, steps: int | None) -> None:
+        for key in data.draw(st.sets(st.sampled_from(sorted(self.twins.alone)), min_size=1)):
+            self.twins.pull(key, steps)
+
+    @precondition(lambda self: self.twins.alone)
+    @rule(data=st.data(), to=st.integers(0, 1))
+    def move(self, data: Any, to: int) -> None:
+        self.twins.move(self.key(data), to)
+
+    @invariant()
+    def agree(self) -> None:
+        self.twins.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["lstm-none", "gru-before", "a model"])
+def test_any_schedule_gives_the_bits_of_each_stream_alone(name, dtype, isa):
+    weights = stack(dtype) if name == "a model" else weights_of(next(v for v in VARIANTS if v.id == name), dtype)
+    machine = type("Machine", (Schedule,), {"weights": weights})
+    settings = hypothesis.settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True)
+    run_state_machine_as_test(machine, settings=settings)
+
+
+def random_schedule(weights: Any, actions: int) -> None:
+    rng = np.random.default_rng(1)
+    twins = Twins(weights, capacity=9)
+    for _ in range(7):
+        twins.open(0)
+    for _ in range(actions):
+        action = rng.choice(["open", "close", "push", "push", "push", "advance", "advance", "pull", "move"])
+        key = sorted(twins.alone)[rng.integers(len(twins.alone))]
+        if action == "open" or len(twins.alone) < 3:
+            twins.open(int(rng.integers(2)))
+        elif action == "close":
+            twins.close(key)
+        elif action == "push":
+            twins.push(key, rng.standard_normal((rng.integers(1, 4), twins.inputs), np.float32))
+        elif action == "advance":
+            twins.advance(int(rng.integers(2)), None if rng.integers(2) else int(rng.integers(1, 5)))
+        elif action == "pull":
+            twins.pull(key, None)
+        else:
+            twins.move(key, int(rng.integers(2)))
+        twins.check()
+    for pool in (0, 1):
+        while twins.pools[pool].runnable:
+            twins.advance(pool, None)
+    for key in twins.alone:
+        twins.pull(key, None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_every_option_and_dtype(case, dtype, isa):
+    problem = make_case(case, hidden=H, inputs=I, batch=1, steps=1, dtype="float32")
+    random_schedule(pack(problem, dtype=dtype), 60)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.id)
+def test_every_variant_with_fast_activations(variant, isa):
+    random_schedule(weights_of(variant, fast_activations=True), 60)
+
+
+# ---------------------------------------------------------------------------------------------------- many in one call
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("count", [1, 3, 17, 100])
+def test_many_streams_step_at_once(count, dtype, isa):
+    """More rows than any tile of the kernels, in an order of their own."""
+    weights = weights_of(dtype=dtype)
+    rng = np.random.default_rng(0)
+    pool = fastrnn.StreamPool(weights, capacity=count + 2, queue=1)
+    streams = rng.permutation(pool.open(count + 2))[:count]
+    alone = [fastrnn.Session(weights) for _ in streams]
+    out = np.empty((count, H), np.float32)
+    for t in range(3):
+        x = rng.standard_normal((count, I), np.float32)
+        expected = np.stack([s.step(row) for s, row in zip(alone, x, strict=True)])
+        y = pool.step(streams, x, out=out if t == 1 else None)
+        assert bits(y) == bits(expected)
+        assert (y is out) == (t == 1)
+    one = rng.standard_normal(I, np.float32)
+    assert bits(pool.step(int(streams[0]), one)) == bits(alone[0].step(one))
+
+
+def test_chunks_of_many_are_time_major():
+    weights, rng = weights_of(), np.random.default_rng(0)
+    pool = fastrnn.StreamPool(weights, capacity=4)
+    streams = pool.open(3)
+    x = rng.standard_normal((5, 3, I), np.float32)
+    pool.push(streams, x)
+    np.testing.assert_array_equal(pool.waiting(streams), [5, 5, 5])
+    while pool.advance():
+        pass
+    np.testing.assert_array_equal(pool.ready(list(streams)), [5, 5, 5])
+    expected = fastrnn.lstm_forward(x, weights).y
+    np.testing.assert_array_equal(pool.pull(streams), expected[0])
+    np.testing.assert_array_equal(pool.pull(streams, 3), expected[1:4])
+    np.testing.assert_array_equal(pool.pull(int(streams[1])), expected[4:, 1])
+
+
+def test_strided_x_is_the_same_x():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 6, 2 * I), np.float32)[:, ::2, ::2]
+    one, other = (fastrnn.StreamPool(weights_of(), capacity=3) for _ in range(2))
+    results = []
+    for pool, values in ((one, x), (other, x.copy())):
+        streams = pool.open(3)
+        pool.push(streams, values)
+        while pool.advance():
+            pass
+        results.append(pool.pull(streams, 4))
+    np.testing.assert_array_equal(*results)
+
+
+def test_all_or_none():
+    """A call that names one stream that cannot take it changes nothing of the others."""
+    pool = fastrnn.StreamPool(weights_of(), capacity=4, queue=2)
+    a, b, c = (int(s) for s in pool.open(3))
+    pool.push(b, np.ones((1, I), np.float32))
+    with pytest.raises(fastrnn.FullError):
+        pool.push([a, b], np.ones((2, 2, I), np.float32))
+    pool.close(c)
+    for call in (
+        lambda s: pool.push(s, np.ones((2, I), np.float32)),
+        lambda s: pool.close(s),
+        lambda s: pool.reset(s),
+        lambda s: pool.waiting(s),
+        lambda s: pool.step(s, np.ones((2, I), np.float32)),
+        lambda s: pool.pull(s),
+    ):
+        with pytest.raises(KeyError, match=f"stream: expected one that is open, got {c}"):
+            call([b, c])
+    with pytest.raises(fastrnn.FullError, match="expected room for 3 streams, got 2 of 4 free"):
+        pool.open(3)
+    pool.advance()
+    with pytest.raises(ValueError, match=f"stream {a}: expected 1 results, got 0"):
+        pool.pull([b, a])
+    assert (pool.waiting([a, b]).tolist(), pool.ready([a, b]).tolist(), len(pool)) == ([0, 0], [0, 1], 2)
+
+
+# -------------------------------------------------------------------------------------------------------------- policy
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7])
+def test_no_stream_waits_longer_than_the_policy_says(most):
+    """7 streams with unlike backlogs: each is served once in every ceil(R / most) calls as long as it has work."""
+    pool = fastrnn.StreamPool(weights_of(), capacity=8, queue=12)
+    streams = [int(s) for s in pool.open(7)]
+    for k, stream in enumerate(streams):
+        pool.push(stream, np.ones((12 - k, I), np.float32))
+    waited = dict.fromkeys(streams, 0)
+    while ready := [s for s in streams if pool.waiting(s)]:
+        before = {s: pool.waiting(s) for s in ready}
+        pool.advance(most)
+        for stream in ready:
+            waited[stream] = 0 if pool.waiting(stream) < before[stream] else waited[stream] + 1
+            assert waited[stream] < -(-7 // most)
+
+
+def test_a_stream_that_is_not_pulled_does_not_hold_up_others():
+    pool = fastrnn.StreamPool(weights_of(), capacity=2, queue=1)
+    slow, quick = (int(s) for s in pool.open(2))
+    x = np.ones((1, I), np.float32)
+    pool.push(slow, x)
+    for _ in range(3):
+        pool.push(quick, x)
+        pool.advance()
+        assert len(pool.pull(quick)) == 1
+    with pytest.raises(fastrnn.FullError):
+        pool.push(slow, x)
+    assert len(pool.pull(slow)) == 1
+    pool.push(slow, x)
+
+
+def test_streams_are_told_apart_from_those_before_them():
+    pool = fastrnn.StreamPool(weights_of(), capacity=1)
+    first = pool.open()
+    pool.push(first, np.ones((2, I), np.float32))
+    pool.close(first)
+    second = pool.open()
+    assert first != second
+    assert (first in pool, second in pool, len(pool)) == (False, True, 1)
+    assert not np.frombuffer(pool.get_state(second), np.float32, offset=40).any()
+    assert pool.waiting(second) == 0
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+
+def zeros(*shape: int, dtype: Any = "float32") -> Any:
+    return np.zeros(shape, dtype)
+
+
+NOT_A_STATE = "state: expected 176 bytes of a stream or of a session with a batch of 1 over such layers, got 8 others"
+ERRORS: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
+    ("push", (-1, zeros(I)), KeyError, "stream: expected one that is open, got -1"),
+    ("push", (2**70, zeros(I)), KeyError, "stream: expected one that is open, got -1"),
+    ("push", ("a", zeros(1, I)), TypeError, "streams: expected an int or an integer array, got str"),
+    ("push", (True, zeros(1, I)), TypeError, "streams: expected an int or an integer array, got bool"),
+    ("push", ([0.5], zeros(1, I)), TypeError, "streams: expected an int or an integer array, got list"),
+    ("push", ([[1]], zeros(1, I)), ValueError, "streams: expected shape (N,), got (1, 1)"),
+    ("push", (0, [0.0]), TypeError, "x: expected a numpy.ndarray, got list"),
+    ("push", (0, zeros(I, dtype="float64")), TypeError, "x: expected float32 (the dtype of the weights), got float64"),
+    ("push", (0, zeros(4)), ValueError, "x: expected shape (3,), got (4,)"),
+    ("push", (0, zeros(2, 4)), ValueError, "x: expected shape (2, 3), got (2, 4)"),
+    ("push", (0, zeros(1, 1, 3)), ValueError, "x: expected shape (3,), got (1, 1, 3)"),
+    ("push", ([0], zeros(3)), ValueError, "x: expected shape (1, 3), got (3,)"),
+    ("push", ([0], zeros(2, 2, 3)), ValueError, "x: expected shape (2, 1, 3), got (2, 2, 3)"),
+    ("step", ([0], zeros(1, 3), zeros(1, 3)), ValueError, "out: expected shape (1, 17), got (1, 3)"),
+    ("advance", (0,), ValueError, "most: expected 1 or more, got 0"),
+    ("advance", (1.5,), TypeError, "most: expected an int, got float"),
+    ("pull", (0, -1), ValueError, "steps: expected 0 or more, got -1"),
+    ("open", (-1,), ValueError, "count: expected 0 or more, got -1"),
+    ("get_state", ([0],), TypeError, "stream: expected an int, got list"),
+    ("set_state", (0, b"no state"), ValueError, NOT_A_STATE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "arguments", "error", "message"), ERRORS)
+def test_errors_name_the_argument_and_change_nothing(method, arguments, error, message):
+    pool = fastrnn.StreamPool(weights_of(), capacity=2)
+    stream = pool.open()
+    pool.step(stream, np.ones(I, np.float32))
+    before = pool.get_state(stream)
+    first, *rest = arguments
+    if method not in ("advance", "open"):
+        first = stream if type(first) is int and first == 0 else [stream] if first == [0] else first
+    with pytest.raises(error, match=re.escape(message)):
+        getattr(pool, method)(first, *rest)
+    assert (pool.get_state(stream), pool.waiting(stream), pool.ready(stream)) == (before, 0, 0)
+
+
+def test_a_stream_is_named_once():
+    pool = fastrnn.StreamPool(weights_of(), capacity=2)
+    stream = pool.open()
+    for call in (pool.close, pool.ready, lambda s: pool.push(s, np.ones((2, I), np.float32))):
+        with pytest.raises(ValueError, match=f"^streams: expected each stream once, got {stream} twice$"):
+            call([stream, stream])
+
+
+def test_step_wants_empty_queues():
+    pool = fastrnn.StreamPool(weights_of(), capacity=2)
+    stream = pool.open()
+    x = np.ones(I, np.float32)
+    pool.push(stream, x)
+    for counts in ("1 steps that wait and 0 results", "0 steps that wait and 1 results"):
+        with pytest.raises(ValueError, match=f"^stream {stream}: expected an empty queue, got {counts}$"):
+            pool.step(stream, x)
+        pool.advance()
+
+
+@pytest.mark.parametrize("make", [weights_of, stack], ids=["weights", "model"])
+def test_a_state_of_another_model_is_refused(make):
+    pool = fastrnn.StreamPool(make(), capacity=1)
+    stream = pool.open()
+    before = pool.get_state(stream)
+    other = fastrnn.Session(weights_of(next(v for v in VARIANTS if v.cell == "gru")))
+    for state in (other.get_state(), fastrnn.Session(pool.weights, 2).get_state(), before[:-1], before[::-1]):
+        with pytest.raises(ValueError, match=r"^state: expected"):
+            pool.set_state(stream, state)
+    assert pool.get_state(stream) == before
+    pool.set_state(stream, fastrnn.Session(pool.weights).get_state())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((zeros(4 * H, I),), TypeError, "weights: expected PackedWeights or a Model, got numpy.ndarray"),
+        ((weights_of(dtype="float64"),), TypeError, "weights: expected weights for x of float32, got float64"),
+        ((weights_of(), 0), ValueError, "capacity: expected 1..2147483647, got 0"),
+        ((weights_of(), 2.0), TypeError, "capacity: expected an int, got float"),
+        ((weights_of(), 1, 0), ValueError, "queue: expected 1 or more, got 0"),
+    ],
+    ids=str,
+)
+def test_errors_of_the_making(arguments, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        fastrnn.StreamPool(*arguments)
+
+
+@pytest.mark.parametrize(("capacity", "queue"), [(2**31 - 1, 2**40), (1, 2**62), (2**31 - 1, 2**20)])
+def test_a_pool_beyond_memory_is_refused(capacity, queue):
+    with pytest.raises(MemoryError):
+        fastrnn.StreamPool(weights_of(), capacity, queue)
+
+
+@pytest.mark.parametrize("act", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda f: f.__name__)
+def test_a_pool_is_not_copied(act):
+    with pytest.raises(TypeError, match=r"cannot pickle '.*StreamPool'"):
+        act(fastrnn.StreamPool(weights_of(), 1))
+
+
+def test_full_errors_are_runtime_errors():
+    assert issubclass(fastrnn.FullError, RuntimeError)
+    assert fastrnn.FullError.__module__ == "fastrnn"
+
+
+def test_describes_itself():
+    weights = weights_of()
+    pool = fastrnn.StreamPool(weights)
+    assert (pool.capacity, pool.queue, len(pool), pool.runnable, pool.weights) == (1024, 16, 0, 0, weights)
+    assert pool.nbytes > 1024 * 16 * (I + H) * 4
+    assert "a" not in pool
+    assert pool.open(0).shape == (0,)
+
+
+# --------------------------------------------------------------------------------------------------- threads and memory
+
+
+def test_a_second_thread_is_refused():
+    """advance() lets others have the GIL; they are told, rather than left to spoil the pool."""
+    hidden, count = 128, 200
+    weights = pack(make_problem(LSTM, hidden=hidden, inputs=I, batch=1, steps=1, dtype="float32"))
+    pool = fastrnn.StreamPool(weights, count, queue=1)
+    streams = pool.open(count)
+    x = np.ones((count, I), np.float32)
+    errors: list[str] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not (errors or done.is_set()):
+            try:
+                pool.ready(streams)
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(2000):  # each of them milliseconds without the GIL: the two do meet
+        if errors:
+            break
+        try:
+            pool.step(streams, x)
+        except RuntimeError as error:  # where there is no GIL, it may be this one
+            errors.append(str(error))
+    done.set()
+    thread.join()
+    assert set(errors) == {"StreamPool: in use by another thread; one at a time may use a pool"}
+    assert (pool.ready(streams) == 0).all()
+
+
+def test_memory_does_not_grow_as_streams_come_and_go():
+    pool = fastrnn.StreamPool(weights_of(), capacity=8, queue=2)
+    x, out = np.ones((8, I), np.float32), np.empty((8, H), np.float32)
+
+    def come_and_go(times: int) -> None:
+        for _ in range(times):
+            streams = pool.open(8)
+            pool.step(streams, x, out=out)
+            pool.close(streams)
+
+    come_and_go(10)
+    tracemalloc.start()
+    try:
+        come_and_go(10)
+        before, _ = tracemalloc.get_traced_memory()
+        come_and_go(1000)
+        assert tracemalloc.get_traced_memory()[0] - before < 2000
+    finally:
+        tracemalloc.stop()
