@@ -51,14 +51,14 @@ def test_bidirectional_initial_state_and_weights(rng):
 
 
 def test_bidirectional_of_masked_rows_as_numbers():
-    """A linear cell that counts its steps. Padding behind: forward repeats, backward has not begun; the last outputs
-    are those of the ends of the valid steps. A row without any is zero.
+    """A linear cell that counts its steps. The output of a masked step is zero, as in Keras; the last outputs are those
+    of the ends of the valid steps. A row without any is zero.
     """
     counting = {"activation": "linear", "kernel_initializer": "ones", "recurrent_initializer": "ones"}
     mask, x = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], bool), np.ones((2, 4, 1), np.float32)
     layer = Bidirectional(SimpleRNN(1, return_sequences=True, **counting))
     y = layer(x, mask=mask)
-    np.testing.assert_array_equal(y[0], [[1, 3], [2, 2], [3, 1], [3, 0]])
+    np.testing.assert_array_equal(y[0], [[1, 3], [2, 2], [3, 1], [0, 0]])
     assert not y[1].any()
     layer = Bidirectional(SimpleRNN(1, return_state=True, **counting))
     states = np.full((2, 2, 1), 10, np.float32)
@@ -131,16 +131,17 @@ def test_one_call_is_both_layers(pair, mode, sequences, mask_name, rng, monkeypa
     layer = Bidirectional(PAIRS[pair](return_sequences=sequences, return_state=True, stateful=True, **NORMAL), mode)
     x, mask = rng.standard_normal((B, T, I)), MASKS[mask_name]
     layer.build(x.shape)
-    parts = (layer.forward_layer, layer.backward_layer)
 
     def run():
         layer.reset_states()
         results = list(layer(x, mask=mask))
         results += layer(x, mask=mask, training=True)
         dy = [np.cos(np.arange(y.size)).reshape(y.shape) for y in results[: 2 if mode is None else 1]]
-        results.append(layer.backward(dy if mode is None else dy[0]))
+        count = len(results) // 2
+        dstates = [None, *(np.sin(s) for s in results[count + len(dy) + 1 :])]
+        results.append(layer.backward(dy if mode is None else dy[0], dstates))
         results += [p.grad for p in layer.parameters()]
-        return results + [g for part in parts for g in part.initial_state_gradients]
+        return results + list(layer.initial_state_gradients)
 
     assert layer._is_stack(training=True)
     actual = run()
@@ -162,7 +163,7 @@ def test_one_call_is_both_layers(pair, mode, sequences, mask_name, rng, monkeypa
         (lambda: Bidirectional(GRU(H), backward_layer=GRU(H, truncate=2, go_backwards=True)), (True, False)),
         (
             lambda: Bidirectional(GRU(H), backward_layer=GRU(H, zero_output_for_mask=True, go_backwards=True)),
-            (False, False),
+            (True, True),
         ),
     ],
 )

@@ -28,6 +28,7 @@ class _Cache(NamedTuple):
     outputs: Pair | None
     native: StackCache | None
     silent: tuple[Array | None, Array | None] = (None, None)
+    batch: int = 0  # of the native call
 
 
 @register_layer
@@ -35,7 +36,8 @@ class Bidirectional(Layer):
     """Run `layer` forward and a twin of it backward, and merge their outputs.
 
     With `return_sequences` both outputs are in the order of time; without it the last output of either direction is
-    taken, the backward one being that at the sequence's first step.
+    taken, the backward one being that at the sequence's first step. `zero_output_for_mask` of both layers is set to
+    `return_sequences`, as Keras does: the output of a masked step is zero, the last output that of the last valid step.
 
     Layers of one class and width run in one native call (`fastrnn.stack_forward`), side by side when there are threads
     for it and few rows, unless training draws masks, which either layer draws for itself.
@@ -82,6 +84,8 @@ class Bidirectional(Layer):
         units, other = layer.output_units, backward_layer.output_units
         if merge_mode in ("sum", "mul", "ave") and units != other:
             raise ValueError(f"backward_layer: expected {units} units as layer, got {other}")
+        for each in (layer, backward_layer):
+            each.zero_output_for_mask = layer.return_sequences
         self.forward_layer = layer
         self.backward_layer = backward_layer
         self.return_sequences = layer.return_sequences
@@ -192,7 +196,7 @@ class Bidirectional(Layer):
             y = self._merge(*outputs)
         elif self.merge_mode is None:
             y = (y[..., : h_n.shape[-1]], y[..., h_n.shape[-1] :])
-        self._cache = _Cache(outputs, cache[0], silent) if training else None
+        self._cache = _Cache(outputs, cache[0], silent, len(x)) if training else None
         return y, last[0] + last[1]
 
     def _merge(self, ya: Array, yb: Array) -> Array | Pair:
@@ -240,27 +244,42 @@ class Bidirectional(Layer):
             raise ValueError("merge_mode: None gives two outputs, which only a direct call layer(x) can return")
         return y
 
-    def backward(self, dy: Any) -> Array:
-        """Store the gradients and return that of x. With merge_mode None, dy is the pair of gradients."""
+    def backward(self, dy: Any, dstates: Sequence[Array | None] | None = None) -> Array:
+        """Store the gradients and return that of x; `initial_state_gradients` holds those of the states.
+
+        Args:
+            dy: gradient of the output, in its shape; with merge_mode None the pair of gradients.
+            dstates: gradients of the returned final states, the forward layer's first, each in its shape or None.
+        """
         cache: _Cache = self._take_cache()
+        count = self.forward_layer.state_count
+        final = (None, None) if dstates is None else (dstates[:count], dstates[count:])
         if cache.native is None:
             da, db = self._split(dy, cache.outputs)
-            dx = self.forward_layer.run_backward(da)
-            dx += self.backward_layer.run_backward(db)
+            dx = self.forward_layer.run_backward(da, final[0])
+            dx += self.backward_layer.run_backward(db, final[1])
             return dx
-        dh = None
+        shapes = self.forward_layer.state_shapes(cache.batch)
+        dh, dc = _join([None if d is None else _fill(d, shapes, self.dtype) for d in final], shapes, self.dtype)
         if cache.outputs is not None:
-            dh = np.stack([silence(d, s) for d, s in zip(self._split(dy, cache.outputs), cache.silent, strict=True)])
+            last = np.stack([silence(d, s) for d, s in zip(self._split(dy, cache.outputs), cache.silent, strict=True)])
+            dh = last if dh is None else last + dh
             dy = None
         elif self.merge_mode is None:
             dy = np.concatenate(dy, axis=-1)
-        grads = stack_backward(dy, cache.native, dh)
-        count = self.forward_layer.state_count - 1
+        grads = stack_backward(dy, cache.native, dh, dc)
+        count -= 1
         for d, layer in enumerate((self.forward_layer, self.backward_layer)):
             others = () if grads.c0 is None else tuple(grads.c0[d * count : (d + 1) * count])
             layer.take_gradients(grads.layers[0][d], (grads.h0[d], *others))
         assert grads.x is not None
         return grads.x
+
+    @property
+    def initial_state_gradients(self) -> States | None:
+        """Those of the last `backward`: the forward layer's, then the backward layer's; None before it."""
+        first, second = self.forward_layer.initial_state_gradients, self.backward_layer.initial_state_gradients
+        return None if first is None or second is None else first + second
 
     def _split(self, dy: Any, outputs: Pair | None) -> Pair:
         """The gradients of both outputs from that of the merged one."""
@@ -292,8 +311,13 @@ class Bidirectional(Layer):
         return cls(**settings)
 
 
-def _join(starts: Sequence[States | None], shapes: Sequence[tuple[int, int]], dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    """The first states of both directions as the h0 and c0 of a stack; None where there are none."""
+def _fill(states: Sequence[Array | None], shapes: Sequence[tuple[int, int]], dtype: Any) -> States:
+    """The states with zeros for None."""
+    return tuple(np.zeros(shape, dtype) if s is None else s for s, shape in zip(states, shapes, strict=True))
+
+
+def _join(starts: Sequence[States | None], shapes: Sequence[tuple[int, int]], dtype: Any) -> tuple[Any, Any]:
+    """States of both directions, or gradients of states, as those of a stack; None where there are none."""
     if all(states is None for states in starts):
         return None, None
     full = [states or tuple(np.zeros(shape, dtype) for shape in shapes) for states in starts]

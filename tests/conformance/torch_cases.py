@@ -1,6 +1,6 @@
 """Random settings of PyTorch's recurrent modules, run there and here: outputs and every gradient, by name.
 
-The loss is the inner product of all outputs with random cotangents: one backward pass reaches every input and parameter.
+The loss is the inner product of all outputs with random cotangents: one backward pass reaches everything.
 """
 
 from __future__ import annotations
