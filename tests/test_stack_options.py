@@ -151,7 +151,7 @@ def values(layers: list[Any]) -> list[Any]:
 
 @both_dtypes
 @every_case
-def test_a_stack_is_the_loop(case, directions, merge, dtype, isa):
+def test_a_stack_is_the_loop(case, directions, merge, dtype):
     problem = make(case, directions, merge, dtype, hidden=17, inputs=5, batch=5, steps=6)
     assert_equal(problem.forward(), loop(problem, training=False)[0])
     *outputs, cache = problem.forward(training=True)
