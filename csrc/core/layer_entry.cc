@@ -12,7 +12,6 @@ constexpr Index kMostUnits = 1 << 30;  // so that gates times units cannot overf
 constexpr std::string_view kActivations[] = {
     "tanh",     "relu",     "sigmoid",      "identity",    "leaky_relu",       "elu",    "selu",
     "softsign", "softplus", "hard_sigmoid", "scaled_tanh", "thresholded_relu", "affine", "exponential"};
-constexpr std::string_view kCells[] = {"rnn", "lstm", "gru", "indrnn", "mgu", "slstm"};
 
 /// Index of the name, which is also the value of its enumerator.
 template <std::size_t n>
@@ -137,7 +136,7 @@ LayerEntry read_layer(JsonReader& json) {
     fields |= 1u << field;
     switch (field) {
       case kKind: entry.kind = json.string(); break;
-      case kCell: entry.options.cell = static_cast<CellType>(choose(json, kCells)); break;
+      case kCell: entry.options.cell = static_cast<CellType>(choose(json, kCellNames)); break;
       case kDtype: entry.dtype = json.string(); break;
       case kInputs: entry.inputs = read_size(json); break;
       case kHidden: entry.hidden = read_size(json); break;
@@ -159,7 +158,7 @@ LayerEntry read_layer(JsonReader& json) {
   for (unsigned i = 0; i < std::size(kOptions); ++i)
     if ((options >> i & 1) != 0 && (kOptions[i].cells & bit(entry.options.cell)) == 0)
       json.fail(
-          "no option " + std::string(kOptions[i].name) + " of cell " + std::string(kCells[int(entry.options.cell)]),
+          "no option " + std::string(kOptions[i].name) + " of cell " + std::string(kCellNames[int(entry.options.cell)]),
           "one");
   return entry;
 }

@@ -22,10 +22,7 @@ std::string name_of(int layer, int direction, int directions) {
   return directions == 1 ? name : name + "[" + std::to_string(direction) + "]";
 }
 
-const char* text_of(CellType cell) {
-  static const char* const names[] = {"rnn", "lstm", "gru", "indrnn", "mgu", "slstm"};
-  return names[int(cell)];
-}
+std::string text_of(CellType cell) { return "'" + std::string(kCellNames[int(cell)]) + "'"; }
 
 [[noreturn]] void wrong(const std::string& name, const std::string& expected, const std::string& actual) {
   throw Error(name + ": expected " + expected + ", got " + actual);
@@ -58,9 +55,7 @@ StackShape check_stack(const Stack<T>& stack) {
     for (int d = 0; d < directions; ++d) {
       const Weights<T>& weights = *stack.weights[layer * directions + d];
       const std::string name = name_of(layer, d, directions), as = " as " + name_of(0, 0, directions);
-      if (weights.options().cell != cell)
-        wrong(name, std::string("cell '") + text_of(cell) + "'" + as,
-              std::string("'") + text_of(weights.options().cell) + "'");
+      if (weights.options().cell != cell) wrong(name, "cell " + text_of(cell) + as, text_of(weights.options().cell));
       if (weights.hidden() != shape.hidden)
         wrong(name, "hidden size " + std::to_string(shape.hidden) + as, std::to_string(weights.hidden()));
       if (weights.outputs() != shape.own)

@@ -72,10 +72,7 @@ struct PackedWeights {
   }
 };
 
-inline const char* cell_name(CellType cell) {
-  static const char* const names[] = {"rnn", "lstm", "gru", "indrnn", "mgu", "slstm"};
-  return names[int(cell)];
-}
+inline const char* cell_name(CellType cell) { return kCellNames[int(cell)].data(); }
 
 /// The parameters' gradients by name, for what the weights were given, and their places in the arguments.
 template <class T>

@@ -15,6 +15,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fastrnn/types.h"
@@ -28,6 +29,7 @@ class Error : public std::invalid_argument {
 };
 
 enum class CellType : signed char { rnn, lstm, gru, indrnn, mgu, slstm };
+constexpr std::string_view kCellNames[] = {"rnn", "lstm", "gru", "indrnn", "mgu", "slstm"};
 /// csrc/cpu/activations-inl.h has the formulas.
 enum class Activation : signed char {
   tanh,
