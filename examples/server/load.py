@@ -1,0 +1,207 @@
+"""Load for the server: many streams at the pace of sound, every answer held to the solo result, bit by bit.
+
+python examples/server/load.py                  # starts a server of its own: 500 connections, a minute
+python examples/server/load.py --url http://127.0.0.1:8000/stream --pid 1234
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import models
+import numpy as np
+from server import event_loop
+
+import fastrnn
+
+HERE = Path(__file__).resolve().parent
+ANSWER_SECONDS = 10.0  # after which a chunk counts as lost
+
+
+@dataclass
+class Tally:
+    """What came of the chunks. Times are from when a chunk was due, so that waiting to be sent counts too."""
+
+    sent: int = 0
+    lost: int = 0
+    mismatched: int = 0
+    failed: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def report(self, wanted: int, took: float) -> dict[str, Any]:
+        times = np.percentile(self.seconds, [50, 99, 100]) * 1e3 if self.seconds else [None] * 3
+        return {
+            "sent": self.sent,
+            "not_sent": wanted - self.sent,
+            "lost": self.lost,
+            "mismatched": self.mismatched,
+            **{name: t and round(float(t), 3) for name, t in zip(("p50_ms", "p99_ms", "max_ms"), times, strict=True)},
+            "chunks_per_second": round(self.sent / took, 1),
+            "failures": sorted(set(self.failed))[:5],
+        }
+
+
+def sequences(options: argparse.Namespace, chunks: int) -> list[list[tuple[bytes, bytes]]]:
+    """Chunks and their right answers: each sequence run by a session of its own, with none beside it."""
+    model = models.load(options.model, options.dtype)
+    made = []
+    for seed in range(min(options.sequences, options.connections)):
+        rng = np.random.default_rng(seed)
+        session = fastrnn.Session(model)
+        sequence = []
+        for _ in range(chunks):
+            x = rng.standard_normal((options.steps, 1, model.input_size), np.float32)
+            sequence.append((x.tobytes(), session.run(x).tobytes()))
+        made.append(sequence)
+    return made
+
+
+async def stream(
+    connection: aiohttp.ClientWebSocketResponse,
+    sequence: list[tuple[bytes, bytes]],
+    pace: float,
+    start: float,
+    tally: Tally,
+) -> None:
+    """Sends each chunk when it is due, or when the one before it was answered, if that is later."""
+    clock = time.perf_counter
+    for number, (chunk, right) in enumerate(sequence):
+        due = start + number * pace
+        if (early := due - clock()) > 0:
+            await asyncio.sleep(early)
+        tally.sent += 1
+        try:
+            await connection.send_bytes(chunk)
+            answer = await connection.receive_bytes()
+        except (aiohttp.ClientError, OSError, TypeError) as error:  # TypeError: it was closed
+            tally.lost += 1
+            tally.failed.append(f"{type(error).__name__}: {error}, {connection.close_code}")
+            return
+        tally.seconds.append(clock() - due)
+        tally.mismatched += answer != right
+
+
+async def load(options: argparse.Namespace, url: str, made: list[Any], seconds: float) -> dict[str, Any]:
+    """All connections at once for so many seconds; they begin spread over the first chunk's time."""
+    tally, pace = Tally(), options.chunk_ms / 1e3
+    chunks = max(1, round(seconds / pace))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+        connections = [await client.ws_connect(url, max_msg_size=0) for _ in range(options.connections)]
+        start = time.perf_counter() + 0.2
+        streams = [
+            stream(connection, made[k % len(made)][:chunks], pace, start + pace * k / len(connections), tally)
+            for k, connection in enumerate(connections)
+        ]
+        tasks = [asyncio.ensure_future(one) for one in streams]
+        _, late = await asyncio.wait(tasks, timeout=seconds * options.patience + ANSWER_SECONDS)
+        for task in late:
+            task.cancel()
+            tally.lost += 1
+            tally.failed.append("no answer in time")
+        took = time.perf_counter() - start
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for connection in connections:
+            await connection.close()
+    return tally.report(chunks * len(connections), took)
+
+
+def processor_seconds(pid: int) -> float:
+    """Of a process so far, by Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(pid: int) -> int:
+    """Memory of a process, by Linux."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+@contextlib.contextmanager
+def own_server(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """A server on a free port; ends with SIGTERM, as a service is ended."""
+    command = [sys.executable, str(HERE / "server.py"), "--port", "0", "--dtype", options.dtype]
+    command += ["--capacity", str(options.connections), "--max-steps", str(options.steps)]
+    command += ["--model", options.model] if options.model else []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        yield f"http://{address}/stream", process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        if process.wait(30) != 0:
+            raise SystemExit(f"the server ended with {process.returncode}")
+
+
+def run(options: argparse.Namespace, url: str, pid: int | None) -> dict[str, Any]:
+    chunks = max(1, round(max(options.seconds, options.warm_up) * 1e3 / options.chunk_ms))
+    made = sequences(options, chunks)
+    memory = [] if pid is None else [resident_kib(pid)]
+    result: dict[str, Any] = {}
+    for seconds in (options.warm_up, options.seconds):
+        busy, own = 0.0 if pid is None else processor_seconds(pid), time.process_time()
+        loop = event_loop()
+        result = loop.run_until_complete(load(options, url, made, seconds))
+        loop.close()
+        result["own_processor_us_per_chunk"] = round((time.process_time() - own) / result["sent"] * 1e6, 1)
+        if pid is not None:
+            result["server_processor_us_per_chunk"] = round((processor_seconds(pid) - busy) / result["sent"] * 1e6, 1)
+            time.sleep(1)  # until the last connections are closed
+            memory.append(resident_kib(pid))
+    if pid is not None:
+        growth = memory[2] / memory[1] - 1
+        names = ("memory_kib_at_start", "memory_kib_before", "memory_kib_after")
+        result |= dict(zip(names, memory, strict=True)) | {"memory_growth": round(growth, 4)}
+    return result
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="load.py",
+        description=(__doc__ or "").splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--url", help="of a server that runs; without it, one is started, and stopped at the end")
+    parser.add_argument("--pid", type=int, help="of that server, to watch its memory")
+    parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--chunk-ms", type=float, default=32, help="between the chunks of a stream")
+    parser.add_argument("--steps", type=int, default=1, help="time steps in a chunk")
+    parser.add_argument("--model", help="the server's, if it is not the random one")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--sequences", type=int, default=50, help="different ones; connections take them in turn")
+    parser.add_argument("--warm-up", type=float, default=5, help="seconds of the same load before memory is read")
+    parser.add_argument("--patience", type=float, default=4, help="times as long as it should take, then give up")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints one JSON object; the exit status is 1 when something was lost or mismatched."""
+    options = arguments(argv)
+    if options.url:
+        result = run(options, options.url, options.pid)
+    else:
+        with own_server(options) as (url, pid):
+            result = run(options, url, pid)
+    print(json.dumps(result | {"connections": options.connections, "cores": len(os.sched_getaffinity(0))}, indent=1))
+    return 1 if result["lost"] or result["mismatched"] or result["not_sent"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
