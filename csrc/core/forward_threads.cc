@@ -16,12 +16,27 @@ constexpr double kWorthSharing = 2e5;
 /// Rows that a thread computes nearly as fast, each, as more of them.
 constexpr Index kFewRows = 4;
 
-template <class T>
-double flops(const PackedData<T>& packed, Index inputs, double rows) {
-  return 2.0 * packed.cell.gates * double(packed.hidden) * double(inputs + packed.hidden) * rows;
-}
-
 }  // namespace
+
+Sharing share(const SharedWork& work) {
+  if (work.threads == 1) return {Split::none, 1, "one thread was asked for"};
+  const double by_row = 2.0 * work.gates * double(work.hidden);
+  const double flops = by_row * double(work.inputs + work.hidden) * work.row_steps;
+  if (flops < kWorthThreads) return {Split::none, 1, "waking a worker costs more than a call this short"};
+  const bool few = work.rows < kFewRows * work.threads;
+  const bool worth = by_row * double(work.hidden) * double(work.rows) >= kWorthSharing;
+  if (few && work.simple && work.phases == 1 && worth)  // two phases would hand on more than h and c
+    return {Split::units, work.threads, "few rows: threads share the units of every step"};
+  if (work.rows < 2)
+    return {Split::none, 1,
+            worth ? "one row, of a cell or run whose steps cannot be shared"
+                  : "one row, and its steps are too short to share"};
+  const int threads = int(std::min<Index>(work.threads, work.rows));
+  if (work.training || !work.simple || flops > kWorthWaiting)
+    return {Split::rows_in_place, threads, "rows are independent, and copies would cost more than a stopped worker"};
+  return {Split::rows_copied, threads,
+          "rows are independent, and the call is so short that a stopped worker would show"};
+}
 
 template <class T>
 bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
@@ -30,24 +45,19 @@ bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const Fo
   if (wanted == 1) return false;
   double steps = 0;
   for (Index b = 0; b < layer.batch; ++b) steps += double(layer.length[b]);
-  const double work = flops(*packed, layer.inputs, steps);
-  if (work < kWorthThreads) return false;
-
-  const bool few = layer.rows < kFewRows * wanted;
   const bool simple = is_simple(layer) && plan.checkpoints == nullptr;
-  const bool one_phase = layer.cell.phases == 1;  // two would hand on more than h and c
-  if (few && simple && one_phase && flops(*packed, 0, double(layer.rows)) >= kWorthSharing) {
-    Team team(wanted);
-    if (team.threads() == 1) return false;
+  const Sharing sharing = share({packed->cell.gates, layer.cell.phases, layer.inputs, packed->hidden, layer.rows, steps,
+                                 simple, plan.saving, wanted});
+  if (sharing.split == Split::none) return false;
+  Team team(sharing.threads);
+  if (team.threads() == 1) return false;
+  if (sharing.split == Split::units) {
     run_units(team, packed, arguments, layer, plan.saving);
     return true;
   }
-  if (layer.rows < 2) return false;
-  Team team(int(std::min<Index>(wanted, layer.rows)));
-  if (team.threads() == 1) return false;
   const Index slices = std::min(layer.rows, team.threads() * std::max<Index>(1, layer.rows / (6 * kFewRows * wanted)));
   const std::vector<Index> first = cut_rows(layer, slices);
-  if (plan.saving || !simple || work > kWorthWaiting)
+  if (sharing.split == Split::rows_in_place)
     team.run(std::make_shared<RowsInPlace<T>>(*packed, arguments, layer, plan, first));
   else
     team.run(std::make_shared<RowsCopied<T>>(packed, arguments, layer, first));

@@ -10,6 +10,28 @@
 
 namespace fastrnn {
 
+/// What of a call decides how threads share it.
+struct SharedWork {
+  int gates, phases;
+  Index inputs, hidden;
+  Index rows;        // that have any steps
+  double row_steps;  // of all rows together
+  bool simple;       // no masks, boundaries or checkpoints
+  bool training;
+  int threads;  // that may work
+};
+
+enum class Split { none, units, rows_copied, rows_in_place };
+
+/// The split, and why it is not one of those above it.
+struct Sharing {
+  Split split;
+  int threads;
+  const char* reason;
+};
+
+Sharing share(const SharedWork& work);
+
 /// Runs the call and returns true, or returns false where one thread is as good.
 template <class T>
 bool run_on_threads(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,

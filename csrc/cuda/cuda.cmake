@@ -4,7 +4,7 @@
 # nvcc is found by CMake's own means: CUDACXX, CMAKE_CUDA_COMPILER, CUDAToolkit_ROOT or PATH.
 
 # What all builds have: the choice of a tier, and the reason why there is no device.
-target_sources(fastrnn_core PRIVATE csrc/cuda/status.cc)
+target_sources(fastrnn_core PRIVATE csrc/cuda/devices.cc csrc/cuda/plan.cc csrc/cuda/plan_public.cc csrc/cuda/status.cc)
 
 set(fastrnn_nvcc_wanted 12.8)  # the first to know sm_100a and sm_120
 

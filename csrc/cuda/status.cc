@@ -1,6 +1,8 @@
 // Which devices there are, or why there are none. The one file of the backend that every build has.
 #include "fastrnn/cuda.hpp"
 
+#include <algorithm>
+
 #if defined(FASTRNN_CUDA)
 #include "cuda/check.h"
 #endif
@@ -55,6 +57,15 @@ CudaStatus cuda_status() {
   status.reason = "not built in";
 #endif
   return status;
+}
+
+int parse_cuda_device(const std::string& name) {
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (name == "cuda") return 0;
+  if (name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 12 &&
+      std::all_of(name.begin() + 5, name.end(), digit))
+    return std::stoi(name.substr(5));
+  throw std::invalid_argument("device: expected 'cpu', 'cuda' or 'cuda:N', got '" + name + "'");
 }
 
 void require_cuda_device(int ordinal) {

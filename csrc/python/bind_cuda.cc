@@ -33,6 +33,7 @@ void bind_cuda(py::module_& module) {
   py::object error = py::register_exception<CudaError>(module, "CudaError", PyExc_RuntimeError);
   error.attr("__module__") = "fastrnn";
   module.def("cuda_status", &status_dict);
+  module.def("parse_cuda_device", &parse_cuda_device, py::arg("name"));
   module.def("require_cuda_device", &require_cuda_device, py::arg("ordinal") = 0);
 }
 

@@ -119,6 +119,7 @@ void bind_cuda(py::module_& module);
 void bind_info(py::module_& module);
 void bind_math(py::module_& module);
 void bind_model(py::module_& module);
+void bind_plan(py::module_& module);
 void bind_pool(py::module_& module);
 void bind_weights(py::module_& module);
 void bind_sequence(py::module_& module);

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_info(module);
   fastrnn::python::bind_cuda(module);
   fastrnn::python::bind_math(module);
+  fastrnn::python::bind_plan(module);
   fastrnn::python::bind_weights(module);
   fastrnn::python::bind_model(module);
   fastrnn::python::bind_sequence(module);

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import CudaError, FullError, Model, PackedWeights, Session, StreamPool
+from ._plan import CpuPlan, CudaPlan, plan
 from .functional import (
     GRUGrads,
     GRUOutput,
@@ -124,7 +125,9 @@ __all__ = [
     "SLSTM",
     "Activation",
     "Bidirectional",
+    "CpuPlan",
     "CudaError",
+    "CudaPlan",
     "Dense",
     "Dropout",
     "Embedding",
@@ -181,6 +184,7 @@ __all__ = [
     "pack_mgu",
     "pack_rnn",
     "pack_slstm",
+    "plan",
     "rnn_backward",
     "rnn_cell",
     "rnn_forward",

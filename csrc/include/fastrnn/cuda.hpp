@@ -38,6 +38,9 @@ struct CudaStatus {
 /// Asks the driver anew each time; a machine without one is a normal answer.
 CudaStatus cuda_status();
 
+/// N of "cuda:N", 0 of "cuda". Throws std::invalid_argument for anything else.
+int parse_cuda_device(const std::string& name);
+
 /// Throws CudaError, with the reason, unless device number `ordinal` is there.
 void require_cuda_device(int ordinal = 0);
 

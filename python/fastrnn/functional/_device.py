@@ -19,8 +19,5 @@ def choose_device(device: object) -> None:
         raise TypeError(f"device: expected a str, got {type(device).__name__}")
     if device == "cpu":
         return
-    kind, _, ordinal = device.partition(":")
-    if kind != "cuda" or not (ordinal.isdecimal() or device == "cuda"):
-        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}")
-    _core.require_cuda_device(int(ordinal or 0))
+    _core.require_cuda_device(_core.parse_cuda_device(device))
     raise _core.CudaError(f"device: expected 'cpu', got {device!r}: this version has no CUDA kernel for the call yet")

@@ -1,0 +1,34 @@
+// What the planner knows of devices, and where it is from.
+#pragma once
+
+#include <string>
+
+#include "fastrnn/cuda.hpp"
+
+namespace fastrnn::cuda {
+
+/// Rates are per clock and multiprocessor, latencies in clocks.
+struct DeviceSpec {
+  const char* name;
+  int major, minor;
+  int processors;      // streaming multiprocessors
+  double clock;        // GHz, boost
+  int shared;          // bytes of shared memory that a block may have
+  int cluster;         // blocks of a cluster at most; 1: there are no clusters
+  double l2_bytes;     // capacity
+  double l2_rate;      // bytes
+  double memory_rate;  // GB/s
+  double tensor_rate;  // multiply-adds in 16 bits by mma.sync
+  double fma_rate;     // multiply-adds in float32
+  double l2_latency;
+  double cluster_latency;  // of another block's shared memory
+  double cluster_rate;     // bytes
+};
+
+/// The specification of "A100", "H100", "H200", "B200" or "RTX 4090". Throws Error, with the names, for another.
+const DeviceSpec& device_spec(const std::string& name);
+
+/// Of a device that is there: counted where the runtime tells, otherwise as the nearest kind of the table.
+DeviceSpec device_spec(const CudaDevice& device);
+
+}  // namespace fastrnn::cuda
