@@ -190,15 +190,15 @@ def test_who_leaves_while_computed_for_disturbs_nobody(server):
 
 def test_a_stream_may_end_while_it_waits():
     async def main() -> None:
-        engine = module("engine").Engine(model(), capacity=2, max_steps=1, deadline=0.05)
+        engine = module("engine").Engine(model(), capacity=3, max_steps=1, deadline=0.2)
         running = asyncio.create_task(engine.run())
-        leaving, staying = await engine.open(), await engine.open()
+        leaving, staying, _ = [await engine.open() for _ in range(3)]  # the third keeps the batch waiting
         x = x_of(1)
-        waits = asyncio.create_task(engine.compute(leaving, x))
+        waits, stays = (asyncio.create_task(engine.compute(stream, x)) for stream in (leaving, staying))
         await asyncio.sleep(0)
         await engine.close(leaving)
-        assert await asyncio.wait_for(engine.compute(staying, x), 20) == alone(x)[0]
-        assert engine.open_streams == 1
+        assert await asyncio.wait_for(stays, 20) == alone(x)[0]
+        assert engine.open_streams == 2
         for task in (waits, running):
             task.cancel()
 
