@@ -140,3 +140,75 @@ def test_describes_itself():
 def test_errors_of_the_making(layers, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         fastrnn.Model(layers)
+
+
+# --------------------------------------------------------------------------------------------- trained models and files
+
+
+def trained() -> Any:
+    """Recurrent layers with options, a dropout that is none here, a layer of its own activation, and a head."""
+    layers = fastrnn.layers
+    fastrnn.set_random_seed(0)
+    model = fastrnn.Sequential(
+        [
+            layers.Input((None, I)),
+            fastrnn.LSTM(17, return_sequences=True),
+            fastrnn.GRU(9, return_sequences=True, reset_after=False),
+            layers.Dropout(0.5),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    assert model.built
+    return model
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_trained_model_streams(dtype, isa):
+    x = x_of()
+    model = trained()
+    native = model.to_native(dtype)
+    assert (native.input_size, native.output_size, native.layers) == (I, 4, 2)
+    session = fastrnn.Session(native, B)
+    y = session.run(x)
+    wanted = model.predict(x.swapaxes(0, 1)).swapaxes(0, 1)
+    np.testing.assert_allclose(y, wanted, atol={"float32": 1e-6, "int8": 0.05}.get(dtype, 0.02))
+    pool = fastrnn.StreamPool(native, capacity=B, queue=T)
+    streams = pool.open(B)
+    pool.push(streams, x)
+    while pool.advance():
+        pass
+    assert bits(pool.pull(streams, T)) == bits(y)
+
+
+def test_a_file_is_read_from_a_path_and_from_bytes(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = trained()
+    model.save(path)
+    wanted = fastrnn.Session(model.to_native("int8"), B).run(x_of())
+    for source in (path, str(path), path.read_bytes()):
+        np.testing.assert_array_equal(fastrnn.Session(fastrnn.Model.load(source, "int8"), B).run(x_of()), wanted)
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "error", "message"),
+    [
+        (3, {}, TypeError, "source: expected a path or bytes, got int"),
+        (b"", {}, ValueError, "model: "),
+        ("no-such-file", {}, ValueError, "no-such-file: "),
+        (b"", {"dtype": "float64"}, ValueError, "dtype: expected one of 'float32', 'bfloat16', 'bfloat16_weights', "
+                                                "'int8', got 'float64'"),
+    ],
+)  # fmt: skip
+def test_errors_of_loading(source, more, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        fastrnn.Model.load(source, **more)
+
+
+def test_a_model_that_cannot_stream_says_which_layer():
+    layers = fastrnn.layers
+    model = fastrnn.Sequential([layers.Input((5, I)), fastrnn.Bidirectional(fastrnn.LSTM(4)), layers.Dense(2)])
+    with pytest.raises(ValueError, match="it reads the sequence from its end too"):
+        model.to_native()
+    with pytest.raises(ValueError, match="expected a built model"):
+        fastrnn.Sequential([fastrnn.LSTM(4)]).to_native()

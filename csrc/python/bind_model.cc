@@ -25,6 +25,29 @@ std::shared_ptr<const Model> model_from(py::handle given) {
   return model;
 }
 
+PyModel load(py::handle source, const std::string& dtype, bool fast_activations) {
+  PackOptions options;
+  options.precision = choose<Precision>("dtype", dtype,
+                                        {{"float32", Precision::full},
+                                         {"bfloat16", Precision::bfloat16},
+                                         {"bfloat16_weights", Precision::bfloat16_weights},
+                                         {"int8", Precision::int8}});
+  options.fast_activations = fast_activations;
+  if (py::isinstance<py::bytes>(source)) {
+    const std::string_view view = py::reinterpret_borrow<py::bytes>(source);
+    const py::gil_scoped_release release;
+    return {Model::load(view.data(), view.size(), options)};
+  }
+  PyObject* encoded = nullptr;
+  if (!PyUnicode_FSConverter(source.ptr(), &encoded)) {
+    PyErr_Clear();
+    wrong_type("source", "a path or bytes", Py_TYPE(source.ptr())->tp_name);
+  }
+  const std::string path = py::reinterpret_steal<py::bytes>(encoded);
+  const py::gil_scoped_release release;
+  return {Model::load(path, options)};
+}
+
 }  // namespace
 
 std::shared_ptr<const Model> model_of(const std::string& name, py::handle object) {
@@ -47,6 +70,16 @@ Immutable, and safe to share between threads. x and y are float32 whatever the d
 Args:
     layers: PackedWeights, or a sequence of them: recurrent layers, each with the outputs of the one before as inputs.)doc")
       .def(py::init([](py::handle layers) { return PyModel{model_from(layers)}; }), "layers"_a)
+      .def_static("load", &load, "source"_a, "dtype"_a = "float32", "fast_activations"_a = false,
+                  R"doc(A model from a .safetensors file of model.save or fastrnn.io.save_layers.
+
+Args:
+    source: the path, or what is in the file, as bytes.
+    dtype: to store the weights of recurrent layers in: "float32", "bfloat16", "bfloat16_weights" or "int8".
+    fast_activations: sigmoid and tanh with a larger error, in float32 alone.
+
+Raises:
+    ValueError: it is no such file, or of a model that cannot run step by step; tells what was expected.)doc")
       .def_property_readonly("input_size", [](const PyModel& m) { return m.model->inputs(); })
       .def_property_readonly("output_size", [](const PyModel& m) { return m.model->outputs(); })
       .def_property_readonly(

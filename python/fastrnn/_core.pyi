@@ -1,3 +1,4 @@
+import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias, overload
 
@@ -45,6 +46,10 @@ class Cache:
 
 class Model:
     def __init__(self, layers: PackedWeights | Sequence[PackedWeights]) -> None: ...
+    @staticmethod
+    def load(
+        source: str | os.PathLike[str] | bytes, dtype: str = "float32", fast_activations: bool = False
+    ) -> Model: ...
     @property
     def input_size(self) -> int: ...
     @property

@@ -27,6 +27,7 @@ from typing import Any, Union
 
 import numpy as np
 
+from ._core import Model
 from ._native_layers import describe_layers, describe_model
 from ._typing import Array, Config
 from .model import Sequential
@@ -220,6 +221,17 @@ def _safetensors() -> Any:
             "a .safetensors file needs an extra: pip install fastrnn[io]; a name ending in .npz needs none"
         ) from None
     return safetensors
+
+
+def native_model(model: Sequential, dtype: str, fast_activations: bool) -> Model:
+    """What `Sequential.to_native` returns, by way of the file that `save_model` would write."""
+    if not model.built:
+        raise ValueError("model: expected a built model; call build(input_shape) or give the data first")
+    parameters = _named_parameters(model)
+    native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
+    arrays = {key: parameter.value for key, parameter in parameters.items()}
+    blob = _safetensors().numpy.save(arrays, metadata={_NATIVE_KEY: _json(native)})
+    return Model.load(blob, dtype, fast_activations)
 
 
 def _write(path: str, write: Any) -> None:

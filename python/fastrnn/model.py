@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._core import Model
 from ._registry import serialize
 from ._typing import Array, Config
 from .base_layer import Layer, Shape, check_shape, layer_from_config, unique_name
@@ -272,6 +273,20 @@ class Sequential(Trainer):
         from .io import save_model
 
         save_model(self, path, include_optimizer=include_optimizer)
+
+    def to_native(self, dtype: str = "float32", fast_activations: bool = False) -> Model:
+        """The layers for `fastrnn.Session` and `fastrnn.StreamPool`, as `fastrnn.Model.load` reads them from a file.
+
+        Later training does not change them. ValueError for a model that cannot run step by step, with the layer that
+        cannot; ImportError without `pip install fastrnn[io]`.
+
+        Args:
+            dtype: to store the recurrent weights in: "float32", "bfloat16", "bfloat16_weights" or "int8".
+            fast_activations: sigmoid and tanh with a larger error, in float32 alone.
+        """
+        from .io import native_model
+
+        return native_model(self, dtype, fast_activations)
 
 
 def _build_layer(layer: Layer, shape: Shape) -> Shape:
