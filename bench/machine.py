@@ -5,29 +5,18 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import fastrnn
+from fastrnn.latency.timing import spinning
 
 from .measure import Unable
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-# Turns without end, until the process that started it is gone.
-_SPIN = """
-import os, sys
-os.sched_setaffinity(0, {int(sys.argv[1])})
-parent = os.getppid()
-print("spinning", flush=True)
-while os.getppid() == parent:
-    for _ in range(1_000_000):
-        pass
-"""
 
 
 def cpu_model() -> str:
@@ -98,17 +87,11 @@ def cores(count: int, allowed: set[int], busy: bool) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     chosen = sorted(before) + sorted(allowed - before)
     os.sched_setaffinity(0, set(chosen[:count]))
-    command = [sys.executable, "-c", _SPIN, str(chosen[count - 1])]
-    spinner = subprocess.Popen(command, stdout=subprocess.PIPE) if busy else None
     try:
-        if spinner is not None and spinner.stdout is not None:
-            spinner.stdout.readline()  # it has begun
-        yield
+        with spinning(chosen[count - 1]) if busy else nullcontext():
+            yield
     finally:
         os.sched_setaffinity(0, before)
-        if spinner is not None:
-            spinner.kill()
-            spinner.communicate()
 
 
 def facts(versions: Iterable[tuple[str, str]]) -> dict[str, Any]:

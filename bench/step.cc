@@ -4,49 +4,28 @@
 // Prints one JSON object: median and 99th percentile in microseconds. The clock is read around each single call; what
 // reading it takes is in "clock_us", and part of every figure.
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "fastrnn/fastrnn.hpp"
+#include "timing.h"
 
 namespace {
 
 using fastrnn::Index;
 using fastrnn::Precision;
+using timing::kPrecisions;
+using timing::now;
+using timing::percentile;
+using timing::random_values;
 
 constexpr int kHidden[] = {32, 64, 128, 256, 480};
-constexpr struct {
-  Precision precision;
-  const char* name;
-} kPrecisions[] = {{Precision::full, "float32"},
-                   {Precision::bfloat16, "bfloat16"},
-                   {Precision::bfloat16_weights, "bfloat16_weights"},
-                   {Precision::int8, "int8"}};
 constexpr int kRounds = 5;
 constexpr int kWarmUp = 200;  // steps, until weights and state are back in the caches
 constexpr int kInputs = 16;   // different ones, in turn
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-std::vector<float> random_values(std::size_t count, float bound) {
-  static std::mt19937 generator(0);
-  std::uniform_real_distribution<float> uniform(-bound, bound);
-  std::vector<float> values(count);
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
-
-double percentile(std::vector<double>& seconds, double part) {
-  const auto place = seconds.begin() + std::ptrdiff_t(part * double(seconds.size() - 1));
-  std::nth_element(seconds.begin(), place, seconds.end());
-  return *place * 1e6;
-}
 
 /// Calls `work` until `limit` seconds have passed and appends the time of each call.
 template <class Work>

@@ -1,4 +1,4 @@
-"""``python -m fastrnn``: what is there (`info`) and what it does (`demo`)."""
+"""``python -m fastrnn``: what is there (`info`), what it does (`demo`), how long a step takes (`latency`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from .latency import add_arguments as add_latency_arguments
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +33,13 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", default="fastrnn-demo.npz", help="file to save the model in")
     demo.add_argument("--seed", type=int, default=0, help="the same seed gives the same model")
     demo.add_argument("--quiet", action="store_true", help="show no progress")
+    latency = commands.add_parser(
+        "latency",
+        help="time single steps: median, tail, histogram, about two minutes",
+        description="Time single steps of stacked LSTMs: cold first call, p50, p99, p99.9, max and histograms.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_latency_arguments(latency)
     return main
 
 
@@ -42,7 +51,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = vars(parser().parse_args(argv))
     command = options.pop("command")
+    if command == "latency":
+        return _latency(options)
     return _info() if command == "info" else _demo(**options)
+
+
+def _latency(options: dict[str, Any]) -> int:
+    from . import latency
+
+    try:
+        return latency.run(options)
+    except (ValueError, ImportError) as error:
+        print(f"fastrnn latency: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _info() -> int:
