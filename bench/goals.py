@@ -234,6 +234,9 @@ GOALS = [
     Goal("2 threads: one", "threads", Faster("fastrnn 2 threads", OURS), 1.8),
     Goal("2 threads, training: one", "threads training", Faster("fastrnn 2 threads", OURS), 1.8),
     Goal("2 threads, second core busy, p99: one's median", "busy", Cost("fastrnn 2 threads", figure="p99_us"), 2.0),
+    # Streams
+    Goal("1,000 streams: the batched kernel", "pool", PerFlop("fastrnn", "fastrnn 20 steps"), 0.8, LSTM, B=only(1000)),
+    Goal("1,000 streams: as many onnxruntime calls", "pool", Faster("fastrnn", ORT), 8.0, LSTM, B=only(1000)),
     # What must not cost
     Goal("odd H and B: the nearest round ones", "sizes", PerFlop("fastrnn", "fastrnn neighbour"), 0.85),
     Goal("denormal input and states: normal ones", "denormals", Cost("fastrnn denormal"), 1.1),

@@ -32,12 +32,14 @@ class FastRNN:
             problem = make_problem(problem.work.neighbour)
         if variant.padded:
             problem = make_problem(replace(problem.work, ragged=False))
+        if variant.steps is not None:
+            problem = make_problem(replace(problem.work, T=variant.steps, kind="inference"))
         if variant.denormal:
             problem = problem.denormal()
         if variant.step and problem.work.T != 1:
             raise Unable("Session.step is one step")
         made: Contestant = getattr(self, f"_{problem.work.kind}")(problem, variant)
-        other = variant.neighbour or variant.denormal or variant.padded
+        other = variant.neighbour or variant.denormal or variant.padded or variant.steps is not None
         made.precision = None if other else "fast" if variant.fast else variant.dtype
         return made
 
@@ -62,6 +64,19 @@ class FastRNN:
         session.state = (problem.h0[0], problem.c0[0]) if problem.work.cell == "lstm" else problem.h0[0]
         y = np.empty((problem.work.B, problem.work.H), np.float32)
         forward = partial(session.step, problem.x[0], out=y)
+        return Contestant(variant.name, problem.work, forward, lambda _: {"y": y[None]})
+
+    def _pool(self, problem: Problem, variant: Variant) -> Contestant:
+        """As :meth:`_step`, each row a stream of its own."""
+        packed = getattr(fastrnn, f"pack_{problem.work.cell}")(*problem.parameters, dtype=variant.dtype)
+        pool = fastrnn.StreamPool(packed, capacity=problem.work.B, queue=1)
+        streams, alone = pool.open(problem.work.B), fastrnn.Session(packed)
+        for b, stream in enumerate(streams):
+            h, c = problem.h0[0, b : b + 1], problem.c0[0, b : b + 1]
+            alone.state = (h, c) if problem.work.cell == "lstm" else h
+            pool.set_state(int(stream), alone.get_state())
+        y = np.empty((problem.work.B, problem.work.H), np.float32)
+        forward = partial(pool.step, streams, problem.x[0], out=y)
         return Contestant(variant.name, problem.work, forward, lambda _: {"y": y[None]})
 
     def _training(self, problem: Problem, variant: Variant) -> Contestant:

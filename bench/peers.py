@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,28 @@ class OnnxRuntime(Peer):
         session = self.ort.InferenceSession(self.model(problem), self.options, providers=["CPUExecutionProvider"])
         run = partial(session.run, None, _onnx_feed(problem))
         return Contestant(self.name, problem.work, run, lambda result: {"y": result[0][:, 0]})
+
+    def pool(self, problem: Problem) -> Contestant:
+        """A call for each stream, whose state is fed back."""
+        rows = [
+            replace(problem, work=replace(problem.work, B=1), x=problem.x[:, b : b + 1],
+                    h0=problem.h0[:, b : b + 1], c0=problem.c0[:, b : b + 1])
+            for b in range(problem.work.B)
+        ]  # fmt: skip
+        session = self.ort.InferenceSession(self.model(rows[0]), self.options, providers=["CPUExecutionProvider"])
+        feeds = [{name: np.ascontiguousarray(a) for name, a in _onnx_feed(row).items()} for row in rows]
+
+        def forward() -> Any:
+            results = []
+            for feed in feeds:
+                y, *states = session.run(None, feed)
+                feed.update(zip(("h0", "c0"), states, strict=False))
+                results.append(y)
+            return results
+
+        return Contestant(
+            self.name, problem.work, forward, lambda ys: {"y": np.stack([y[0, 0, 0] for y in ys])[np.newaxis]}
+        )
 
 
 class OnnxRuntimeInt8(OnnxRuntime):

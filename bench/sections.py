@@ -16,7 +16,8 @@ class Variant:
 
     ``step`` is fastrnn.Session.step instead of the function; ``fast`` its approximate activations; ``threads`` None is
     what the command line says. ``denormal`` and ``neighbour`` are other data and another shape, so other results, as is
-    ``padded``: a ragged batch whose rows all run to the end.
+    ``padded``: a ragged batch whose rows all run to the end, and ``steps``: the function on a batch over so many steps,
+    where the section is about single ones of a pool.
     ``packed`` is a product whose right factor was packed before.
     """
 
@@ -28,12 +29,14 @@ class Variant:
     neighbour: bool = False
     packed: bool = False
     padded: bool = False
+    steps: int | None = None
 
     @property
     def name(self) -> str:
         """E.g. ``fastrnn``, ``fastrnn step int8``, ``fastrnn 2 threads``."""
         words = [word for word in ("step", "fast", "denormal", "neighbour", "packed", "padded") if getattr(self, word)]
         words += [self.dtype] if self.dtype != "float32" else []
+        words += [f"{self.steps} steps"] if self.steps is not None else []
         words += [f"{self.threads} threads"] if self.threads is not None else []
         return " ".join(["fastrnn", *words])
 
@@ -228,6 +231,18 @@ SECTIONS = (
         LSTM T100 B8 H256
         """,
         busy=True,
+    ),
+    Section(
+        "pool",
+        "B streams of their own, one step of each: StreamPool.step, as many calls of a peer, and the batched kernel",
+        "pool",
+        (Variant(), Variant("bfloat16"), Variant("int8"), Variant(steps=20)),
+        ("onnxruntime",),
+        """
+        LSTM T1 B1000 H128     quick
+        LSTM T1 B100 H128
+        GRU T1 B1000 H128
+        """,
     ),
     Section(
         "sizes",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Kind = Literal["inference", "training", "product"]
+Kind = Literal["inference", "training", "product", "pool"]
 Part = Literal["total", "forward", "backward"]
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 # Names under which contestants hand out gradients to compare, in the order of x, h0 and the parameters.
@@ -28,8 +28,8 @@ class Work:
     """One layer in one shape.
 
     Inference is the forward pass alone, training forward and backward. A product is W x of all steps, which libraries
-    compute ahead of the recurrence as one matrix product: (T*B, I) by (I, G*H). Rows of a ragged batch have a length of
-    their own each.
+    compute ahead of the recurrence as one matrix product: (T*B, I) by (I, G*H). A pool is inference of B streams that
+    have nothing to do with each other. Rows of a ragged batch have a length of their own each.
     """
 
     cell: str

@@ -369,6 +369,28 @@ def test_steps_start_from_the_same_state_as_sequences(shape):
     assert timings[-2].difference > measure.TOLERANCE["float32"]
 
 
+@pytest.mark.parametrize("shape", ["LSTM B7 H8", "GRU B3 I5 H8", "RNN B1 H8"])
+def test_a_pool_agrees_with_a_batch_from_the_same_states(shape):
+    problem = work.make_problem(work.parse(shape, "pool"))
+    library = ours.FastRNN(1)
+    pool = library.contestant(problem, Variant())
+    batch = library.contestant(dataclasses.replace(problem, work=work.parse(shape, "inference")), Variant())
+    np.testing.assert_array_equal(measure.run_once(pool)["y"], measure.run_once(batch)["y"])
+    many = library.contestant(problem, Variant(steps=4))
+    assert (many.name, many.work.T, many.precision, many.work.flops()) == (
+        "fastrnn 4 steps", 4, None, 4 * problem.work.flops(),
+    )  # fmt: skip
+
+
+def test_a_pool_agrees_with_as_many_calls_of_onnxruntime():
+    pytest.importorskip("onnx", reason="a peer of the benchmark: pip install '.[bench]'")
+    pytest.importorskip("onnxruntime", reason="a peer of the benchmark: pip install '.[bench]'")
+    problem = work.make_problem(work.parse("LSTM B5 I3 H8", "pool"))
+    own, theirs = ours.FastRNN(1).contestant(problem, Variant()), peers.OnnxRuntime(1).pool(problem)
+    for _ in range(3):  # the states are fed back
+        measure.compare(measure.run_once(own), measure.run_once(theirs), "float32")
+
+
 @pytest.mark.parametrize("threads", [None, 2])
 def test_threads_are_those_of_the_variant(monkeypatch, threads):
     asked = []
