@@ -35,6 +35,11 @@ OPTIONS = {
     ),
     "lstm_projection": (LSTM, {"projection_units": 3, "proj_clip": 0.1, "clip": 1}, {"proj_clip": 0.1, "clip": 1.0}),
     "lstm_norm": (LSTM, {"layer_norm": True, "peephole": "diagonal"}, {}),
+    "lstm_output": (
+        LSTM,
+        {"output_activation": "hard_sigmoid", "forget_bias": 0.5, "layer_norm": True, "norm_eps": 0.2},
+        {"output_activation": ("hard_sigmoid", 1 / 6, 0.5), "forget_bias": 0.5, "norm_eps": 0.2},
+    ),
     "lstm_peephole": (
         LSTM,
         {"peephole": "full", "peephole_output": "previous", "coupled": True},

@@ -32,6 +32,12 @@ def _limit(value: Any, argument: str) -> float | None:
     return None if value is None else positive(argument, value)
 
 
+def _number(value: Any, argument: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}")
+    return float(value)
+
+
 def _count(value: Any, argument: str) -> int | None:
     return None if value is None else check_size(value, argument)
 
@@ -56,6 +62,8 @@ _OPTIONS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "truncate": (None, _count),
     "checkpoint_every": (None, _count),
     "layer_norm": (False, _flag),
+    "norm_eps": (None, _limit),
+    "forget_bias": (0.0, _number),
 }
 _RANDOM = ("dropout", "recurrent_dropout", "candidate_dropout", "zoneout_h", "zoneout_c", "weight_dropout")
 
@@ -99,6 +107,8 @@ class Recurrent(RecurrentWeights):
         super().__init__(**kwargs)
         for name, value in options.items():
             setattr(self, name, _OPTIONS[name][1](value, name))
+        if options.get("norm_eps") is not None and not self.layer_norm:
+            raise ValueError(f"norm_eps: expected None without layer_norm, got {options['norm_eps']}")
         self.units = check_size(units, "units")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = get_initializer(kernel_initializer)

@@ -127,6 +127,9 @@ class LSTM(Recurrent):
         zoneout_h, zoneout_c: fraction of h and c that keeps its old value (Krueger et al. 2016).
         candidate_dropout: fraction of the candidate zeroed in training (Semeniuta et al. 2016).
         weight_dropout: fraction of the recurrent kernel zeroed in training (Merity et al. 2018).
+        norm_eps: what layer_norm adds to the variance, 1e-5 when None.
+        output_activation: f of h' = o*f(c'), as the other activations; None for that of the candidate.
+        forget_bias: a constant added to the forget gate, beside what its bias learns.
         clip: limit of every pre-activation; cell_clip: of c; proj_clip: of the projection. None for none.
         truncate: k: the gradient does not flow back across every k-th step. checkpoint_every: k: keep every k-th
             state for the backward pass and compute the others again. None for neither.
@@ -142,6 +145,7 @@ class LSTM(Recurrent):
     gate_order = (0, 1, 2, 3)
     state_names = ("h0", "c0")
     proj_clip: float | None
+    forget_bias: float
 
     def __init__(
         self,
@@ -167,6 +171,7 @@ class LSTM(Recurrent):
         coupled: bool = False,
         projection_units: int | None = None,
         projection_initializer: Init = "glorot_uniform",
+        output_activation: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -186,6 +191,9 @@ class LSTM(Recurrent):
         )
         self.activation = check_activation(activation, "activation")
         self.recurrent_activation = check_activation(recurrent_activation, "recurrent_activation")
+        self._output_activation = (  # Layer's output_activation is what ends a layer
+            None if output_activation is None else check_activation(output_activation, "output_activation")
+        )
         self.unit_forget_bias = bool(unit_forget_bias)
         if peephole not in (None, "diagonal", "full"):
             raise ValueError(f"peephole: expected None, 'diagonal' or 'full', got {peephole!r}")
@@ -195,6 +203,8 @@ class LSTM(Recurrent):
         self.peephole_output = peephole_output
         self.peephole_initializer = get_initializer(peephole_initializer)
         self.coupled = bool(coupled)
+        if self.coupled and self.forget_bias:
+            raise ValueError(f"forget_bias: expected 0 with coupled, which has no forget gate, got {self.forget_bias}")
         self.projection_units = None if projection_units is None else check_size(projection_units, "projection_units")
         if self.output_units > self.units:
             raise ValueError(f"projection_units: expected at most units, {units}, got {projection_units}")
@@ -238,18 +248,22 @@ class LSTM(Recurrent):
             self._own_weight("ln_c", (2, units), Ones(), lambda w: np.stack([w[0], np.zeros_like(w[1])]))
 
     def _cell_options(self) -> Config:
+        output = self._output_activation
         return {
             "activation": native_activation(self.activation),
             "recurrent_activation": native_activation(self.recurrent_activation),
+            **({} if output is None else {"output_activation": native_activation(output)}),
             "peephole_output": self.peephole_output,
             "coupled": self.coupled,
         }
 
     def get_config(self) -> Config:
         """The constructor's arguments."""
+        output = self._output_activation
         settings = {
             "activation": serialize_activation(self.activation),
             "recurrent_activation": serialize_activation(self.recurrent_activation),
+            "output_activation": None if output is None else serialize_activation(output),
             "unit_forget_bias": self.unit_forget_bias,
             "peephole": self.peephole,
             "peephole_output": self.peephole_output,
