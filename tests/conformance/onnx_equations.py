@@ -32,11 +32,11 @@ SIMPLE: dict[str, Function] = {
 
 
 class Equations:
-    """One node: its functions, and how near anything came to the jump of a ThresholdedRelu."""
+    """One node; and of its runs the largest state, and how near anything came to the jump of a ThresholdedRelu."""
 
     def __init__(self, op_type: str, attributes: dict[str, Any]) -> None:
         self.op_type, self.attributes = op_type, attributes
-        self.margin = np.inf
+        self.largest, self.margin = 0.0, np.inf
         direction = attributes.get("direction", "forward")
         self.directions = ["forward", "reverse"] if direction == "bidirectional" else [direction]
         names = attributes.get("activations", ACTIVATIONS[op_type] * len(self.directions))
@@ -84,6 +84,7 @@ class Equations:
                 state = [out[name][d, b] for name in states]
                 for t in range(length)[:: -1 if direction == "reverse" else 1]:
                     state = step(x[t, b], *state)
+                    self.largest = max(self.largest, *(np.abs(values).max() for values in state))
                     out["Y"][t, d, b] = state[0]
                 for name, value in zip(states, state, strict=True):
                     out[name][d, b] = value
