@@ -153,6 +153,41 @@ def test_out_receives_y(dtype, isa):
     np.testing.assert_array_equal(out, plain.run(x[1:]))
 
 
+@pytest.mark.parametrize("hidden", [H, 200], ids=["keeps the GIL", "lets it go"])
+@pytest.mark.parametrize("batch", [1, B])
+def test_every_way_to_call_step_is_the_same(hidden, batch):
+    """The usual call takes a short way, all others the long one."""
+    problem = make_problem(LSTM, hidden=hidden, inputs=I, batch=batch, steps=1, dtype="float32")
+    weights, x = pack(problem), problem.arrays["x"][0]
+
+    class Derived(fastrnn.Session):
+        pass
+
+    calls = {
+        "short": lambda s, out: s.step(x, out),
+        "named": lambda s, out: s.step(x, out=out),
+        "all named": lambda s, out: s.step(out=out, x=x),
+        "new result": lambda s, out: s.step(x),
+        "none": lambda s, out: s.step(x, None),
+        "strided x": lambda s, out: s.step(np.repeat(x, 2, axis=1)[:, ::2], out),
+        "derived": lambda s, out: s.step(x, out),
+    }
+    results = {}
+    for name, call in calls.items():
+        session = (Derived if name == "derived" else fastrnn.Session)(weights, batch)
+        results[name] = [call(session, np.full((batch, hidden), 7, np.float32)) for _ in range(3)]
+    for name, result in results.items():
+        np.testing.assert_array_equal(result, results["none"], err_msg=name)
+
+
+@pytest.mark.parametrize("arguments", [(), (1, 2, 3)])
+def test_step_takes_one_argument_or_two(arguments):
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        new_session().step(*arguments)
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        new_session().step(zeros(B, I), y=zeros(B, H))
+
+
 def test_results_are_new_arrays():
     session = new_session()
     x = problem_of().arrays["x"]
@@ -222,12 +257,15 @@ STRIDED = zeros(B, 2 * H)[:, ::2]
 A_STRIDED_ONE = "out: expected a C-contiguous array, got a strided one"
 READ_ONLY = zeros(B, H)
 READ_ONLY.flags.writeable = False
+SWAPPED = "expected float32 or float64, got >f4"
 OF_WEIGHTS = "expected float32 (the dtype of the weights), got float64"
 
 ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("step", {"x": [0.0]}, TypeError, "x: expected a numpy.ndarray, got list"),
     ("step", {"x": zeros(B, I, dtype="float64")}, TypeError, f"x: {OF_WEIGHTS}"),
     ("step", {"x": zeros(B, I, dtype="int32")}, TypeError, "x: expected float32 or float64, got int32"),
+    ("step", {"x": zeros(B, I), "out": zeros(B, H, dtype=">f4")}, TypeError, f"out: {SWAPPED}"),
+    ("step", {"x": zeros(B, I, dtype=">f4"), "out": zeros(B, H)}, TypeError, f"x: {SWAPPED}"),
     ("step", {"x": zeros(I)}, ValueError, "x: expected shape (4, 3), got (3,)"),
     ("step", {"x": zeros(B, 4)}, ValueError, "x: expected shape (4, 3), got (4, 4)"),
     ("step", {"x": zeros(1, B, I)}, ValueError, "x: expected shape (4, 3), got (1, 4, 3)"),

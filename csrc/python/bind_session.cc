@@ -93,6 +93,25 @@ class PySession {
     });
   }
 
+  /// The usual call of step: arrays that need neither copy nor message. False, and nothing done, for any other.
+  bool quick_step(PyObject* x, PyObject* out) {
+    const auto* stream = std::get_if<std::unique_ptr<Float32>>(&session_);
+    if (stream == nullptr) return false;
+    ModelSession& session = (*stream)->session;
+    const Index inputs = (*stream)->inputs(), outputs = (*stream)->outputs();
+    const char *from, *to;
+    if (!is_plain(x, inputs, false, from) || !is_plain(out, outputs, true, to)) return false;
+    const Index item = sizeof(float);
+    if (ndim(x) != ndim(out) || (from < to + batch_ * outputs * item && to < from + batch_ * inputs * item))
+      return false;
+    if (busy_.test_and_set(std::memory_order_acquire)) return false;
+    PyThreadState* const thread = short_step_ ? nullptr : PyEval_SaveThread();
+    session.step(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(const_cast<char*>(to)));
+    if (thread != nullptr) PyEval_RestoreThread(thread);
+    busy_.clear(std::memory_order_release);
+    return true;
+  }
+
   py::object run(py::handle x, py::handle out) {
     return visit([&](auto& stream) -> py::object {
       using T = typename std::remove_reference_t<decltype(stream)>::T;
@@ -194,6 +213,22 @@ class PySession {
     return *std::get<0>(session_);
   }
 
+  static int ndim(PyObject* array) { return py::detail::array_proxy(array)->nd; }
+
+  /// A numpy.ndarray of float32 (B,n), or (n,) where B is 1, as it lies in memory.
+  bool is_plain(PyObject* object, Index n, bool writeable, const char*& data) const {
+    using api = py::detail::npy_api;
+    if (Py_TYPE(object) != api::get().PyArray_Type_) return false;
+    const auto* array = py::detail::array_proxy(object);
+    const auto* dtype = py::detail::array_descriptor_proxy(array->descr);
+    const int flags =
+        api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ | (writeable ? api::NPY_ARRAY_WRITEABLE_ : 0);
+    if (dtype->type_num != api::NPY_FLOAT_ || dtype->byteorder != '=' || (array->flags & flags) != flags) return false;
+    data = array->data;
+    if (array->nd == 1) return batch_ == 1 && array->dimensions[0] == n;
+    return array->nd == 2 && array->dimensions[0] == batch_ && array->dimensions[1] == n;
+  }
+
   template <class T>
   static py::array_t<T> input(py::handle object, const std::vector<Index>& shape) {
     const py::array array = float_array("x", object);
@@ -236,11 +271,46 @@ class PySession {
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 
+/// Session.step without pybind11's dispatch, which takes longer than a small step does. Calls that are not the usual
+/// one go on to Session._step, which checks everything and says what is wrong.
+PyObject* call_step(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+  const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+  const bool usual = count + named == 2 && count >= 1 &&
+                     (named == 0 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "out") == 0);
+  const auto* const instance = reinterpret_cast<py::detail::instance*>(self);
+  if (usual && instance->simple_layout) {
+    auto* const session = static_cast<PySession*>(instance->simple_value_holder[0]);
+    if (session != nullptr && session->quick_step(arguments[0], arguments[1])) {
+      Py_INCREF(arguments[1]);
+      return arguments[1];
+    }
+  }
+  PyObject* const function = PyObject_GetAttrString(self, "_step");
+  if (function == nullptr) return nullptr;
+  PyObject* const y = PyObject_Vectorcall(function, arguments, std::size_t(count), names);
+  Py_DECREF(function);
+  return y;
+}
+
+PyMethodDef step_method = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call_step)),
+                           METH_FASTCALL | METH_KEYWORDS, R"doc(step($self, /, x, out=None)
+--
+
+One time step.
+
+Args:
+    x: (B, I), or (I,) where B is 1.
+    out: receives y: C-contiguous, writeable, sharing no memory with x.
+
+Returns:
+    y (B, O), or (O,) for an x of (I,). O is H for a layer.)doc"};
+
 }  // namespace
 
 void bind_session(py::module_& module) {
   using namespace py::literals;
-  py::class_<PySession>(module, "Session", R"doc(A stream over a layer or a model that keeps its state between calls.
+  py::class_<PySession> session(module, "Session",
+                                R"doc(A stream over a layer or a model that keeps its state between calls.
 
 The results are those of the ``*_forward`` functions over the whole sequence, to the last bit, however it is cut. All
 memory is taken when the session is made. One thread at a time may use a session (RuntimeError otherwise); any number
@@ -249,20 +319,14 @@ of sessions may share weights.
 Args:
     weights: PackedWeights from pack_lstm and its likes, or a Model. Arrays have the dtype of its x: float64 for
         PackedWeights of "float64", else float32.
-    batch: B, the number of sequences that advance together.)doc")
+    batch: B, the number of sequences that advance together.)doc");
+  session
       .def(py::init([](py::object weights, py::handle batch) {
              const Index rows = integer("batch", batch, 1, PTRDIFF_MAX);
              return std::make_unique<PySession>(std::move(weights), rows);
            }),
            "weights"_a, "batch"_a = 1)
-      .def("step", &PySession::step, "x"_a, "out"_a = py::none(), R"doc(One time step.
-
-Args:
-    x: (B, I), or (I,) where B is 1.
-    out: receives y: C-contiguous, writeable, sharing no memory with x.
-
-Returns:
-    y (B, O), or (O,) for an x of (I,). O is H for a layer.)doc")
+      .def("_step", &PySession::step, "x"_a, "out"_a = py::none())
       .def("run", &PySession::run, "x"_a, "out"_a = py::none(), R"doc(T time steps.
 
 Args:
@@ -280,6 +344,9 @@ Returns:
       .def_property_readonly("weights", &PySession::weights)
       .def_property_readonly("batch", &PySession::batch)
       .def_property_readonly("nbytes", &PySession::nbytes);
+  PyObject* const step = PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(session.ptr()), &step_method);
+  if (step == nullptr) throw py::error_already_set();
+  session.attr("step") = py::reinterpret_steal<py::object>(step);
 }
 
 }  // namespace fastrnn::python
