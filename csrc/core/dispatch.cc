@@ -16,6 +16,8 @@ extern const Backend backend;
 namespace avx2 {
 extern const Backend backend;
 }
+#endif
+#if defined(FASTRNN_AVX512)
 namespace avx512 {
 extern const Backend backend;
 }
@@ -34,7 +36,7 @@ struct Candidate {
   bool available;
 };
 
-#if defined(FASTRNN_X86)
+#if defined(FASTRNN_AVX512)
 /// A backend that is another one but for a single precision.
 Backend extend(const Backend& base, const char* name, Precision precision, const ForwardKernels<float>& kernels) {
   Backend backend = base;
@@ -51,9 +53,11 @@ const std::vector<Candidate>& candidates() {
 #if defined(FASTRNN_X86)
     __builtin_cpu_init();  // also asks the operating system whether it saves the wide registers
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    all.push_back({&avx2::backend, has_avx2});
+#endif
+#if defined(FASTRNN_AVX512)
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-    all.push_back({&avx2::backend, has_avx2});
     const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
     const bool has_bf16 = has_vnni && __builtin_cpu_supports("avx512bf16");
     static const Backend vnni = extend(avx512::backend, "avx512_vnni", Precision::int8, avx512_vnni::int8);

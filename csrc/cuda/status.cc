@@ -30,11 +30,11 @@ CudaDevice describe(int ordinal) {
           properties.totalGlobalMem};
 }
 
-#endif
-
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
+
+#endif
 
 }  // namespace
 
