@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fastrnn import optimizers, schedules
+from fastrnn import GRU, optimizers, schedules
 from fastrnn.parameters import Parameter
 
 GRADS = [0.3, -1.2, 0.05, 2.0, -0.4]
@@ -193,6 +193,18 @@ def test_clipping():
 def test_clipping_shows_nan():
     assert np.isnan(clipped([[math.nan, 1.0]], clipnorm=1.0)[0]).all()
     assert np.isnan(clipped([[math.nan], [1.0]], global_clipnorm=1.0)[1]).all()
+
+
+def test_clipnorm_is_of_a_whole_variable():
+    """Keras' bias (2, 3H) of a GRU is two parameters here; those of a GRU that resets before are one anyway."""
+    gru = GRU(3)
+    gru.build((None, None, 2))
+    for parameter in gru.parameters():
+        parameter.value[...] = 0
+        parameter.grad = np.full_like(parameter.value, 2)
+    optimizers.SGD(1.0, clipnorm=1.0).apply(gru.parameters())
+    for weights in gru.get_weights():
+        np.testing.assert_allclose(weights, np.full_like(weights, -1 / math.sqrt(weights.size)), rtol=1e-6)
 
 
 def test_exclude_from_weight_decay():

@@ -23,7 +23,7 @@ class Optimizer:
         learning_rate: a number or a `schedules.Schedule`, which is asked at every step.
         weight_decay: if given, every weight shrinks by ``learning_rate * weight_decay`` of itself before the update
             (decoupled, Loshchilov & Hutter 2019), as in Keras 3.
-        clipnorm: scale each parameter's gradient down to this L2 norm.
+        clipnorm: scale each parameter's gradient down to this L2 norm; a GRU's two biases are one, as in Keras.
         clipvalue: clip each gradient element to +-clipvalue.
         global_clipnorm: scale all gradients together down to this L2 norm.
 
@@ -123,14 +123,12 @@ class Optimizer:
                 raise ValueError(f"{parameter.name}.grad: expected shape {parameter.value.shape}, got {grad.shape}")
             work.append((parameter, grad, slots))
         rate = self.learning_rate
-        together = 1.0
-        if self.global_clipnorm is not None:
-            together = _shrink(math.sqrt(sum(_squared_norm(grad) for _, grad, _ in work)), self.global_clipnorm)
-        for parameter, grad, slots in work:
+        factors = self._norm_factors([(parameter, grad) for parameter, grad, _ in work])
+        for (parameter, grad, slots), factor in zip(work, factors, strict=True):
             value = parameter.value
             if self.weight_decay and not any(name in parameter.name for name in self._no_decay):
                 value *= 1.0 - rate * self.weight_decay
-            self._update(value, self._clip(grad, together), slots, rate)
+            self._update(value, self._clip(grad, factor), slots, rate)
         self.iterations += 1
 
     def _update(self, value: Array, grad: Array, slots: Slots, rate: float) -> None:
@@ -141,15 +139,24 @@ class Optimizer:
         """Return the name of each state array and the number it starts from."""
         return {}
 
-    def _clip(self, grad: Array, together: float) -> Array:
+    def _norm_factors(self, work: Sequence[tuple[Parameter, Array]]) -> list[float]:
+        """What each gradient is multiplied by to bring a norm down: its variable's, or that of all together."""
+        limit = self.clipnorm if self.clipnorm is not None else self.global_clipnorm
+        if limit is None:
+            return [1.0] * len(work)
+        keys = [id(parameter.whole) if self.clipnorm is not None else 0 for parameter, _ in work]
+        squares = dict.fromkeys(keys, 0.0)
+        for key, (_, grad) in zip(keys, work, strict=True):
+            squares[key] += _squared_norm(grad)
+        return [_shrink(math.sqrt(squares[key]), limit) for key in keys]
+
+    def _clip(self, grad: Array, factor: float) -> Array:
         """Return the clipped gradient: `grad` itself, or a scratch array when something has to change."""
         if self.clipvalue is not None:
             return np.clip(grad, -self.clipvalue, self.clipvalue, out=self._buffer(0, grad))
-        if self.clipnorm is not None:
-            together = _shrink(math.sqrt(_squared_norm(grad)), self.clipnorm)
-        if together == 1.0:
+        if factor == 1.0:
             return grad
-        return np.multiply(grad, together, out=self._buffer(0, grad))
+        return np.multiply(grad, factor, out=self._buffer(0, grad))
 
     def _buffer(self, which: int, like: Array) -> Array:
         """Return scratch of the shape and dtype of `like`. One block per `which` serves all parameters in turn."""

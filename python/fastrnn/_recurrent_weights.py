@@ -66,6 +66,7 @@ class RecurrentWeights(Layer):
                 shape, initializer = (2, width), self.bias_initializer
                 self.b_ih = self._add("b_ih", shape, initializer, lambda w: self._to_canonical(w[0]))
                 self.b_hh = self._add("b_hh", shape, initializer, lambda w: self._to_canonical(w[1]))
+                self.b_hh.whole = self.b_ih
                 self._keras.append((("b_ih", "b_hh"), True))
             else:
                 self.b_ih = self._keras_weight("b_ih", (width,), self.bias_initializer)

@@ -20,9 +20,11 @@ class Parameter:
         grad: None until the first backward pass, then an array of the shape and dtype of `value`. Every backward
             pass replaces it (=, never +=).
         trainable: whether an optimizer may change `value`.
+        whole: the parameter of which this is a part where Keras has one variable for both, or itself. `clipnorm` is of
+            a variable.
     """
 
-    __slots__ = ("grad", "name", "trainable", "value")
+    __slots__ = ("grad", "name", "trainable", "value", "whole")
 
     def __init__(self, name: str, value: NDArray[Any], trainable: bool = True) -> None:
         if not isinstance(value, np.ndarray):
@@ -33,6 +35,7 @@ class Parameter:
         self.value: NDArray[Any] = np.ascontiguousarray(value)
         self.grad: NDArray[Any] | None = None
         self.trainable = trainable
+        self.whole = self
 
     @property
     def shape(self) -> tuple[int, ...]:
