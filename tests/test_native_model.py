@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastrnn
+from streams import DTYPES, bits, stack, weights_of
 from test_packed import pack
-from test_pool import DTYPES, bits, stack, weights_of
 from variants import VARIANTS, assert_same, make_problem
 
 B, I, T = 3, 3, 21  # noqa: E741  # more steps than a session computes at once
