@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+import fastrnn
 from options import SINGLES, make_case
 from streams import DTYPES, QUEUE, H, I, Twins, stack, weights_of
 from test_packed import pack
@@ -114,9 +115,36 @@ def random_schedule(weights: Any, actions: int) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_every_option_and_dtype(case, dtype, isa):
     problem = make_case(case, hidden=H, inputs=I, batch=1, steps=1, dtype="float32")
-    random_schedule(pack(problem, dtype=dtype), 60)
+    random_schedule(pack(problem, dtype=dtype), 40)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.id)
 def test_every_variant_with_fast_activations(variant, isa):
-    random_schedule(weights_of(variant, fast_activations=True), 60)
+    random_schedule(weights_of(variant, fast_activations=True), 40)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_nan_stays_in_its_stream(dtype, isa):
+    rng = np.random.default_rng(0)
+    clean, spoilt = (fastrnn.StreamPool(weights_of(dtype=dtype), capacity=7) for _ in range(2))
+    one, other = clean.open(7), spoilt.open(7)
+    for _ in range(3):
+        x = rng.standard_normal((7, I), np.float32)
+        wanted = clean.step(one, x)
+        x[2] = np.nan
+        y = spoilt.step(other, x)
+        assert np.isnan(y[2]).all()
+        np.testing.assert_array_equal(np.delete(y, 2, 0), np.delete(wanted, 2, 0))
+    spoilt.reset(int(other[2]))
+    assert not np.isnan(spoilt.step(other, rng.standard_normal((7, I), np.float32))).any()
+
+
+def test_a_state_moves_to_other_precisions(isa):
+    """The states are in float32 whatever the weights are in."""
+    session = fastrnn.Session(weights_of())
+    session.run(np.random.default_rng(0).standard_normal((5, 1, I), np.float32))
+    for dtype in DTYPES:
+        pool = fastrnn.StreamPool(weights_of(dtype=dtype), capacity=1)
+        stream = pool.open()
+        pool.set_state(stream, session.get_state())
+        assert pool.get_state(stream) == session.get_state()

@@ -91,6 +91,18 @@ def test_the_load_generator_finds_nothing_lost_and_nothing_wrong():
     assert 0 < result["p50_ms"] <= result["p99_ms"] <= result["max_ms"]
 
 
+def test_it_serves_what_was_trained(tmp_path):
+    pytest.importorskip("safetensors", reason="reading and writing models needs an extra: pip install '.[io]'")
+    layers = fastrnn.layers
+    trained = fastrnn.Sequential([layers.Input((None, 5)), fastrnn.GRU(17, return_sequences=True), layers.Dense(3)])
+    trained.save(tmp_path / "model.safetensors")
+    command = [sys.executable, str(FOLDER / "load.py"), "--model", str(tmp_path / "model.safetensors")]
+    more = ["--dtype", "bfloat16", "--connections", "3", "--seconds", "0.5", "--warm-up", "0.1", "--steps", "3"]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["sent"] == 3 * 16
+
+
 @options(dtype="int8")
 def test_the_load_generator_sees_what_is_wrong(server):
     """A server with other weights than the generator's."""
