@@ -106,8 +106,7 @@ FASTRNN_DEVICE unsigned ballot(bool value, [[maybe_unused]] Site site = Site()) 
 FASTRNN_DEVICE void store_release(unsigned* flag, unsigned value) {
   FASTRNN_CUDA_FORM(asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");)
 #if !defined(__CUDACC__)
-  emulation::happens_before(flag);
-  *static_cast<volatile unsigned*>(flag) = value;
+  __atomic_store_n(flag, value, __ATOMIC_RELEASE);
   emulation::progress();
   emulation::point();
 #endif
@@ -118,8 +117,7 @@ FASTRNN_DEVICE unsigned load_acquire(const unsigned* flag) {
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
 #else
   emulation::point();
-  const unsigned value = *static_cast<const volatile unsigned*>(flag);
-  emulation::happens_after(flag);
+  const unsigned value = __atomic_load_n(flag, __ATOMIC_ACQUIRE);
 #endif
   return value;
 }

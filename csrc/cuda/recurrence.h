@@ -148,8 +148,11 @@ class Forward {
     u.saved_c = params_.c != nullptr ? params_.c + tile_.saved(e, s, 1) : nullptr;
     u.y = params_.y.at(params_.time(e.b, s), e.b) + e.unit;
     Cell::template forward<Phase>(params_.options, u);
-    tile_.publish(e, 0, kOperand == cells::Operand::kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
-    if (Phase + 1 < kPhases || s + 1 < e.length) return;
+    // A row that ends publishes no more: after the last step, peers may have left and their shared memory with them.
+    if (Phase + 1 < kPhases || s + 1 < e.length) {
+      const bool kept = kOperand == cells::Operand::kept;
+      return tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
+    }
     params_.h_n[Index(e.b) * params_.hidden + e.unit] = u.state[0];
     if constexpr (kCell.c_states > 0) params_.c_n[Index(e.b) * params_.hidden + e.unit] = u.state[u.elements];
   }

@@ -17,6 +17,10 @@
 extern "C" {
 void __tsan_acquire(void* address);
 void __tsan_release(void* address);
+void __tsan_read_range(void* address, unsigned long bytes);
+void __tsan_write_range(void* address, unsigned long bytes);
+/// The library functions that this file calls are no accesses of a kernel.
+__attribute__((visibility("default"))) const char* __tsan_default_options() { return "ignore_interceptors_accesses=1"; }
 }
 #endif
 
@@ -82,6 +86,19 @@ struct State {
   std::vector<std::unique_ptr<Fibre>> fibres;
 } state;
 
+/// What ThreadSanitizer is told: a release, and an acquire.
+void happens_before([[maybe_unused]] const void* flag) {
+#if defined(FASTRNN_TSAN)
+  __tsan_release(const_cast<void*>(flag));
+#endif
+}
+
+void happens_after([[maybe_unused]] const void* flag) {
+#if defined(FASTRNN_TSAN)
+  __tsan_acquire(const_cast<void*>(flag));
+#endif
+}
+
 Thread& self() { return state.threads[state.current]; }
 Block& block_of(const Thread& t) { return state.blocks[t.block - state.blocks.front().index]; }
 
@@ -138,6 +155,7 @@ void thread_main() {
   Thread& t = self();
   t.done = true;
   progress();
+  happens_before(&state);
   Block& b = block_of(t);
   if (--b.alive == 0) finish_block(b);
   t.fibre->leave(true);
@@ -253,6 +271,7 @@ void run(const Launch& launch, const std::function<void()>& thread) {
 #endif
     }
   }
+  happens_after(&state);
   if (!state.error.empty()) throw Error(state.error);
 }
 
@@ -327,20 +346,14 @@ void copy_async(void* to, const void* from, std::size_t bytes) {
 }
 
 void wait_copies() {
-  for (const Copy& copy : self().copies) std::memcpy(copy.to, copy.from, copy.bytes);
+  for (const Copy& copy : self().copies) {
+    std::memcpy(copy.to, copy.from, copy.bytes);
+#if defined(FASTRNN_TSAN)
+    __tsan_read_range(const_cast<void*>(copy.from), copy.bytes);
+    __tsan_write_range(copy.to, copy.bytes);
+#endif
+  }
   self().copies.clear();
-}
-
-void happens_before([[maybe_unused]] const void* flag) {
-#if defined(FASTRNN_TSAN)
-  __tsan_release(const_cast<void*>(flag));
-#endif
-}
-
-void happens_after([[maybe_unused]] const void* flag) {
-#if defined(FASTRNN_TSAN)
-  __tsan_acquire(const_cast<void*>(flag));
-#endif
 }
 
 }  // namespace fastrnn::cuda::emulation

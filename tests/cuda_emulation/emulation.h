@@ -85,7 +85,5 @@ void copy_async(void* to, const void* from, std::size_t bytes);
 void wait_copies();
 /// What all lanes of the warp pass, side by side: (32, words).
 const unsigned* gather_warp(const unsigned* words, int count, Site site);
-void happens_before(const void* flag);  // for ThreadSanitizer: a release
-void happens_after(const void* flag);   // and an acquire
 
 }  // namespace fastrnn::cuda::emulation

@@ -1,0 +1,86 @@
+// A few recurrence kernels on awkward sizes under many schedules: the small suite that every mutant of mutants.py
+// meets.
+//
+// Each size is there for something: units that no block count divides, blocks without a unit, rows that leave a tile
+// half empty, rows of no step, one step, weights beyond the registers, more chunks than one.
+#include "recurrence.h"
+
+namespace {
+
+using namespace test;
+
+int runs = 0, failures = 0;
+bool stop = false;  // at the first failure
+
+struct Case {
+  Shape shape;
+  Geometry geometry;  // members 1 for the block tier
+  std::vector<int> lengths;
+  bool reverse, sorted;
+};
+
+template <class Cell, class Format>
+void check(Tier tier, const Case& c, double tolerance, int seeds, const cells::Options& options = {}) {
+  Problem problem(c.shape, Kernels<Cell, Format>::kCell.gates, 17);
+  problem.options = options;
+  problem.reverse = c.reverse;
+  if (!c.lengths.empty()) problem.lengths = c.lengths;
+  Kernels<Cell, Format>::round(problem);
+  problem.run<Cell>();
+  Run run;
+  run.tier = tier;
+  run.geometry = c.geometry;
+  if (tier == Tier::block) run.geometry.members = 1, run.geometry.units = c.shape.hidden;
+  run.sorted = c.sorted;
+  for (int seed = 0; seed < seeds; ++seed) {
+    const emulation::Order order = seed == 0   ? emulation::Order::ascending
+                                   : seed == 1 ? emulation::Order::descending
+                                               : emulation::Order::random;
+    emulation::set_schedule({order, std::uint64_t(seed)});
+    Kernels<Cell, Format> kernels(problem, run);
+    ++runs;
+    std::string error;
+    try {
+      const unsigned status = kernels.run();
+      const Failure failure = kernels.compare();
+      if (status != 0)
+        error = "status " + std::to_string(status);
+      else if (!(failure.worst <= tolerance))
+        error = failure.where;
+    } catch (const emulation::Error& e) {
+      error = e.what();
+    }
+    if (error.empty()) continue;
+    ++failures;
+    std::fprintf(stderr, "FAILED: tier %d, H %d, B %d, T %d, seed %d: %s\n", int(tier), c.shape.hidden, c.shape.batch,
+                 c.shape.steps, seed, error.c_str());
+    if (stop) std::exit(1);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int seeds = argc > 1 ? std::atoi(argv[1]) : 8;
+  stop = argc > 2;
+  const Case cases[] = {
+      {{4, 5, 2, 7}, {64, 3, 3, 4}, {4, 0, 2, 4, 1}, true, true},  // the last block has one unit, the last tile one row
+      {{3, 9, 2, 50}, {64, 3, 17, 8}, {}, false, true},            // two tiles of rows, two of the slab
+      {{1, 1, 2, 33}, {32, 4, 11, 1}, {}, false, true},            // a block without a unit
+      {{3, 3, 2, 9}, {96, 2, 5, 3}, {1, 3, 2}, false, false},      // rows in the order of the batch
+      {{3, 2, 1, 300}, {64, 2, 150, 2}, {3, 2}, true, true},       // weights in shared memory, several chunks
+  };
+  emulation::Device device;
+  device.shared_per_block = device.shared_per_processor = 16 << 20;
+  emulation::set_device(device);
+  cells::Options peepholes;
+  peepholes.peephole = cells::Peephole::diagonal;
+  for (const Tier tier : {Tier::block, Tier::cluster, Tier::grid})
+    for (const Case& c : cases) {
+      const int some = c.shape.hidden > 100 ? 1 : seeds;
+      check<cells::Lstm, Float32>(tier, c, 3e-6, some, peepholes);
+      check<cells::GruBefore, Bfloat16Tensor>(tier, c, 4e-3, some);
+    }
+  std::printf("schedules: %d runs, %d failed\n", runs, failures);
+  return failures != 0;
+}
