@@ -74,7 +74,8 @@ class BatchTrainer:
         Args:
             optimizer: name, config or object of `fastrnn.optimizers`.
             loss: name, config or object of `fastrnn.losses`, or a function as `losses.get` takes it.
-            metrics: names or objects of `fastrnn.metrics`; they see masks, but no sample or class weights.
+            metrics: names or objects of `fastrnn.metrics`; they see masks, but no sample or class weights. In
+                Keras `loss_weights`, which we have not, comes before them: write `metrics=` in code meant for both.
             weighted_metrics: the same, for metrics which see the weights too.
 
         Raises:

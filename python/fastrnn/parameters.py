@@ -20,8 +20,8 @@ class Parameter:
         grad: None until the first backward pass, then an array of the shape and dtype of `value`. Every backward
             pass replaces it (=, never +=).
         trainable: whether an optimizer may change `value`.
-        whole: the parameter of which this is a part where Keras has one variable for both, or itself. `clipnorm` is of
-            a variable.
+        whole: the parameter beside which this one is part of a single variable of Keras; None where it is one itself.
+            `clipnorm` is of a variable.
     """
 
     __slots__ = ("grad", "name", "trainable", "value", "whole")
@@ -35,7 +35,7 @@ class Parameter:
         self.value: NDArray[Any] = np.ascontiguousarray(value)
         self.grad: NDArray[Any] | None = None
         self.trainable = trainable
-        self.whole = self
+        self.whole: Parameter | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ What differs from Keras:
 * `go_backwards` with `return_sequences` hands on the mask reversed, as the output is; Keras leaves it as it was.
 * With `recurrent_dropout`, Keras' LSTM and GRU drop other elements of x and of h for each gate; here all gates see the
   same ones (Gal & Ghahramani 2016, "tied"). A GRU with `reset_after=False` drops those of r*h.
-* Regularizers and constraints do not exist.
+* Regularizers and constraints do not exist, nor does `unroll`, which changes nothing of what is computed.
 
 The cells which Keras has not, IndRNN, MGU and sLSTM, are in `recurrent_variants` and found here too.
 """
