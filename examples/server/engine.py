@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Engine:
 
     def __init__(self, weights: Any, capacity: int, max_steps: int, deadline: float) -> None:
         self.inputs, self.max_steps, self.deadline = int(weights.input_size), max_steps, deadline
-        self.batch_sizes: Any = lambda size: None  # called with the number of streams of each batch
+        self.on_batch: Callable[[int, int], None] = lambda streams, steps: None  # called with their numbers
         self.open_streams = 0
         self._pool = fastrnn.StreamPool(weights, capacity, queue=max_steps)
         self._lock = asyncio.Lock()
@@ -88,7 +89,7 @@ class Engine:
                 self._some.clear()
                 if not batch:
                     continue
-                self.batch_sizes(len(batch))
+                self.on_batch(len(batch), sum(len(request.x) for request in batch))
                 answers: list[Any]
                 try:
                     answers = await loop.run_in_executor(self._executor, self._compute, batch)

@@ -36,6 +36,10 @@ class Metrics:
         times = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512)
         self.seconds = Histogram("fastrnn_chunk_seconds", "From a chunk's arrival to its answer.", buckets=times, **to)
 
+    def count_batch(self, streams: int, steps: int) -> None:
+        self.batch.observe(streams)
+        self.steps.inc(steps)
+
 
 class Connection:
     """One client, its stream, and whether an answer to it is due."""
@@ -55,7 +59,7 @@ class Service:
         self.engine, self.about = engine, about
         self.idle_seconds, self.drain_seconds = idle_seconds, drain_seconds
         self.metrics = Metrics()
-        engine.batch_sizes = self.metrics.batch.observe
+        engine.on_batch = self.metrics.count_batch
         self.connections: set[Connection] = set()
         self.draining = False
         self.app = web.Application()
@@ -123,7 +127,6 @@ class Service:
             with contextlib.suppress(ConnectionError):  # the client is gone; the next message says so
                 await socket.send_bytes(y)
             connection.busy = False
-            self.metrics.steps.inc(steps)
             self.metrics.seconds.observe(time.monotonic() - start)
             if self.draining:
                 await connection.close(1012, "the server stops")
