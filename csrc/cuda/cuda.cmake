@@ -4,7 +4,12 @@
 # nvcc is found by CMake's own means: CUDACXX, CMAKE_CUDA_COMPILER, CUDAToolkit_ROOT or PATH.
 
 # What all builds have: the choice of a tier, and the reason why there is no device.
-target_sources(fastrnn_core PRIVATE csrc/cuda/devices.cc csrc/cuda/plan.cc csrc/cuda/plan_public.cc csrc/cuda/status.cc)
+target_sources(fastrnn_core PRIVATE
+  csrc/cuda/devices.cc
+  csrc/cuda/layer.cc
+  csrc/cuda/plan.cc
+  csrc/cuda/plan_public.cc
+  csrc/cuda/status.cc)
 
 set(fastrnn_nvcc_wanted 12.8)  # the first to know sm_100a and sm_120
 
@@ -35,13 +40,42 @@ function(fastrnn_look_for_nvcc answer)
   endif()
 endfunction()
 
+# Targets, where the user names none. All kernels for all of them take half an hour of one core, so
+#   ON    a release: machine code for every kind of device on which the kernels differ, and PTX for those to come
+#   AUTO  whoever installs from source: the GPUs of this machine; without one PTX alone, a minute or two, which a driver
+#         compiles for any device from sm_80 on when it first runs (without clusters)
+function(fastrnn_choose_targets answer)
+  if(FASTRNN_CUDA STREQUAL "ON")
+    set(${answer} 80-real 86-real 89-real 90a-real 100a-real 120 PARENT_SCOPE)
+    return()
+  endif()
+  set(targets "")
+  find_program(FASTRNN_NVIDIA_SMI nvidia-smi)
+  if(FASTRNN_NVIDIA_SMI)
+    execute_process(COMMAND ${FASTRNN_NVIDIA_SMI} --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE text ERROR_QUIET)
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]" capabilities "${text}")
+    list(REMOVE_DUPLICATES capabilities)
+    foreach(capability ${capabilities})
+      if(NOT capability VERSION_LESS 8.0)
+        string(REPLACE "." "" target "${capability}")
+        list(APPEND targets ${target}-real)
+      endif()
+    endforeach()
+  endif()
+  if(NOT targets)
+    set(targets 80-virtual)
+  endif()
+  set(${answer} ${targets} PARENT_SCOPE)
+endfunction()
+
 if(NOT FASTRNN_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "FASTRNN_CUDA: expected AUTO, ON or OFF, got ${FASTRNN_CUDA}")
 endif()
 set(fastrnn_no_cuda "switched off")
 if(FASTRNN_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES ${FASTRNN_CUDA_TARGETS})
   if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES ${FASTRNN_CUDA_ARCHITECTURES})
+    fastrnn_choose_targets(CMAKE_CUDA_ARCHITECTURES)
   endif()
   fastrnn_look_for_nvcc(fastrnn_no_cuda)
   if(fastrnn_no_cuda AND FASTRNN_CUDA STREQUAL "ON")
@@ -64,5 +98,21 @@ else()
   # is whole in its file, and the C++ linker links all.
   target_include_directories(fastrnn_core SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   target_compile_definitions(fastrnn_core PRIVATE FASTRNN_CUDA)
+  set_target_properties(fastrnn_core PROPERTIES
+    CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}"
+    CUDA_COMPILER_LAUNCHER "${CMAKE_CXX_COMPILER_LAUNCHER}"
+    CUDA_STANDARD 17
+    CUDA_VISIBILITY_PRESET hidden)
+  target_sources(fastrnn_core PRIVATE
+    csrc/cuda/kernel_table.cc
+    csrc/cuda/kernels_gru_after.cu
+    csrc/cuda/kernels_gru_before.cu
+    csrc/cuda/kernels_gru_output.cu
+    csrc/cuda/kernels_lstm.cu
+    csrc/cuda/kernels_product.cu
+    csrc/cuda/kernels_rnn.cu
+    csrc/cuda/run.cc
+    csrc/cuda/run_host.cc
+    csrc/cuda/runtime_cuda.cc)
   target_link_libraries(fastrnn_core PRIVATE ${FASTRNN_CUDART} ${CMAKE_DL_LIBS} rt)
 endif()

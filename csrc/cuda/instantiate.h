@@ -24,7 +24,7 @@
 
 #define FASTRNN_KERNELS(kind, Cell)                                                                                \
   namespace fastrnn::cuda {                                                                                        \
-  static const KernelEntry table[] = {FASTRNN_TIERS(kind, Cell, Float32) FASTRNN_TIERS(kind, Cell, Bfloat16Tensor) \
+  static const KernelEntry kind##_table[] = {FASTRNN_TIERS(kind, Cell, Float32) FASTRNN_TIERS(kind, Cell, Bfloat16Tensor) \
                                           FASTRNN_TIERS(kind, Cell, Float16Tensor)};                               \
-  KernelList kind##_kernels() { return {table, table + sizeof(table) / sizeof(*table)}; }                          \
+  KernelList kind##_kernels() { return {kind##_table, kind##_table + sizeof(kind##_table) / sizeof(*kind##_table)}; }                          \
   }

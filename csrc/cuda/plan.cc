@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "fastrnn/fastrnn.hpp"
+#include "core/options.h"
 
 namespace fastrnn::cuda {
 
@@ -233,9 +233,56 @@ class Planner {
 
 }  // namespace
 
+Problem make_problem(const CellOptions& cell, Type type, Index hidden, Index batch, Index steps) {
+  Problem problem;
+  problem.options.candidate = activation_spec(cell.activation);
+  problem.options.peephole = static_cast<cells::Peephole>(cell.peephole);
+  problem.options.peephole_current = cell.peephole_current;
+  problem.options.coupled = cell.coupled;
+  problem.kind = kind_of(cell, problem.options);
+  problem.type = type;
+  problem.hidden = int(hidden);
+  problem.batch = int(batch);
+  problem.steps = int(steps);
+  return problem;
+}
+
 const char* tier_name(Tier tier) {
   static const char* const names[kTiers] = {"block", "cluster", "grid", "stream", "graph"};
   return names[int(tier)];
+}
+
+const char* type_name(Type type) {
+  static const char* const names[] = {"float32", "tf32", "bfloat16", "float16"};
+  return names[int(type)];
+}
+
+Type find_type(const std::string& dtype) {
+  std::string names;
+  for (const Type type : {Type::float32, Type::tf32, Type::bfloat16, Type::float16}) {
+    if (dtype == type_name(type)) return type;
+    names += (names.empty() ? "'" : ", '") + std::string(type_name(type)) + "'";
+  }
+  throw Error("dtype: expected one of " + names + " on a GPU, got '" + dtype + "'");
+}
+
+std::optional<Tier> find_tier(const std::string& tier) {
+  if (tier.empty()) return {};
+  std::string names;
+  for (int t = 0; t < kTiers; ++t) {
+    if (tier == tier_name(Tier(t))) return Tier(t);
+    names += (names.empty() ? "'" : ", '") + std::string(tier_name(Tier(t))) + "'";
+  }
+  throw Error("tier: expected one of " + names + ", got '" + tier + "'");
+}
+
+const char* kind_name(cells::Kind kind) {
+  static const char* const names[] = {
+#define FASTRNN_NAME(name, type) #name,
+      FASTRNN_CELL_LIST(FASTRNN_NAME)
+#undef FASTRNN_NAME
+  };
+  return names[int(kind)];
 }
 
 bool is_written(Tier tier, cells::Kind kind, Type type, Pass) {

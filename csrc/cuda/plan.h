@@ -9,6 +9,7 @@
 
 #include "cuda/devices.h"
 #include "cuda/layout.h"
+#include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn::cuda {
 
@@ -19,6 +20,9 @@ struct Problem {
   Pass pass = Pass::inference;
   int hidden = 0, batch = 1, steps = 1;
 };
+
+/// What a cell's options are to the kernels.
+Problem make_problem(const CellOptions& cell, Type type, Index hidden, Index batch, Index steps);
 
 /// Microseconds of a step, one after the other.
 struct Terms {
@@ -62,6 +66,11 @@ struct Choice {
 
 constexpr int kTiers = 5;
 const char* tier_name(Tier tier);
+const char* type_name(Type type);
+const char* kind_name(cells::Kind kind);
+/// By these names; throw Error, naming those there are. An empty tier is the fastest.
+Type find_type(const std::string& dtype);
+std::optional<Tier> find_tier(const std::string& tier);
 
 /// Whether a kernel exists for this in the project, built or not.
 bool is_written(Tier tier, cells::Kind kind, Type type, Pass pass);

@@ -1,8 +1,5 @@
 // The planner in the words of the public interface.
-#include <array>
-
-#include "core/options.h"
-#include "cuda/plan.h"
+#include "cuda/run_host.h"
 #include "fastrnn/plan.hpp"
 
 namespace fastrnn {
@@ -10,28 +7,6 @@ namespace fastrnn {
 namespace {
 
 using namespace cuda;
-
-constexpr std::array<std::pair<const char*, Type>, 4> kTypes = {
-    {{"float32", Type::float32}, {"tf32", Type::tf32}, {"bfloat16", Type::bfloat16}, {"float16", Type::float16}}};
-
-Type find_type(const std::string& dtype) {
-  std::string names;
-  for (const auto& [name, type] : kTypes) {
-    if (dtype == name) return type;
-    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
-  }
-  throw Error("dtype: expected one of " + names + " on a GPU, got '" + dtype + "'");
-}
-
-std::optional<Tier> find_tier(const std::string& tier) {
-  if (tier.empty()) return {};
-  std::string names;
-  for (int t = 0; t < kTiers; ++t) {
-    if (tier == tier_name(Tier(t))) return Tier(t);
-    names += (names.empty() ? "'" : ", '") + std::string(tier_name(Tier(t))) + "'";
-  }
-  throw Error("tier: expected one of " + names + ", got '" + tier + "'");
-}
 
 DeviceSpec find_device(const std::string& name) {
   if (name.rfind("cuda", 0) != 0) return device_spec(name);
@@ -43,16 +18,8 @@ DeviceSpec find_device(const std::string& name) {
 }  // namespace
 
 CudaPlan plan_cuda(const PlanQuery& query, const std::string& device, bool backward, const std::string& tier) {
-  Problem problem;
-  problem.options.peephole = static_cast<cells::Peephole>(query.cell.peephole);
-  problem.options.peephole_current = query.cell.peephole_current;
-  problem.options.coupled = query.cell.coupled;
-  problem.kind = kind_of(query.cell, problem.options);
-  problem.type = find_type(query.dtype);
+  Problem problem = make_problem(query.cell, find_type(query.dtype), query.hidden, query.batch, query.steps);
   problem.pass = backward ? Pass::backward : query.training ? Pass::training : Pass::inference;
-  problem.hidden = int(query.hidden);
-  problem.batch = int(query.batch);
-  problem.steps = int(query.steps);
   const DeviceSpec spec = find_device(device);
   const Choice choice = choose(problem, spec, find_tier(tier));
   const Plan& plan = choice.plan;

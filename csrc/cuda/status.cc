@@ -5,6 +5,8 @@
 
 #if defined(FASTRNN_CUDA)
 #include "cuda/check.h"
+#include "cuda/kernel_table.h"
+#include "cuda/plan.h"
 #endif
 
 namespace fastrnn {
@@ -57,6 +59,17 @@ CudaStatus cuda_status() {
   status.reason = "not built in";
 #endif
   return status;
+}
+
+std::vector<std::string> cuda_kernels() {
+  std::vector<std::string> names;
+#if defined(FASTRNN_CUDA)
+  for (int i = 0; i < cuda::kKernelLists; ++i)
+    for (const cuda::KernelEntry* e = cuda::kernel_lists()[i].begin; e != cuda::kernel_lists()[i].end; ++e)
+      names.push_back(std::string(e->pass == cuda::Pass::backward ? "backward " : "forward ") +
+                      cuda::kind_name(e->kind) + " " + cuda::type_name(e->type) + " " + cuda::tier_name(e->tier));
+#endif
+  return names;
 }
 
 int parse_cuda_device(const std::string& name) {

@@ -180,6 +180,23 @@ def test_a_device_that_is_not_there_is_named():
         plan("lstm", 64, device="cuda")
 
 
+@pytest.mark.skipif(not fastrnn._core.cuda_kernels(), reason="this build has no CUDA kernels")
+def test_the_planner_knows_the_kernels_of_the_build():
+    cells = {"rnn": ("rnn", {}), "lstm": ("lstm", {})}
+    cells |= {f"gru_{reset}": ("gru", {"reset": reset}) for reset in ("after", "before", "output")}
+    known = set()
+    for (name, (cell, options)), dtype, back in itertools.product(
+        cells.items(), ("float32", "tf32", "bfloat16", "float16"), (False, True)
+    ):
+        try:
+            reasons = gpu(cell, 48, 2, dtype=dtype, backward=back, **options).reasons
+        except CudaError:
+            continue
+        way = "backward" if back else "forward"
+        known |= {f"{way} {name} {dtype} {tier}" for tier, why in reasons.items() if why != "there is no such kernel"}
+    assert known == set(fastrnn._core.cuda_kernels())
+
+
 # -- the CPU ---------------------------------------------------------------------------------------------------------
 
 

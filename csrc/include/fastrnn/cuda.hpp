@@ -38,6 +38,9 @@ struct CudaStatus {
 /// Asks the driver anew each time; a machine without one is a normal answer.
 CudaStatus cuda_status();
 
+/// The recurrence kernels in this build, e.g. "forward lstm bfloat16 cluster"; none without the backend.
+std::vector<std::string> cuda_kernels();
+
 /// N of "cuda:N", 0 of "cuda". Throws std::invalid_argument for anything else.
 int parse_cuda_device(const std::string& name);
 

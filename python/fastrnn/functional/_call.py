@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from ._device import choose_device
+from ._device import is_gpu
 from ._options import CELLS, PARAMETERS
 
 Options = dict[str, Any]
@@ -88,8 +88,9 @@ def prepare(
     further, run = _NOTHING, None
     if options:
         further, run = split(function, options, table.weights, table.run)
-        if "device" in run:
-            choose_device(run.pop("device"))
+        if is_gpu(run):
+            raise ValueError(f"device: expected 'cpu' for {function.__name__} in this version, got {run['device']!r}")
+        run.pop("device", None)
         run = run or None
     if isinstance(w_ih, PackedWeights):
         if w_ih.cell != cell:

@@ -8,6 +8,7 @@ from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array
 from ._call import backward, pack_cell, prepare, prepare_cell, step
+from ._device import forward_on_gpu, is_gpu
 from ._options import DtypeName, Reset
 from ._results import GRUGrads, GRUOutput, MGUGrads, MGUOutput
 
@@ -85,6 +86,12 @@ def gru_forward(
     Returns:
         GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
+    if options and is_gpu(options):
+        parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
+        call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
+        call |= {"out": out, "threads": threads}
+        states, settings = {"h0": h0}, {"reset": reset}
+        return GRUOutput(*forward_on_gpu("gru", x, parameters, states, settings, options, call))
     weights, run = prepare(gru_forward, "gru", x, w_ih, w_hh, b_ih, b_hh, {"reset": reset}, options, training)
     y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
         weights, x, h0, None, lengths, reverse, batch_first, training, out, threads, run

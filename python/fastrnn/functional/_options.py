@@ -105,6 +105,8 @@ class RunOptions(TypedDict, total=False):
     checkpoint_every: int | None
     truncate: int | None
     device: str | None
+    device_dtype: str | None
+    device_tier: str | None
 
 
 class GatedRunOptions(RunOptions, total=False):

@@ -1,0 +1,32 @@
+// A plain matrix product in float32, for W x and the weight gradients where no library is at hand. Plain C++.
+#pragma once
+
+#include "cuda/layout.h"
+#include "cuda/runtime.h"
+
+namespace fastrnn::cuda {
+
+constexpr int kProductTile = 64;   // rows and columns of c that a block computes
+constexpr int kProductDepth = 16;  // of k at a time
+constexpr int kProductThreads = 256;
+
+struct ProductParams {
+  Product product;
+};
+
+/// A grid of one dimension: tiles of c row by row. The tile of a and that of b, each k a row, 4 floats longer than need
+/// be: columns then lie in different banks.
+constexpr int kProductRow = kProductTile + 4;
+
+inline ProductParams product_params(const Product& product) { return {product}; }
+inline LaunchShape product_shape(const Product& product) {
+  LaunchShape shape{};
+  shape.blocks = divide_up(product.m, kProductTile) * divide_up(product.n, kProductTile);
+  shape.threads = kProductThreads;
+  shape.shared = 2 * kProductDepth * kProductRow * sizeof(float);
+  return shape;
+}
+
+const void* product_kernel();
+
+}  // namespace fastrnn::cuda

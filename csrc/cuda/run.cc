@@ -1,0 +1,82 @@
+#include "cuda/run.h"
+
+#include "cuda/kernel_table.h"
+
+namespace fastrnn::cuda {
+
+namespace {
+
+/// Looks at a flag before a block gives up: some seconds, far beyond any step.
+constexpr unsigned kSpinBudget = 1u << 26;
+
+LaunchShape shape_of(const Plan& plan) {
+  return {plan.blocks, plan.geometry.threads, plan.tier == Tier::cluster ? plan.geometry.members : 1,
+          plan.tier == Tier::grid, plan.shared_bytes};
+}
+
+/// Launches a recurrence kernel with what its tier needs beside its arrays.
+template <class Params>
+void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& plan, Params& params) {
+  const KernelEntry* kernel = find_kernel(plan.tier, problem.kind, problem.type, problem.pass);
+  if (kernel == nullptr)
+    throw CudaError(0, std::string("no kernel in this build for tier '") + tier_name(plan.tier) + "'");
+  const LaunchShape shape = shape_of(plan);
+  const int resident = runtime.resident_blocks(kernel->function, shape);
+  if (resident < (plan.tier == Tier::grid ? plan.blocks : plan.geometry.members))
+    throw CudaError(0, "expected room for " + std::to_string(plan.blocks) + " blocks of tier '" + tier_name(plan.tier) +
+                           "' at once, got " + std::to_string(resident));
+  const bool grid = plan.tier == Tier::grid;
+  const std::size_t exchange =
+      grid ? exchange_bytes(problem.kind, problem.pass, problem.type, plan.geometry, problem.hidden, problem.batch) : 0;
+  const std::size_t flags = grid ? std::size_t(plan.blocks) * sizeof(unsigned) : 0;
+  const Buffer exchanged(runtime, exchange), flag_words(runtime, flags), status(runtime, grid ? sizeof(unsigned) : 0);
+  if (grid) {
+    runtime.clear(exchanged.as<void>(), exchange);
+    runtime.clear(flag_words.as<void>(), flags);
+    runtime.clear(status.as<void>(), sizeof(unsigned));
+  }
+  params.geometry = plan.geometry;
+  params.exchange = exchanged.as<void>();
+  params.flags = flag_words.as<unsigned>();
+  params.status = status.as<unsigned>();
+  params.spin_budget = kSpinBudget;
+  runtime.launch(kernel->function, shape, &params);
+  unsigned result = 0;
+  if (grid) runtime.copy_out(&result, status.as<void>(), sizeof result);
+  runtime.wait();
+  if (result == kGaveUp) throw CudaError(0, "a block waited for another that never came: the launch is lost");
+}
+
+}  // namespace
+
+void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier) {
+  const Problem& problem = job.problem;
+  const Plan plan = choose(problem, device, tier).plan;
+  const int gates = cells::describe(problem.kind, problem.options).gates;
+  const std::size_t rows = std::size_t(problem.steps) * std::size_t(problem.batch);
+  const Buffer input(runtime, rows * std::size_t(gates * problem.hidden) * sizeof(float));
+  if (rows > 0) runtime.multiply({int(rows), gates * problem.hidden, job.inputs, job.x, job.w_ih, input.as()});
+  ForwardParams params{};
+  params.options = problem.options;
+  params.steps = problem.steps;
+  params.batch = problem.batch;
+  params.hidden = problem.hidden;
+  params.reverse = job.reverse;
+  params.length = job.length;
+  params.order = job.order;
+  params.w_hh = job.w_hh;
+  params.b_ih = job.b_ih;
+  params.b_hh = job.b_hh;
+  params.w_peep = job.w_peep;
+  params.h0 = job.h0;
+  params.c0 = job.c0;
+  params.y = {job.y, Index(problem.batch) * problem.hidden, problem.hidden};
+  params.gates = job.gates;
+  params.c = job.c;
+  params.input = input.as();
+  params.h_n = job.h_n;
+  params.c_n = job.c_n;
+  launch_recurrence(runtime, problem, plan, params);
+}
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,60 @@
+// What the host side needs of a device, as one interface: over the CUDA runtime in the library, over the emulation in
+// the tests, so that all but the calls of CUDA themselves runs without a GPU.
+//
+// All work is in the order of one stream; a failure throws CudaError.
+#pragma once
+
+#include <cstddef>
+
+namespace fastrnn::cuda {
+
+struct LaunchShape {
+  int blocks, threads;
+  int cluster = 1;
+  bool cooperative = false;
+  std::size_t shared = 0;  // dynamic
+};
+
+/// c = a b^T: a (m,k), b (n,k), c (m,n), row-major float32 on the device.
+struct Product {
+  int m, n, k;
+  const float *a, *b;
+  float* c;
+};
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;  // it is there after wait()
+  virtual void clear(void* device, std::size_t bytes) = 0;
+  virtual void multiply(const Product& product) = 0;
+  /// Blocks of such a launch that the device can have at the same time.
+  virtual int resident_blocks(const void* kernel, const LaunchShape& shape) = 0;
+  virtual void launch(const void* kernel, const LaunchShape& shape, void* params) = 0;
+  virtual void wait() = 0;
+};
+
+/// Memory of the device, for the length of a call.
+class Buffer {
+ public:
+  Buffer(Runtime& runtime, std::size_t bytes)
+      : runtime_(runtime), data_(bytes > 0 ? runtime.allocate(bytes) : nullptr) {}
+  ~Buffer() {
+    if (data_ != nullptr) runtime_.release(data_);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  template <class T = float>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  Runtime& runtime_;
+  void* data_;
+};
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,122 @@
+"""The static budget of every kernel, and what its PTX must and must not have: errors that no CPU build can show.
+
+nvcc compiles all kernels for sm_90a; FASTRNN_TEST_CUDA_TARGETS=all (or names) does so for every target, half an hour of
+one core when nothing is kept under build/ from before.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from compiled import Kernel, _read, kernels, nvcc, wanted_targets
+
+pytestmark = pytest.mark.skipif(nvcc() is None, reason="no nvcc (CUDACXX, PATH)")
+
+THREADS = 256  # of a block: what the planner launches
+REGISTER_FILE = 65536
+# Most registers of a thread by type of weights: 160 (16 bits) or 128 (float32) hold weights, the rest is what a step
+# needs. All leave room for one block of 256 threads, which is what every tier assumes.
+MOST_REGISTERS = {"float32": 255, "bfloat16": 255, "float16": 255}
+MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
+SYSTEM_SHARED = 1024  # of a block, from sm_90 on
+
+
+@pytest.fixture(params=wanted_targets())
+def compiled(request) -> tuple[Kernel, ...]:
+    return kernels(request.param)
+
+
+def recurrences(compiled: tuple[Kernel, ...]) -> list[Kernel]:
+    return [k for k in compiled if k.name.split()[0] in ("forward", "backward")]
+
+
+def test_every_cell_type_and_tier_is_there(compiled):
+    names = {k.name for k in recurrences(compiled)}
+    cells = ("rnn", "lstm", "gru_after", "gru_before", "gru_output")
+    assert names == {
+        f"{way} {cell} {dtype} {tier}"
+        for way in ("forward", "backward")
+        for cell in cells
+        for dtype in ("float32", "bfloat16", "float16")
+        for tier in ("block", "cluster", "grid")
+    }
+
+
+def test_nothing_spills(compiled):
+    spilling = {k.name: (k.spills, k.stack) for k in compiled if k.spills or k.stack}
+    assert not spilling
+
+
+def test_registers_and_shared_memory_are_within_the_table(compiled):
+    for k in recurrences(compiled):
+        assert k.registers <= MOST_REGISTERS[k.name.split()[2]], k.name
+        assert k.shared <= MOST_STATIC_SHARED + (
+            SYSTEM_SHARED if k.target >= "sm_90" or k.target == "sm_100a" else 0
+        ), k.name
+
+
+def test_a_block_fits_a_multiprocessor(compiled):
+    """A cooperative grid or a cluster cannot start otherwise. Registers are given out in eights to a thread."""
+    for k in recurrences(compiled):
+        assert -(-k.registers // 8) * 8 * THREADS <= REGISTER_FILE, f"{k.name}: {k.registers}"
+
+
+# -- PTX -------------------------------------------------------------------------------------------------------------
+
+
+def count(kernel: Kernel, pattern: str) -> int:
+    return len(re.findall(pattern, kernel.ptx))
+
+
+def test_no_load_goes_through_the_read_only_cache(compiled):
+    """ld.global.nc may return what a location held before another block wrote it; states are written in the kernel."""
+    assert not {k.name for k in compiled if count(k, r"ld\.global(?:\.\w+)*\.nc\b")}
+
+
+def test_tensor_cores_are_used_where_meant(compiled):
+    instruction = {
+        "bfloat16": r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.bf16\.bf16\.f32",
+        "float16": r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.f16\.f16\.f32",
+    }
+    for k in recurrences(compiled):
+        dtype = k.name.split()[2]
+        if dtype == "float32":
+            assert count(k, r"mma\.sync") == 0, k.name
+            assert count(k, r"fma\.rn\.f32") >= 128, k.name
+        else:
+            assert count(k, instruction[dtype]) >= 4, k.name
+            assert count(k, r"mma\.sync") == count(k, instruction[dtype]), k.name
+
+
+def test_each_tier_has_its_barrier_and_no_other(compiled):
+    for k in recurrences(compiled):
+        tier = k.name.split()[3]
+        cluster = count(k, r"barrier\.cluster\.arrive"), count(k, r"barrier\.cluster\.wait")
+        flags = count(k, r"st\.release\.gpu|st\.release\.gpu\.global"), count(k, r"ld\.acquire\.gpu")
+        block = count(k, r"bar(?:rier)?\.(?:cta\.)?sync")
+        assert block > 0, k.name
+        if k.target >= "sm_90" or k.target.startswith(
+            "sm_1"
+        ):  # below there are no clusters: the kernel is empty of them
+            assert (min(cluster) > 0) == (tier == "cluster"), f"{k.name}: {cluster}"
+        assert (min(flags) > 0) == (tier == "grid"), f"{k.name}: {flags}"
+        assert max(flags) == 0 or tier == "grid", k.name
+
+
+def test_nothing_lives_in_local_memory(compiled):
+    assert not {k.name for k in compiled if count(k, r"\.local\b")}
+
+
+def test_the_reader_of_reports_sees_a_spill():
+    """The checks above would be worth nothing if a spill went unseen."""
+    name = "_ZN7fastrnn4cuda18forward_recurrenceINS_5cells4LstmENS0_7Float32ELNS0_4TierE2EEEvNS0_13ForwardParamsE"
+    log = (
+        f"ptxas info    : Compiling entry function '{name}' for 'sm_90a'\n"
+        f"ptxas info    : Function properties for {name}\n"
+        "    16 bytes stack frame, 24 bytes spill stores, 8 bytes spill loads\n"
+        "ptxas info    : Used 255 registers, used 1 barriers, 16 bytes cumulative stack size, 1024 bytes smem\n"
+    )
+    (kernel,) = _read(log, f".visible .entry {name}(\n)\n{{\nret;\n}}\n", "sm_90a")
+    assert kernel.name == "forward lstm float32 grid"
+    assert (kernel.registers, kernel.stack, kernel.spills, kernel.shared) == (255, 16, 32, 1024)

@@ -1,0 +1,95 @@
+"""Every tier on a GPU against the CPU's results; skipped, with the reason, where there is none.
+
+`python -m bench.cuda` runs these, once more under compute-sanitizer (those named short), and writes a report.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastrnn
+
+STATUS = fastrnn._core.cuda_status()
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not STATUS["devices"], reason=f"no GPU: {STATUS['reason']}"),
+]
+
+CELLS = {
+    "rnn": ("rnn", 1, {}),
+    "lstm": ("lstm", 4, {}),
+    "lstm coupled": ("lstm", 4, {"coupled": True}),
+    "lstm peepholes": ("lstm", 4, {"peephole_output": "previous"}),
+    "gru after": ("gru", 3, {"reset": "after"}),
+    "gru before": ("gru", 3, {"reset": "before"}),
+    "gru output": ("gru", 3, {"reset": "output"}),
+}
+# Operands are rounded to so much, half a unit in the last place; a sum of H of them, with weights of 1/sqrt(H), has
+# about as much again, and a sequence carries it on.
+ROUNDING = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+def check(
+    cell: str, hidden: int, batch: int, steps: int, dtype: str, tier: str, *, ragged: bool, reverse: bool
+) -> None:
+    name, gates, options = CELLS[cell]
+    rng = np.random.default_rng([hidden, batch, steps])
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.uniform(-1, 1, shape).astype(np.float32) / np.float32(np.sqrt(shape[-1]))
+
+    arguments = {
+        "x": draw(steps, batch, 5), "w_ih": draw(gates * hidden, 5), "w_hh": draw(gates * hidden, hidden),
+        "b_ih": draw(gates * hidden), "b_hh": draw(gates * hidden), "h0": draw(1, batch, hidden),
+    }  # fmt: skip
+    if name == "lstm":
+        arguments["c0"] = draw(1, batch, hidden)
+    if cell == "lstm peepholes":
+        arguments["w_peep"] = draw(3, hidden)
+    settings = {**options, "reverse": reverse, "lengths": rng.integers(0, steps + 1, batch) if ragged else None}
+    forward = getattr(fastrnn, f"{name}_forward")
+    try:
+        got = forward(**arguments, **settings, device="cuda", device_dtype=dtype, device_tier=tier)
+    except ValueError as error:
+        if "tier: expected one that can run this" not in str(error):
+            raise
+        pytest.skip(str(error))
+    wide = {key: value.astype(np.float64) for key, value in arguments.items()}
+    expected = forward(**wide, **settings)
+    tolerance = 16 * ROUNDING[dtype] * (1 + steps / 8)
+    for field, value in zip(expected._fields, expected, strict=True):
+        np.testing.assert_allclose(getattr(got, field), value, atol=tolerance, rtol=0, err_msg=f"{cell} {field}")
+
+
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid"])
+@pytest.mark.parametrize("dtype", list(ROUNDING))
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_short(cell, dtype, tier):
+    check(cell, 33, 3, 4, dtype, tier, ragged=True, reverse=False)
+    check(cell, 33, 3, 4, dtype, tier, ragged=False, reverse=True)
+
+
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid"])
+@pytest.mark.parametrize("dtype", list(ROUNDING))
+@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize("hidden", [1, 7, 50, 100, 130, 257, 600])
+def test_sizes(hidden, cell, dtype, tier):
+    for batch in (1, 3, 9, 17):
+        check(cell, hidden, batch, 12, dtype, tier, ragged=batch > 3, reverse=batch == 9)
+
+
+@pytest.mark.parametrize("hidden", [768, 1024, 1536])
+def test_large(hidden):
+    check("lstm", hidden, 16, 64, "bfloat16", "grid", ragged=False, reverse=False)
+
+
+def test_a_thousand_launches_give_the_same_bits():
+    """The grid's flags under repetition: a race would show as another result now and then."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 8, 16)).astype(np.float32)
+    w_ih = rng.standard_normal((4 * 300, 16)).astype(np.float32) / 4
+    w_hh = rng.standard_normal((4 * 300, 300)).astype(np.float32) / 17
+    first = fastrnn.lstm_forward(x, w_ih, w_hh, device="cuda", device_tier="grid").y
+    for _ in range(1000):
+        np.testing.assert_array_equal(fastrnn.lstm_forward(x, w_ih, w_hh, device="cuda", device_tier="grid").y, first)

@@ -1,0 +1,319 @@
+// The host side of the CUDA backend over the emulation: plan, buffers, W x, launch and results, without CUDA. Device
+// memory is the heap, filled with NaN, and the pretended devices are those of the planner's table.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "cuda/instantiate.h"
+#include "cuda/product_kernel.h"
+#include "cuda/run_host.h"
+
+FASTRNN_KERNELS(lstm, Lstm)
+FASTRNN_KERNELS(gru_before, GruBefore)
+
+namespace fastrnn::cuda {
+
+const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
+
+namespace {
+
+const KernelEntry* lookup(const void* function) {
+  for (const KernelList& list : {lstm_kernels(), gru_before_kernels()})
+    for (const KernelEntry* e = list.begin; e != list.end; ++e)
+      if (e->function == function) return e;
+  return nullptr;
+}
+
+}  // namespace
+
+const KernelEntry* find_kernel(Tier tier, cells::Kind kind, Type type, Pass pass) {
+  if (pass == Pass::training) pass = Pass::inference;
+  for (const KernelList& list : {lstm_kernels(), gru_before_kernels()})
+    for (const KernelEntry* e = list.begin; e != list.end; ++e)
+      if (e->tier == tier && e->kind == kind && e->type == type && e->pass == pass) return e;
+  return nullptr;
+}
+
+}  // namespace fastrnn::cuda
+
+namespace {
+
+using namespace fastrnn;
+using cuda::Tier;
+using cuda::Type;
+using Floats = std::vector<float>;
+
+int checks = 0, failures = 0;
+
+void expect(bool right, const std::string& what) {
+  ++checks;
+  if (right) return;
+  ++failures;
+  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
+}
+
+class EmulatedRuntime final : public cuda::Runtime {
+ public:
+  explicit EmulatedRuntime(const cuda::DeviceSpec& spec) {
+    device_.processors = spec.processors;
+    device_.shared_per_block = std::size_t(spec.shared);
+    device_.shared_per_processor = std::size_t(spec.shared) + 1024;
+    device_.cluster = spec.cluster;
+    cuda::emulation::set_device(device_);
+  }
+
+  void* allocate(std::size_t bytes) override {
+    char* memory = static_cast<char*>(std::malloc(bytes));
+    std::memset(memory, 0xff, bytes);  // NaN, and no flag that anyone waits for
+    sizes_[memory] = bytes;
+    allocated += 1;
+    return memory;
+  }
+  void release(void* memory) noexcept override {
+    sizes_.erase(static_cast<char*>(memory));
+    std::free(memory);
+  }
+  void copy_in(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
+  void copy_out(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
+  void clear(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
+  void multiply(const cuda::Product& product) override {
+    cuda::ProductParams params = cuda::product_params(product);
+    launch(cuda::product_kernel(), cuda::product_shape(product), &params);
+  }
+  int resident_blocks(const void*, const cuda::LaunchShape& shape) override {
+    if (shape.shared > device_.shared_per_block) return 0;
+    return lose_room ? 0 : device_.processors / shape.cluster * shape.cluster;
+  }
+  void launch(const void* kernel, const cuda::LaunchShape& shape, void* params) override {
+    cuda::emulation::Launch launch;
+    launch.blocks = shape.blocks - (shape.cooperative ? lose_blocks : 0);
+    launch.threads = shape.threads;
+    launch.cluster = shape.cluster;
+    launch.cooperative = shape.cooperative;
+    launch.shared = shape.shared;
+    if (kernel == cuda::product_kernel()) {
+      const auto& p = *static_cast<cuda::ProductParams*>(params);
+      cuda::emulation::run(launch, [&] { cuda::multiply_matrices(p); });
+      return;
+    }
+    const cuda::KernelEntry* entry = cuda::lookup(kernel);
+    last_tier = entry->tier;
+    const auto function = reinterpret_cast<void (*)(cuda::ForwardParams)>(const_cast<void*>(entry->function));
+    auto& p = *static_cast<cuda::ForwardParams*>(params);
+    if (lose_blocks > 0) p.spin_budget = 100;
+    cuda::emulation::run(launch, [&] { function(p); });
+  }
+  void wait() override {}
+
+  std::size_t live() const { return sizes_.size(); }
+  int allocated = 0;
+  int lose_blocks = 0;
+  bool lose_room = false;
+  Tier last_tier = Tier::graph;
+
+ private:
+  cuda::emulation::Device device_;
+  std::map<char*, std::size_t> sizes_;
+};
+
+/// A layer on the CPU: what the device must give, too.
+struct Layer {
+  cells::Kind kind;
+  int steps, batch, inputs, hidden, gates;
+  Floats x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n;
+  std::vector<Index> lengths;
+  bool reverse = false;
+
+  Layer(cells::Kind kind, int steps, int batch, int inputs, int hidden, unsigned seed)
+      : kind(kind),
+        steps(steps),
+        batch(batch),
+        inputs(inputs),
+        hidden(hidden),
+        gates(kind == cells::Kind::lstm ? 4 : 3) {
+    std::mt19937 random(seed);
+    const auto fill = [&](Floats& v, int n, float scale) {
+      std::uniform_real_distribution<float> draw(-scale, scale);
+      v.resize(std::size_t(n));
+      for (float& f : v) f = draw(random);
+    };
+    const float scale = 1 / std::sqrt(float(hidden));
+    fill(x, steps * batch * inputs, 1);
+    fill(w_ih, gates * hidden * inputs, scale);
+    fill(w_hh, gates * hidden * hidden, scale);
+    fill(b_ih, gates * hidden, scale);
+    fill(b_hh, gates * hidden, scale);
+    fill(h0, batch * hidden, 1);
+    fill(c0, batch * hidden, 1);
+    y.resize(std::size_t(steps) * batch * hidden);
+    h_n = h0;
+    c_n = c0;
+  }
+
+  void ragged() {
+    for (int b = 0; b < batch; ++b) lengths.push_back((b * 5 + 3) % (steps + 1));
+  }
+
+  CellOptions options() const {
+    CellOptions options;
+    options.cell = kind == cells::Kind::lstm ? CellType::lstm : CellType::gru;
+    options.reset = Reset::before;
+    return options;
+  }
+  Parameters<float> parameters() const {
+    Parameters<float> p;
+    p.inputs = inputs;
+    p.hidden = hidden;
+    p.w_ih = w_ih.data();
+    p.w_hh = w_hh.data();
+    p.b_ih = b_ih.data();
+    p.b_hh = b_hh.data();
+    return p;
+  }
+  ForwardArguments<float> arguments(Floats& y, Floats& h_n, Floats& c_n) const {
+    ForwardArguments<float> a;
+    a.steps = steps;
+    a.batch = batch;
+    a.x = {x.data(), Index(batch) * inputs, inputs};
+    a.h0 = h0.data();
+    a.c0 = gates == 4 ? c0.data() : nullptr;
+    a.lengths = lengths.empty() ? nullptr : lengths.data();
+    a.reverse = reverse;
+    a.y = {y.data(), Index(batch) * hidden, hidden};
+    a.h_n = h_n.data();
+    a.c_n = gates == 4 ? c_n.data() : nullptr;
+    return a;
+  }
+
+  void compute() { forward(Weights<float>(options(), parameters()), arguments(y, h_n, c_n)); }
+
+  /// The same on the emulated device; the largest difference.
+  float run(EmulatedRuntime& runtime, const cuda::DeviceSpec& spec, Type type, std::optional<Tier> tier) const {
+    Floats got_y(y.size(), NAN), got_h(h_n.size(), NAN), got_c(c_n.size(), NAN);
+    forward_from_host(runtime, spec, options(), parameters(), arguments(got_y, got_h, got_c), type, tier);
+    float worst = 0;
+    const auto compare = [&](const Floats& a, const Floats& b) {
+      for (std::size_t i = 0; i < a.size(); ++i)
+        worst = std::isnan(a[i]) ? INFINITY : std::max(worst, std::abs(a[i] - b[i]));
+    };
+    compare(got_y, y);
+    compare(got_h, h_n);
+    if (gates == 4) compare(got_c, c_n);
+    return worst;
+  }
+};
+
+void check_layers() {
+  // float32 differs in the order of sums and in exp; bfloat16 rounds weights and h to 2^-9, of which a sum of H
+  // products with weights of 1/sqrt(H) has about as much again, carried on through T steps.
+  const std::pair<Type, float> types[] = {{Type::float32, 2e-5f}, {Type::float16, 4e-3f}, {Type::bfloat16, 3e-2f}};
+  for (const char* name : {"A100", "H100"})
+    for (const cells::Kind kind : {cells::Kind::lstm, cells::Kind::gru_before})
+      for (const auto& [type, tolerance] : types)
+        for (const Tier tier : {Tier::block, Tier::cluster, Tier::grid}) {
+          const cuda::DeviceSpec& spec = cuda::device_spec(name);
+          if (tier == Tier::cluster && spec.cluster == 1) continue;
+          if (tier == Tier::grid && std::strcmp(name, "A100") == 0 && type == Type::float16)
+            continue;  // enough of these
+          EmulatedRuntime runtime(spec);
+          Layer layer(kind, 3, tier == Tier::grid ? 3 : 2, 5, tier == Tier::grid ? 21 : 33, unsigned(tier));
+          layer.reverse = type == Type::float16;
+          if (type != Type::bfloat16) layer.ragged();
+          layer.compute();
+          const float worst = layer.run(runtime, spec, type, tier);
+          const std::string what = std::string(name) + " " + cuda::kind_name(kind) + " " + cuda::type_name(type) + " " +
+                                   cuda::tier_name(tier);
+          expect(worst <= tolerance, what + ": differs by " + std::to_string(worst));
+          expect(runtime.last_tier == tier, what + ": another tier ran");
+          expect(runtime.live() == 0 && runtime.allocated > 0, what + ": memory was left behind");
+        }
+}
+
+/// The choice that plan() shows is the one that runs.
+void check_choice() {
+  const cuda::DeviceSpec& spec = cuda::device_spec("H100");
+  EmulatedRuntime runtime(spec);
+  Layer layer(cells::Kind::lstm, 2, 2, 3, 40, 7);
+  layer.compute();
+  cuda::Problem problem;
+  problem.hidden = 40;
+  problem.batch = 2;
+  problem.steps = 2;
+  expect(layer.run(runtime, spec, Type::float32, {}) < 2e-5f, "the fastest tier differs");
+  expect(runtime.last_tier == choose(problem, spec).plan.tier, "not the tier of the plan");
+}
+
+template <class F>
+void expect_error(const char* text, F&& call) {
+  try {
+    call();
+    expect(false, std::string("no error: ") + text);
+  } catch (const CudaError& error) {
+    expect(std::strstr(error.what(), text) != nullptr,
+           std::string("expected '") + text + "', got '" + error.what() + "'");
+  }
+}
+
+void check_errors() {
+  const cuda::DeviceSpec& spec = cuda::device_spec("H100");
+  Layer layer(cells::Kind::lstm, 2, 1, 3, 20, 9);
+  layer.compute();
+  EmulatedRuntime lost(spec);
+  lost.lose_blocks = 1;
+  expect_error("a block waited for another that never came", [&] { layer.run(lost, spec, Type::float32, Tier::grid); });
+  expect(lost.live() == 0, "memory was left behind after an error");
+  EmulatedRuntime full(spec);
+  full.lose_room = true;
+  expect_error("at once, got 0", [&] { layer.run(full, spec, Type::float32, Tier::grid); });
+  expect(full.live() == 0, "memory was left behind after a refusal");
+  EmulatedRuntime good(spec);
+  const unsigned char mask[2] = {1, 0};
+  Floats y(layer.y.size()), h_n(layer.h_n.size()), c_n(layer.c_n.size());
+  ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
+  arguments.mask = mask;
+  try {
+    forward_from_host(good, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
+    expect(false, "a mask was not refused");
+  } catch (const Error& error) {
+    expect(std::string(error.what()) == "mask: expected nothing on a GPU, got a value", error.what());
+  }
+  expect(good.allocated == 0, "memory was taken for a call that was refused");
+}
+
+void check_products() {
+  EmulatedRuntime runtime(cuda::device_spec("A100"));
+  std::mt19937 random(3);
+  std::uniform_real_distribution<float> draw(-1, 1);
+  for (const auto& [m, n, k] : {std::array{1, 1, 1}, {3, 70, 17}, {65, 64, 16}, {130, 9, 33}, {5, 5, 0}}) {
+    Floats a(std::size_t(m) * k), b(std::size_t(n) * k), c(std::size_t(m) * n, NAN);
+    for (float& f : a) f = draw(random);
+    for (float& f : b) f = draw(random);
+    runtime.multiply({m, n, k, a.data(), b.data(), c.data()});
+    double worst = 0;
+    for (int i = 0; i < m; ++i)
+      for (int j = 0; j < n; ++j) {
+        double sum = 0;
+        for (int l = 0; l < k; ++l) sum += double(a[std::size_t(i) * k + l]) * b[std::size_t(j) * k + l];
+        const double error = std::abs(c[std::size_t(i) * n + j] - sum);
+        worst = error == error ? std::max(worst, error) : INFINITY;
+      }
+    expect(worst <= 1e-7 * (k + 1), "product " + std::to_string(m) + " x " + std::to_string(n) + " x " +
+                                        std::to_string(k) + ": differs by " + std::to_string(worst));
+  }
+}
+
+}  // namespace
+
+int main() {
+  check_products();
+  check_choice();
+  check_layers();
+  check_errors();
+  std::printf("host side: %d checks, %d failed\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}
