@@ -41,7 +41,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help=f"begin no work after so many (quick {_QUICK_MINUTES})")
     parser.add_argument("--threads", type=int, default=1, help="for every library (default 1)")
     parser.add_argument("--pin", type=int, metavar="CORE", help="stay on this core (with threads: from it on)")
-    parser.add_argument("--library", type=Path, help="libfastrnn_core.a for step.cc (default: the newest under build/)")
+    parser.add_argument("--library", type=Path, help="libfastrnn.a for step.cc (default: the newest under build/)")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of the results (%(default)s)")
     parser.add_argument("--no-roofline", action="store_true", help="do not measure the peak of the machine")
     parser.add_argument("--readme", action="store_true", help="also renew bench/README.md and docs/benchmark.png")

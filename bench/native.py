@@ -47,16 +47,16 @@ def build_and_run(source: str, flags: Sequence[str], arguments: Sequence[str]) -
 
 
 def native_step(library: Path | None, seconds: float) -> dict[str, Any]:
-    """Run step.cc over `library`, a libfastrnn_core.a; None is the newest under build/, where pip leaves it.
+    """Run step.cc over `library`, a libfastrnn.a; None is the newest under build/, where pip leaves it.
 
     Returns:
         dict: ``isa``, ``clock_us`` and ``steps``, a list of dicts with H, dtype, calls, median_us and p99_us; or
         ``skipped`` with the reason.
     """
     if library is None:
-        found = sorted(HERE.parent.glob("build/*/libfastrnn_core.a"), key=lambda path: path.stat().st_mtime)
+        found = sorted(HERE.parent.glob("build/*/libfastrnn.a"), key=lambda path: path.stat().st_mtime)
         if not found:
-            return {"skipped": "no libfastrnn_core.a under build/ (pip install . leaves it there; see --library)"}
+            return {"skipped": "no libfastrnn.a under build/ (pip install . leaves it there; see --library)"}
         library = found[-1]
     flags = ["-I", str(HERE.parent / "csrc" / "include"), str(library), "-pthread"]
     try:

@@ -571,9 +571,9 @@ def test_native_step_fits_the_public_header():
 
 def test_native_step_takes_the_newest_library(monkeypatch, tmp_path):
     monkeypatch.setattr(native, "HERE", tmp_path / "bench")
-    assert "no libfastrnn_core.a under build/" in native.native_step(None, 1.0)["skipped"]
+    assert "no libfastrnn.a under build/" in native.native_step(None, 1.0)["skipped"]
     for age, folder in enumerate(("new", "old", "older")):
-        library = tmp_path / "build" / folder / "libfastrnn_core.a"
+        library = tmp_path / "build" / folder / "libfastrnn.a"
         library.parent.mkdir(parents=True)
         library.touch()
         os.utime(library, (1e9 - age, 1e9 - age))
@@ -582,7 +582,7 @@ def test_native_step_takes_the_newest_library(monkeypatch, tmp_path):
     assert native.native_step(None, 0.5) == {"steps": []}
     source, flags, arguments = built[0]
     assert (source, arguments) == ("step.cc", ["0.5"])
-    assert str(tmp_path / "build" / "new" / "libfastrnn_core.a") in flags
+    assert str(tmp_path / "build" / "new" / "libfastrnn.a") in flags
 
 
 def test_native_steps_are_a_table_or_a_reason():

@@ -101,10 +101,15 @@ std::atomic<const Backend*>& chosen() {
 
 const Backend& current_backend() { return *chosen().load(std::memory_order_relaxed); }
 
+const char* available_isa(std::size_t index) {
+  for (const Candidate& candidate : candidates())
+    if (candidate.available && index-- == 0) return candidate.backend->name;
+  return nullptr;
+}
+
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
-  for (const Candidate& candidate : candidates())
-    if (candidate.available) names.emplace_back(candidate.backend->name);
+  while (const char* name = available_isa(names.size())) names.emplace_back(name);
   return names;
 }
 

@@ -7,4 +7,7 @@ namespace fastrnn {
 
 const Backend& current_backend();
 
+/// The name of the index-th of available_isas(), or null.
+const char* available_isa(std::size_t index);
+
 }  // namespace fastrnn

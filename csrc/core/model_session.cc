@@ -131,6 +131,8 @@ ModelSession::ModelSession(std::shared_ptr<const Model> model, Index batch) {
 
 ModelSession::ModelSession(const Model& model, Index batch, void* memory) {
   size(model, batch);  // checks
+  if (reinterpret_cast<std::uintptr_t>(memory) % kAlignment != 0)
+    throw Error("memory: expected an address that is a multiple of " + std::to_string(kAlignment));
   Arena arena(memory);
   data_ = Data::place(model, batch, arena, true);
 }

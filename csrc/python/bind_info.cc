@@ -7,9 +7,9 @@ namespace fastrnn::python {
 
 void bind_info(py::module_& module) {
   current_isa();  // reads FASTRNN_ISA: a wrong name must fail the import, not the first call
-  module.attr("version") = FASTRNN_VERSION;
-  module.attr("compiler") = FASTRNN_COMPILER;
-  module.attr("flags") = FASTRNN_FLAGS;
+  module.attr("version") = version();
+  module.attr("compiler") = compiler();
+  module.attr("flags") = compiler_flags();
   module.def("available_isas", &available_isas);
   module.def("current_isa", &current_isa);
   module.def("num_threads", &num_threads);

@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
         description="Recurrent neural networks at the speed of the hardware.",
         epilog="'fastrnn COMMAND --help' tells the options of a command.",
     )
+    main.add_argument("--cmake-dir", action=_CMakeDir, help="print the folder of the CMake package, and exit")
     commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("info", help="show version, instruction set and build", description="Show fastrnn.info().")
     demo = commands.add_parser(
@@ -67,6 +68,20 @@ def _latency(options: dict[str, Any]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+class _CMakeDir(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from .system import cmake_dir
+
+        try:
+            print(cmake_dir())
+        except FileNotFoundError as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
+        parser.exit()
 
 
 def _info() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Any
 
 from . import _core
@@ -50,6 +51,32 @@ def info() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def library() -> Path:
+    """The shared library, for ctypes and for programs in other languages; its C API is in ``fastrnn/fastrnn.h``.
+
+    Raises:
+        FileNotFoundError: it was removed from beside the package.
+    """
+    core = Path(_core.__file__)
+    folders = (core.parent / "lib", core.resolve().parent)  # installed; built in the source tree
+    for folder in folders:
+        for path in sorted(folder.glob("libfastrnn.so*")) + sorted(folder.glob("libfastrnn*.dylib")):
+            return path
+    raise FileNotFoundError(f"the shared library: expected libfastrnn.so in {folders[0]}")
+
+
+def cmake_dir() -> Path:
+    """The folder of the CMake package, for ``cmake -Dfastrnn_DIR=...``; ``python -m fastrnn --cmake-dir`` prints it.
+
+    Raises:
+        FileNotFoundError: fastrnn runs from its source tree, where there is none.
+    """
+    folder = Path(_core.__file__).parent / "lib" / "cmake" / "fastrnn"
+    if not (folder / "fastrnn-config.cmake").exists():
+        raise FileNotFoundError(f"the CMake package: expected it in {folder}, where pip install puts it")
+    return folder
 
 
 def _cuda_text(status: dict[str, Any]) -> str:

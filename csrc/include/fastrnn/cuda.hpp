@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "fastrnn/export.h"
+
 namespace fastrnn {
 
 /// There is no device to run on, or a call of the CUDA runtime failed.
-class CudaError : public std::runtime_error {
+class FASTRNN_API CudaError : public std::runtime_error {
  public:
   /// `code`: a cudaError_t, 0 where the backend is not built in.
   CudaError(int code, const std::string& message) : std::runtime_error(message), code_(code) {}
@@ -36,15 +38,15 @@ struct CudaStatus {
 };
 
 /// Asks the driver anew each time; a machine without one is a normal answer.
-CudaStatus cuda_status();
+FASTRNN_API CudaStatus cuda_status();
 
 /// The recurrence kernels in this build, e.g. "forward lstm bfloat16 cluster"; none without the backend.
 std::vector<std::string> cuda_kernels();
 
 /// N of "cuda:N", 0 of "cuda". Throws std::invalid_argument for anything else.
-int parse_cuda_device(const std::string& name);
+FASTRNN_API int parse_cuda_device(const std::string& name);
 
 /// Throws CudaError, with the reason, unless device number `ordinal` is there.
-void require_cuda_device(int ordinal = 0);
+FASTRNN_API void require_cuda_device(int ordinal = 0);
 
 }  // namespace fastrnn

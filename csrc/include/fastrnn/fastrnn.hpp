@@ -18,12 +18,14 @@
 #include <string_view>
 #include <vector>
 
+#include "fastrnn/export.h"
 #include "fastrnn/types.h"
+#include "fastrnn/version.h"
 
 namespace fastrnn {
 
 /// A bad argument. The message reads "argument: expected what, got what".
-class Error : public std::invalid_argument {
+class FASTRNN_API Error : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
@@ -51,7 +53,7 @@ enum class Peephole : signed char { none, diagonal, full };
 enum class Reset : signed char { after, before, output };
 
 /// An activation with its parameters; those left out are ONNX's defaults.
-struct ActivationOption {
+struct FASTRNN_API ActivationOption {
   Activation kind;
   double alpha, beta;
   ActivationOption(Activation kind);
@@ -80,9 +82,9 @@ struct CellOptions {
   std::uint32_t stream = 0;
 };
 
-Index gate_count(CellType cell) noexcept;
+FASTRNN_API Index gate_count(CellType cell) noexcept;
 /// State vectors beside h: 1 for the LSTM, 3 (c, n, m) for the sLSTM.
-Index cell_state_count(CellType cell) noexcept;
+FASTRNN_API Index cell_state_count(CellType cell) noexcept;
 
 /// Canonical parameters, borrowed for the length of a call. Biases may be null: zero. What else is null is absent.
 template <class T>
@@ -112,7 +114,7 @@ struct PackedData;  // csrc/core/pack.h
 
 /// Parameters packed for the instruction set that was in use when they were packed.
 template <class T>
-class Weights {
+class FASTRNN_API Weights {
  public:
   Weights(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options = {});
   ~Weights();
@@ -173,7 +175,7 @@ struct ForwardArguments {
 };
 
 template <class T>
-void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments);
+FASTRNN_API void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments);
 
 template <class T>
 struct SessionData;  // csrc/core/forward.cc
@@ -182,7 +184,7 @@ struct SessionData;  // csrc/core/forward.cc
 /// and all memory that a step needs: step, run and reset neither allocate nor throw. One thread at a time may use it;
 /// any number of sessions share Weights. The results are those of forward() over the whole sequence, to the last bit.
 template <class T>
-class Session {
+class FASTRNN_API Session {
  public:
   explicit Session(std::shared_ptr<const Weights<T>> weights, Index batch = 1);
   ~Session();
@@ -212,7 +214,7 @@ struct SavedData;  // csrc/core/layer.h
 
 /// What the backward pass needs beyond x and y, which it borrows: they must outlive it, unchanged.
 template <class T>
-class Saved {
+class FASTRNN_API Saved {
  public:
   /// Runs the forward pass and keeps its gates and cell states.
   Saved(std::shared_ptr<const Weights<T>> weights, const ForwardArguments<T>& arguments);
@@ -253,18 +255,18 @@ struct BackwardArguments {
 };
 
 template <class T>
-void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments);
+FASTRNN_API void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments);
 
 /// y = f(x) with the kernels' own activations (x and y may be the same).
 template <class T>
-void activate(const ActivationOption& activation, const T* x, T* y, Index n, bool fast = false);
+FASTRNN_API void activate(const ActivationOption& activation, const T* x, T* y, Index n, bool fast = false);
 
 template <class T>
 struct MatrixData;  // csrc/core/matmul.cc
 
 /// The right factor b (k,n) of matrix products, packed for the instruction set in use. Immutable.
 template <class T>
-class Matrix {
+class FASTRNN_API Matrix {
  public:
   Matrix(const T* b, Index k, Index n);
   ~Matrix();
@@ -284,18 +286,25 @@ class Matrix {
 
 /// out (m,n) = a (m,k) b (k,n): the same with a factor that is packed for this one product.
 template <class T>
-void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n);
+FASTRNN_API void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n);
 
 constexpr int kMostThreads = 4096;
 /// Threads of calls that do not say how many: one, unless set. Throws Error unless n is in 1..kMostThreads.
-void set_num_threads(int n);
-int num_threads() noexcept;
+FASTRNN_API void set_num_threads(int n);
+FASTRNN_API int num_threads() noexcept;
 
 /// Instruction sets that this machine can run, slowest first.
-std::vector<std::string> available_isas();
+FASTRNN_API std::vector<std::string> available_isas();
 /// The one that new Weights are packed for: FASTRNN_ISA if set, else the last of available_isas().
-std::string current_isa();
+FASTRNN_API std::string current_isa();
 /// Chooses one by name; unknown or unavailable names throw Error.
-void set_isa(const std::string& name);
+FASTRNN_API void set_isa(const std::string& name);
+
+/// Of the library that runs, where version.h has those of the headers that were compiled against.
+FASTRNN_API const char* version() noexcept;
+FASTRNN_API int abi_version() noexcept;
+/// What built it: "GNU 12.2.0", and the flags of all its files.
+FASTRNN_API const char* compiler() noexcept;
+FASTRNN_API const char* compiler_flags() noexcept;
 
 }  // namespace fastrnn

@@ -20,7 +20,7 @@ struct Stage;  // csrc/core/model.cc
 
 /// Layers one after the other: recurrent ones, forwards in time, and dense ones with their activations, which see each
 /// step alone. Immutable once it is shared.
-class Model {
+class FASTRNN_API Model {
  public:
   explicit Model(const PackOptions& options = {});
   ~Model();
@@ -71,7 +71,7 @@ constexpr std::uint32_t kStateVersion = 1;
 /// A batch of streams over one model, in step with each other. It owns their states, which begin as zeros, and all
 /// memory; nothing but its making allocates or throws. One thread at a time may use it. Results are those of the layers
 /// called over the whole sequence, to the last bit.
-class ModelSession {
+class FASTRNN_API ModelSession {
  public:
   explicit ModelSession(std::shared_ptr<const Model> model, Index batch = 1);
   /// In memory that the caller owns: `memory` has at least size() bytes, aligned to 64. The caller keeps the model and

@@ -29,7 +29,7 @@ struct CpuPlan {
 };
 
 /// threads: 0 for num_threads().
-CpuPlan plan_cpu(const PlanQuery& query, int threads = 0);
+FASTRNN_API CpuPlan plan_cpu(const PlanQuery& query, int threads = 0);
 
 /// A layer in one direction on a GPU. Times are predicted from the constants in csrc/cuda; this project has measured
 /// none.
@@ -51,7 +51,7 @@ struct CudaPlan {
 
 /// device: "A100", "H100", "H200", "B200", "RTX 4090", or "cuda", "cuda:N" for one that is there. backward: of the pass
 /// back through time, without the products after it. tier: empty for the fastest.
-CudaPlan plan_cuda(const PlanQuery& query, const std::string& device, bool backward = false,
-                   const std::string& tier = "");
+FASTRNN_API CudaPlan plan_cuda(const PlanQuery& query, const std::string& device, bool backward = false,
+                               const std::string& tier = "");
 
 }  // namespace fastrnn

@@ -16,7 +16,7 @@ namespace fastrnn {
 /// streams ready, a step at the head of its queue waits for at most ceil(R / limit) calls.
 ///
 /// One thread at a time may use a pool. No call but the constructor allocates or throws.
-class StreamPool {
+class FASTRNN_API StreamPool {
  public:
   /// What a call found. Streams are told apart from those that had their place before.
   enum class Result : signed char { ok, unknown_stream, full };

@@ -28,7 +28,7 @@ struct Stack {
 
 /// The width of y. Throws Error, naming the layer, where the stack is not as it must be.
 template <class T>
-Index output_width(const Stack<T>& stack);
+FASTRNN_API Index output_width(const Stack<T>& stack);
 
 /// One call for all layers, with the arguments of the single layer in the shapes above; `reverse` must be false, and
 /// the other options of a run are those of every layer. The results are, to the last bit, those of layer by layer, and
@@ -36,7 +36,7 @@ Index output_width(const Stack<T>& stack);
 /// wavefront: a layer computes its next steps while the one above computes those before them. When memory is short,
 /// only y may have been written.
 template <class T>
-void forward(const Stack<T>& stack, const ForwardArguments<T>& arguments);
+FASTRNN_API void forward(const Stack<T>& stack, const ForwardArguments<T>& arguments);
 
 template <class T>
 struct StackSavedData;  // csrc/core/stack_training.cc
@@ -44,7 +44,7 @@ struct StackSavedData;  // csrc/core/stack_training.cc
 /// What the backward pass needs beyond x and y, which it borrows: they must outlive it, unchanged. The outputs of the
 /// layers within are its own; masks are computed again.
 template <class T>
-class StackSaved {
+class FASTRNN_API StackSaved {
  public:
   /// Runs the forward pass, dropout and all.
   StackSaved(Stack<T> stack, const ForwardArguments<T>& arguments);
@@ -78,6 +78,6 @@ struct StackBackwardArguments {
 };
 
 template <class T>
-void backward(const StackSaved<T>& saved, const StackBackwardArguments<T>& arguments);
+FASTRNN_API void backward(const StackSaved<T>& saved, const StackBackwardArguments<T>& arguments);
 
 }  // namespace fastrnn
