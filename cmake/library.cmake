@@ -18,6 +18,11 @@ endif()
 add_library(fastrnn_static STATIC $<TARGET_OBJECTS:fastrnn_core>)
 set_target_properties(fastrnn_static PROPERTIES OUTPUT_NAME fastrnn LINKER_LANGUAGE CXX)
 target_link_libraries(fastrnn_static PUBLIC Threads::Threads)
+if(NOT fastrnn_no_cuda)
+  # Whoever links the installed archive says where CUDA's static runtime is; the shared library has it inside.
+  target_link_libraries(fastrnn_static PUBLIC
+    $<BUILD_INTERFACE:${FASTRNN_CUDART}> $<INSTALL_INTERFACE:cudart_static> ${CMAKE_DL_LIBS} rt)
+endif()
 
 foreach(target fastrnn fastrnn_static)
   add_library(fastrnn::${target} ALIAS ${target})
