@@ -19,9 +19,9 @@ add_library(fastrnn_static STATIC $<TARGET_OBJECTS:fastrnn_core>)
 set_target_properties(fastrnn_static PROPERTIES OUTPUT_NAME fastrnn LINKER_LANGUAGE CXX)
 target_link_libraries(fastrnn_static PUBLIC Threads::Threads)
 if(NOT fastrnn_no_cuda)
-  # Whoever links the installed archive says where CUDA's static runtime is; the shared library has it inside.
-  target_link_libraries(fastrnn_static PUBLIC
-    $<BUILD_INTERFACE:${FASTRNN_CUDART}> $<INSTALL_INTERFACE:cudart_static> ${CMAKE_DL_LIBS} rt)
+  # The shared library has CUDA's static runtime inside; who links the installed archive has to find it (the package does).
+  target_link_libraries(fastrnn_static PUBLIC $<BUILD_INTERFACE:${FASTRNN_CUDART}> ${CMAKE_DL_LIBS} rt)
+  get_filename_component(FASTRNN_CUDART_DIR ${FASTRNN_CUDART} DIRECTORY)
 endif()
 
 foreach(target fastrnn fastrnn_static)

@@ -2,7 +2,8 @@
 // for ThreadSanitizer to report.
 #include <thread>
 
-#include "problem.h"
+#include "fastrnn/pool.hpp"
+#include "models.h"
 
 namespace {
 
@@ -52,6 +53,36 @@ void check_sessions(fastrnn::Precision precision) {
   });
 }
 
+/// Threads that share a model of several layers, each with a session, a copy of it, and a pool.
+void check_models(const fastrnn::PackOptions& options) {
+  constexpr Index kSteps = 40, kInputs = 4;
+  const std::shared_ptr<const fastrnn::Model> model = test::load(test::stack_text(kInputs, 17), options);
+  const Index outputs = model->outputs();
+  std::mt19937 generator(6);
+  const auto x = test::random_vector<float>(generator, kSteps * kInputs, 1.0);
+  std::vector<float> expected(kSteps * outputs);
+  fastrnn::ModelSession(model).run(x.data(), kSteps, expected.data());
+  const auto work = [&](std::vector<float>& y) {
+    fastrnn::ModelSession session(model);
+    fastrnn::StreamPool pool(model, 3, kSteps);
+    const auto stream = pool.open();
+    for (Index t = 0; t < kSteps / 2; ++t) session.step(x.data() + t * kInputs, y.data() + t * outputs);
+    fastrnn::ModelSession copy = session.clone();
+    session.run(x.data(), kSteps, y.data() + kSteps * outputs);  // the copy goes on where it was made
+    copy.run(x.data() + kSteps / 2 * kInputs, kSteps / 2, y.data() + kSteps / 2 * outputs);
+    pool.push(stream, x.data(), kSteps);
+    while (pool.advance() > 0) {
+    }
+    pool.pull(stream, y.data() + kSteps * outputs, kSteps);
+  };
+  std::vector<std::vector<float>> results(4, std::vector<float>(2 * expected.size()));
+  std::vector<std::thread> threads;
+  for (auto& y : results) threads.emplace_back([&] { work(y); });
+  for (auto& thread : threads) thread.join();
+  expected.insert(expected.end(), expected.begin(), expected.end());
+  for (const auto& y : results) test::check(y == expected, "models: a thread got another result");
+}
+
 }  // namespace
 
 int main() {
@@ -63,5 +94,6 @@ int main() {
   check_forward_and_backward("gru by rows", gru, 40, 16, 50, 2);
   for (const fastrnn::Precision precision : {fastrnn::Precision::full, fastrnn::Precision::int8})
     check_sessions(precision);
+  for (const fastrnn::PackOptions& options : test::pack_options()) check_models(options);
   return test::finish("threads");
 }
