@@ -41,7 +41,7 @@ struct CudaStatus {
 FASTRNN_API CudaStatus cuda_status();
 
 /// The recurrence kernels in this build, e.g. "forward lstm bfloat16 cluster"; none without the backend.
-std::vector<std::string> cuda_kernels();
+FASTRNN_API std::vector<std::string> cuda_kernels();
 
 /// N of "cuda:N", 0 of "cuda". Throws std::invalid_argument for anything else.
 FASTRNN_API int parse_cuda_device(const std::string& name);

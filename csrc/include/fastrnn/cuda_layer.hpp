@@ -14,7 +14,7 @@ struct CudaOptions {
 
 /// As forward(), in inference. Masks, resets, packed batches and the options of training are refused, and so is a cell
 /// without a kernel; the error says which. The kernels have run in emulation only: results on a GPU are unproved.
-void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
-                  const ForwardArguments<float>& arguments, const CudaOptions& options);
+FASTRNN_API void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
+                              const ForwardArguments<float>& arguments, const CudaOptions& options);
 
 }  // namespace fastrnn
