@@ -12,6 +12,7 @@ import pytest
 
 import fastrnn
 from fastrnn import system
+from fastrnn.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 OK, INVALID, FULL, UNKNOWN = 0, 1, 3, 4
@@ -134,3 +135,21 @@ def test_what_is_wrong_is_told(library, path):
 def test_one_version(library):
     numbers = re.findall(r"VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", (ROOT / "csrc/include/fastrnn/version.h").read_text())
     assert ".".join(numbers) == fastrnn.__version__ == library.fastrnn_version().decode()
+
+
+def test_the_cmake_package_is_printed(monkeypatch, tmp_path, capsys):
+    class Core:
+        __file__ = str(tmp_path / "_core.so")
+
+    monkeypatch.setattr(system, "_core", Core)
+    with pytest.raises(SystemExit, match="1"):
+        main(["--cmake-dir"])
+    assert "the CMake package: expected it in" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="the shared library: expected"):
+        system.library()
+    folder = tmp_path / "lib" / "cmake" / "fastrnn"
+    folder.mkdir(parents=True)
+    (folder / "fastrnn-config.cmake").touch()
+    with pytest.raises(SystemExit, match="0"):
+        main(["--cmake-dir"])
+    assert capsys.readouterr().out.strip() == str(folder)
