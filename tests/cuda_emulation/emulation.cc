@@ -107,8 +107,9 @@ std::string place(const Thread& t, Site site) {
          std::to_string(site.line);
 }
 
-[[noreturn]] void fail(const std::string& what) {
-  state.error = what;
+/// Ends the launch, state.error being set in a statement before: what is alive on this fibre's stack is never
+/// destroyed.
+[[noreturn]] void stop() {
   for (;;) self().fibre->leave(false);  // never entered again
 }
 
@@ -119,9 +120,11 @@ void demote(Thread& t) { t.priority = --state.lowest; }
 /// Whether a thread arrives where the others are.
 void meet(Meeting& m, Site site) {
   Thread& t = self();
-  if (m.arrived > 0 && (m.site.line != site.line || std::strcmp(m.site.file, site.file) != 0))
-    fail(std::string(m.name) + " is divergent: " + place(t, site) + ", others at " + m.site.file + ":" +
-         std::to_string(m.site.line));
+  if (m.arrived > 0 && (m.site.line != site.line || std::strcmp(m.site.file, site.file) != 0)) {
+    state.error = std::string(m.name) + " is divergent: " + place(t, site) + ", others at " + m.site.file + ":" +
+                  std::to_string(m.site.line);
+    stop();
+  }
   m.site = site;
   happens_before(&m);
   if (++m.arrived < m.expected) {
@@ -335,8 +338,10 @@ int cluster_blocks() { return state.launch.cluster; }
 void* cluster_address(void* local, int rank, Site site) {
   const Block& own = block_of(self());
   const std::ptrdiff_t offset = static_cast<char*>(local) - own.shared.get();
-  if (offset < 0 || std::size_t(offset) >= own.bytes || rank < 0 || rank >= state.launch.cluster)
-    fail("mapa: not an address in a cluster's shared memory: " + place(self(), site));
+  if (offset < 0 || std::size_t(offset) >= own.bytes || rank < 0 || rank >= state.launch.cluster) {
+    state.error = "mapa: not an address in a cluster's shared memory: " + place(self(), site);
+    stop();
+  }
   return state.blocks[own.cluster * state.launch.cluster + rank].shared.get() + offset;
 }
 

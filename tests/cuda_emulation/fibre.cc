@@ -5,6 +5,7 @@
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(FASTRNN_TSAN)
@@ -71,6 +72,9 @@ Fibre::~Fibre() {
 }
 
 void Fibre::reset(void (*entry)()) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(memory_ + kPage, kStack);  // frames that a failed launch has left
+#endif
   void** top = reinterpret_cast<void**>(memory_ + kPage + kStack) - 2;
   *top = reinterpret_cast<void*>(entry);  // above it, the place of a return address: entry never returns
   top[1] = nullptr;
