@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/dispatch.h"
+#include "core/float_mode.h"
 #include "core/options.h"
 
 namespace fastrnn {
@@ -28,6 +29,7 @@ void softmax(float* y, Index n) noexcept {
 }  // namespace
 
 void Stage::apply(const float* const* x, Index n, float* y, bool fast) const noexcept {
+  const FlushDenormals flush;
   if (kind == Kind::dense) {
     matrix->multiply(x, y, n);
     if (!bias.empty())

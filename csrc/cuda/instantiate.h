@@ -22,9 +22,9 @@
   FASTRNN_PASSES(kind, Cell, Format, Tier::cluster) \
   FASTRNN_PASSES(kind, Cell, Format, Tier::grid)
 
-#define FASTRNN_KERNELS(kind, Cell)                                                                                \
-  namespace fastrnn::cuda {                                                                                        \
-  static const KernelEntry kind##_table[] = {FASTRNN_TIERS(kind, Cell, Float32) FASTRNN_TIERS(kind, Cell, Bfloat16Tensor) \
-                                          FASTRNN_TIERS(kind, Cell, Float16Tensor)};                               \
-  KernelList kind##_kernels() { return {kind##_table, kind##_table + sizeof(kind##_table) / sizeof(*kind##_table)}; }                          \
+#define FASTRNN_KERNELS(kind, Cell)                                                                                   \
+  namespace fastrnn::cuda {                                                                                           \
+  static const KernelEntry kind##_table[] = {FASTRNN_TIERS(kind, Cell, Float32) FASTRNN_TIERS(                        \
+      kind, Cell, Bfloat16Tensor) FASTRNN_TIERS(kind, Cell, Float16Tensor)};                                          \
+  KernelList kind##_kernels() { return {kind##_table, kind##_table + sizeof(kind##_table) / sizeof(*kind##_table)}; } \
   }
