@@ -19,6 +19,7 @@ void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
   forward_from_host(runtime, spec, cell, parameters, arguments, type, tier);
 #else
   static_cast<void>(cell), static_cast<void>(parameters), static_cast<void>(arguments), static_cast<void>(type);
+  static_cast<void>(tier);
 #endif
 }
 
