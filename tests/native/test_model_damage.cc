@@ -84,6 +84,8 @@ std::vector<Damage> damages() {
       raw("no header", std::string(8, '\0'), "header: expected '{'"),
       raw("header beyond the end", far + "{}", "header: expected at most the 2 bytes"),
       raw("greatest header", much + "{}", "header: expected at most the 2 bytes"),
+      raw("long header", ModelFile::join("{" + std::string(16 << 20, ' ') + "}", ""),
+          "expected at most 16777216 bytes"),
       raw("no metadata", ModelFile::join("{}", ""), "metadata entry 'fastrnn.native'"),
       raw("no object", ModelFile::join("[]", ""), "header: expected '{'"),
       raw("deep", ModelFile::join("{\"a\":" + std::string(100000, '['), ""), "expected an object"),
@@ -154,6 +156,12 @@ std::vector<Damage> damages() {
       entry("\"version\":1", "\"version\":1,\"refused\":\"layer 3 (x): why\"",
             "expected a model that can run step by step, got layer 3 (x): why"),
       entry("\"version\":1,\"layers\":", "\"version\":1,\"layers\":[],\"layers\":", "got 'layers' twice"),
+      raw("no layers", ModelFile().text(), "expected at least one layer"),
+      {"integers",
+       [](std::string h, const std::string& d) {
+         return ModelFile::join(replaced(replaced(h, "\"F32\"", "\"I32\""), "\\\"F32\\\"", "\\\"I32\\\""), d);
+       },
+       "layer 0: array '0.w_ih': expected F32, F64, F16 or BF16, got I32"},
       entry("\"kind\":\"recurrent\"", "\"kind\":\"bidirectional\"", "layer 0: fastrnn.native, byte"),
       entry("\"kind\":\"recurrent\",", "", "expected kind recurrent, dense, activation or softmax, got ''"),
       entry("\"cell\":\"gru\",", "", "expected a field cell in a layer of kind recurrent"),
