@@ -32,9 +32,9 @@ void trap() {
 // operator new and what else allocates go through malloc.
 extern "C" {
 #if defined(FASTRNN_SANITIZER)
-// The sanitizer has a malloc of its own, and tells.
-void __sanitizer_malloc_hook(const volatile void*, std::size_t) { trap(); }
-void __sanitizer_free_hook(const volatile void*) { trap(); }
+// The sanitizer has a malloc of its own, and tells; its library has to see these.
+__attribute__((visibility("default"))) void __sanitizer_malloc_hook(const volatile void*, std::size_t) { trap(); }
+__attribute__((visibility("default"))) void __sanitizer_free_hook(const volatile void*) { trap(); }
 #elif defined(__GLIBC__) && !defined(FASTRNN_RTSAN)
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
