@@ -3,6 +3,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -85,7 +86,10 @@ fastrnn_status status_of(fastrnn::StreamPool::Result result) noexcept {
 fastrnn::PackOptions pack_options(const fastrnn_model_options* given) {
   fastrnn::PackOptions options;
   if (given == nullptr) return options;
-  const int precision = int(given->precision);
+  // Not read as the enumeration: a caller in C may have put anything there.
+  static_assert(sizeof given->precision == sizeof(int));
+  int precision;
+  std::memcpy(&precision, &given->precision, sizeof precision);
   if (precision < 0 || precision >= fastrnn::kPrecisions)
     throw fastrnn::Error("precision: expected one of fastrnn_precision, got " + std::to_string(precision));
   options.precision = fastrnn::Precision(precision);
