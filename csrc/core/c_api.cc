@@ -197,6 +197,9 @@ fastrnn_status fastrnn_session_init_in_place(const fastrnn_model* model, size_t 
                                              fastrnn_session** session) {
   FASTRNN_NEED(memory);
   FASTRNN_NEED(session);
+  if (const std::size_t beyond = reinterpret_cast<std::uintptr_t>(memory) % kAlignment)
+    return fail(FASTRNN_INVALID_ARGUMENT,
+                "memory: expected an address that is a multiple of %zu, got one %zu beyond it", kAlignment, beyond);
   size_t needed;
   if (const fastrnn_status bad = fastrnn_session_size(model, batch, &needed)) return bad;
   if (bytes < needed) return fail(FASTRNN_INVALID_ARGUMENT, "bytes: expected at least %zu, got %zu", needed, bytes);
