@@ -1,6 +1,7 @@
 // The one table of the planner's constants that differ between devices.
 //
-// Sources, by column:
+// Sources, by column. The figures of the papers on arXiv were not compared with their tables again: do that before a
+// prediction is relied upon, or better, measure (bench/barriers.cu).
 //   processors, clock, memory_rate   NVIDIA's data sheets and architecture papers: "NVIDIA A100 Tensor Core GPU
 //       Architecture" (2020; SXM4 80 GB), "NVIDIA H100 Tensor Core GPU Architecture" (2022; SXM5, the clock at which
 //       989 TFLOPS in bf16 are reached), H200 and HGX B200 data sheets (2024), "NVIDIA Ada GPU Architecture" (2022)
