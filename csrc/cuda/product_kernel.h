@@ -1,6 +1,8 @@
 // c = a b^T in float32: each thread has 4 x 4 elements of its block's tile, and sums over k in order.
 #pragma once
 
+#include <cmath>
+
 #include "cuda/device.h"
 #include "cuda/product.h"
 

@@ -1,49 +1,28 @@
-// The host side of the CUDA backend over the emulation: plan, buffers, W x, launch and results, without CUDA. Device
-// memory is the heap, filled with NaN, and the pretended devices are those of the planner's table.
+// The host side of the CUDA backend over the emulation: plan, buffers, W x, launch and results, without CUDA.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <map>
 #include <random>
 #include <vector>
 
 #include "cuda/instantiate.h"
-#include "cuda/product_kernel.h"
 #include "cuda/run_host.h"
+#include "emulated_runtime.h"
 
 FASTRNN_KERNELS(lstm, Lstm)
 FASTRNN_KERNELS(gru_before, GruBefore)
 
 namespace fastrnn::cuda {
 
-const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
-
-namespace {
-
-const KernelEntry* lookup(const void* function) {
-  for (const KernelList& list : {lstm_kernels(), gru_before_kernels()})
-    for (const KernelEntry* e = list.begin; e != list.end; ++e)
-      if (e->function == function) return e;
-  return nullptr;
-}
-
-}  // namespace
-
-const KernelEntry* find_kernel(Tier tier, cells::Kind kind, Type type, Pass pass) {
-  if (pass == Pass::training) pass = Pass::inference;
-  for (const KernelList& list : {lstm_kernels(), gru_before_kernels()})
-    for (const KernelEntry* e = list.begin; e != list.end; ++e)
-      if (e->tier == tier && e->kind == kind && e->type == type && e->pass == pass) return e;
-  return nullptr;
-}
+std::vector<KernelList> compiled_kernels() { return {lstm_kernels(), gru_before_kernels()}; }
 
 }  // namespace fastrnn::cuda
 
 namespace {
 
 using namespace fastrnn;
+using cuda::EmulatedRuntime;
 using cuda::Tier;
 using cuda::Type;
 using Floats = std::vector<float>;
@@ -56,70 +35,6 @@ void expect(bool right, const std::string& what) {
   ++failures;
   std::fprintf(stderr, "FAILED: %s\n", what.c_str());
 }
-
-class EmulatedRuntime final : public cuda::Runtime {
- public:
-  explicit EmulatedRuntime(const cuda::DeviceSpec& spec) {
-    device_.processors = spec.processors;
-    device_.shared_per_block = std::size_t(spec.shared);
-    device_.shared_per_processor = std::size_t(spec.shared) + 1024;
-    device_.cluster = spec.cluster;
-    cuda::emulation::set_device(device_);
-  }
-
-  void* allocate(std::size_t bytes) override {
-    char* memory = static_cast<char*>(std::malloc(bytes));
-    std::memset(memory, 0xff, bytes);  // NaN, and no flag that anyone waits for
-    sizes_[memory] = bytes;
-    allocated += 1;
-    return memory;
-  }
-  void release(void* memory) noexcept override {
-    sizes_.erase(static_cast<char*>(memory));
-    std::free(memory);
-  }
-  void copy_in(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
-  void copy_out(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
-  void clear(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
-  void multiply(const cuda::Product& product) override {
-    cuda::ProductParams params = cuda::product_params(product);
-    launch(cuda::product_kernel(), cuda::product_shape(product), &params);
-  }
-  int resident_blocks(const void*, const cuda::LaunchShape& shape) override {
-    if (shape.shared > device_.shared_per_block) return 0;
-    return lose_room ? 0 : device_.processors / shape.cluster * shape.cluster;
-  }
-  void launch(const void* kernel, const cuda::LaunchShape& shape, void* params) override {
-    cuda::emulation::Launch launch;
-    launch.blocks = shape.blocks - (shape.cooperative ? lose_blocks : 0);
-    launch.threads = shape.threads;
-    launch.cluster = shape.cluster;
-    launch.cooperative = shape.cooperative;
-    launch.shared = shape.shared;
-    if (kernel == cuda::product_kernel()) {
-      const auto& p = *static_cast<cuda::ProductParams*>(params);
-      cuda::emulation::run(launch, [&] { cuda::multiply_matrices(p); });
-      return;
-    }
-    const cuda::KernelEntry* entry = cuda::lookup(kernel);
-    last_tier = entry->tier;
-    const auto function = reinterpret_cast<void (*)(cuda::ForwardParams)>(const_cast<void*>(entry->function));
-    auto& p = *static_cast<cuda::ForwardParams*>(params);
-    if (lose_blocks > 0) p.spin_budget = 100;
-    cuda::emulation::run(launch, [&] { function(p); });
-  }
-  void wait() override {}
-
-  std::size_t live() const { return sizes_.size(); }
-  int allocated = 0;
-  int lose_blocks = 0;
-  bool lose_room = false;
-  Tier last_tier = Tier::graph;
-
- private:
-  cuda::emulation::Device device_;
-  std::map<char*, std::size_t> sizes_;
-};
 
 /// A layer on the CPU: what the device must give, too.
 struct Layer {

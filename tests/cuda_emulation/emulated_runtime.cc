@@ -1,0 +1,85 @@
+#include "emulated_runtime.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/params.h"
+#include "cuda/product_kernel.h"
+
+namespace fastrnn::cuda {
+
+const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
+
+namespace {
+
+template <class Matches>
+const KernelEntry* look_up(Matches&& matches) {
+  for (const KernelList& list : compiled_kernels())
+    for (const KernelEntry* e = list.begin; e != list.end; ++e)
+      if (matches(*e)) return e;
+  return nullptr;
+}
+
+}  // namespace
+
+const KernelEntry* find_kernel(Tier tier, cells::Kind kind, Type type, Pass pass) {
+  if (pass == Pass::training) pass = Pass::inference;
+  return look_up(
+      [&](const KernelEntry& e) { return e.tier == tier && e.kind == kind && e.type == type && e.pass == pass; });
+}
+
+EmulatedRuntime::EmulatedRuntime(const DeviceSpec& spec) {
+  device_.processors = spec.processors;
+  device_.shared_per_block = std::size_t(spec.shared);
+  device_.shared_per_processor = std::size_t(spec.shared) + 1024;
+  device_.cluster = spec.cluster;
+  emulation::set_device(device_);
+}
+
+void* EmulatedRuntime::allocate(std::size_t bytes) {
+  char* memory = static_cast<char*>(std::malloc(bytes));
+  std::memset(memory, 0xff, bytes);  // NaN, and no flag that anyone waits for
+  sizes_[memory] = bytes;
+  allocated += 1;
+  return memory;
+}
+void EmulatedRuntime::release(void* memory) noexcept {
+  sizes_.erase(static_cast<char*>(memory));
+  std::free(memory);
+}
+
+void EmulatedRuntime::copy_in(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
+void EmulatedRuntime::copy_out(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
+void EmulatedRuntime::clear(void* device, std::size_t bytes) { std::memset(device, 0, bytes); }
+
+void EmulatedRuntime::multiply(const Product& product) {
+  ProductParams params = product_params(product);
+  launch(product_kernel(), product_shape(product), &params);
+}
+
+int EmulatedRuntime::resident_blocks(const void*, const LaunchShape& shape) {
+  if (shape.shared > device_.shared_per_block) return 0;
+  return lose_room ? 0 : device_.processors / shape.cluster * shape.cluster;
+}
+
+void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void* params) {
+  emulation::Launch launch;
+  launch.blocks = shape.blocks - (shape.cooperative ? lose_blocks : 0);
+  launch.threads = shape.threads;
+  launch.cluster = shape.cluster;
+  launch.cooperative = shape.cooperative;
+  launch.shared = shape.shared;
+  if (kernel == product_kernel()) {
+    const auto& p = *static_cast<ProductParams*>(params);
+    emulation::run(launch, [&] { multiply_matrices(p); });
+    return;
+  }
+  const KernelEntry* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; });
+  last_tier = entry->tier;
+  const auto function = reinterpret_cast<void (*)(ForwardParams)>(const_cast<void*>(entry->function));
+  auto& p = *static_cast<ForwardParams*>(params);
+  if (lose_blocks > 0) p.spin_budget = 100;
+  emulation::run(launch, [&] { function(p); });
+}
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,43 @@
+// The Runtime over the emulation, so that the host side runs without CUDA. Device memory is the heap, filled with NaN,
+// and the pretended devices are those of the planner's table.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "cuda/devices.h"
+#include "cuda/kernel_table.h"
+#include "cuda/runtime.h"
+#include "emulation.h"
+
+namespace fastrnn::cuda {
+
+/// The lists of the kernels that a test has compiled: it defines this.
+std::vector<KernelList> compiled_kernels();
+
+class EmulatedRuntime final : public Runtime {
+ public:
+  explicit EmulatedRuntime(const DeviceSpec& spec);
+
+  void* allocate(std::size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void copy_in(void* device, const void* host, std::size_t bytes) override;
+  void copy_out(void* host, const void* device, std::size_t bytes) override;
+  void clear(void* device, std::size_t bytes) override;
+  void multiply(const Product& product) override;
+  int resident_blocks(const void* kernel, const LaunchShape& shape) override;
+  void launch(const void* kernel, const LaunchShape& shape, void* params) override;
+  void wait() override {}
+
+  std::size_t live() const { return sizes_.size(); }
+  int allocated = 0;
+  int lose_blocks = 0;
+  bool lose_room = false;
+  Tier last_tier = Tier::graph;
+
+ private:
+  emulation::Device device_;
+  std::map<char*, std::size_t> sizes_;
+};
+
+}  // namespace fastrnn::cuda
