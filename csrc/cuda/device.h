@@ -24,7 +24,7 @@
 #include "emulation.h"
 #include "mma.h"
 #define FASTRNN_DEVICE inline
-#define FASTRNN_KERNEL(threads) void
+#define FASTRNN_KERNEL(threads) inline void
 #define FASTRNN_CONSTANT const
 #define FASTRNN_EMULATED(...) __VA_ARGS__
 #define FASTRNN_CUDA_FORM(...)
@@ -264,6 +264,17 @@ FASTRNN_DEVICE unsigned round_to_tf32(float value) {
   if (value != value) return emulation::bits_of(value) | 0x400000;
   return (emulation::bits_of(value) + 0x1000u) & ~0x1fffu;
 #endif
+}
+FASTRNN_DEVICE float float_of_bits(unsigned bits) {
+  FASTRNN_CUDA_FORM(return __uint_as_float(bits);)
+  FASTRNN_EMULATED(return emulation::float_of(bits);)
+}
+FASTRNN_DEVICE float to_float(Bfloat16 value) { return float_of_bits(unsigned(value.bits) << 16); }
+FASTRNN_DEVICE float to_float(Float16 value) {
+  float out;
+  FASTRNN_CUDA_FORM(asm("cvt.f32.f16 %0, %1;" : "=f"(out) : "h"(value.bits));)
+  FASTRNN_EMULATED(out = emulation::from_half(value.bits);)
+  return out;
 }
 template <class E>
 FASTRNN_DEVICE unsigned pack(E low, E high) {

@@ -1,4 +1,4 @@
-// A plain matrix product in float32, for W x and the weight gradients where no library is at hand. Plain C++.
+// A plain matrix product, for W x and the weight gradients where no library is at hand. Plain C++.
 #pragma once
 
 #include "cuda/layout.h"
@@ -10,23 +10,20 @@ constexpr int kProductTile = 64;   // rows and columns of c that a block compute
 constexpr int kProductDepth = 16;  // of k at a time
 constexpr int kProductThreads = 256;
 
-struct ProductParams {
-  Product product;
-};
-
-/// A grid of one dimension: tiles of c row by row. The tile of a and that of b, each k a row, 4 floats longer than need
-/// be: columns then lie in different banks.
+/// The tile of a and that of b, each k a row, 4 floats longer than need be: columns then lie in different banks.
 constexpr int kProductRow = kProductTile + 4;
 
-inline ProductParams product_params(const Product& product) { return {product}; }
-inline LaunchShape product_shape(const Product& product) {
+/// Takes a Product.
+const void* product_kernel();
+
+/// Runtime::multiply() by the project's own kernel: a grid of one dimension, tiles of c row by row.
+inline void launch_product(Runtime& runtime, Product product) {
+  if (product.m == 0 || product.n == 0) return;
   LaunchShape shape{};
   shape.blocks = divide_up(product.m, kProductTile) * divide_up(product.n, kProductTile);
   shape.threads = kProductThreads;
   shape.shared = 2 * kProductDepth * kProductRow * sizeof(float);
-  return shape;
+  runtime.launch(product_kernel(), shape, &product);
 }
-
-const void* product_kernel();
 
 }  // namespace fastrnn::cuda

@@ -53,9 +53,9 @@ void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& j
   const Problem& problem = job.problem;
   const Plan plan = choose(problem, device, tier).plan;
   const int gates = cells::describe(problem.kind, problem.options).gates;
-  const std::size_t rows = std::size_t(problem.steps) * std::size_t(problem.batch);
-  const Buffer input(runtime, rows * std::size_t(gates * problem.hidden) * sizeof(float));
-  if (rows > 0) runtime.multiply({int(rows), gates * problem.hidden, job.inputs, job.x, job.w_ih, input.as()});
+  const int rows = problem.steps * problem.batch, width = gates * problem.hidden;
+  const Buffer input(runtime, std::size_t(rows) * std::size_t(width) * sizeof(float));
+  runtime.multiply({rows, width, job.inputs, {job.x, job.inputs}, {job.w_ih, job.inputs, true}, input.as(), width});
   ForwardParams params{};
   params.options = problem.options;
   params.steps = problem.steps;

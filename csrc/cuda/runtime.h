@@ -6,6 +6,8 @@
 
 #include <cstddef>
 
+#include "cuda/types.h"
+
 namespace fastrnn::cuda {
 
 struct LaunchShape {
@@ -15,11 +17,23 @@ struct LaunchShape {
   std::size_t shared = 0;  // dynamic
 };
 
-/// c = a b^T: a (m,k), b (n,k), c (m,n), row-major float32 on the device.
+/// A row-major float32 matrix on the device, as it is or turned. Rows begin `stride` elements apart, so that it may be
+/// some columns of a wider one.
+struct Factor {
+  const float* data;
+  std::ptrdiff_t stride;
+  bool transposed = false;
+};
+
+/// c = op(a) op(b), or c += it: op(a) is (m,k), op(b) (k,n), c (m,n) in rows `c_stride` apart. No extent need be above
+/// zero; without k the product is zero.
 struct Product {
   int m, n, k;
-  const float *a, *b;
+  Factor a, b;
   float* c;
+  std::ptrdiff_t c_stride;
+  bool accumulate = false;
+  Type type = Type::float32;  // elements of a and b are rounded to it; sums are float32
 };
 
 class Runtime {

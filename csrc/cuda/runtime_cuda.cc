@@ -65,10 +65,7 @@ void CudaRuntime::clear(void* device, std::size_t bytes) {
   check(cudaMemsetAsync(device, 0, bytes, stream_), "cudaMemsetAsync");
 }
 
-void CudaRuntime::multiply(const Product& product) {
-  ProductParams params = product_params(product);
-  launch(product_kernel(), product_shape(product), &params);
-}
+void CudaRuntime::multiply(const Product& product) { launch_product(*this, product); }
 
 int CudaRuntime::resident_blocks(const void* kernel, const LaunchShape& shape) {
   allow(kernel, shape);

@@ -20,6 +20,12 @@ const KernelEntry* look_up(Matches&& matches) {
   return nullptr;
 }
 
+/// A kernel, as every thread of a launch calls it.
+template <class Params>
+void call_kernel(const void* kernel, void* params) {
+  reinterpret_cast<void (*)(Params)>(const_cast<void*>(kernel))(*static_cast<Params*>(params));
+}
+
 }  // namespace
 
 const KernelEntry* find_kernel(Tier tier, cells::Kind kind, Type type, Pass pass) {
@@ -52,10 +58,7 @@ void EmulatedRuntime::copy_in(void* device, const void* host, std::size_t bytes)
 void EmulatedRuntime::copy_out(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
 void EmulatedRuntime::clear(void* device, std::size_t bytes) { std::memset(device, 0, bytes); }
 
-void EmulatedRuntime::multiply(const Product& product) {
-  ProductParams params = product_params(product);
-  launch(product_kernel(), product_shape(product), &params);
-}
+void EmulatedRuntime::multiply(const Product& product) { launch_product(*this, product); }
 
 int EmulatedRuntime::resident_blocks(const void*, const LaunchShape& shape) {
   if (shape.shared > device_.shared_per_block) return 0;
@@ -69,17 +72,16 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
   launch.cluster = shape.cluster;
   launch.cooperative = shape.cooperative;
   launch.shared = shape.shared;
-  if (kernel == product_kernel()) {
-    const auto& p = *static_cast<ProductParams*>(params);
-    emulation::run(launch, [&] { multiply_matrices(p); });
-    return;
+  auto* call = &call_kernel<Product>;
+  if (const auto* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; })) {
+    last_tier = entry->tier;
+    const bool backward = entry->pass == Pass::backward;
+    call = backward ? &call_kernel<BackwardParams> : &call_kernel<ForwardParams>;
+    LayerParams& p = backward ? static_cast<LayerParams&>(*static_cast<BackwardParams*>(params))
+                              : *static_cast<ForwardParams*>(params);
+    if (lose_blocks > 0) p.spin_budget = 100;
   }
-  const KernelEntry* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; });
-  last_tier = entry->tier;
-  const auto function = reinterpret_cast<void (*)(ForwardParams)>(const_cast<void*>(entry->function));
-  auto& p = *static_cast<ForwardParams*>(params);
-  if (lose_blocks > 0) p.spin_budget = 100;
-  emulation::run(launch, [&] { function(p); });
+  emulation::run(launch, [&] { call(kernel, params); });
 }
 
 }  // namespace fastrnn::cuda

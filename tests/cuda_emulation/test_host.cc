@@ -200,32 +200,9 @@ void check_errors() {
   expect(good.allocated == 0, "memory was taken for a call that was refused");
 }
 
-void check_products() {
-  EmulatedRuntime runtime(cuda::device_spec("A100"));
-  std::mt19937 random(3);
-  std::uniform_real_distribution<float> draw(-1, 1);
-  for (const auto& [m, n, k] : {std::array{1, 1, 1}, {3, 70, 17}, {65, 64, 16}, {130, 9, 33}, {5, 5, 0}}) {
-    Floats a(std::size_t(m) * k), b(std::size_t(n) * k), c(std::size_t(m) * n, NAN);
-    for (float& f : a) f = draw(random);
-    for (float& f : b) f = draw(random);
-    runtime.multiply({m, n, k, a.data(), b.data(), c.data()});
-    double worst = 0;
-    for (int i = 0; i < m; ++i)
-      for (int j = 0; j < n; ++j) {
-        double sum = 0;
-        for (int l = 0; l < k; ++l) sum += double(a[std::size_t(i) * k + l]) * b[std::size_t(j) * k + l];
-        const double error = std::abs(c[std::size_t(i) * n + j] - sum);
-        worst = error == error ? std::max(worst, error) : INFINITY;
-      }
-    expect(worst <= 1e-7 * (k + 1), "product " + std::to_string(m) + " x " + std::to_string(n) + " x " +
-                                        std::to_string(k) + ": differs by " + std::to_string(worst));
-  }
-}
-
 }  // namespace
 
 int main() {
-  check_products();
   check_choice();
   check_layers();
   check_errors();
