@@ -7,8 +7,10 @@
 target_sources(fastrnn_core PRIVATE
   csrc/cuda/devices.cc
   csrc/cuda/layer.cc
+  csrc/cuda/memory.cc
   csrc/cuda/plan.cc
   csrc/cuda/plan_public.cc
+  csrc/cuda/require.cc
   csrc/cuda/status.cc)
 
 set(fastrnn_nvcc_wanted 12.8)  # the first to know sm_100a and sm_120
@@ -112,6 +114,7 @@ else()
     csrc/cuda/kernels_product.cu
     csrc/cuda/kernels_rnn.cu
     csrc/cuda/run.cc
+    csrc/cuda/run_device.cc
     csrc/cuda/run_host.cc
     csrc/cuda/runtime_cuda.cc)
   target_link_libraries(fastrnn_core PRIVATE ${FASTRNN_CUDART} ${CMAKE_DL_LIBS} rt)

@@ -41,8 +41,9 @@ void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& pla
   params.status = status.as<unsigned>();
   params.spin_budget = kSpinBudget;
   runtime.launch(kernel->function, shape, &params);
+  if (!grid) return;
   unsigned result = 0;
-  if (grid) runtime.copy_out(&result, status.as<void>(), sizeof result);
+  runtime.copy_out(&result, status.as<void>(), sizeof result);
   runtime.wait();
   if (result == kGaveUp) throw CudaError(0, "a block waited for another that never came: the launch is lost");
 }

@@ -19,7 +19,8 @@ struct ForwardJob {
   float *gates = nullptr, *c = nullptr;  // (T,B,columns,H), (T,B,H)
 };
 
-/// Enqueues W x and the recurrence, and waits for them: only then is it known that no block was lost. Throws CudaError.
+/// Enqueues W x and the recurrence; Tier::grid waits for them, too: only then is it known that no block was lost.
+/// Throws CudaError.
 void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier = {});
 
 }  // namespace fastrnn::cuda

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "cuda/types.h"
 
@@ -49,7 +50,15 @@ class Runtime {
   virtual int resident_blocks(const void* kernel, const LaunchShape& shape) = 0;
   virtual void launch(const void* kernel, const LaunchShape& shape, void* params) = 0;
   virtual void wait() = 0;
+  /// What is given to the stream from now on waits for what `other`, a stream of the same device, has so far.
+  virtual void follow(void* other) = 0;
 };
+
+/// Of one device, which is there, and a stream of it (a cudaStream_t; null: the legacy default stream).
+std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream);
+
+/// The device on which memory is that a kernel may use. Throws CudaError for any other address.
+int ordinal_of(const void* memory);
 
 /// Memory of the device, for the length of a call.
 class Buffer {

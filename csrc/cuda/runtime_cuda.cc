@@ -42,7 +42,6 @@ void allow(const void* kernel, const LaunchShape& shape) {
 }  // namespace
 
 CudaRuntime::CudaRuntime(int ordinal, cudaStream_t stream) : stream_(stream) {
-  require_cuda_device(ordinal);
   check(cudaGetDevice(&before_), "cudaGetDevice");
   check(cudaSetDevice(ordinal), "cudaSetDevice");
 }
@@ -91,5 +90,30 @@ void CudaRuntime::launch(const void* kernel, const LaunchShape& shape, void* par
 }
 
 void CudaRuntime::wait() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+
+void CudaRuntime::follow(void* other) {
+  struct Event {
+    cudaEvent_t handle = nullptr;
+    Event() { check(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+    ~Event() { cudaEventDestroy(handle); }  // once it has happened
+    Event(const Event&) = delete;
+    Event& operator=(const Event&) = delete;
+  };
+  const Event event;
+  check(cudaEventRecord(event.handle, static_cast<cudaStream_t>(other)), "cudaEventRecord");
+  check(cudaStreamWaitEvent(stream_, event.handle, 0), "cudaStreamWaitEvent");
+}
+
+std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream) {
+  return std::make_unique<CudaRuntime>(ordinal, static_cast<cudaStream_t>(stream));
+}
+
+int ordinal_of(const void* memory) {
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, memory), "cudaPointerGetAttributes");
+  if (attributes.type != cudaMemoryTypeDevice && attributes.type != cudaMemoryTypeManaged)
+    throw CudaError(0, "expected memory of a CUDA device, got memory of the host");
+  return attributes.device;
+}
 
 }  // namespace fastrnn::cuda

@@ -24,6 +24,7 @@ class CudaRuntime final : public Runtime {
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
   void wait() override;
+  void follow(void* other) override;
 
  private:
   cudaStream_t stream_;

@@ -27,10 +27,11 @@ class EmulatedRuntime final : public Runtime {
   void multiply(const Product& product) override;
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
-  void wait() override {}
+  void wait() override { waited += 1; }
+  void follow(void*) override {}
 
   std::size_t live() const { return sizes_.size(); }
-  int allocated = 0;
+  int allocated = 0, waited = 0;
   int lose_blocks = 0;
   bool lose_room = false;
   Tier last_tier = Tier::graph;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/instantiate.h"
+#include "cuda/run_device.h"
 #include "cuda/run_host.h"
 #include "emulated_runtime.h"
 
@@ -163,6 +164,52 @@ void check_choice() {
   expect(runtime.last_tier == choose(problem, spec).plan.tier, "not the tier of the plan");
 }
 
+/// Arrays that are on the device: nothing is copied, and only Tier::grid waits.
+void check_device_arrays() {
+  const cuda::DeviceSpec& spec = cuda::device_spec("H100");
+  for (const Tier tier : {Tier::block, Tier::cluster, Tier::grid}) {
+    EmulatedRuntime runtime(spec);
+    Layer layer(cells::Kind::lstm, 3, 2, 5, 21, 11);
+    layer.ragged();
+    layer.compute();
+    Floats y(layer.y.size(), NAN), h_n(layer.h_n.size(), NAN), c_n(layer.c_n.size(), NAN);
+    const ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
+    forward_from_device(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, tier);
+    const std::string name = cuda::tier_name(tier);
+    for (std::size_t i = 0; i < y.size(); ++i) expect(std::abs(y[i] - layer.y[i]) < 2e-5f, name + ": y on the device");
+    for (std::size_t i = 0; i < h_n.size(); ++i) {
+      expect(std::abs(h_n[i] - layer.h_n[i]) < 2e-5f, name + ": h_n on the device");
+      expect(std::abs(c_n[i] - layer.c_n[i]) < 2e-5f, name + ": c_n on the device");
+    }
+    expect(runtime.waited == (tier == Tier::grid ? 1 : 0), name + ": waits " + std::to_string(runtime.waited));
+    expect(runtime.live() == 0, name + ": memory was left behind");
+  }
+}
+
+void check_device_refusals() {
+  const cuda::DeviceSpec& spec = cuda::device_spec("H100");
+  EmulatedRuntime runtime(spec);
+  Layer layer(cells::Kind::lstm, 3, 2, 5, 21, 11);
+  const auto refused = [&](const char* text, auto&& spoil) {
+    Floats y(layer.y.size()), h_n(layer.h_n.size()), c_n(layer.c_n.size());
+    ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
+    std::vector<Index> lengths = {3, 3};
+    arguments.lengths = lengths.data();
+    spoil(arguments, lengths);
+    try {
+      forward_from_device(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
+      expect(false, std::string("no error: ") + text);
+    } catch (const Error& error) {
+      expect(std::string(error.what()) == text, error.what());
+    }
+  };
+  refused("x: expected a contiguous array on a GPU", [](auto& a, auto&) { a.x.step += 1; });
+  refused("y: expected a contiguous array on a GPU", [](auto& a, auto&) { a.y.row += 1; });
+  refused("lengths: expected values in 0..3, got 4", [](auto&, auto& lengths) { lengths[1] = 4; });
+  refused("lengths: expected values in 0..3, got -1", [](auto&, auto& lengths) { lengths[0] = -1; });
+  expect(runtime.allocated == 0, "memory was taken for a call that was refused");
+}
+
 template <class F>
 void expect_error(const char* text, F&& call) {
   try {
@@ -205,6 +252,8 @@ void check_errors() {
 int main() {
   check_choice();
   check_layers();
+  check_device_arrays();
+  check_device_refusals();
   check_errors();
   std::printf("host side: %d checks, %d failed\n", checks, failures);
   return failures == 0 ? 0 : 1;

@@ -1,4 +1,4 @@
-// A layer on a GPU, from arrays in the host's memory to arrays there.
+// A layer on a GPU: from arrays in the host's memory to arrays there, or from arrays on the device to arrays there.
 #pragma once
 
 #include "fastrnn/cuda.hpp"
@@ -10,11 +10,19 @@ struct CudaOptions {
   int ordinal = 0;
   std::string dtype = "float32";  // of the weights and of what they meet: or "bfloat16", "float16"
   std::string tier;               // of plan.hpp; empty for the fastest
+  void* stream = nullptr;         // a cudaStream_t of that device; null: the legacy default stream
 };
 
 /// As forward(), in inference. Masks, resets, packed batches and the options of training are refused, and so is a cell
 /// without a kernel; the error says which. The kernels have run in emulation only: results on a GPU are unproved.
 FASTRNN_API void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
                               const ForwardArguments<float>& arguments, const CudaOptions& options);
+
+/// The same for arrays on the device, x and y contiguous, with no copy of any. `lengths` alone are the host's, and may
+/// change on return. All work is in the order of the stream, and the call does not wait for it: arrays must stay until
+/// the stream has passed, and an error of a kernel shows where the stream is waited for. But tier "grid" waits for the
+/// stream: only then is it known that no block was lost.
+FASTRNN_API void forward_cuda_device(const CellOptions& cell, const Parameters<float>& parameters,
+                                     const ForwardArguments<float>& arguments, const CudaOptions& options);
 
 }  // namespace fastrnn
