@@ -6,7 +6,7 @@
 #pragma once
 
 #include "cuda/device.h"
-#include "cuda/layout.h"
+#include "cuda/params.h"
 
 namespace fastrnn::cuda {
 
@@ -15,9 +15,9 @@ template <class Element>
 class SharedSlots {
  public:
   static constexpr int kSlots = 2;
-  FASTRNN_DEVICE SharedSlots(const LayerParams&, const Layout& layout, char* shared)
-      : slots_(reinterpret_cast<Element*>(shared + layout.operand)),
-        slot_elements_(layout.columns * layout.operand_stride) {}
+  FASTRNN_DEVICE SharedSlots(const LayerParams& params, char* shared)
+      : slots_(reinterpret_cast<Element*>(shared + params.layout.operand)),
+        slot_elements_(params.layout.columns * params.layout.operand_stride) {}
   /// What is multiplied now.
   FASTRNN_DEVICE Element* operand() const { return slots_ + current_ * slot_elements_; }
 
@@ -54,8 +54,8 @@ class Exchange<Element, Tier::block> : public SharedSlots<Element> {
 template <class Element>
 class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
  public:
-  FASTRNN_DEVICE Exchange(const LayerParams& params, const Layout& layout, char* shared)
-      : SharedSlots<Element>(params, layout, shared), members_(params.geometry.members) {}
+  FASTRNN_DEVICE Exchange(const LayerParams& params, char* shared)
+      : SharedSlots<Element>(params, shared), members_(params.geometry.members) {}
   FASTRNN_DEVICE int group() const { return block_index() / members_; }
   FASTRNN_DEVICE int member() const { return cluster_rank(); }
   FASTRNN_DEVICE void begin() { sync_cluster(); }  // no peer writes here before the slots are cleared
@@ -77,10 +77,10 @@ template <class Element>
 class Exchange<Element, Tier::grid> {
  public:
   static constexpr int kSlots = 1;
-  FASTRNN_DEVICE Exchange(const LayerParams& params, const Layout& layout, char* shared)
+  FASTRNN_DEVICE Exchange(const LayerParams& params, char* shared)
       : params_(params),
-        layout_(layout),
-        operand_(reinterpret_cast<Element*>(shared + layout.operand)),
+        layout_(params.layout),
+        operand_(reinterpret_cast<Element*>(shared + params.layout.operand)),
         slots_(static_cast<Element*>(params.exchange) + Index(group()) * 2 * slot_elements()) {}
   FASTRNN_DEVICE int group() const { return block_index() / params_.geometry.members; }
   FASTRNN_DEVICE int member() const { return block_index() % params_.geometry.members; }

@@ -7,12 +7,25 @@
 // whole sequence. Each task leaves partial sums, which the threads that compute the cell add up in a fixed order.
 #pragma once
 
-#include "cuda/params.h"
+#include <cstddef>
+
+#include "cells/list.h"
+#include "cuda/types.h"
 
 namespace fastrnn::cuda {
 
 FASTRNN_CELL constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 FASTRNN_CELL constexpr int round_up(int a, int b) { return divide_up(a, b) * b; }
+
+/// Who computes what. A group of `members` blocks computes `rows` rows of the batch, each block `units` hidden units.
+/// blocks = members * ceil(B / rows); members * units >= H.
+struct Geometry {
+  int threads;  // a multiple of 32
+  int members;  // 1 for Tier::block, the cluster's size for Tier::cluster
+  int units;
+  int rows;
+  FASTRNN_CELL int blocks(int batch) const { return members * divide_up(batch, rows); }
+};
 
 constexpr int kMostPhases = 2;
 
@@ -23,19 +36,17 @@ struct Products {
   int sources[kMostPhases];  // parts of H elements of the operand
 };
 
-FASTRNN_CELL constexpr Products forward_products(const cells::Description& cell) {
+constexpr Products forward_products(const cells::Description& cell) {
   Products p{cell.phases, {}, {}};
-  for (int i = 0; i < kMostPhases; ++i) {
-    if (i >= p.phases) break;
+  for (int i = 0; i < p.phases; ++i) {
     p.rows[i] = cell.phase[i].gates;
     p.sources[i] = 1;
   }
   return p;
 }
-FASTRNN_CELL constexpr Products backward_products(const cells::Description& cell) {
+constexpr Products backward_products(const cells::Description& cell) {
   Products p{cell.back_phases, {}, {}};
-  for (int i = 0; i < kMostPhases; ++i) {
-    if (i >= p.phases) break;
+  for (int i = 0; i < p.phases; ++i) {
     p.rows[i] = 1;
     p.sources[i] = cell.back[i].sources;
   }
@@ -65,7 +76,7 @@ struct Cut {
   int register_steps;  // of a warp
   int shared_steps;    // of a warp
 
-  FASTRNN_CELL static Cut make(const TaskShape& shape, int rows, int depth, int warps, int register_steps) {
+  static Cut make(const TaskShape& shape, int rows, int depth, int warps, int register_steps) {
     Cut cut{};
     cut.tiles = divide_up(rows, shape.rows);
     cut.all_steps = divide_up(depth, shape.depth);
@@ -101,17 +112,15 @@ struct Layout {
 
 /// `staged` floats are fetched for each element and step, `states` kept from step to step, `kept` from phase to phase;
 /// `slots` operands are in shared memory.
-FASTRNN_CELL Layout make_layout(const Products& products, const TaskShape& shape, const Geometry& geometry, int hidden,
-                                int slots, int staged, int states, int kept, int biases) {
+inline Layout make_layout(const Products& products, const TaskShape& shape, const Geometry& geometry, int hidden,
+                          int slots, int staged, int states, int kept, int biases) {
   Layout layout{};
   const int warps = geometry.threads / 32;
   layout.padded = round_up(hidden, 16 / shape.element);
   layout.columns = round_up(geometry.rows, shape.columns);
   layout.elements = geometry.units * geometry.rows;
   int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
-  FASTRNN_UNROLL
-  for (int p = 0; p < kMostPhases; ++p) {
-    if (p >= products.phases) break;
+  for (int p = 0; p < products.phases; ++p) {
     const int gathered = products.sources[p] * layout.padded;
     if (gathered > layout.gathered) layout.gathered = gathered;
   }
@@ -121,9 +130,7 @@ FASTRNN_CELL Layout make_layout(const Products& products, const TaskShape& shape
   layout.operand_bytes = layout.columns * layout.operand_stride * shape.element;
   layout.operand = at;
   at += slots * layout.operand_bytes;
-  FASTRNN_UNROLL
-  for (int p = 0; p < kMostPhases; ++p) {
-    if (p >= products.phases) break;
+  for (int p = 0; p < products.phases; ++p) {
     const int rows = products.rows[p] * geometry.units, depth = products.sources[p] * layout.padded;
     layout.cut[p] = Cut::make(shape, rows, depth, warps, shape.register_steps / products.phases);
     layout.weights[p] = at;
@@ -151,37 +158,22 @@ FASTRNN_CELL Layout make_layout(const Products& products, const TaskShape& shape
 }
 
 /// What forward and backward fetch and keep (units.h).
-FASTRNN_CELL constexpr int forward_staged(const cells::Description& cell) { return cell.gates; }
-FASTRNN_CELL constexpr int backward_staged(const cells::Description& cell) {
+constexpr int forward_staged(const cells::Description& cell) { return cell.gates; }
+constexpr int backward_staged(const cells::Description& cell) {
   return cell.columns + 2 * cell.c_states + 2;  // columns, c, c before, h before, dy
 }
 
-FASTRNN_CELL Layout forward_layout(const cells::Description& cell, Type type, Tier tier, const Geometry& geometry,
-                                   int hidden) {
-  return make_layout(forward_products(cell), task_shape(type), geometry, hidden, tier == Tier::grid ? 1 : 2,
-                     forward_staged(cell), 1 + cell.c_states, cell.phases > 1 ? cell.columns : 0, cell.gates + 1);
-}
-FASTRNN_CELL Layout backward_layout(const cells::Description& cell, Type type, Tier tier, const Geometry& geometry,
-                                    int hidden) {
-  return make_layout(backward_products(cell), task_shape(type), geometry, hidden, tier == Tier::grid ? 1 : 2,
-                     backward_staged(cell), 1 + cell.c_states, 0, 0);
-}
-
-/// Dynamic shared memory of a recurrence kernel.
-inline std::size_t shared_bytes(cells::Kind kind, Pass pass, Type type, Tier tier, const Geometry& geometry,
-                                int hidden) {
-  const cells::Description cell = cells::describe(kind, cells::Options{});
-  const Layout layout = pass == Pass::backward ? backward_layout(cell, type, tier, geometry, hidden)
-                                               : forward_layout(cell, type, tier, geometry, hidden);
-  return std::size_t(layout.total);
+/// Of a recurrence kernel. Its `total` is the dynamic shared memory.
+inline Layout layout_of(const cells::Description& cell, Pass pass, Type type, Tier tier, const Geometry& geometry,
+                        int hidden) {
+  const bool backward = pass == Pass::backward;
+  return make_layout(backward ? backward_products(cell) : forward_products(cell), task_shape(type), geometry, hidden,
+                     tier == Tier::grid ? 1 : 2, backward ? backward_staged(cell) : forward_staged(cell),
+                     1 + cell.c_states, !backward && cell.phases > 1 ? cell.columns : 0, backward ? 0 : cell.gates + 1);
 }
 
 /// Of LayerParams::exchange: two slots for each group. Of flags: 4 bytes a block.
-inline std::size_t exchange_bytes(cells::Kind kind, Pass pass, Type type, const Geometry& geometry, int hidden,
-                                  int batch) {
-  const cells::Description cell = cells::describe(kind, cells::Options{});
-  const Layout layout = pass == Pass::backward ? backward_layout(cell, type, Tier::grid, geometry, hidden)
-                                               : forward_layout(cell, type, Tier::grid, geometry, hidden);
+inline std::size_t exchange_bytes(const Layout& layout, const Geometry& geometry, int batch) {
   return 2 * std::size_t(layout.operand_bytes) * (geometry.blocks(batch) / geometry.members);
 }
 

@@ -6,8 +6,7 @@
 
 #include <cstddef>
 
-#include "cells/list.h"
-#include "cuda/types.h"
+#include "cuda/layout.h"
 
 namespace fastrnn::cuda {
 
@@ -21,18 +20,9 @@ struct Rows {
   FASTRNN_CELL T* at(int t, int b) const { return data + t * step + b * row; }
 };
 
-/// Who computes what. A group of `members` blocks computes `rows` rows of the batch, each block `units` hidden units.
-/// blocks = members * ceil(B / rows); members * units >= H.
-struct Geometry {
-  int threads;  // a multiple of 32
-  int members;  // 1 for Tier::block, the cluster's size for Tier::cluster
-  int units;
-  int rows;
-  FASTRNN_CELL int blocks(int batch) const { return members * ((batch + rows - 1) / rows); }
-};
-
 struct LayerParams {
   Geometry geometry;
+  Layout layout;  // layout_of(); here it is read from constant memory: as a local it took the registers of 7 kernels
   cells::Options options;
   int steps, batch, hidden;
   bool reverse;         // row b runs through times length[b]-1 .. 0

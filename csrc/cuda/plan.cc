@@ -125,14 +125,13 @@ class Planner {
   }
 
   Plan plan_of(Tier tier, const Geometry& geometry) const {
-    const bool backward = problem_.pass == Pass::backward;
-    const Layout layout = backward ? backward_layout(cell_, problem_.type, tier, geometry, problem_.hidden)
-                                   : forward_layout(cell_, problem_.type, tier, geometry, problem_.hidden);
+    const Layout layout = layout_of(cell_, problem_.pass, problem_.type, tier, geometry, problem_.hidden);
     const int warps = geometry.threads / 32;
     const Steps steps = steps_of(layout, products_.phases, warps);
     Plan plan;
     plan.tier = tier;
     plan.geometry = geometry;
+    plan.layout = layout;
     plan.blocks = geometry.blocks(problem_.batch);
     plan.waves = divide_up(plan.blocks, device_.processors / geometry.members * geometry.members);
     plan.registers = kRegisters;

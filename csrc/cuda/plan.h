@@ -40,6 +40,7 @@ struct Terms {
 struct Plan {
   Tier tier = Tier::graph;
   Geometry geometry{};
+  Layout layout{};  // of the persistent tiers
   int blocks = 0;
   int waves = 1;                     // blocks that do not fit at once come one after the other
   int registers = 0;                 // of a thread, at most

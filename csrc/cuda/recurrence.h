@@ -17,11 +17,7 @@ class Forward {
   using PhaseSlab = Slab<Format, Format::kShape.register_steps / kPhases>;
 
  public:
-  FASTRNN_DEVICE static void run(const ForwardParams& params) {
-    constexpr cells::Description cell = kCell;  // a local one: device code cannot refer to a static member
-    const Layout layout = forward_layout(cell, Format::kType, tier, params.geometry, params.hidden);
-    Forward(params, layout).sequence();
-  }
+  FASTRNN_DEVICE static void run(const ForwardParams& params) { Forward(params).sequence(); }
 
  private:
   const ForwardParams& params_;
@@ -29,8 +25,7 @@ class Forward {
   Tile<Format, tier> tile_;
   PhaseSlab slab0_, slab1_;  // not an array: it would not stay in registers
 
-  FASTRNN_DEVICE Forward(const ForwardParams& params, const Layout& layout)
-      : params_(params), layout_(layout), tile_(params, layout) {}
+  FASTRNN_DEVICE Forward(const ForwardParams& params) : params_(params), layout_(params.layout), tile_(params) {}
 
   FASTRNN_DEVICE void sequence() {
     load_slab<0>();
@@ -118,7 +113,7 @@ class Forward {
   template <int Phase>
   FASTRNN_DEVICE bool phase(int s) {
     constexpr bool kLast = Phase + 1 == kPhases;
-    slab<Phase>().multiply(layout_, tile_.exchange.operand(), tile_.floats(layout_.partial));
+    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));
     sync_block();
     if (Phase == 0) wait_copies();
     tile_.each_element([&](const Element& e) {
@@ -165,11 +160,7 @@ class Backward {
   using PhaseSlab = Slab<Format, Format::kShape.register_steps / kPhases>;
 
  public:
-  FASTRNN_DEVICE static void run(const BackwardParams& params) {
-    constexpr cells::Description cell = kCell;  // a local one: device code cannot refer to a static member
-    const Layout layout = backward_layout(cell, Format::kType, tier, params.geometry, params.hidden);
-    Backward(params, layout).sequence();
-  }
+  FASTRNN_DEVICE static void run(const BackwardParams& params) { Backward(params).sequence(); }
 
  private:
   const BackwardParams& params_;
@@ -177,8 +168,7 @@ class Backward {
   Tile<Format, tier> tile_;
   PhaseSlab slab0_, slab1_;  // not an array: it would not stay in registers
 
-  FASTRNN_DEVICE Backward(const BackwardParams& params, const Layout& layout)
-      : params_(params), layout_(layout), tile_(params, layout) {}
+  FASTRNN_DEVICE Backward(const BackwardParams& params) : params_(params), layout_(params.layout), tile_(params) {}
 
   FASTRNN_DEVICE void sequence() {
     load_slab<0>();
@@ -268,7 +258,7 @@ class Backward {
   FASTRNN_DEVICE bool phase(int s) {
     constexpr bool kNextStep = kCell.back[Phase].source[0].next;
     if (!kNextStep || s + 1 < tile_.longest)
-      slab<Phase>().multiply(layout_, tile_.exchange.operand(), tile_.floats(layout_.partial));
+      slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));
     sync_block();
     if (Phase == 0) wait_copies();
     tile_.each_element([&](const Element& e) {
@@ -305,7 +295,8 @@ class Backward {
 
   /// What the matrices and the carries leave is the gradient of h0 and c0.
   FASTRNN_DEVICE void end_rows() {
-    if (tile_.longest > 0) slab0_.multiply(layout_, tile_.exchange.operand(), tile_.floats(layout_.partial));
+    if (tile_.longest > 0)
+      slab0_.multiply(layout_, layout_.cut[0], tile_.exchange.operand(), tile_.floats(layout_.partial));
     sync_block();
     const float* carry = tile_.floats(layout_.state);
     tile_.each_element([&](const Element& e) {

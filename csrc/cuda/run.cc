@@ -1,6 +1,7 @@
 #include "cuda/run.h"
 
 #include "cuda/kernel_table.h"
+#include "cuda/params.h"
 
 namespace fastrnn::cuda {
 
@@ -26,8 +27,7 @@ void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& pla
     throw CudaError(0, "expected room for " + std::to_string(plan.blocks) + " blocks of tier '" + tier_name(plan.tier) +
                            "' at once, got " + std::to_string(resident));
   const bool grid = plan.tier == Tier::grid;
-  const std::size_t exchange =
-      grid ? exchange_bytes(problem.kind, problem.pass, problem.type, plan.geometry, problem.hidden, problem.batch) : 0;
+  const std::size_t exchange = grid ? exchange_bytes(plan.layout, plan.geometry, problem.batch) : 0;
   const std::size_t flags = grid ? std::size_t(plan.blocks) * sizeof(unsigned) : 0;
   const Buffer exchanged(runtime, exchange), flag_words(runtime, flags), status(runtime, grid ? sizeof(unsigned) : 0);
   if (grid) {
@@ -36,6 +36,7 @@ void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& pla
     runtime.clear(status.as<void>(), sizeof(unsigned));
   }
   params.geometry = plan.geometry;
+  params.layout = plan.layout;
   params.exchange = exchanged.as<void>();
   params.flags = flag_words.as<unsigned>();
   params.status = status.as<unsigned>();

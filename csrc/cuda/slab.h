@@ -18,7 +18,6 @@ class Slab {
   template <class Weight>
   FASTRNN_DEVICE void load(const Cut& cut, char* shared, const Weight& weight) {
     const int warp = thread_index() / kWarp;
-    cut_ = cut;
     shared_ = reinterpret_cast<Four<Word>*>(shared) + warp * cut.shared_steps * kQuads * kWarp;
     Walk walk(cut, warp);
     // One copy of the loading code: unrolled over the registers it would be most of the kernel.
@@ -40,11 +39,12 @@ class Slab {
   }
 
   /// partial[chunk][batch row][slab row] = slab * operand.
-  FASTRNN_DEVICE void multiply(const Layout& layout, const typename Format::Element* operand, float* partial) const {
+  FASTRNN_DEVICE void multiply(const Layout& layout, const Cut& cut, const typename Format::Element* operand,
+                               float* partial) const {
     const int warp = thread_index() / kWarp;
     FASTRNN_NO_UNROLL
     for (int column = 0; column < layout.columns; column += kShape.columns) {
-      Walk walk(cut_, warp);
+      Walk walk(cut, warp);
       typename Format::Sums sums;
       const auto step = [&](const Word(&words)[kShape.words]) {
         if (walk.exists())
@@ -59,11 +59,11 @@ class Slab {
       };
       FASTRNN_UNROLL
       for (int i = 0; i < Registers; ++i) {
-        if (i >= cut_.register_steps) break;
+        if (i >= cut.register_steps) break;
         step(words_[i]);
       }
       FASTRNN_NO_UNROLL
-      for (int i = 0; i < cut_.shared_steps; ++i) {
+      for (int i = 0; i < cut.shared_steps; ++i) {
         Word words[kShape.words];
         FASTRNN_UNROLL
         for (int q = 0; q < kQuads; ++q) {
@@ -103,7 +103,6 @@ class Slab {
 
   Word words_[Registers][kShape.words];
   Four<Word>* shared_;
-  Cut cut_;
 };
 
 }  // namespace fastrnn::cuda

@@ -28,8 +28,8 @@ struct Tile {
   Exchange<Operand, tier> exchange;
   int first_row, rows, first_unit, units, longest = 0;
 
-  FASTRNN_DEVICE Tile(const LayerParams& params, const Layout& layout)
-      : params(params), layout(layout), shared(shared_memory()), exchange(params, layout, shared) {
+  FASTRNN_DEVICE Tile(const LayerParams& params)
+      : params(params), layout(params.layout), shared(shared_memory()), exchange(params, shared) {
     const Geometry& g = params.geometry;
     first_row = exchange.group() * g.rows;
     rows = smaller(g.rows, params.batch - first_row);

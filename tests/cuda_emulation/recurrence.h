@@ -166,17 +166,18 @@ class Kernels {
 
   template <class Params>
   void launch(Params& params, Pass pass) {
-    const int b = problem_.shape.batch, h = problem_.shape.hidden;
-    const auto kind = kind_of_cell();
+    const int b = problem_.shape.batch;
+    params.layout = layout_of(cells::describe(kind_of_cell(), problem_.options), pass, Format::kType, run_.tier,
+                              run_.geometry, problem_.shape.hidden);
     emulation::Launch l;
     l.blocks = run_.geometry.blocks(b) - run_.missing_blocks;
     l.threads = run_.geometry.threads;
-    l.shared = shared_bytes(kind, pass, Format::kType, run_.tier, run_.geometry, h);
+    l.shared = std::size_t(params.layout.total);
     std::vector<char> exchange;
     std::vector<unsigned> flags;
     status = 0;
     if (run_.tier == Tier::grid) {
-      exchange.assign(exchange_bytes(kind, pass, Format::kType, run_.geometry, h, b), 0);
+      exchange.assign(exchange_bytes(params.layout, run_.geometry, b), 0);
       flags.assign(run_.geometry.blocks(b), 0);
       params.exchange = exchange.data();
       params.flags = flags.data();
