@@ -63,7 +63,7 @@ struct TaskShape {
   int register_steps;  // of all phases together
 };
 FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
-  return type == Type::float32 ? TaskShape{8, 4, 128, 32, 4, 4} : TaskShape{16, 8, 64, 16, 2, 10};
+  return type == Type::float32 ? TaskShape{8, 4, 128, 32, 4, 4} : TaskShape{16, 8, 64, 16, 2, 11};
 }
 
 /// How a phase's product is cut.

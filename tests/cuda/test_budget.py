@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(nvcc() is None, reason="no nvcc (CUDACXX, PATH)"
 
 THREADS = 256  # of a block: what the planner launches
 REGISTER_FILE = 65536
-# Most registers of a thread by type of weights: 160 (16 bits) or 128 (float32) hold weights, the rest is what a step
+# Most registers of a thread by type of weights: 176 (16 bits) or 128 (float32) hold weights, the rest is what a step
 # needs. All leave room for one block of 256 threads, which is what every tier assumes.
 MOST_REGISTERS = {"float32": 255, "bfloat16": 255, "float16": 255}
 MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
