@@ -8,8 +8,10 @@ target_sources(fastrnn_core PRIVATE
   csrc/cuda/devices.cc
   csrc/cuda/layer.cc
   csrc/cuda/memory.cc
+  csrc/cuda/names.cc
   csrc/cuda/plan.cc
   csrc/cuda/plan_public.cc
+  csrc/cuda/problem.cc
   csrc/cuda/require.cc
   csrc/cuda/status.cc)
 
@@ -113,9 +115,12 @@ else()
     csrc/cuda/kernels_lstm.cu
     csrc/cuda/kernels_product.cu
     csrc/cuda/kernels_rnn.cu
+    csrc/cuda/kernels_step_ends.cu
+    csrc/cuda/kernels_steps.cu
     csrc/cuda/run.cc
     csrc/cuda/run_device.cc
     csrc/cuda/run_host.cc
+    csrc/cuda/run_steps.cc
     csrc/cuda/runtime_cuda.cc)
   target_link_libraries(fastrnn_core PRIVATE ${FASTRNN_CUDART} ${CMAKE_DL_LIBS} rt)
 endif()

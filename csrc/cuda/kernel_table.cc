@@ -7,10 +7,11 @@ KernelList lstm_kernels();
 KernelList gru_after_kernels();
 KernelList gru_before_kernels();
 KernelList gru_output_kernels();
+KernelList step_kernels();
 
 const KernelList* kernel_lists() {
-  static const KernelList lists[kKernelLists] = {rnn_kernels(), lstm_kernels(), gru_after_kernels(),
-                                                 gru_before_kernels(), gru_output_kernels()};
+  static const KernelList lists[kKernelLists] = {rnn_kernels(),        lstm_kernels(),       gru_after_kernels(),
+                                                 gru_before_kernels(), gru_output_kernels(), step_kernels()};
   return lists;
 }
 

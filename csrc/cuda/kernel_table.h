@@ -6,7 +6,8 @@
 
 namespace fastrnn::cuda {
 
-/// A kernel of recurrence.h. It takes ForwardParams (inference and training: gates null or not) or BackwardParams.
+/// A kernel of recurrence.h. It takes ForwardParams (inference and training: gates null or not) or BackwardParams. Or,
+/// for Tier::graph, one of step_kernels.h, which takes ForwardStep or BackwardStep.
 struct KernelEntry {
   Tier tier;
   cells::Kind kind;
@@ -20,7 +21,7 @@ struct KernelList {
   const KernelEntry* begin;
   const KernelEntry* end;
 };
-constexpr int kKernelLists = 5;
+constexpr int kKernelLists = 6;
 /// One list for each file of kernels.
 const KernelList* kernel_lists();
 

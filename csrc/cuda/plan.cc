@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/options.h"
+#include "cuda/product.h"
+#include "cuda/steps.h"
 
 namespace fastrnn::cuda {
 
@@ -25,7 +26,7 @@ constexpr double kCellLatency = 200;  // the chain from a gate's sum to h
 constexpr double kFence = 1;          // a release costs the way to L2 and back,
 constexpr double kFlag = 1.5;         // and a flag half of it to be there, half a poll, and half to be seen
 constexpr double kGraphNode = 1.5;    // microseconds between two kernels of a graph
-constexpr double kGemmShare = 0.5;    // of the peak, in a product as thin as a batch
+constexpr double kGemmShare = 0.5;    // of the peak, in the project's own product, whose tiles the batch may not fill
 
 Products products_of(const cells::Description& cell, Pass pass) {
   return pass == Pass::backward ? backward_products(cell) : forward_products(cell);
@@ -44,6 +45,32 @@ double matrix_elements(const Products& products, int hidden) {
   for (int p = 0; p < products.phases; ++p)
     elements += double(products.rows[p]) * products.sources[p] * double(hidden) * double(hidden);
   return elements;
+}
+
+/// What Tier::graph multiplies at a step, and the kernels that it launches.
+struct StepProducts {
+  double elements = 0;  // of the matrices
+  int nodes = 0;
+};
+
+StepProducts step_products(const Problem& problem, const cells::Description& cell) {
+  const bool backward = problem.pass == Pass::backward;
+  const double h = problem.hidden, p = problem.projection > 0 ? problem.projection : h;
+  StepProducts products;
+  const auto add = [&](cells::Matrix matrix) { products.elements += matrix == cells::Matrix::w_peep ? h * h : h * p; };
+  for (int i = 0; i < (backward ? cell.back_phases : cell.phases); ++i) {
+    const int sources = backward ? cell.back[i].sources : cell.phase[i].sources;
+    products.nodes += 1 + (backward && sources > 0 ? 1 : sources);
+    for (int s = 0; s < sources; ++s) {
+      if (backward) {
+        add(cell.back[i].source[s].matrix);
+        continue;
+      }
+      for (int g = 0; g < cell.phase[i].gates; ++g)
+        if (cell.phase[i].source[s].block[g] >= 0) add(cell.phase[i].source[s].matrix);
+    }
+  }
+  return products;
 }
 
 /// Steps along the operand of all warps, those of empty tasks among them.
@@ -72,7 +99,10 @@ class Planner {
 
   Candidate candidate(Tier tier) const {
     Candidate found{tier, {}, {}};
-    if (!is_written(tier, problem_.kind, problem_.type, problem_.pass)) {
+    const std::string beyond = beyond_plain(problem_);
+    if (tier <= Tier::grid && !beyond.empty()) {
+      found.reason = "of the kernels that keep weights on the chip none has " + beyond;
+    } else if (!is_written(tier, problem_.kind, problem_.type, problem_.pass)) {
       found.reason = "there is no such kernel";
     } else if (tier == Tier::graph) {
       found.plan = graph();
@@ -202,24 +232,23 @@ class Planner {
     plan.us.cell = us(products_.phases * kCellLatency + specials / kSpecialRate);
   }
 
-  /// A product and a cell kernel for each phase of each step.
+  /// The products and the cell kernel of each phase of each step.
   Plan graph() const {
     Plan plan;
     plan.tier = Tier::graph;
-    plan.geometry = {kBlockThreads, 1, problem_.hidden, problem_.batch};
-    plan.blocks = divide_up(problem_.hidden * problem_.batch, kBlockThreads);
+    plan.geometry = {kStepThreads, 1, problem_.hidden, problem_.batch};
+    plan.blocks = divide_up(problem_.hidden * problem_.batch, kStepThreads);
     plan.registers = kRegisters;
-    const double elements = matrix_elements(products_, problem_.hidden);
-    const double weights = elements * shape_.element;
+    const StepProducts products = step_products(problem_, cell_);
+    const double weights = products.elements * 4;  // float32 in memory, rounded as they are read
     const double l2 = device_.l2_rate * device_.processors * device_.clock * 1e3;  // bytes a microsecond
     const bool resident = weights <= device_.l2_bytes / 2;                         // the other half is for what passes
-    plan.flops = 2 * elements * problem_.batch;
+    plan.flops = 2 * products.elements * problem_.batch;
     plan.bytes = weights + double(problem_.batch) * problem_.hidden * 4 * (per_unit_floats() + 2 * cell_.gates);
     plan.us.weights = weights / (resident ? l2 : device_.memory_rate * 1e3);
-    const double rate = problem_.type == Type::float32 ? device_.fma_rate : device_.tensor_rate;
-    const double columns = round_up(problem_.batch, shape_.columns);
-    plan.us.product = us(elements * columns / (rate * device_.processors * kGemmShare));
-    plan.us.launch = 2 * products_.phases * kGraphNode;
+    const double columns = round_up(problem_.batch, kProductTile);
+    plan.us.product = us(products.elements * columns / (device_.fma_rate * device_.processors * kGemmShare));
+    plan.us.launch = products.nodes * kGraphNode;
     return plan;
   }
 
@@ -232,59 +261,8 @@ class Planner {
 
 }  // namespace
 
-Problem make_problem(const CellOptions& cell, Type type, Index hidden, Index batch, Index steps) {
-  Problem problem;
-  problem.options.candidate = activation_spec(cell.activation);
-  problem.options.peephole = static_cast<cells::Peephole>(cell.peephole);
-  problem.options.peephole_current = cell.peephole_current;
-  problem.options.coupled = cell.coupled;
-  problem.kind = kind_of(cell, problem.options);
-  problem.type = type;
-  problem.hidden = int(hidden);
-  problem.batch = int(batch);
-  problem.steps = int(steps);
-  return problem;
-}
-
-const char* tier_name(Tier tier) {
-  static const char* const names[kTiers] = {"block", "cluster", "grid", "stream", "graph"};
-  return names[int(tier)];
-}
-
-const char* type_name(Type type) {
-  static const char* const names[] = {"float32", "tf32", "bfloat16", "float16"};
-  return names[int(type)];
-}
-
-Type find_type(const std::string& dtype) {
-  std::string names;
-  for (const Type type : {Type::float32, Type::tf32, Type::bfloat16, Type::float16}) {
-    if (dtype == type_name(type)) return type;
-    names += (names.empty() ? "'" : ", '") + std::string(type_name(type)) + "'";
-  }
-  throw Error("dtype: expected one of " + names + " on a GPU, got '" + dtype + "'");
-}
-
-std::optional<Tier> find_tier(const std::string& tier) {
-  if (tier.empty()) return {};
-  std::string names;
-  for (int t = 0; t < kTiers; ++t) {
-    if (tier == tier_name(Tier(t))) return Tier(t);
-    names += (names.empty() ? "'" : ", '") + std::string(tier_name(Tier(t))) + "'";
-  }
-  throw Error("tier: expected one of " + names + ", got '" + tier + "'");
-}
-
-const char* kind_name(cells::Kind kind) {
-  static const char* const names[] = {
-#define FASTRNN_NAME(name, type) #name,
-      FASTRNN_CELL_LIST(FASTRNN_NAME)
-#undef FASTRNN_NAME
-  };
-  return names[int(kind)];
-}
-
 bool is_written(Tier tier, cells::Kind kind, Type type, Pass) {
+  if (tier == Tier::graph) return type != Type::tf32;
   const bool cell = kind == cells::Kind::rnn || kind == cells::Kind::lstm || kind == cells::Kind::gru_after ||
                     kind == cells::Kind::gru_before || kind == cells::Kind::gru_output;
   return cell && tier <= Tier::grid && type != Type::tf32;

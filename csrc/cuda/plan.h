@@ -8,21 +8,9 @@
 #include <vector>
 
 #include "cuda/devices.h"
-#include "cuda/layout.h"
-#include "fastrnn/fastrnn.hpp"
+#include "cuda/problem.h"
 
 namespace fastrnn::cuda {
-
-struct Problem {
-  cells::Kind kind = cells::Kind::lstm;
-  cells::Options options;
-  Type type = Type::float32;
-  Pass pass = Pass::inference;
-  int hidden = 0, batch = 1, steps = 1;
-};
-
-/// What a cell's options are to the kernels.
-Problem make_problem(const CellOptions& cell, Type type, Index hidden, Index batch, Index steps);
 
 /// Microseconds of a step, one after the other.
 struct Terms {

@@ -1,4 +1,5 @@
 // The planner in the words of the public interface.
+#include "core/options.h"
 #include "cuda/run_host.h"
 #include "fastrnn/plan.hpp"
 
@@ -18,7 +19,11 @@ DeviceSpec find_device(const std::string& name) {
 }  // namespace
 
 CudaPlan plan_cuda(const PlanQuery& query, const std::string& device, bool backward, const std::string& tier) {
-  Problem problem = make_problem(query.cell, find_type(query.dtype), query.hidden, query.batch, query.steps);
+  Parameters<float> parameters;
+  parameters.inputs = query.inputs;
+  parameters.hidden = query.hidden;
+  check_options(query.cell, parameters, {});
+  Problem problem = make_problem(query.cell, parameters, find_type(query.dtype), query.batch, query.steps);
   problem.pass = backward ? Pass::backward : query.training ? Pass::training : Pass::inference;
   const DeviceSpec spec = find_device(device);
   const Choice choice = choose(problem, spec, find_tier(tier));

@@ -2,6 +2,7 @@
 
 #include "cuda/kernel_table.h"
 #include "cuda/params.h"
+#include "cuda/run_steps.h"
 
 namespace fastrnn::cuda {
 
@@ -18,6 +19,7 @@ LaunchShape shape_of(const Plan& plan) {
 /// Launches a recurrence kernel with what its tier needs beside its arrays.
 template <class Params>
 void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& plan, Params& params) {
+  if (plan.tier == Tier::graph) return run_steps(runtime, problem, params);
   const KernelEntry* kernel = find_kernel(plan.tier, problem.kind, problem.type, problem.pass);
   if (kernel == nullptr)
     throw CudaError(0, std::string("no kernel in this build for tier '") + tier_name(plan.tier) + "'");

@@ -75,7 +75,7 @@ void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellO
   if (a.batch == 0) return;
   const Lengths lengths(runtime, a);
   ForwardJob job;
-  job.problem = make_problem(cell, type, p.hidden, a.batch, a.steps);
+  job.problem = make_problem(cell, p, type, a.batch, a.steps);
   job.inputs = int(p.inputs);
   job.reverse = a.reverse;
   job.x = a.x.data;

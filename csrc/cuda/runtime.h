@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 
 #include "cuda/types.h"
@@ -49,6 +50,8 @@ class Runtime {
   /// Blocks of such a launch that the device can have at the same time.
   virtual int resident_blocks(const void* kernel, const LaunchShape& shape) = 0;
   virtual void launch(const void* kernel, const LaunchShape& shape, void* params) = 0;
+  /// Enqueues what `work` enqueues (products and launches alone) `times` times.
+  virtual void repeat(int times, const std::function<void()>& work) = 0;
   virtual void wait() = 0;
   /// What is given to the stream from now on waits for what `other`, a stream of the same device, has so far.
   virtual void follow(void* other) = 0;

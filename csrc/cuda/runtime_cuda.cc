@@ -39,6 +39,41 @@ void allow(const void* kernel, const LaunchShape& shape) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), "cudaFuncSetAttribute");
 }
 
+/// A graph of what a stream was given, ready to be launched. The stream is one of its own, for the legacy default
+/// stream cannot be recorded.
+class Graph {
+ public:
+  Graph() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+  ~Graph() {
+    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+    if (graph_ != nullptr) cudaGraphDestroy(graph_);
+    cudaStreamDestroy(stream_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  cudaStream_t stream() const { return stream_; }
+  template <class Work>
+  void record(const Work& work) {
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    try {
+      work();
+    } catch (...) {  // the stream must not stay in this mode
+      cudaStreamEndCapture(stream_, &graph_);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph_), "cudaStreamEndCapture");
+    check(cudaGraphInstantiate(&executable_, graph_, 0), "cudaGraphInstantiate");
+  }
+  void launch(cudaStream_t stream) const { check(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch"); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
 }  // namespace
 
 CudaRuntime::CudaRuntime(int ordinal, cudaStream_t stream) : stream_(stream) {
@@ -87,6 +122,24 @@ void CudaRuntime::launch(const void* kernel, const LaunchShape& shape, void* par
   const Config config(shape, stream_);
   void* arguments[] = {params};
   check(cudaLaunchKernelExC(&config.launch, kernel, arguments), "cudaLaunchKernelExC");
+}
+
+void CudaRuntime::repeat(int times, const std::function<void()>& work) {
+  if (times < 1) return;
+  work();  // not recorded: a kernel that runs for the first time may have to be loaded, which no recording allows
+  if (times == 1) return;
+  Graph graph;
+  const cudaStream_t stream = stream_;
+  stream_ = graph.stream();
+  try {
+    graph.record(work);
+  } catch (...) {
+    stream_ = stream;
+    throw;
+  }
+  stream_ = stream;
+  for (int i = 1; i < times; ++i) graph.launch(stream_);
+  wait();  // the graph must be there until it has run
 }
 
 void CudaRuntime::wait() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }

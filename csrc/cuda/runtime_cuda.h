@@ -23,6 +23,7 @@ class CudaRuntime final : public Runtime {
   void multiply(const Product& product) override;
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
+  void repeat(int times, const std::function<void()>& work) override;
   void wait() override;
   void follow(void* other) override;
 

@@ -117,11 +117,19 @@ def _read(log: str, ptx: str, target: str) -> list[Kernel]:
 
 
 def _readable(mangled: str) -> str:
-    """ "forward lstm bfloat16 cluster" of the mangled instance of forward_recurrence; another kernel's own name."""
+    """ "forward lstm bfloat16 cluster" of the mangled instance of forward_recurrence, "step forward lstm" of that of
+    forward_step; another kernel's own name.
+    """
+    step = re.search(r"(forward|backward)_stepINS_5cells\d+(\w+?)E", mangled)
+    if step is not None:
+        return f"step {step[1]} {_cell(step[2])}"
     match = re.search(r"(forward|backward)_recurrenceINS_5cells\d+(\w+?)E(?=NS|S).*?TierE(\d)", mangled)
     if match is None:
         plain = re.search(r"fastrnn4cuda\d+(\w+?)(?:I|E)", mangled)
         return f"{plain[1] if plain else mangled} {mangled}"
     dtype = "bfloat16" if "Bfloat16" in mangled else "float16" if "Float16" in mangled else "float32"
-    cell = re.sub(r"(?<!^)(?=[A-Z])", "_", match[2]).lower()
-    return f"{match[1]} {cell} {dtype} {_TIERS[int(match[3])]}"
+    return f"{match[1]} {_cell(match[2])} {dtype} {_TIERS[int(match[3])]}"
+
+
+def _cell(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

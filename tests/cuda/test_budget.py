@@ -18,6 +18,8 @@ REGISTER_FILE = 65536
 # Most registers of a thread by type of weights: 176 (16 bits) or 128 (float32) hold weights, the rest is what a step
 # needs. All leave room for one block of 256 threads, which is what every tier assumes.
 MOST_REGISTERS = {"float32": 255, "bfloat16": 255, "float16": 255}
+# Of a thread of the kernels of single steps: four blocks of 256 threads are on a multiprocessor then.
+MOST_STEP_REGISTERS = {"step": 64, "begin_forward": 64, "begin_backward": 64, "end_backward": 64}
 MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
 SYSTEM_SHARED = 1024  # of a block, from sm_90 on
 
@@ -41,6 +43,20 @@ def test_every_cell_type_and_tier_is_there(compiled):
         for dtype in ("float32", "bfloat16", "float16")
         for tier in ("block", "cluster", "grid")
     }
+
+
+def test_every_cell_has_its_step_kernels(compiled):
+    names = {k.name for k in compiled if k.name.startswith("step ")}
+    cells = ("rnn", "lstm", "lstm_full_peephole", "gru_after", "gru_before", "gru_output", "lstm_staged")
+    cells += ("ind_rnn", "mgu", "slstm")
+    assert names == {f"step {way} {cell}" for way in ("forward", "backward") for cell in cells}
+
+
+def test_step_kernels_leave_room_for_four_blocks(compiled):
+    found = {name: [k for k in compiled if k.name.split()[0] == name] for name in MOST_STEP_REGISTERS}
+    for name, most in MOST_STEP_REGISTERS.items():
+        assert found[name], name
+        assert all(k.registers <= most for k in found[name]), {k.name: k.registers for k in found[name]}
 
 
 def test_nothing_spills(compiled):

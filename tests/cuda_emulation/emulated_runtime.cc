@@ -5,10 +5,14 @@
 
 #include "cuda/params.h"
 #include "cuda/product_kernel.h"
+#include "cuda/step_ends.h"
 
 namespace fastrnn::cuda {
 
 const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
+const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
+const void* begin_backward_kernel() { return reinterpret_cast<const void*>(&begin_backward); }
+const void* end_backward_kernel() { return reinterpret_cast<const void*>(&end_backward); }
 
 namespace {
 
@@ -72,10 +76,17 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
   launch.cluster = shape.cluster;
   launch.cooperative = shape.cooperative;
   launch.shared = shape.shared;
-  auto* call = &call_kernel<Product>;
+  auto* call = kernel == begin_forward_kernel()    ? &call_kernel<ForwardStep>
+               : kernel == begin_backward_kernel() ? &call_kernel<BackwardStep>
+               : kernel == end_backward_kernel()   ? &call_kernel<BackwardEnd>
+                                                   : &call_kernel<Product>;
   if (const auto* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; })) {
     last_tier = entry->tier;
     const bool backward = entry->pass == Pass::backward;
+    if (entry->tier == Tier::graph) {
+      call = backward ? &call_kernel<BackwardStep> : &call_kernel<ForwardStep>;
+      return emulation::run(launch, [&] { call(kernel, params); });
+    }
     call = backward ? &call_kernel<BackwardParams> : &call_kernel<ForwardParams>;
     LayerParams& p = backward ? static_cast<LayerParams&>(*static_cast<BackwardParams*>(params))
                               : *static_cast<ForwardParams*>(params);

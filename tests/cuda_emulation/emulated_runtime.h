@@ -27,6 +27,9 @@ class EmulatedRuntime final : public Runtime {
   void multiply(const Product& product) override;
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
+  void repeat(int times, const std::function<void()>& work) override {
+    for (int i = 0; i < times; ++i) work();
+  }
   void wait() override { waited += 1; }
   void follow(void*) override {}
 

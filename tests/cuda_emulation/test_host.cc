@@ -9,6 +9,7 @@
 #include "cuda/instantiate.h"
 #include "cuda/run_device.h"
 #include "cuda/run_host.h"
+#include "cuda/step_table.h"
 #include "emulated_runtime.h"
 
 FASTRNN_KERNELS(lstm, Lstm)
@@ -16,7 +17,10 @@ FASTRNN_KERNELS(gru_before, GruBefore)
 
 namespace fastrnn::cuda {
 
-std::vector<KernelList> compiled_kernels() { return {lstm_kernels(), gru_before_kernels()}; }
+static const KernelEntry steps[] = {FASTRNN_CELL_LIST(FASTRNN_STEPS_OF_TYPES)};
+std::vector<KernelList> compiled_kernels() {
+  return {lstm_kernels(), gru_before_kernels(), {steps, steps + sizeof(steps) / sizeof(*steps)}};
+}
 
 }  // namespace fastrnn::cuda
 
@@ -131,7 +135,7 @@ void check_layers() {
   for (const char* name : {"A100", "H100"})
     for (const cells::Kind kind : {cells::Kind::lstm, cells::Kind::gru_before})
       for (const auto& [type, tolerance] : types)
-        for (const Tier tier : {Tier::block, Tier::cluster, Tier::grid}) {
+        for (const Tier tier : {Tier::block, Tier::cluster, Tier::grid, Tier::graph}) {
           const cuda::DeviceSpec& spec = cuda::device_spec(name);
           if (tier == Tier::cluster && spec.cluster == 1) continue;
           if (tier == Tier::grid && std::strcmp(name, "A100") == 0 && type == Type::float16)

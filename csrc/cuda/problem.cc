@@ -1,0 +1,39 @@
+#include "cuda/problem.h"
+
+#include "core/dispatch.h"
+#include "core/options.h"
+
+namespace fastrnn::cuda {
+
+Problem make_problem(const CellOptions& cell, const Parameters<float>& parameters, Type type, Index batch,
+                     Index steps) {
+  Problem problem;
+  problem.options = cell_options(cell, parameters, {}, current_backend().table<float>());
+  problem.kind = kind_of(cell, problem.options);
+  problem.type = type;
+  problem.hidden = int(parameters.hidden);
+  problem.batch = int(batch);
+  problem.steps = int(steps);
+  problem.projection = problem.options.projected ? int(parameters.projection) : 0;
+  return problem;
+}
+
+std::string beyond_plain(const Problem& problem) {
+  const cells::Options& o = problem.options;
+  const bool lstm = problem.kind == cells::Kind::lstm || problem.kind == cells::Kind::lstm_full ||
+                    problem.kind == cells::Kind::lstm_staged;
+  const bool rnn = problem.kind == cells::Kind::rnn;
+  if (problem.kind == cells::Kind::lstm_full) return "full peepholes";
+  if (o.projected) return "w_hr";
+  if (o.layer_norm) return "ln_hh";
+  if (o.candidate.kind != cells::Activation::tanh) return "activation";
+  if (!rnn && o.gate.kind != cells::Activation::sigmoid) return "recurrent_activation";
+  if (lstm && o.output.kind != cells::Activation::tanh) return "output_activation";
+  if (o.candidate.clip > 0) return "clip";
+  if (lstm && o.cell_clip > 0) return "cell_clip";
+  if (o.zoneout_h > 0) return "zoneout_h";
+  if (lstm && o.zoneout_c > 0) return "zoneout_c";
+  return problem.boundaries ? "mask or reset_mask" : "";
+}
+
+}  // namespace fastrnn::cuda

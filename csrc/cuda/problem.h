@@ -1,0 +1,27 @@
+// A layer as the kernels and the planner see it: the cell, its options and its sizes.
+#pragma once
+
+#include <string>
+
+#include "cuda/layout.h"
+#include "fastrnn/fastrnn.hpp"
+
+namespace fastrnn::cuda {
+
+struct Problem {
+  cells::Kind kind = cells::Kind::lstm;
+  cells::Options options;
+  Type type = Type::float32;
+  Pass pass = Pass::inference;
+  int hidden = 0, batch = 1, steps = 1;
+  int projection = 0;       // P, with w_hr
+  bool boundaries = false;  // steps are left out, or sequences begin within a row
+};
+
+/// What a cell's options are to the kernels. Of `parameters`, sizes and whether an array is there.
+Problem make_problem(const CellOptions& cell, const Parameters<float>& parameters, Type type, Index batch, Index steps);
+
+/// The first thing of a problem that only Tier::graph knows, as the argument that brings it; empty if there is none.
+std::string beyond_plain(const Problem& problem);
+
+}  // namespace fastrnn::cuda

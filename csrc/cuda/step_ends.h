@@ -1,0 +1,42 @@
+// What comes before the first step of Tier::graph and after the last one. A thread has a row and a unit.
+#pragma once
+
+#include "cuda/step_kernels.h"
+
+namespace fastrnn::cuda {
+
+FASTRNN_KERNEL(kStepThreads)
+begin_forward(FASTRNN_CONSTANT ForwardStep step) {
+  StepPlace place;
+  if (!find_place(step.layer, place)) return;
+  const StepUnit u(step.layer, place);
+  const ForwardParams& layer = step.layer;
+  if (place.unit < layer.width()) {
+    layer.h_n[u.in_h()] = u.from(layer.h0, u.in_h()).v;
+    for (int t = layer.length_of(place.b); t < layer.steps; ++t) layer.y.at(t, place.b)[place.unit] = 0;
+  }
+  for (int j = 0; j < step.at.c_states; ++j) layer.c_n[u.in_states(j)] = u.from(layer.c0, u.in_states(j)).v;
+}
+
+FASTRNN_KERNEL(kStepThreads)
+begin_backward(FASTRNN_CONSTANT BackwardStep step) {
+  StepPlace place;
+  if (!find_place(step.layer, place)) return;
+  const StepUnit u(step.layer, place);
+  const BackwardParams& layer = step.layer;
+  if (place.unit < layer.width()) layer.dh0[u.in_h()] = u.from(layer.dh_n, u.in_h()).v;
+  for (int j = 0; j < step.at.c_states; ++j) layer.dc0[u.in_states(j)] = u.from(layer.dc_n, u.in_states(j)).v;
+  for (int t = layer.length_of(place.b); t < layer.steps; ++t)
+    for (int j = 0; j < step.at.dcolumns; ++j) layer.dgates[u.saved_at(t, step.at.dcolumns, j)] = 0;
+}
+
+FASTRNN_KERNEL(kStepThreads)
+end_backward(FASTRNN_CONSTANT BackwardEnd end) {
+  StepPlace place;
+  if (!find_place(end.layer, place)) return;
+  const StepUnit u(end.layer, place);
+  if (place.unit < end.layer.width()) end.layer.dh0[u.in_h()] += u.from(end.h_sums, u.in_states()).v;
+  if (end.c_sums != nullptr) end.layer.dc0[u.in_states()] += end.c_sums[u.in_states()];
+}
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,15 @@
+// The cell kernels of Tier::graph. Their products are rounded, they are not: one kernel serves every type of weights.
+#pragma once
+
+#include "cuda/kernel_table.h"
+#include "cuda/step_kernels.h"
+
+#define FASTRNN_STEPS(kind, Cell, type)                                                                                  \
+  {Tier::graph, cells::Kind::kind, type, Pass::inference, reinterpret_cast<const void*>(&forward_step<cells::Cell>),     \
+   kStepThreads},                                                                                                        \
+      {Tier::graph, cells::Kind::kind, type, Pass::backward, reinterpret_cast<const void*>(&backward_step<cells::Cell>), \
+       kStepThreads},
+#define FASTRNN_STEPS_OF_TYPES(kind, Cell)  \
+  FASTRNN_STEPS(kind, Cell, Type::float32)  \
+  FASTRNN_STEPS(kind, Cell, Type::bfloat16) \
+  FASTRNN_STEPS(kind, Cell, Type::float16)

@@ -1,0 +1,56 @@
+// Tier::graph: a product and a cell kernel for each phase of each step. It knows every cell and option; what the other
+// tiers keep on the chip is in global memory here. What its kernels are given, for host and device. Plain data.
+//
+// The products multiply what lies at the same place at every step: h, c and their gradients of all rows. So they are
+// the same launch at each step, and so are the cell kernels, for the number of the step is in memory, too: one CUDA
+// graph of a few steps is launched again and again. A row that has no such step is left alone.
+#pragma once
+
+#include "cuda/params.h"
+
+namespace fastrnn::cuda {
+
+constexpr int kStepThreads = 256;
+
+/// The number of a step, counted from the first that is computed. A kernel reads one place and writes the other, where
+/// the next kernel reads: no block can see what another has written.
+struct Clock {
+  const int* now;
+  int* next;
+  bool ticks;  // the kernel is the last one of its step
+};
+
+/// Where a step's vectors are between its kernels. B rows each.
+struct StepArrays {
+  Clock clock;
+  int phase;
+  int columns, dcolumns, c_states;  // of the description
+  const float* sums;                // of the phase's products, (B,gates,H); backward (B,H); null: there is no product
+};
+
+struct ForwardStep {
+  ForwardParams layer;  // h_n and c_n have the states from step to step
+  StepArrays at;
+  int from;     // the kept column that acc starts from, or -1
+  float* kept;  // (B,columns,H): what phases keep for each other
+  float* c;     // (c_states,B,H): c' until the step is over
+};
+
+struct BackwardStep {
+  BackwardParams layer;  // dh0 and dc0 have the carries from step to step
+  StepArrays at;
+  float* dgates;  // (B,dcolumns,H): of the step, which the products of the step before it need
+};
+
+/// Before the first step, and, backward, after the last one: dh0 and dc0 take in what the matrices bring.
+struct BackwardEnd {
+  BackwardParams layer;
+  const float *h_sums, *c_sums;  // (B,H), or null
+};
+
+// They take ForwardStep, BackwardStep, BackwardEnd; a thread for each row and unit.
+const void* begin_forward_kernel();
+const void* begin_backward_kernel();
+const void* end_backward_kernel();
+
+}  // namespace fastrnn::cuda
