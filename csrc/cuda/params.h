@@ -10,8 +10,6 @@
 
 namespace fastrnn::cuda {
 
-using Index = std::ptrdiff_t;
-
 /// Rows (t,b) of H elements, `step` and `row` elements apart.
 template <class T>
 struct Rows {

@@ -1,6 +1,8 @@
 // How a call may be computed. Plain C++: host code, kernels and tests include it.
 #pragma once
 
+#include <cstddef>
+
 // Arrays that are to stay in registers are indexed by constants: their loops are unrolled, the others need not be.
 #if defined(__CUDACC__)
 #define FASTRNN_UNROLL _Pragma("unroll")
@@ -11,6 +13,8 @@
 #endif
 
 namespace fastrnn::cuda {
+
+using Index = std::ptrdiff_t;
 
 /// Who shares the hidden units of a batch tile: one block, a cluster, the whole grid; or weights streamed through the
 /// chip, or a product and a cell kernel per step.

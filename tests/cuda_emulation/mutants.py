@@ -53,7 +53,7 @@ MUTANTS = [
     Mutant("one slot in shared memory", "exchange.h", "slots_ + (1 - current_) * slot_elements_", "slots_ + current_ * slot_elements_"),
     Mutant("gathered copies not awaited", "exchange.h", "    wait_copies();\n", ""),
     Mutant("gives up in silence", "exchange.h", "        store_release(params_.status, kGaveUp);\n", ""),
-    Mutant("no barrier after the forward product", "recurrence.h", "    slab<Phase>().multiply(layout_, tile_.exchange.operand(), tile_.floats(layout_.partial));\n    sync_block();\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)", "    slab<Phase>().multiply(layout_, tile_.exchange.operand(), tile_.floats(layout_.partial));\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)"),
+    Mutant("no barrier after the forward product", "recurrence.h", "    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));\n    sync_block();\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)", "    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)"),
     Mutant("no barrier after the backward product", "recurrence.h", "    sync_block();\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s >= e.length) return;", "    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s >= e.length) return;"),
     Mutant("no barrier before dh0", "recurrence.h", "    sync_block();\n    const float* carry", "    const float* carry"),
     Mutant("no barrier after the operand is cleared", "recurrence.h", "    load_units();\n    sync_block();\n    begin_rows();\n    fetch(0);", "    load_units();\n    begin_rows();\n    fetch(0);"),
@@ -66,7 +66,7 @@ MUTANTS = [
     Mutant("gathers one row too few", "exchange.h", "all = params_.geometry.rows * pieces", "all = (params_.geometry.rows - 1) * pieces"),
     Mutant("sources published unpadded", "tile.h", "source * layout.padded + e.unit", "source * params.hidden + e.unit"),
     Mutant("saved by step, not by time", "tile.h", "Index(params.time(e.b, step))", "Index(step)"),
-    Mutant("row of the tile for that of the batch", "tile.h", "params.order != nullptr ? params.order[first_row + row] : first_row + row", "first_row + row"),
+    Mutant("every tile has the rows of the first", "tile.h", "params.order[first_row + row]", "params.order[row]"),  # that none is put in order at all would only cost time
     Mutant("partial sums from the second chunk on", "units.h", "for (int i = 0; i < chunks", "for (int i = 1; i < chunks"),
     Mutant("gate within the phase", "units.h", "const int gate = first_gate + g;", "const int gate = g;"),
     Mutant("a chunk begins where its tile does", "slab.h", "int k() const { return (chunk * cut.steps + step) * kShape.depth; }", "int k() const { return step * kShape.depth; }"),

@@ -58,6 +58,28 @@ void check(Tier tier, const Case& c, double tolerance, int seeds, const cells::O
   }
 }
 
+/// A block that never comes must end the launch with an error, not hang it.
+void check_lost_block() {
+  const Shape shape = {4, 2, 3, 12};
+  Problem problem(shape, 4, 1);
+  Run run;
+  run.tier = Tier::grid;
+  run.geometry = {32, 4, 3, 2};
+  run.spin_budget = 100;
+  run.missing_blocks = 1;
+  Kernels<cells::Lstm, Float32> kernels(problem, run);
+  ++runs;
+  std::string got = "status ";
+  try {
+    got += std::to_string(kernels.run());
+  } catch (const emulation::Error& e) {
+    got = e.what();
+  }
+  if (got == "status " + std::to_string(kGaveUp)) return;
+  ++failures;
+  std::fprintf(stderr, "FAILED: a block is missing: expected status %u, got %s\n", kGaveUp, got.c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -81,6 +103,7 @@ int main(int argc, char** argv) {
       check<cells::Lstm, Float32>(tier, c, 3e-6, some, peepholes);
       check<cells::GruBefore, Bfloat16Tensor>(tier, c, 4e-3, some);
     }
+  check_lost_block();
   std::printf("schedules: %d runs, %d failed\n", runs, failures);
   return failures != 0;
 }
