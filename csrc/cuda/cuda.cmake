@@ -113,6 +113,7 @@ else()
     csrc/cuda/kernels_gru_before.cu
     csrc/cuda/kernels_gru_output.cu
     csrc/cuda/kernels_lstm.cu
+    csrc/cuda/kernels_norm.cu
     csrc/cuda/kernels_product.cu
     csrc/cuda/kernels_rnn.cu
     csrc/cuda/kernels_step_ends.cu

@@ -3,6 +3,7 @@
 namespace fastrnn::cuda {
 
 const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
+const void* end_forward_kernel() { return reinterpret_cast<const void*>(&end_forward); }
 const void* begin_backward_kernel() { return reinterpret_cast<const void*>(&begin_backward); }
 const void* end_backward_kernel() { return reinterpret_cast<const void*>(&end_backward); }
 

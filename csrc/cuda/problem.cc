@@ -15,6 +15,7 @@ Problem make_problem(const CellOptions& cell, const Parameters<float>& parameter
   problem.batch = int(batch);
   problem.steps = int(steps);
   problem.projection = problem.options.projected ? int(parameters.projection) : 0;
+  problem.forget_bias = cell.cell == CellType::lstm ? cell.forget_bias : 0;
   return problem;
 }
 
@@ -29,6 +30,7 @@ std::string beyond_plain(const Problem& problem) {
   if (o.candidate.kind != cells::Activation::tanh) return "activation";
   if (!rnn && o.gate.kind != cells::Activation::sigmoid) return "recurrent_activation";
   if (lstm && o.output.kind != cells::Activation::tanh) return "output_activation";
+  if (problem.forget_bias != 0) return "forget_bias";
   if (o.candidate.clip > 0) return "clip";
   if (lstm && o.cell_clip > 0) return "cell_clip";
   if (o.zoneout_h > 0) return "zoneout_h";

@@ -16,10 +16,14 @@ struct Problem {
   int hidden = 0, batch = 1, steps = 1;
   int projection = 0;       // P, with w_hr
   bool boundaries = false;  // steps are left out, or sequences begin within a row
+  bool zero_output_for_mask = false;
+  double forget_bias = 0;
 };
 
 /// What a cell's options are to the kernels. Of `parameters`, sizes and whether an array is there.
 Problem make_problem(const CellOptions& cell, const Parameters<float>& parameters, Type type, Index batch, Index steps);
+/// Of h and y: P.
+inline int width_of(const Problem& problem) { return problem.projection > 0 ? problem.projection : problem.hidden; }
 
 /// The first thing of a problem that only Tier::graph knows, as the argument that brings it; empty if there is none.
 std::string beyond_plain(const Problem& problem);

@@ -74,12 +74,15 @@ void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& j
   params.w_peep = job.w_peep;
   params.h0 = job.h0;
   params.c0 = job.c0;
-  params.y = {job.y, Index(problem.batch) * problem.hidden, problem.hidden};
+  params.y = {job.y, Index(problem.batch) * width_of(problem), width_of(problem)};
   params.gates = job.gates;
   params.c = job.c;
   params.input = input.as();
   params.h_n = job.h_n;
   params.c_n = job.c_n;
+  params.extension = job.extension;
+  params.extension.projection = problem.projection;
+  params.extension.gate_bias[cells::lstm::F] = float(problem.forget_bias);
   launch_recurrence(runtime, problem, plan, params);
 }
 

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <vector>
 
+#include "core/options.h"
+
 namespace fastrnn::cuda {
 
 namespace {
@@ -15,49 +17,61 @@ void refuse(bool given, const char* name) {
 }  // namespace
 
 void check_call(const CellOptions& cell, const Parameters<float>& p, const ForwardArguments<float>& a) {
-  refuse(p.w_hr != nullptr, "w_hr");
-  refuse(p.ln_ih != nullptr || p.ln_hh != nullptr, "ln_hh");
-  refuse(p.ln_c != nullptr, "ln_c");
-  refuse(a.mask != nullptr, "mask");
-  refuse(a.reset_mask != nullptr, "reset_mask");
+  check_options(cell, p, PackOptions{});
+  check_run(cell.cell, a);
   refuse(a.batch_sizes != nullptr, "batch_sizes");
-  refuse(cell.clip > 0, "clip");
-  refuse(cell.cell_clip > 0, "cell_clip");
-  refuse(cell.forget_bias != 0, "forget_bias");
-  refuse(cell.zoneout_h > 0, "zoneout_h");
-  refuse(cell.zoneout_c > 0, "zoneout_c");
   refuse(cell.weight_dropout > 0, "weight_dropout");
-  const bool rnn = cell.cell == CellType::rnn;
-  refuse(!rnn && cell.activation.kind != Activation::tanh, "activation");
-  refuse(rnn && cell.activation.kind > Activation::identity, "activation");
-  refuse(cell.recurrent_activation.kind != Activation::sigmoid, "recurrent_activation");
-  refuse(!rnn && cell.output_activation.kind != Activation::tanh, "output_activation");
 }
 
 namespace {
 
-/// Lengths on the device, and the rows by decreasing length, so that those of a group end together.
-class Lengths {
+/// Which steps the rows have, on the device.
+class Steps {
  public:
-  Lengths(Runtime& runtime, const ForwardArguments<float>& a)
-      : runtime_(runtime),
-        length_(runtime, a.lengths != nullptr ? std::size_t(a.batch) * sizeof(int) : 0),
-        order_(runtime, a.lengths != nullptr ? std::size_t(a.batch) * sizeof(int) : 0) {
-    if (a.lengths == nullptr) return;
-    std::vector<int> length(a.lengths, a.lengths + a.batch), order(length.size());
+  Steps(Runtime& runtime, const ForwardArguments<float>& a)
+      : batch_(std::size_t(a.batch)),
+        ragged_(a.lengths != nullptr || a.mask != nullptr),
+        length_(runtime, ragged_ ? batch_ * sizeof(int) : 0),
+        order_(runtime, ragged_ ? batch_ * sizeof(int) : 0),
+        times_(runtime, a.mask != nullptr ? batch_ * std::size_t(a.steps) * sizeof(int) : 0),
+        reset_(runtime, a.reset_mask != nullptr ? batch_ * std::size_t(a.steps) : 0) {
+    // From memory that is not pinned, and so read before the call returns.
+    if (a.reset_mask != nullptr && a.steps > 0)
+      runtime.copy_in(reset_.as<void>(), a.reset_mask, batch_ * std::size_t(a.steps));
+    if (!ragged_) return;
+    std::vector<int> length(batch_, 0), order(batch_), times(a.mask != nullptr ? batch_ * std::size_t(a.steps) : 0);
+    for (std::size_t b = 0; b < batch_; ++b)
+      if (a.lengths != nullptr)
+        length[b] = int(a.lengths[b]);
+      else
+        length[b] = list_times(a, b, times.data() + b * std::size_t(a.steps));
+    // By decreasing length, so that the rows of a group end together.
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(),
                      [&](int i, int j) { return length[std::size_t(i)] > length[std::size_t(j)]; });
-    // From memory that is not pinned, and so read before the call returns.
-    runtime_.copy_in(length_.as<void>(), length.data(), length.size() * sizeof(int));
-    runtime_.copy_in(order_.as<void>(), order.data(), order.size() * sizeof(int));
+    runtime.copy_in(length_.as<void>(), length.data(), length.size() * sizeof(int));
+    runtime.copy_in(order_.as<void>(), order.data(), order.size() * sizeof(int));
+    if (!times.empty()) runtime.copy_in(times_.as<void>(), times.data(), times.size() * sizeof(int));
   }
   const int* length() const { return length_.as<int>(); }
   const int* order() const { return order_.as<int>(); }
+  const int* times() const { return times_.as<int>(); }
+  const unsigned char* reset() const { return reset_.as<unsigned char>(); }
 
  private:
-  Runtime& runtime_;
-  Buffer length_, order_;
+  /// The times of the steps that a mask leaves, in running order; returns their number.
+  static int list_times(const ForwardArguments<float>& a, std::size_t b, int* times) {
+    int n = 0;
+    for (Index i = 0; i < a.steps; ++i) {
+      const Index t = a.reverse ? a.steps - 1 - i : i;
+      if (a.mask[t * a.batch + Index(b)] != 0) times[n++] = int(t);
+    }
+    return n;
+  }
+
+  const std::size_t batch_;
+  const bool ragged_;
+  const Buffer length_, order_, times_, reset_;
 };
 
 }  // namespace
@@ -67,15 +81,14 @@ void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellO
                          std::optional<Tier> tier) {
   check_call(cell, p, a);
   if (a.x.step != a.batch * p.inputs || a.x.row != p.inputs) throw Error("x: expected a contiguous array on a GPU");
-  if (a.y.step != a.batch * p.hidden || a.y.row != p.hidden) throw Error("y: expected a contiguous array on a GPU");
-  for (Index b = 0; a.lengths != nullptr && b < a.batch; ++b)
-    if (a.lengths[b] < 0 || a.lengths[b] > a.steps)
-      throw Error("lengths: expected values in 0.." + std::to_string(a.steps) + ", got " +
-                  std::to_string(a.lengths[b]));
+  const Index width = p.w_hr != nullptr ? p.projection : p.hidden;
+  if (a.y.step != a.batch * width || a.y.row != width) throw Error("y: expected a contiguous array on a GPU");
   if (a.batch == 0) return;
-  const Lengths lengths(runtime, a);
+  const Steps steps(runtime, a);
   ForwardJob job;
   job.problem = make_problem(cell, p, type, a.batch, a.steps);
+  job.problem.boundaries = a.mask != nullptr || a.reset_mask != nullptr;
+  job.problem.zero_output_for_mask = a.zero_output_for_mask;
   job.inputs = int(p.inputs);
   job.reverse = a.reverse;
   job.x = a.x.data;
@@ -83,14 +96,21 @@ void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellO
   job.w_hh = p.w_hh;
   job.b_ih = p.b_ih;
   job.b_hh = p.b_hh;
-  job.w_peep = p.w_peep;
+  job.w_peep = cell.cell == CellType::indrnn ? p.w_hh : p.w_peep;
   job.h0 = a.h0;
   job.c0 = a.c0;
-  job.length = lengths.length();
-  job.order = lengths.order();
+  job.length = steps.length();
+  job.order = steps.order();
   job.y = a.y.data;
   job.h_n = a.h_n;
   job.c_n = a.c_n;
+  job.extension.w_hr = p.w_hr;
+  job.extension.ln_ih = p.ln_ih;
+  job.extension.ln_hh = p.ln_hh;
+  job.extension.ln_c = p.ln_c;
+  job.extension.norm_epsilon = float(cell.norm_epsilon);
+  job.extension.times = steps.times();
+  job.extension.reset = steps.reset();
   run_forward(runtime, device, job, tier);
 }
 

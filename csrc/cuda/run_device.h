@@ -9,7 +9,7 @@ namespace fastrnn::cuda {
 /// Throws Error, naming the argument, for what the kernels do not know.
 void check_call(const CellOptions& cell, const Parameters<float>& parameters, const ForwardArguments<float>& arguments);
 
-/// All but the lengths are on the device, x and y contiguous.
+/// All but lengths, mask and reset_mask are on the device, x and y contiguous.
 void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
                          const Parameters<float>& parameters, const ForwardArguments<float>& arguments, Type type,
                          std::optional<Tier> tier);

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "cuda/kernel_table.h"
-#include "cuda/steps.h"
+#include "cuda/norm.h"
 
 namespace fastrnn::cuda {
 
@@ -38,6 +38,9 @@ class Steps {
     const int now = kernels_++ % 2;
     return {places + now, places + 1 - now, last};
   }
+
+  /// Where the next kernel reads the number of its step.
+  const int* now() const { return clock_.as<int>() + kernels_ % 2; }
 
   StepArrays arrays(int phase, bool last, const float* sums) {
     return {tick(last), phase, cell_.columns, cell_.dcolumns, cell_.c_states, sums};
@@ -81,11 +84,7 @@ class Steps {
   Runtime& runtime_;
   const Problem& problem_;
   const cells::Description cell_;
-
- private:
   const LayerParams& layer_;
-
- protected:
   const KernelEntry* const kernel_;
 
  private:
@@ -102,22 +101,69 @@ class ForwardSteps : Steps {
         kept_(floats(cell_.phases > 1 ? batch() * cell_.columns * hidden() : 0)),
         c_(floats(batch() * cell_.c_states * hidden())) {}
 
-  void run() {
-    ForwardStep begin{params_, {}, -1, nullptr, nullptr};
+  void run(bool zero_output_for_mask) {
+    ForwardStep begin{params_, {}, -1, false, nullptr, nullptr};
     begin.at.c_states = cell_.c_states;
     launch(begin_forward_kernel(), begin);
+    for (int p = 0; p < cell_.phases; ++p)
+      if (!cell_.norm_of_sum) normalise_input(cell_.phase[p].norm);
     sequence([&] {
       for (int p = 0; p < cell_.phases; ++p) phase(p);
     });
+    if (params_.extension.times != nullptr) launch(end_forward_kernel(), ForwardEnd{params_, zero_output_for_mask});
   }
 
  private:
   void phase(int p) {
     const cells::Phase& phase = cell_.phase[p];
     for (int s = 0; s < phase.sources; ++s) multiply(phase, phase.source[s], s > 0);
-    const float* sums = phase.sources > 0 ? sums_.as() : nullptr;
+    normalise(phase);
+    const bool sums = phase.sources > 0 || phase.norm != cells::kNoNorm;
     launch(kernel_->function,
-           ForwardStep{params_, arrays(p, p + 1 == cell_.phases, sums), phase.from, kept_.as(), c_.as()});
+           ForwardStep{params_, arrays(p, p + 1 == cell_.phases, sums ? sums_.as() : nullptr),
+                       phase.norm != cells::kNoNorm ? -1 : phase.from, cell_.norm_of_sum, kept_.as(), c_.as()});
+  }
+
+  /// W x of the groups in `norm`, all steps, in place: biases are added later.
+  void normalise_input(int norm) {
+    for (int j = 0; j < 2; ++j) {
+      if (!(norm & 1 << j)) continue;
+      const cells::NormGroup& group = cell_.group[j];
+      const Index at = group.first_gate * hidden(), width = cell_.gates * hidden();
+      // The input is this pass's own, though its kernels only read it.
+      float* input = const_cast<float*>(params_.input) + at;
+      launch_norm({params_, nullptr, input, width, input, width, nullptr, params_.extension.ln_ih + at, nullptr,
+                   int(group.gates * hidden())},
+                  layer_.steps * layer_.batch);
+    }
+  }
+
+  /// The sums of a phase in place, or c' to where sums are.
+  void normalise(const cells::Phase& phase) {
+    const Index h = hidden();
+    for (int j = 0; j < 2; ++j) {
+      if (!(phase.norm & 1 << j)) continue;
+      const cells::NormGroup& group = cell_.group[j];
+      float* sums = sums_.as() + (group.first_gate - phase.first_gate) * h;
+      launch_norm(
+          {params_, now(), sums, phase.gates * h, sums, phase.gates * h, cell_.norm_of_sum ? params_.input : nullptr,
+           params_.extension.ln_hh + group.first_gate * h, nullptr, int(group.gates * h)},
+          layer_.batch);
+    }
+    if (!(phase.norm & cells::kCellNorm)) return;
+    const float* gain = params_.extension.ln_c;
+    launch_norm({params_, now(), kept_.as() + phase.from * h, cell_.columns * h, sums_.as(), h, nullptr, gain, gain + h,
+                 int(h)},
+                layer_.batch);
+  }
+
+  void launch_norm(NormStep norm, int rows) {
+    if (rows == 0) return;
+    LaunchShape shape{};
+    shape.blocks = rows;
+    shape.threads = kNormThreads;
+    shape.shared = kNormThreads / 32 * sizeof(float);
+    runtime_.launch(normalise_kernel(), shape, &norm);
   }
 
   /// Gates whose blocks follow each other are one product. A first source has all gates of its phase.
@@ -231,7 +277,7 @@ class BackwardSteps : Steps {
 }  // namespace
 
 void run_steps(Runtime& runtime, const Problem& problem, const ForwardParams& params) {
-  if (params.batch > 0) ForwardSteps(runtime, problem, params).run();
+  if (params.batch > 0) ForwardSteps(runtime, problem, params).run(problem.zero_output_for_mask);
 }
 
 void run_steps(Runtime& runtime, const Problem& problem, const BackwardParams& params) {

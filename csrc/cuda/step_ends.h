@@ -11,11 +11,32 @@ begin_forward(FASTRNN_CONSTANT ForwardStep step) {
   if (!find_place(step.layer, place)) return;
   const StepUnit u(step.layer, place);
   const ForwardParams& layer = step.layer;
+  const bool fresh = layer.begins(place.b, 0);
   if (place.unit < layer.width()) {
-    layer.h_n[u.in_h()] = u.from(layer.h0, u.in_h()).v;
+    layer.h_n[u.in_h()] = fresh ? 0.0f : u.from(layer.h0, u.in_h()).v;
     for (int t = layer.length_of(place.b); t < layer.steps; ++t) layer.y.at(t, place.b)[place.unit] = 0;
   }
-  for (int j = 0; j < step.at.c_states; ++j) layer.c_n[u.in_states(j)] = u.from(layer.c0, u.in_states(j)).v;
+  for (int j = 0; j < step.at.c_states; ++j)
+    layer.c_n[u.in_states(j)] = fresh ? 0.0f : u.from(layer.c0, u.in_states(j)).v;
+}
+
+FASTRNN_KERNEL(kStepThreads)
+end_forward(FASTRNN_CONSTANT ForwardEnd end) {
+  StepPlace place;
+  const ForwardParams& layer = end.layer;
+  if (!find_place(layer, place) || place.unit >= layer.width()) return;
+  int done = 0;
+  float last = 0;
+  for (int i = 0; i < layer.steps; ++i) {
+    const int t = layer.reverse ? layer.steps - 1 - i : i;
+    float& y = layer.y.at(t, place.b)[place.unit];
+    if (done == layer.length_of(place.b) || layer.time(place.b, done) != t) {
+      y = last;
+      continue;
+    }
+    ++done;
+    if (!end.zeros) last = y;
+  }
 }
 
 FASTRNN_KERNEL(kStepThreads)
@@ -26,7 +47,7 @@ begin_backward(FASTRNN_CONSTANT BackwardStep step) {
   const BackwardParams& layer = step.layer;
   if (place.unit < layer.width()) layer.dh0[u.in_h()] = u.from(layer.dh_n, u.in_h()).v;
   for (int j = 0; j < step.at.c_states; ++j) layer.dc0[u.in_states(j)] = u.from(layer.dc_n, u.in_states(j)).v;
-  for (int t = layer.length_of(place.b); t < layer.steps; ++t)
+  for (int t = layer.extension.times != nullptr ? 0 : layer.length_of(place.b); t < layer.steps; ++t)
     for (int j = 0; j < step.at.dcolumns; ++j) layer.dgates[u.saved_at(t, step.at.dcolumns, j)] = 0;
 }
 

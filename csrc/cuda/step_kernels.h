@@ -50,7 +50,9 @@ forward_step(FASTRNN_CONSTANT ForwardStep step) {
   if constexpr (Cell::kPhases > 2)
     if (step.at.phase == 2) forward_phase<Cell, 2>(step, u);
   if (!step.at.clock.ticks) return;
-  for (int j = 0; j < c_states; ++j) step.layer.c_n[u.in_states(j)] = step.c[u.in_states(j)];
+  const bool over = step.layer.begins(place.b, place.step + 1);
+  for (int j = 0; j < c_states; ++j) step.layer.c_n[u.in_states(j)] = over ? 0.0f : step.c[u.in_states(j)];
+  if (over && place.unit < step.layer.width()) step.layer.h_n[u.in_h()] = 0;
 }
 
 template <class Cell, int Phase>
@@ -72,6 +74,10 @@ backward_step(FASTRNN_CONSTANT BackwardStep step) {
     if (step.at.phase == 1) backward_phase<Cell, 1>(step, u);
   if constexpr (Cell::kBackPhases > 2)
     if (step.at.phase == 2) backward_phase<Cell, 2>(step, u);
+  if (!step.at.clock.ticks || !step.layer.cuts(place.b, s)) return;
+  for (int j = 0; j < step.at.dcolumns; ++j) step.dgates[u.in_columns(step.at.dcolumns, j)] = 0;
+  for (int j = 0; j < step.at.c_states; ++j) step.layer.dc0[u.in_states(j)] = 0;
+  if (place.unit < step.layer.width()) step.layer.dh0[u.in_h()] = 0;
 }
 
 }  // namespace fastrnn::cuda

@@ -69,9 +69,9 @@ struct ForwardStepUnit : StepUnit {
   FASTRNN_DEVICE V input(int gate) const {
     constexpr int kStart = kCell.start_from_b_hh;
     const Index row = Index(gate) * layer.hidden + place.unit;
-    const V x = V(step.layer.input[saved_at(place.time, kCell.gates, gate)]);
-    const V bias = from(layer.b_ih, row);
-    return x + (gate == kStart ? bias : bias + from(layer.b_hh, row));
+    V bias = from(layer.b_ih, row);
+    if (gate != kStart) bias = bias + from(layer.b_hh, row) + V(layer.extension.gate_bias[gate]);
+    return step.input_in_sums ? bias : V(step.layer.input[saved_at(place.time, kCell.gates, gate)]) + bias;
   }
   FASTRNN_DEVICE V acc(int g) const {
     constexpr int kStart = kCell.start_from_b_hh;
@@ -121,10 +121,12 @@ struct BackwardStepUnit : StepUnit {
   FASTRNN_DEVICE V normalised(int column) const { return saved(column); }
   FASTRNN_DEVICE V c(int state = 0) const { return V(layer.c[saved_at(place.time, kCell.c_states, state)]); }
   FASTRNN_DEVICE V c_prev(int state = 0) const {
+    if (layer.begins(place.b, place.step)) return V(0);
     if (place.step == 0) return from(layer.c0, in_states(state));
     return V(layer.c[saved_at(layer.time(place.b, place.step - 1), kCell.c_states, state)]);
   }
   FASTRNN_DEVICE V h_prev() const {
+    if (layer.begins(place.b, place.step)) return V(0);
     if (place.step == 0) return from(layer.h0, in_h());
     return V(layer.y.at(layer.time(place.b, place.step - 1), place.b)[place.unit]);
   }

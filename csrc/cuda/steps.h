@@ -31,9 +31,10 @@ struct StepArrays {
 struct ForwardStep {
   ForwardParams layer;  // h_n and c_n have the states from step to step
   StepArrays at;
-  int from;     // the kept column that acc starts from, or -1
-  float* kept;  // (B,columns,H): what phases keep for each other
-  float* c;     // (c_states,B,H): c' until the step is over
+  int from;            // the kept column that acc starts from, or -1
+  bool input_in_sums;  // W x is in `sums`: they were normalised together
+  float* kept;         // (B,columns,H): what phases keep for each other
+  float* c;            // (c_states,B,H): c' until the step is over
 };
 
 struct BackwardStep {
@@ -42,14 +43,21 @@ struct BackwardStep {
   float* dgates;  // (B,dcolumns,H): of the step, which the products of the step before it need
 };
 
+/// Where a mask leaves steps out: their y, which repeats the step before or is zero.
+struct ForwardEnd {
+  ForwardParams layer;
+  bool zeros;
+};
+
 /// Before the first step, and, backward, after the last one: dh0 and dc0 take in what the matrices bring.
 struct BackwardEnd {
   BackwardParams layer;
   const float *h_sums, *c_sums;  // (B,H), or null
 };
 
-// They take ForwardStep, BackwardStep, BackwardEnd; a thread for each row and unit.
+// They take ForwardStep, ForwardEnd, BackwardStep, BackwardEnd; a thread for each row and unit.
 const void* begin_forward_kernel();
+const void* end_forward_kernel();
 const void* begin_backward_kernel();
 const void* end_backward_kernel();
 

@@ -19,7 +19,9 @@ REGISTER_FILE = 65536
 # needs. All leave room for one block of 256 threads, which is what every tier assumes.
 MOST_REGISTERS = {"float32": 255, "bfloat16": 255, "float16": 255}
 # Of a thread of the kernels of single steps: four blocks of 256 threads are on a multiprocessor then.
-MOST_STEP_REGISTERS = {"step": 64, "begin_forward": 64, "begin_backward": 64, "end_backward": 64}
+MOST_STEP_REGISTERS = dict.fromkeys(
+    ("step", "begin_forward", "end_forward", "begin_backward", "end_backward", "normalise"), 64
+)
 MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
 SYSTEM_SHARED = 1024  # of a block, from sm_90 on
 

@@ -165,6 +165,7 @@ def test_what_no_chip_holds_runs_step_by_step():
         ("lstm", {"recurrent_activation": "hard_sigmoid"}, "recurrent_activation"),
         ("lstm", {"output_activation": "relu"}, "output_activation"),
         ("lstm", {"peephole": "full"}, "full peepholes"),
+        ("lstm", {"forget_bias": 1.0}, "forget_bias"),
         ("lstm", {"zoneout_h": 0.1}, "zoneout_h"),
         ("lstm", {"zoneout_c": 0.1}, "zoneout_c"),
         ("gru", {"activation": "relu"}, "activation"),

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cuda/norm_kernel.h"
 #include "cuda/params.h"
 #include "cuda/product_kernel.h"
 #include "cuda/step_ends.h"
@@ -11,6 +12,8 @@ namespace fastrnn::cuda {
 
 const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
 const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
+const void* end_forward_kernel() { return reinterpret_cast<const void*>(&end_forward); }
+const void* normalise_kernel() { return reinterpret_cast<const void*>(&normalise); }
 const void* begin_backward_kernel() { return reinterpret_cast<const void*>(&begin_backward); }
 const void* end_backward_kernel() { return reinterpret_cast<const void*>(&end_backward); }
 
@@ -77,6 +80,8 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
   launch.cooperative = shape.cooperative;
   launch.shared = shape.shared;
   auto* call = kernel == begin_forward_kernel()    ? &call_kernel<ForwardStep>
+               : kernel == end_forward_kernel()    ? &call_kernel<ForwardEnd>
+               : kernel == normalise_kernel()      ? &call_kernel<NormStep>
                : kernel == begin_backward_kernel() ? &call_kernel<BackwardStep>
                : kernel == end_backward_kernel()   ? &call_kernel<BackwardEnd>
                                                    : &call_kernel<Product>;

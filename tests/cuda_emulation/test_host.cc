@@ -209,8 +209,8 @@ void check_device_refusals() {
   };
   refused("x: expected a contiguous array on a GPU", [](auto& a, auto&) { a.x.step += 1; });
   refused("y: expected a contiguous array on a GPU", [](auto& a, auto&) { a.y.row += 1; });
-  refused("lengths: expected values in 0..3, got 4", [](auto&, auto& lengths) { lengths[1] = 4; });
-  refused("lengths: expected values in 0..3, got -1", [](auto&, auto& lengths) { lengths[0] = -1; });
+  refused("lengths: expected values in 0..3, got 4 at index 1", [](auto&, auto& lengths) { lengths[1] = 4; });
+  refused("lengths: expected values in 0..3, got -1 at index 0", [](auto&, auto& lengths) { lengths[0] = -1; });
   expect(runtime.allocated == 0, "memory was taken for a call that was refused");
 }
 
@@ -238,15 +238,15 @@ void check_errors() {
   expect_error("at once, got 0", [&] { layer.run(full, spec, Type::float32, Tier::grid); });
   expect(full.live() == 0, "memory was left behind after a refusal");
   EmulatedRuntime good(spec);
-  const unsigned char mask[2] = {1, 0};
+  const Index sizes[2] = {1, 1};
   Floats y(layer.y.size()), h_n(layer.h_n.size()), c_n(layer.c_n.size());
   ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
-  arguments.mask = mask;
+  arguments.batch_sizes = sizes;
   try {
     forward_from_host(good, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
-    expect(false, "a mask was not refused");
+    expect(false, "a packed batch was not refused");
   } catch (const Error& error) {
-    expect(std::string(error.what()) == "mask: expected nothing on a GPU, got a value", error.what());
+    expect(std::string(error.what()) == "batch_sizes: expected nothing on a GPU, got a value", error.what());
   }
   expect(good.allocated == 0, "memory was taken for a call that was refused");
 }

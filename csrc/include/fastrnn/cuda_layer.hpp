@@ -13,15 +13,17 @@ struct CudaOptions {
   void* stream = nullptr;         // a cudaStream_t of that device; null: the legacy default stream
 };
 
-/// As forward(), in inference. Masks, resets, packed batches and the options of training are refused, and so is a cell
-/// without a kernel; the error says which. The kernels have run in emulation only: results on a GPU are unproved.
+/// As forward(), in inference. Packed batches, weight dropout and the options of training are refused; the error says
+/// which. Options that the kernels with resident weights do not know go to tier "graph". The kernels have run in
+/// emulation only: results on a GPU are unproved.
 FASTRNN_API void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
                               const ForwardArguments<float>& arguments, const CudaOptions& options);
 
-/// The same for arrays on the device, x and y contiguous, with no copy of any. `lengths` alone are the host's, and may
-/// change on return. All work is in the order of the stream, and the call does not wait for it: arrays must stay until
-/// the stream has passed, and an error of a kernel shows where the stream is waited for. But tier "grid" waits for the
-/// stream: only then is it known that no block was lost.
+/// The same for arrays on the device, x and y contiguous, with no copy of any. `lengths`, `mask` and `reset_mask` alone
+/// are the host's, and may change on return. All work is in the order of the stream, and the call does not wait for it:
+/// arrays must stay until the stream has passed, and an error of a kernel shows where the stream is waited for. But
+/// tier "grid" waits for the stream, for only then is it known that no block was lost, and so does tier "graph" from 16
+/// steps on, until its graph has run.
 FASTRNN_API void forward_cuda_device(const CellOptions& cell, const Parameters<float>& parameters,
                                      const ForwardArguments<float>& arguments, const CudaOptions& options);
 

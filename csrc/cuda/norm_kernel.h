@@ -1,0 +1,47 @@
+// Layer normalisation of rows; norm.h says of which.
+#pragma once
+
+#include <math.h>
+
+#include "cuda/device.h"
+#include "cuda/norm.h"
+
+namespace fastrnn::cuda {
+
+/// The sum over all threads of the block, which all get.
+FASTRNN_DEVICE float sum_over_block(float value) {
+  float* parts = reinterpret_cast<float*>(shared_memory());
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
+  sync_block();  // the parts of a sum before this one have been read
+  if (lane_index() == 0) parts[thread_index() / kWarp] = value;
+  sync_block();
+  float total = 0;
+  for (int i = 0; i < block_threads() / kWarp; ++i) total += parts[i];
+  return total;
+}
+
+FASTRNN_KERNEL(kNormThreads)
+normalise(FASTRNN_CONSTANT NormStep norm) {
+  const LayerParams& layer = norm.layer;
+  const int row = block_index(), b = row % layer.batch;
+  const int step = norm.now != nullptr ? *norm.now : 0;
+  if (norm.now != nullptr && step >= layer.length_of(b)) return;
+  const float* from = norm.from + row * norm.from_stride;
+  const float* input = norm.input;
+  if (input != nullptr) input += (Index(layer.time(b, step)) * layer.batch + b) * norm.count;
+  const auto value = [&](int i) { return input != nullptr ? from[i] + input[i] : from[i]; };
+  float sum = 0, squares = 0;
+  for (int i = thread_index(); i < norm.count; i += block_threads()) sum += value(i);
+  const float mean = sum_over_block(sum) / float(norm.count);
+  for (int i = thread_index(); i < norm.count; i += block_threads()) {
+    const float d = value(i) - mean;
+    squares = fmaf(d, d, squares);
+  }
+  const float variance = sum_over_block(squares) / float(norm.count);
+  const float scale = 1.0f / sqrtf(variance + layer.extension.norm_epsilon);
+  float* to = norm.to + row * norm.to_stride;
+  for (int i = thread_index(); i < norm.count; i += block_threads())
+    to[i] = fmaf((value(i) - mean) * scale, norm.gain[i], norm.bias != nullptr ? norm.bias[i] : 0.0f);
+}
+
+}  // namespace fastrnn::cuda
