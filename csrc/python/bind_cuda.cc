@@ -76,7 +76,8 @@ py::tuple run_forward(const std::string& cell, const py::dict& given, int ordina
 }  // namespace
 
 void bind_cuda(py::module_& module) {
-  py::object error = py::register_exception<CudaError>(module, "CudaError", PyExc_RuntimeError);
+  // Local: another module may have one of its own, as that of the tests.
+  py::object error = py::register_local_exception<CudaError>(module, "CudaError", PyExc_RuntimeError);
   error.attr("__module__") = "fastrnn";
   module.def("cuda_status", &status_dict);
   module.def("cuda_kernels", &cuda_kernels);

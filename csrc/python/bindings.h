@@ -116,6 +116,7 @@ class Busy {
 };
 
 void bind_cuda(py::module_& module);
+void bind_device_array(py::module_& module);
 void bind_info(py::module_& module);
 void bind_math(py::module_& module);
 void bind_model(py::module_& module);

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import CudaError, FullError, Model, PackedWeights, Session, StreamPool
+from ._core import CudaError, DeviceArray, FullError, Model, PackedWeights, Session, StreamPool
 from ._plan import CpuPlan, CudaPlan, plan
 from .functional import (
     GRUGrads,
@@ -129,6 +129,7 @@ __all__ = [
     "CudaError",
     "CudaPlan",
     "Dense",
+    "DeviceArray",
     "Dropout",
     "Embedding",
     "Flatten",

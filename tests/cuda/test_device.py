@@ -69,7 +69,7 @@ def test_an_unknown_device_is_refused(device):
         (ValueError, "clip: expected nothing on a GPU, got 1.0", {"clip": 1.0}),
         (ValueError, "threads: expected nothing on a GPU, got 2", {"threads": 2}),
         (TypeError, "x: expected float32 on a GPU, got float64", {"x": np.ones((4, 1, 3))}),
-        (TypeError, "x: expected a numpy.ndarray, got list", {"x": [1.0]}),
+        (TypeError, "x: expected a numpy.ndarray or an array on a CUDA device, got list", {"x": [1.0]}),
         (ValueError, r"x: expected shape \(any, any, any\), got \(4, 3\)", {"x": np.ones((4, 3), np.float32)}),
         (ValueError, r"w_ih: expected shape \(8, 3\), got \(8, 4\)", {"w_ih": np.ones((8, 4), np.float32)}),
         (ValueError, r"w_hh: expected shape \(8, 2\), got \(7, 2\)", {"w_hh": np.ones((7, 2), np.float32)}),

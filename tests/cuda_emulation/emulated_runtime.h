@@ -15,7 +15,7 @@ namespace fastrnn::cuda {
 /// The lists of the kernels that a test has compiled: it defines this.
 std::vector<KernelList> compiled_kernels();
 
-class EmulatedRuntime final : public Runtime {
+class EmulatedRuntime : public Runtime {
  public:
   explicit EmulatedRuntime(const DeviceSpec& spec);
 

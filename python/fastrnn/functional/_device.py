@@ -8,23 +8,33 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from ._arrays import Target, describe, find_target, ordinal_of, take
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-_GPU_OPTIONS = ("device", "device_dtype", "device_tier")
+_GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
 
 
-def is_gpu(options: Mapping[str, Any]) -> bool:
-    """Whether ``device=`` among the keywords of a call names a GPU, there or not.
+def is_gpu(options: Mapping[str, Any], x: object = None) -> bool:
+    """Whether a call runs on a GPU, there or not: ``device=`` among its keywords names one, or `x` is on one.
 
     Raises:
-        TypeError: it is not a string. ValueError: it is none of "cpu", "cuda", "cuda:N", or an option of the GPU comes
-            without it.
+        TypeError: ``device`` is not a string. ValueError: it is none of "cpu", "cuda", "cuda:N", or not where `x` is,
+            or an option of the GPU comes without one.
     """
+    if not options and type(x) is np.ndarray:  # the short way of a service that calls for every few samples
+        return False
     device = options.get("device")
+    ordinal = ordinal_of(x)
     if device is not None and not isinstance(device, str):
         raise TypeError(f"device: expected a str, got {type(device).__name__}")
     if device is not None and device != "cpu":
-        _core.parse_cuda_device(device)
+        named = _core.parse_cuda_device(device)
+        if ordinal is not None and device != "cuda" and named != ordinal:
+            raise ValueError(f"device: expected 'cuda:{ordinal}', where x is, got {device!r}")
+        return True
+    if ordinal is not None:
+        if device is not None:
+            raise ValueError(f"device: expected 'cuda:{ordinal}', where x is, got {device!r}")
         return True
     for name in _GPU_OPTIONS[1:]:
         if options.get(name) is not None:
@@ -43,6 +53,9 @@ def forward_on_gpu(
 ) -> tuple[Any, ...]:
     """Run <cell>_forward on a GPU and return y and the final states, in the layout of the CPU's.
 
+    Arrays are NumPy's, which go there and come back, or all on the GPU, where the results stay: as arrays of the
+    library of x, or DeviceArray.
+
     Args:
         parameters, states: by name, None for zero. settings: the named arguments which belong to the weights. options:
             the further keywords of the call. call: lengths, reverse, batch_first, training, out and threads.
@@ -56,50 +69,73 @@ def forward_on_gpu(
             raise ValueError(f"{name}: expected nothing on a GPU, got {_short(value)}")
     if call["training"]:
         raise ValueError("training: expected False on a GPU in this version, got True")
-    sequence = _array("x", x, (None, None, None))
+    ordinal = ordinal_of(x)
+    target = None if ordinal is None else find_target(x, ordinal, options.get("stream"))
+    if target is not None and call["batch_first"]:
+        raise ValueError("batch_first: expected False for arrays on a GPU, got True")
+    sequence = _array("x", x, (None, None, None), target)
     if call["batch_first"]:
         sequence = sequence.swapaxes(0, 1)
     steps, batch, inputs = sequence.shape
-    w_hh = _array("w_hh", parameters["w_hh"], (None, None))
+    w_hh = _array("w_hh", parameters["w_hh"], (None, None), target)
     hidden, rows = w_hh.shape[1], _GATES[cell] * w_hh.shape[1]
-    w_hh = _array("w_hh", w_hh, (rows, hidden))
+    _check_shape("w_hh", w_hh, (rows, hidden))
     shapes: dict[str, tuple[int | None, ...]] = {
         "w_ih": (rows, inputs), "b_ih": (rows,), "b_hh": (rows,), "w_peep": (3, hidden)
     }  # fmt: skip
-    arrays = {name: _array_or_none(name, parameters.get(name), shape) for name, shape in shapes.items()}
+    arrays = {name: _array_or_none(name, parameters.get(name), shape, target) for name, shape in shapes.items()}
     if arrays["w_ih"] is None:
-        raise TypeError("w_ih: expected a numpy.ndarray, got NoneType")
-    h0, c0 = (_array_or_none(name, states.get(name), (1, batch, hidden)) for name in ("h0", "c0"))
-    device = str(options["device"])
+        raise TypeError("w_ih: expected an array, got NoneType")
+    h0, c0 = (_array_or_none(name, states.get(name), (1, batch, hidden), target) for name in ("h0", "c0"))
+    given = {name: value for name, value in settings.items() if value is not None}
+    kernel = options.get("device_dtype") or "float32", options.get("device_tier") or ""
+    weights = arrays["w_ih"], w_hh, arrays["b_ih"], arrays["b_hh"], arrays["w_peep"]
+    run = _lengths(call["lengths"], steps, batch), bool(call["reverse"])
+    if target is not None:
+        results = _core.forward_cuda_device(
+            cell, given, *kernel, target.stream, target.stream_owner, target.wait, sequence, *weights, h0, c0, *run
+        )
+        return tuple(target.wrap(array) for array in results if array is not None)
+    if options.get("stream") is not None:
+        raise ValueError("stream: expected nothing for arrays of NumPy, got a stream")
     y, h_n, c_n = _core.forward_cuda(
-        cell, {name: value for name, value in settings.items() if value is not None},
-        _core.parse_cuda_device(device), options.get("device_dtype") or "float32", options.get("device_tier") or "",
-        np.ascontiguousarray(sequence), arrays["w_ih"], w_hh, arrays["b_ih"], arrays["b_hh"], arrays["w_peep"], h0, c0,
-        _lengths(call["lengths"], steps, batch), bool(call["reverse"]),
+        cell, given, _core.parse_cuda_device(str(options["device"])), *kernel,
+        np.ascontiguousarray(sequence), *weights, h0, c0, *run,
     )  # fmt: skip
     y = y.swapaxes(0, 1) if call["batch_first"] else y
     return (y, h_n[None]) if c_n is None else (y, h_n[None], c_n[None])
 
 
-def _array(name: str, value: object, shape: tuple[int | None, ...]) -> Any:
-    """`value` in one piece, if it is a float32 array of that shape; None is any extent."""
+def _array(name: str, value: object, shape: tuple[int | None, ...], target: Target | None) -> Any:
+    """`value` in one piece, if it is a float32 array of that shape where x is; None is any extent."""
+    if target is not None:
+        array = take(name, value, target)
+        _check_shape(name, array, shape)
+        return array
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a numpy.ndarray, got {type(value).__name__}")
+        where = "a numpy.ndarray or an array on a CUDA device" if name == "x" else "a numpy.ndarray, as x"
+        raise TypeError(f"{name}: expected {where}, got {describe(value)}")
     if value.dtype != np.float32:
         raise TypeError(f"{name}: expected float32 on a GPU, got {value.dtype}")
-    fits = len(shape) == value.ndim and all(b in (None, a) for a, b in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected shape {str(shape).replace('None', 'any')}, got {value.shape}")
+    _check_shape(name, value, shape)
     return np.ascontiguousarray(value)
 
 
-def _array_or_none(name: str, value: object, shape: tuple[int | None, ...]) -> Any:
-    return None if value is None else _array(name, value, shape)
+def _check_shape(name: str, value: Any, shape: tuple[int | None, ...]) -> None:
+    fits = len(shape) == value.ndim and all(b in (None, a) for a, b in zip(value.shape, shape, strict=True))
+    if not fits:
+        raise ValueError(f"{name}: expected shape {str(shape).replace('None', 'any')}, got {value.shape}")
+
+
+def _array_or_none(name: str, value: object, shape: tuple[int | None, ...], target: Target | None) -> Any:
+    return None if value is None else _array(name, value, shape, target)
 
 
 def _lengths(lengths: object, steps: int, batch: int) -> Any:
     if lengths is None:
         return None
+    if ordinal_of(lengths) is not None:
+        raise TypeError(f"lengths: expected integers on the host, got {describe(lengths)}")
     array = np.asarray(lengths)
     if array.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected integers, got {array.dtype}")

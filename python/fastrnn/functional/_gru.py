@@ -86,7 +86,7 @@ def gru_forward(
     Returns:
         GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
-    if options and is_gpu(options):
+    if is_gpu(options, x):
         parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
         call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
         call |= {"out": out, "threads": threads}

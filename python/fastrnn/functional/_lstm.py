@@ -92,7 +92,7 @@ def lstm_forward(
     Returns:
         LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
     """
-    if options and is_gpu(options):
+    if is_gpu(options, x):
         parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, "w_peep": w_peep}
         call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
         call |= {"out": out, "threads": threads}

@@ -107,6 +107,7 @@ class RunOptions(TypedDict, total=False):
     device: str | None
     device_dtype: str | None
     device_tier: str | None
+    stream: Any
 
 
 class GatedRunOptions(RunOptions, total=False):

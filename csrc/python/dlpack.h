@@ -1,0 +1,57 @@
+// The C structures of DLPack (dmlc/dlpack, versions 0.x and 1.x), as arrays are exchanged by them.
+#pragma once
+
+#include <cstdint>
+
+namespace fastrnn::python::dlpack {
+
+enum DeviceType : std::int32_t { kCuda = 2, kCudaManaged = 13 };
+
+enum TypeCode : std::uint8_t { kInt = 0, kUnsigned = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
+
+struct Device {
+  std::int32_t type;
+  std::int32_t ordinal;
+};
+
+struct DataType {
+  std::uint8_t code;
+  std::uint8_t bits;
+  std::uint16_t lanes;
+};
+
+struct Tensor {
+  void* data;
+  Device device;
+  std::int32_t rank;
+  DataType type;
+  std::int64_t* shape;
+  std::int64_t* strides;  // in elements; null: contiguous
+  std::uint64_t byte_offset;
+};
+
+/// What a capsule named "dltensor" has. The deleter, if there is one, gives back the tensor and this.
+struct Managed {
+  static constexpr const char *kName = "dltensor", *kUsed = "used_dltensor";
+  Tensor tensor;
+  void* owner;
+  void (*deleter)(Managed*);
+};
+
+struct Version {
+  std::uint32_t major, minor;
+};
+/// What this is written for. Of another major version only the version and the deleter may be looked at.
+constexpr Version kVersion = {1, 0};
+
+/// What a capsule named "dltensor_versioned" has.
+struct ManagedVersioned {
+  static constexpr const char *kName = "dltensor_versioned", *kUsed = "used_dltensor_versioned";
+  Version version;
+  void* owner;
+  void (*deleter)(ManagedVersioned*);
+  std::uint64_t flags;  // 1: read-only, 2: a copy
+  Tensor tensor;
+};
+
+}  // namespace fastrnn::python::dlpack

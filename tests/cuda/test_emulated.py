@@ -1,0 +1,104 @@
+"""device="cuda" for NumPy arrays, end to end over the emulation: against the CPU, and against the NumPy reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn import reference
+
+CELLS = {
+    "rnn": ("rnn", 1, {}),
+    "lstm": ("lstm", 4, {}),
+    "lstm coupled": ("lstm", 4, {"coupled": True}),
+    "lstm peepholes": ("lstm", 4, {"peephole_output": "previous"}),
+    "gru after": ("gru", 3, {"reset": "after"}),
+    "gru before": ("gru", 3, {"reset": "before"}),
+    "gru output": ("gru", 3, {"reset": "output"}),
+}
+TOLERANCE = {"float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
+
+
+def problem(cell: str, steps: int = 3, batch: int = 2, inputs: int = 5, hidden: int = 17) -> dict[str, np.ndarray]:
+    """The arrays of a call, by name."""
+    name, gates, _ = CELLS[cell]
+    rng = np.random.default_rng([steps, batch, inputs, hidden])
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.uniform(-1, 1, shape).astype(np.float32) / np.float32(np.sqrt(shape[-1]))
+
+    arrays = {
+        "x": draw(steps, batch, inputs), "w_ih": draw(gates * hidden, inputs), "w_hh": draw(gates * hidden, hidden),
+        "b_ih": draw(gates * hidden), "b_hh": draw(gates * hidden), "h0": draw(1, batch, hidden),
+    }  # fmt: skip
+    if name == "lstm":
+        arrays["c0"] = draw(1, batch, hidden)
+    if cell == "lstm peepholes":
+        arrays["w_peep"] = draw(3, hidden)
+    return arrays
+
+
+def call(cell: str, arrays: dict[str, Any], library: Any = fastrnn, **more: Any) -> Any:
+    name, _, options = CELLS[cell]
+    return getattr(library, f"{name}_forward")(**arrays, **options, **more)
+
+
+def compare(got: Any, expected: Any, tolerance: float) -> None:
+    assert len(got) == len(expected)
+    for actual, value in zip(got, expected, strict=True):
+        assert actual.shape == value.shape
+        np.testing.assert_allclose(actual, value, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_call_gives_what_the_cpu_gives(gpu, cell, tier):
+    arrays, more = problem(cell), {"lengths": [1, 3], "reverse": True}
+    got = call(cell, arrays, device="cuda", device_tier=tier, **more)
+    compare(got, call(cell, arrays, **more), TOLERANCE["float32"])
+    wide = {name: value.astype(np.float64) for name, value in arrays.items()}
+    compare(got, call(cell, wide, reference, **more), TOLERANCE["float32"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru after"])
+def test_weights_in_16_bits(gpu, cell, dtype):
+    arrays = problem(cell)
+    got = call(cell, arrays, device="cuda:1", device_dtype=dtype)
+    compare(got, call(cell, arrays), TOLERANCE[dtype])
+    assert {ordinal for _, ordinal, _, _ in gpu.events()} == {1}
+
+
+def test_batch_first_and_empty_extents(gpu):
+    arrays = problem("gru after")
+    swapped = {**arrays, "x": arrays["x"].swapaxes(0, 1)}
+    compare(
+        call("gru after", swapped, batch_first=True, device="cuda"),
+        call("gru after", swapped, batch_first=True),
+        TOLERANCE["float32"],
+    )
+    for steps, batch, inputs in ((0, 2, 3), (2, 0, 3), (2, 2, 0)):
+        arrays = problem("lstm", steps, batch, inputs, 4)
+        compare(call("lstm", arrays, device="cuda"), call("lstm", arrays), TOLERANCE["float32"])
+
+
+def test_other_activations_are_right_or_refused(gpu):
+    arrays = problem("rnn")
+    got = call("rnn", arrays, device="cuda", activation="relu")
+    compare(got, call("rnn", arrays, activation="relu"), TOLERANCE["float32"])
+    with pytest.raises(ValueError, match="tier: expected one that can run this, got 'block'"):
+        call("rnn", arrays, device="cuda", activation="relu", device_tier="block")
+
+
+def test_a_lost_block_is_an_error(gpu):
+    gpu.lose_blocks(1)
+    with pytest.raises(gpu.CudaError, match="a block waited for another that never came"):
+        call("lstm", problem("lstm"), device="cuda", device_tier="grid")
+
+
+def test_a_device_that_is_not_there(gpu):
+    with pytest.raises(gpu.CudaError, match="device: expected a number below 2, got 2"):
+        call("lstm", problem("lstm"), device="cuda:2")
