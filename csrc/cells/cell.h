@@ -172,6 +172,16 @@ struct Description {
 /// The column that Operand::kept reads.
 constexpr int kOperandColumn = 3;
 
+/// The operand that met a block of a recurrent matrix in the forward pass.
+FASTRNN_CELL constexpr Operand operand_of(const Description& cell, Matrix matrix, int block) {
+  for (int p = 0; p < cell.phases; ++p)
+    for (int s = 0; s < cell.phase[p].sources; ++s)
+      for (int g = 0; g < cell.phase[p].gates; ++g)
+        if (cell.phase[p].source[s].matrix == matrix && cell.phase[p].source[s].block[g] == block)
+          return cell.phase[p].source[s].operand;
+  return Operand::h_prev;
+}
+
 /// What all descriptions begin with; columns of gradients are those of the gates unless a cell has others.
 constexpr Description begin_description(int gates) {
   Description d{};

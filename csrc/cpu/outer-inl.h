@@ -80,17 +80,6 @@ FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand
   }
 }
 
-/// The operand that met a block of a recurrent matrix in the forward pass.
-inline __attribute__((always_inline)) static cells::Operand operand_of(const cells::Description& cell,
-                                                                       cells::Matrix matrix, int block) {
-  for (int p = 0; p < cell.phases; ++p)
-    for (int s = 0; s < cell.phase[p].sources; ++s)
-      for (int g = 0; g < cell.phase[p].gates; ++g)
-        if (cell.phase[p].source[s].matrix == matrix && cell.phase[p].source[s].block[g] == block)
-          return cell.phase[p].source[s].operand;
-  return cells::Operand::h_prev;
-}
-
 /// sums[j] += add(0, k, j) over all k, for j in a range of whole vectors: four at a time, as a single chain would wait
 /// for each of its additions.
 template <class T, class Add>

@@ -108,6 +108,7 @@ else()
     CUDA_STANDARD 17
     CUDA_VISIBILITY_PRESET hidden)
   target_sources(fastrnn_core PRIVATE
+    csrc/cuda/gradients.cc
     csrc/cuda/kernel_table.cc
     csrc/cuda/kernels_gru_after.cu
     csrc/cuda/kernels_gru_before.cu
@@ -116,6 +117,7 @@ else()
     csrc/cuda/kernels_norm.cu
     csrc/cuda/kernels_product.cu
     csrc/cuda/kernels_rnn.cu
+    csrc/cuda/kernels_rows.cu
     csrc/cuda/kernels_step_ends.cu
     csrc/cuda/kernels_steps.cu
     csrc/cuda/run.cc

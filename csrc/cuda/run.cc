@@ -1,5 +1,6 @@
 #include "cuda/run.h"
 
+#include "cuda/gradients.h"
 #include "cuda/kernel_table.h"
 #include "cuda/params.h"
 #include "cuda/run_steps.h"
@@ -51,16 +52,8 @@ void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& pla
   if (result == kGaveUp) throw CudaError(0, "a block waited for another that never came: the launch is lost");
 }
 
-}  // namespace
-
-void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier) {
+void fill(LayerParams& params, const LayerJob& job) {
   const Problem& problem = job.problem;
-  const Plan plan = choose(problem, device, tier).plan;
-  const int gates = cells::describe(problem.kind, problem.options).gates;
-  const int rows = problem.steps * problem.batch, width = gates * problem.hidden;
-  const Buffer input(runtime, std::size_t(rows) * std::size_t(width) * sizeof(float));
-  runtime.multiply({rows, width, job.inputs, {job.x, job.inputs}, {job.w_ih, job.inputs, true}, input.as(), width});
-  ForwardParams params{};
   params.options = problem.options;
   params.steps = problem.steps;
   params.batch = problem.batch;
@@ -69,21 +62,71 @@ void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& j
   params.length = job.length;
   params.order = job.order;
   params.w_hh = job.w_hh;
-  params.b_ih = job.b_ih;
-  params.b_hh = job.b_hh;
   params.w_peep = job.w_peep;
   params.h0 = job.h0;
   params.c0 = job.c0;
-  params.y = {job.y, Index(problem.batch) * width_of(problem), width_of(problem)};
+  params.extension = job.extension;
+  params.extension.projection = problem.projection;
+  params.extension.gate_bias[cells::lstm::F] = float(problem.forget_bias);
+}
+
+template <class T>
+Rows<T> rows_of(const Problem& problem, T* data) {
+  return {data, Index(problem.batch) * width_of(problem), width_of(problem)};
+}
+
+}  // namespace
+
+void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier) {
+  Problem problem = job.problem;
+  problem.pass = job.gates != nullptr ? Pass::training : Pass::inference;
+  const Plan plan = choose(problem, device, tier).plan;
+  const int gates = cells::describe(problem.kind, problem.options).gates;
+  const int rows = problem.steps * problem.batch, width = gates * problem.hidden;
+  const Buffer input(runtime, std::size_t(rows) * std::size_t(width) * sizeof(float));
+  runtime.multiply({rows,
+                    width,
+                    job.inputs,
+                    {job.x, job.inputs},
+                    {job.w_ih, job.inputs, true},
+                    input.as(),
+                    width,
+                    false,
+                    problem.type});
+  ForwardParams params{};
+  fill(params, job);
+  params.b_ih = job.b_ih;
+  params.b_hh = job.b_hh;
+  params.y = rows_of(problem, job.y);
   params.gates = job.gates;
   params.c = job.c;
   params.input = input.as();
   params.h_n = job.h_n;
   params.c_n = job.c_n;
-  params.extension = job.extension;
-  params.extension.projection = problem.projection;
-  params.extension.gate_bias[cells::lstm::F] = float(problem.forget_bias);
   launch_recurrence(runtime, problem, plan, params);
+}
+
+void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob& job, std::optional<Tier> tier) {
+  Problem problem = job.problem;
+  problem.pass = Pass::backward;
+  const Plan plan = choose(problem, device, tier).plan;
+  const std::size_t columns = std::size_t(cells::describe(problem.kind, problem.options).dcolumns);
+  const std::size_t rows = std::size_t(problem.steps) * std::size_t(problem.batch);
+  const Buffer dgates(runtime, rows * columns * std::size_t(problem.hidden) * sizeof(float));
+  BackwardParams params{};
+  fill(params, job);
+  // Read alone: the two passes share what holds these.
+  params.y = rows_of(problem, const_cast<float*>(job.y));
+  params.gates = const_cast<float*>(job.gates);
+  params.c = const_cast<float*>(job.c);
+  params.dy = rows_of(problem, job.dy);
+  params.dh_n = job.dh_n;
+  params.dc_n = job.dc_n;
+  params.dgates = dgates.as();
+  params.dh0 = job.dh0;
+  params.dc0 = job.dc0;
+  launch_recurrence(runtime, problem, plan, params);
+  multiply_gradients(runtime, job, params);
 }
 
 }  // namespace fastrnn::cuda

@@ -10,20 +10,36 @@ namespace fastrnn::cuda {
 /// All arrays are float32 on the device, contiguous and in time order; fastrnn.hpp has the shapes. Null: h0, c0, biases
 /// and peepholes are zero or absent, all rows have T steps, and nothing is kept for the backward pass. What `extension`
 /// has only Tier::graph takes.
-struct ForwardJob {
-  Problem problem;
+struct LayerJob {
+  Problem problem;  // but for its pass
   int inputs = 0;
   bool reverse = false;
-  const float *x = nullptr, *w_ih = nullptr, *w_hh = nullptr, *b_ih = nullptr, *b_hh = nullptr, *w_peep = nullptr;
+  const float *x = nullptr, *w_ih = nullptr, *w_hh = nullptr, *w_peep = nullptr;
   const float *h0 = nullptr, *c0 = nullptr;
   const int *length = nullptr, *order = nullptr;  // (B) each; order: by decreasing length
+  Extension extension{};
+};
+
+struct ForwardJob : LayerJob {
+  const float *b_ih = nullptr, *b_hh = nullptr;
   float *y = nullptr, *h_n = nullptr, *c_n = nullptr;
   float *gates = nullptr, *c = nullptr;  // (T,B,columns,H), (T,B,H)
-  Extension extension{};
+};
+
+/// y, gates and c are what the forward pass of the same layer left. Gradients that are null are zero, or not wanted;
+/// dh0 is, and dc0 where there is a c0.
+struct BackwardJob : LayerJob {
+  const float *y = nullptr, *gates = nullptr, *c = nullptr;
+  const float *dy = nullptr, *dh_n = nullptr, *dc_n = nullptr;
+  float *dx = nullptr, *dh0 = nullptr, *dc0 = nullptr;
+  float *dw_ih = nullptr, *dw_hh = nullptr, *db_ih = nullptr, *db_hh = nullptr, *dw_peep = nullptr;
 };
 
 /// Enqueues W x and the recurrence; Tier::grid waits for them, too: only then is it known that no block was lost.
 /// Throws CudaError.
 void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier = {});
+
+/// Enqueues the recurrence backwards, waits for it likewise, and enqueues the products and sums that it leaves to do.
+void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob& job, std::optional<Tier> tier = {});
 
 }  // namespace fastrnn::cuda

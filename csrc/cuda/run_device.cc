@@ -25,66 +25,42 @@ void check_call(const CellOptions& cell, const Parameters<float>& p, const Forwa
 
 namespace {
 
-/// Which steps the rows have, on the device.
-class Steps {
- public:
-  Steps(Runtime& runtime, const ForwardArguments<float>& a)
-      : batch_(std::size_t(a.batch)),
-        ragged_(a.lengths != nullptr || a.mask != nullptr),
-        length_(runtime, ragged_ ? batch_ * sizeof(int) : 0),
-        order_(runtime, ragged_ ? batch_ * sizeof(int) : 0),
-        times_(runtime, a.mask != nullptr ? batch_ * std::size_t(a.steps) * sizeof(int) : 0),
-        reset_(runtime, a.reset_mask != nullptr ? batch_ * std::size_t(a.steps) : 0) {
-    // From memory that is not pinned, and so read before the call returns.
-    if (a.reset_mask != nullptr && a.steps > 0)
-      runtime.copy_in(reset_.as<void>(), a.reset_mask, batch_ * std::size_t(a.steps));
-    if (!ragged_) return;
-    std::vector<int> length(batch_, 0), order(batch_), times(a.mask != nullptr ? batch_ * std::size_t(a.steps) : 0);
-    for (std::size_t b = 0; b < batch_; ++b)
-      if (a.lengths != nullptr)
-        length[b] = int(a.lengths[b]);
-      else
-        length[b] = list_times(a, b, times.data() + b * std::size_t(a.steps));
-    // By decreasing length, so that the rows of a group end together.
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int i, int j) { return length[std::size_t(i)] > length[std::size_t(j)]; });
-    runtime.copy_in(length_.as<void>(), length.data(), length.size() * sizeof(int));
-    runtime.copy_in(order_.as<void>(), order.data(), order.size() * sizeof(int));
-    if (!times.empty()) runtime.copy_in(times_.as<void>(), times.data(), times.size() * sizeof(int));
+/// The times of the steps that a mask leaves, in running order; returns their number.
+int list_times(const ForwardArguments<float>& a, std::size_t b, int* times) {
+  int n = 0;
+  for (Index i = 0; i < a.steps; ++i) {
+    const Index t = a.reverse ? a.steps - 1 - i : i;
+    if (a.mask[t * a.batch + Index(b)] != 0) times[n++] = int(t);
   }
-  const int* length() const { return length_.as<int>(); }
-  const int* order() const { return order_.as<int>(); }
-  const int* times() const { return times_.as<int>(); }
-  const unsigned char* reset() const { return reset_.as<unsigned char>(); }
-
- private:
-  /// The times of the steps that a mask leaves, in running order; returns their number.
-  static int list_times(const ForwardArguments<float>& a, std::size_t b, int* times) {
-    int n = 0;
-    for (Index i = 0; i < a.steps; ++i) {
-      const Index t = a.reverse ? a.steps - 1 - i : i;
-      if (a.mask[t * a.batch + Index(b)] != 0) times[n++] = int(t);
-    }
-    return n;
-  }
-
-  const std::size_t batch_;
-  const bool ragged_;
-  const Buffer length_, order_, times_, reset_;
-};
+  return n;
+}
 
 }  // namespace
 
-void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
-                         const Parameters<float>& p, const ForwardArguments<float>& a, Type type,
-                         std::optional<Tier> tier) {
-  check_call(cell, p, a);
-  if (a.x.step != a.batch * p.inputs || a.x.row != p.inputs) throw Error("x: expected a contiguous array on a GPU");
-  const Index width = p.w_hr != nullptr ? p.projection : p.hidden;
-  if (a.y.step != a.batch * width || a.y.row != width) throw Error("y: expected a contiguous array on a GPU");
-  if (a.batch == 0) return;
-  const Steps steps(runtime, a);
+RowSteps::RowSteps(Runtime& runtime, const ForwardArguments<float>& a)
+    : ragged_(a.lengths != nullptr || a.mask != nullptr),
+      length_(runtime, ragged_ ? std::size_t(a.batch) * sizeof(int) : 0),
+      order_(runtime, ragged_ ? std::size_t(a.batch) * sizeof(int) : 0),
+      times_(runtime, a.mask != nullptr ? std::size_t(a.batch * a.steps) * sizeof(int) : 0),
+      reset_(runtime, a.reset_mask != nullptr ? std::size_t(a.batch * a.steps) : 0) {
+  const std::size_t batch = std::size_t(a.batch), all = batch * std::size_t(a.steps);
+  // From memory that is not pinned, and so read before the call returns.
+  if (a.reset_mask != nullptr && a.steps > 0) runtime.copy_in(reset_.as<void>(), a.reset_mask, all);
+  if (!ragged_) return;
+  std::vector<int> length(batch, 0), order(batch), times(a.mask != nullptr ? all : 0);
+  for (std::size_t b = 0; b < batch; ++b)
+    length[b] = a.lengths != nullptr ? int(a.lengths[b]) : list_times(a, b, times.data() + b * std::size_t(a.steps));
+  // By decreasing length, so that the rows of a group end together.
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int i, int j) { return length[std::size_t(i)] > length[std::size_t(j)]; });
+  runtime.copy_in(length_.as<void>(), length.data(), length.size() * sizeof(int));
+  runtime.copy_in(order_.as<void>(), order.data(), order.size() * sizeof(int));
+  if (!times.empty()) runtime.copy_in(times_.as<void>(), times.data(), times.size() * sizeof(int));
+}
+
+ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const ForwardArguments<float>& a, Type type,
+                    const RowSteps& steps) {
   ForwardJob job;
   job.problem = make_problem(cell, p, type, a.batch, a.steps);
   job.problem.boundaries = a.mask != nullptr || a.reset_mask != nullptr;
@@ -111,7 +87,19 @@ void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellO
   job.extension.norm_epsilon = float(cell.norm_epsilon);
   job.extension.times = steps.times();
   job.extension.reset = steps.reset();
-  run_forward(runtime, device, job, tier);
+  return job;
+}
+
+void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
+                         const Parameters<float>& p, const ForwardArguments<float>& a, Type type,
+                         std::optional<Tier> tier) {
+  check_call(cell, p, a);
+  if (a.x.step != a.batch * p.inputs || a.x.row != p.inputs) throw Error("x: expected a contiguous array on a GPU");
+  const Index width = p.w_hr != nullptr ? p.projection : p.hidden;
+  if (a.y.step != a.batch * width || a.y.row != width) throw Error("y: expected a contiguous array on a GPU");
+  if (a.batch == 0) return;
+  const RowSteps steps(runtime, a);
+  run_forward(runtime, device, make_job(cell, p, a, type, steps), tier);
 }
 
 }  // namespace fastrnn::cuda

@@ -1,78 +1,140 @@
 #include "cuda/run_host.h"
 
 #include <algorithm>
-#include <memory>
 
-#include "cuda/run_device.h"
+#include "core/options.h"
 
 namespace fastrnn::cuda {
 
 namespace {
 
-/// Buffers of a call, and their contents.
-class Upload {
- public:
-  explicit Upload(Runtime& runtime) : runtime_(runtime) {}
+void refuse(bool given, const char* name) {
+  if (given) throw Error(std::string(name) + ": expected nothing in training on a GPU, got a value");
+}
 
-  template <class T = float>
-  T* room(std::size_t count) {
-    buffers_.push_back(std::make_unique<Buffer>(runtime_, count * sizeof(T)));
-    return buffers_.back()->as<T>();
-  }
-  /// Null stays null.
-  template <class T>
-  const T* send(const T* host, std::size_t count) {
-    if (host == nullptr || count == 0) return nullptr;
-    T* device = room<T>(count);
-    runtime_.copy_in(device, host, count * sizeof(T));
-    return device;
-  }
+/// What the backward pass does not know yet.
+void check_training(const CellOptions& cell, const Parameters<float>& p, const ForwardArguments<float>& a) {
+  refuse(p.w_hr != nullptr, "w_hr");
+  refuse(p.ln_ih != nullptr || p.ln_hh != nullptr, "ln_hh");
+  refuse(p.ln_c != nullptr, "ln_c");
+  refuse(a.mask != nullptr, "mask");
+  refuse(a.reset_mask != nullptr, "reset_mask");
+  refuse(a.checkpoint_every > 0, "checkpoint_every");
+  refuse(a.truncate > 0, "truncate");
+  refuse(a.dropout.inputs > 0 || a.dropout.recurrent > 0 || a.dropout.candidate > 0, "dropout");
+  refuse(cell.zoneout_h > 0, "zoneout_h");
+  refuse(cell.zoneout_c > 0, "zoneout_c");
+}
 
- private:
-  Runtime& runtime_;
-  std::vector<std::unique_ptr<Buffer>> buffers_;
-};
+const ForwardArguments<float>& checked(const CellOptions& cell, const Parameters<float>& p,
+                                       const ForwardArguments<float>& a, bool training) {
+  check_call(cell, p, a);
+  if (training) check_training(cell, p, a);
+  return a;
+}
 
 }  // namespace
 
-void forward_from_host(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell, const Parameters<float>& p,
-                       const ForwardArguments<float>& a, Type type, std::optional<Tier> tier) {
-  check_call(cell, p, a);
-  if (a.batch == 0) return;
-  const Index gates = gate_count(cell.cell), hidden = p.hidden, width = p.w_hr != nullptr ? p.projection : hidden;
-  const Index c_states = cell_state_count(cell.cell);
-  const std::size_t outputs = std::size_t(a.steps * a.batch * width), states = std::size_t(a.batch * width),
-                    cells = std::size_t(c_states * a.batch * hidden);
-  const bool full = cell.peephole == Peephole::full, diagonal = cell.cell == CellType::indrnn;
-  std::vector<float> x(std::size_t(a.steps * a.batch * p.inputs)), y(outputs);
-  for (Index t = 0; t < a.steps; ++t)
-    for (Index b = 0; b < a.batch; ++b) std::copy_n(a.x.at(t, b), p.inputs, x.data() + (t * a.batch + b) * p.inputs);
+const float* Upload::send(const Sequence<const float>& host, Index steps, Index batch, Index width) {
+  if (host.data == nullptr) return nullptr;
+  std::vector<float> together(std::size_t(steps * batch * width));
+  for (Index t = 0; t < steps; ++t)
+    for (Index b = 0; b < batch; ++b) std::copy_n(host.at(t, b), width, together.data() + (t * batch + b) * width);
+  return send(together.data(), Index(together.size()));
+}
 
-  Upload upload(runtime);
+HostLayer::HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell, const Parameters<float>& p,
+                     const ForwardArguments<float>& a, Type type, std::optional<Tier> tier, bool training)
+    : runtime_(runtime),
+      device_(device),
+      cell_(cell),
+      tier_(tier),
+      arguments_(checked(cell, p, a, training)),
+      upload_(runtime),
+      steps_(runtime, a),
+      inputs_(p.inputs),
+      hidden_(p.hidden),
+      width_(p.w_hr != nullptr ? p.projection : p.hidden),
+      gates_(gate_count(cell.cell)),
+      c_states_(cell_state_count(cell.cell)) {
+  const Index rows = a.steps * a.batch, units = gates_ * hidden_;
+  const bool full = cell.peephole == Peephole::full, diagonal = cell.cell == CellType::indrnn;
   Parameters<float> parameters = p;
-  parameters.w_ih = upload.send(p.w_ih, std::size_t(gates * hidden * p.inputs));
-  parameters.w_hh = upload.send(p.w_hh, std::size_t(diagonal ? hidden : gates * hidden * width));
-  parameters.b_ih = upload.send(p.b_ih, std::size_t(gates * hidden));
-  parameters.b_hh = upload.send(p.b_hh, std::size_t(gates * hidden));
-  parameters.w_peep = upload.send(p.w_peep, std::size_t(full ? 3 * hidden * hidden : 3 * hidden));
-  parameters.w_hr = upload.send(p.w_hr, std::size_t(width * hidden));
-  parameters.ln_ih = upload.send(p.ln_ih, std::size_t(gates * hidden));
-  parameters.ln_hh = upload.send(p.ln_hh, std::size_t(gates * hidden));
-  parameters.ln_c = upload.send(p.ln_c, std::size_t(2 * hidden));
+  parameters.w_ih = upload_.send(p.w_ih, units * p.inputs);
+  parameters.w_hh = upload_.send(p.w_hh, diagonal ? hidden_ : units * width_);
+  parameters.b_ih = upload_.send(p.b_ih, units);
+  parameters.b_hh = upload_.send(p.b_hh, units);
+  parameters.w_peep = upload_.send(p.w_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
+  parameters.w_hr = upload_.send(p.w_hr, width_ * hidden_);
+  parameters.ln_ih = upload_.send(p.ln_ih, units);
+  parameters.ln_hh = upload_.send(p.ln_hh, units);
+  parameters.ln_c = upload_.send(p.ln_c, 2 * hidden_);
   ForwardArguments<float> arguments = a;
-  arguments.x = {upload.send(x.data(), x.size()), a.batch * p.inputs, p.inputs};
-  arguments.h0 = upload.send(a.h0, states);
-  arguments.c0 = upload.send(a.c0, cells);
-  arguments.y = {upload.room(outputs), a.batch * width, width};
-  arguments.h_n = upload.room(states);
-  if (a.c_n != nullptr) arguments.c_n = upload.room(cells);
-  forward_from_device(runtime, device, cell, parameters, arguments, type, tier);
-  runtime.copy_out(y.data(), arguments.y.data, outputs * sizeof(float));
-  runtime.copy_out(a.h_n, arguments.h_n, states * sizeof(float));
-  if (a.c_n != nullptr) runtime.copy_out(a.c_n, arguments.c_n, cells * sizeof(float));
-  runtime.wait();
-  for (Index t = 0; t < a.steps; ++t)
-    for (Index b = 0; b < a.batch; ++b) std::copy_n(y.data() + (t * a.batch + b) * width, width, a.y.at(t, b));
+  arguments.x = {upload_.send(a.x, a.steps, a.batch, p.inputs), a.batch * p.inputs, p.inputs};
+  arguments.h0 = upload_.send(a.h0, a.batch * width_);
+  arguments.c0 = upload_.send(a.c0, c_states_ * a.batch * hidden_);
+  arguments.y = {upload_.room(rows * width_), a.batch * width_, width_};
+  arguments.h_n = upload_.room(a.batch * width_);
+  if (c_states_ > 0) arguments.c_n = upload_.room(c_states_ * a.batch * hidden_);
+  job_ = make_job(cell, parameters, arguments, type, steps_);
+  if (!training) return;
+  const cells::Description description = cells::describe(job_.problem.kind, job_.problem.options);
+  job_.gates = upload_.room(std::max<Index>(rows * description.columns * hidden_, 1));
+  job_.c = upload_.room(rows * c_states_ * hidden_);
+}
+
+void HostLayer::receive(float* host, const float* device, Index count) const {
+  if (host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
+}
+
+void HostLayer::receive(const Sequence<float>& host, const float* device, Index width) const {
+  std::vector<float> together(std::size_t(arguments_.steps * arguments_.batch * width));
+  receive(together.data(), device, Index(together.size()));
+  runtime_.wait();
+  const float* row = together.data();
+  for (Index t = 0; t < arguments_.steps; ++t)
+    for (Index b = 0; b < arguments_.batch; ++b, row += width) std::copy_n(row, width, host.at(t, b));
+}
+
+void HostLayer::forward() {
+  if (arguments_.batch == 0) return;
+  run_forward(runtime_, device_, job_, tier_);
+  receive(arguments_.h_n, job_.h_n, arguments_.batch * width_);
+  receive(arguments_.c_n, job_.c_n, c_states_ * arguments_.batch * hidden_);
+  receive(arguments_.y, job_.y, width_);
+}
+
+void HostLayer::backward(const BackwardArguments<float>& gradients) const {
+  const Index batch = arguments_.batch, states = batch * hidden_, units = gates_ * hidden_;
+  const bool full = cell_.peephole == Peephole::full, diagonal = cell_.cell == CellType::indrnn;
+  Upload upload(runtime_);
+  const auto room = [&](float* host, Index count) { return host != nullptr ? upload.room(count) : nullptr; };
+  BackwardJob job;
+  static_cast<LayerJob&>(job) = job_;
+  job.y = job_.y;
+  job.gates = job_.gates;
+  job.c = job_.c;
+  job.dy = upload.send(gradients.dy, arguments_.steps, batch, width_);
+  job.dh_n = upload.send(gradients.dh_n, states);
+  job.dc_n = upload.send(gradients.dc_n, c_states_ * states);
+  job.dx = room(gradients.dx.data, arguments_.steps * batch * inputs_);
+  job.dh0 = upload.room(states);  // kernels write both, wanted or not
+  job.dc0 = upload.room(c_states_ * states);
+  job.dw_ih = room(gradients.dw_ih, units * inputs_);
+  job.dw_hh = room(gradients.dw_hh, diagonal ? hidden_ : units * hidden_);
+  job.db_ih = room(gradients.db_ih, units);
+  job.db_hh = room(gradients.db_hh, units);
+  job.dw_peep = room(gradients.dw_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
+  run_backward(runtime_, device_, job, tier_);
+  receive(gradients.dh0, job.dh0, states);
+  receive(gradients.dc0, job.dc0, c_states_ * states);
+  receive(gradients.dw_ih, job.dw_ih, units * inputs_);
+  receive(gradients.dw_hh, job.dw_hh, diagonal ? hidden_ : units * hidden_);
+  receive(gradients.db_ih, job.db_ih, units);
+  receive(gradients.db_hh, job.db_hh, units);
+  receive(gradients.dw_peep, job.dw_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
+  if (gradients.dx.data != nullptr) receive(gradients.dx, job.dx, inputs_);
+  runtime_.wait();
 }
 
 }  // namespace fastrnn::cuda

@@ -6,11 +6,14 @@
 #include "cuda/norm_kernel.h"
 #include "cuda/params.h"
 #include "cuda/product_kernel.h"
+#include "cuda/rows_kernel.h"
 #include "cuda/step_ends.h"
 
 namespace fastrnn::cuda {
 
 const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
+const void* gather_kernel() { return reinterpret_cast<const void*>(&gather_operand); }
+const void* sum_kernel() { return reinterpret_cast<const void*>(&sum_columns); }
 const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
 const void* end_forward_kernel() { return reinterpret_cast<const void*>(&end_forward); }
 const void* normalise_kernel() { return reinterpret_cast<const void*>(&normalise); }
@@ -84,6 +87,8 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
                : kernel == normalise_kernel()      ? &call_kernel<NormStep>
                : kernel == begin_backward_kernel() ? &call_kernel<BackwardStep>
                : kernel == end_backward_kernel()   ? &call_kernel<BackwardEnd>
+               : kernel == gather_kernel()         ? &call_kernel<GatherParams>
+               : kernel == sum_kernel()            ? &call_kernel<SumParams>
                                                    : &call_kernel<Product>;
   if (const auto* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; })) {
     last_tier = entry->tier;

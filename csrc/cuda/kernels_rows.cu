@@ -1,0 +1,8 @@
+#include "cuda/rows_kernel.h"
+
+namespace fastrnn::cuda {
+
+const void* gather_kernel() { return reinterpret_cast<const void*>(&gather_operand); }
+const void* sum_kernel() { return reinterpret_cast<const void*>(&sum_columns); }
+
+}  // namespace fastrnn::cuda
