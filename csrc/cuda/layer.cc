@@ -1,6 +1,8 @@
 // The public functions over a Runtime; where the backend is not built in, the error that says so.
 #include "fastrnn/cuda_layer.hpp"
 
+#include <vector>
+
 #include "cuda/run_device.h"
 #include "cuda/run_host.h"
 
@@ -10,15 +12,30 @@ namespace {
 
 using namespace cuda;
 
+#if defined(FASTRNN_CUDA)
+/// Asked once: what a device is does not change, and the runtime takes long to tell.
+const DeviceSpec& spec_of(int ordinal) {
+  static const std::vector<DeviceSpec> specs = [] {
+    require_cuda_device();  // throws where there is none, and the next call asks again
+    std::vector<DeviceSpec> found;
+    for (const CudaDevice& device : cuda_status().devices) found.push_back(device_spec(device));
+    return found;
+  }();
+  if (ordinal < 0 || ordinal >= int(specs.size())) require_cuda_device(ordinal);
+  return specs[std::size_t(ordinal)];
+}
+#endif
+
 /// Checks what can be checked without a device, and then calls `run` with what that takes.
 template <class Run>
 void on_device(const CudaOptions& options, [[maybe_unused]] Run&& run) {
   [[maybe_unused]] const Type type = find_type(options.dtype);
   [[maybe_unused]] const std::optional<Tier> tier = find_tier(options.tier);
-  require_cuda_device(options.ordinal);
 #if defined(FASTRNN_CUDA)
-  const DeviceSpec spec = device_spec(cuda_status().devices[std::size_t(options.ordinal)]);
+  const DeviceSpec& spec = spec_of(options.ordinal);
   run(*open_runtime(options.ordinal, options.stream), spec, type, tier);
+#else
+  require_cuda_device(options.ordinal);
 #endif
 }
 

@@ -93,7 +93,6 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
   const bool has_c = options.cell == CellType::lstm;
   void* const on = stream_of(stream);
   const std::shared_ptr<void> held = hold(stream_owner);
-  require_cuda_device(x.ordinal);
   DeviceArray y = new_array({steps, batch, hidden}, x.ordinal, on, held);
   DeviceArray h_n = new_array({1, batch, hidden}, x.ordinal, on, held);
   DeviceArray c_n = new_array({1, has_c ? batch : 0, hidden}, x.ordinal, on, held);

@@ -26,7 +26,12 @@ CUDA, PYTHON, EMULATION = ROOT / "csrc" / "cuda", ROOT / "csrc" / "python", ROOT
 _NOT_EMULATED = {"runtime_cuda.cc", "status.cc", "kernel_table.cc"}
 _BINDINGS = ("array_view", "bind_cuda", "bind_device_array", "bind_options", "device_array")
 _KERNELS = ("rnn", "lstm", "gru_after", "gru_before", "gru_output", "steps")
-_CORE = ("core/options.cc", "core/dispatch.cc", "cpu/kernels_portable.cc")  # what the host side takes of the CPU's
+_CORE = (
+    "core/check_run.cc",
+    "core/options.cc",
+    "core/dispatch.cc",
+    "cpu/kernels_portable.cc",
+)  # what the host side takes of the CPU's
 
 
 def compiler() -> str | None:
