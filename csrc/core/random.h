@@ -7,10 +7,10 @@
 //   kept     where the word is not below floor(rate * 2^32)
 #pragma once
 
-#include <array>
 #include <cmath>
 #include <cstdint>
 
+#include "core/philox.h"
 #include "fastrnn/types.h"
 
 namespace fastrnn {
@@ -26,26 +26,11 @@ enum class MaskKind : std::uint32_t {
   between_layers = 6      // on the output of a layer of a stack: (unit, b, t)
 };
 
-using PhiloxCounter = std::array<std::uint32_t, 4>;
-using PhiloxKey = std::array<std::uint32_t, 2>;
-
-/// The ten rounds. Known answer of the authors' Random123: zeros give 6627e8d5 e169c58d bc57ac4c 9b00dbd8.
-inline PhiloxCounter philox4x32(PhiloxCounter c, PhiloxKey key) noexcept {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t first = std::uint64_t(0xd2511f53) * c[0];
-    const std::uint64_t second = std::uint64_t(0xcd9e8d57) * c[2];
-    c = {std::uint32_t(second >> 32) ^ c[1] ^ key[0], std::uint32_t(second), std::uint32_t(first >> 32) ^ c[3] ^ key[1],
-         std::uint32_t(first)};
-    key = {key[0] + 0x9e3779b9, key[1] + 0xbb67ae85};
-  }
-  return c;
-}
-
 /// The masks of one seed, stream and kind with a rate in [0,1).
 class Masks {
  public:
   Masks(std::uint64_t seed, std::uint32_t stream, MaskKind kind, double rate) noexcept
-      : key_{std::uint32_t(seed), std::uint32_t(seed >> 32)},
+      : key_{{std::uint32_t(seed), std::uint32_t(seed >> 32)}},
         last_(8 * stream + std::uint32_t(kind)),
         threshold_(std::uint32_t(std::floor(rate * 4294967296.0))),
         rate_(rate) {}
@@ -62,11 +47,11 @@ class Masks {
     Index i = 0;
     for (; i + 4 <= units; i += 4) {
       const PhiloxCounter words = block(t, row, first + i);
-      for (int k = 0; k < 4; ++k) mask[i + k] = words[k] >= threshold_ ? kept : T(0);
+      for (int k = 0; k < 4; ++k) mask[i + k] = words.v[k] >= threshold_ ? kept : T(0);
     }
     if (i == units) return;
     const PhiloxCounter words = block(t, row, first + i);
-    for (int k = 0; i < units; ++i, ++k) mask[i] = words[k] >= threshold_ ? kept : T(0);
+    for (int k = 0; i < units; ++i, ++k) mask[i] = words.v[k] >= threshold_ ? kept : T(0);
   }
 
   /// Inverted dropout: 0 or 1/(1-rate).
@@ -75,9 +60,14 @@ class Masks {
     fill(t, row, units, inverted<T>(), mask, first);
   }
 
+  // For those who compute an element elsewhere.
+  PhiloxKey key() const noexcept { return key_; }
+  std::uint32_t last() const noexcept { return last_; }
+  std::uint32_t threshold() const noexcept { return threshold_; }
+
  private:
   PhiloxCounter block(Index t, Index row, Index unit) const noexcept {
-    return philox4x32({std::uint32_t(unit / 4), std::uint32_t(row), std::uint32_t(t), last_}, key_);
+    return philox4x32({{std::uint32_t(unit / 4), std::uint32_t(row), std::uint32_t(t), last_}}, key_);
   }
 
   PhiloxKey key_;

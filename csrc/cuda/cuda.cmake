@@ -124,6 +124,7 @@ else()
     csrc/cuda/run_device.cc
     csrc/cuda/run_host.cc
     csrc/cuda/run_steps.cc
+    csrc/cuda/run_steps_back.cc
     csrc/cuda/runtime_cuda.cc)
   target_link_libraries(fastrnn_core PRIVATE ${FASTRNN_CUDART} ${CMAKE_DL_LIBS} rt)
 endif()

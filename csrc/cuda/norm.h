@@ -1,6 +1,7 @@
 // Layer normalisation of rows in global memory, for Tier::graph; csrc/cpu/norm-inl.h has the equations. Plain data.
 #pragma once
 
+#include "core/kernels.h"
 #include "cuda/steps.h"
 
 namespace fastrnn::cuda {
@@ -19,9 +20,27 @@ struct NormStep {
   const float* gain;   // (count)
   const float* bias;   // (count), or null
   int count;
+  // In training: hat and 1 / standard deviation go where the backward pass finds them.
+  int columns, hat_column;
+  Statistic statistic;
 };
 
-/// Takes NormStep.
+/// From d, the gradient of hat * gain, to that of the vector. A block has a row of the step.
+struct NormBackStep {
+  BackwardParams layer;
+  const int* now;  // the clock of the step: the last one first
+  int gates;       // columns of H side by side
+  int d[4];        // the columns of dgates that are d
+  int to;          // the first of those that are written
+  float* dgates;   // (B,dcolumns,H): what the products meet
+  int columns, dcolumns;
+  const float* gain;  // (gates,H)
+  int hat_column;
+  Statistic statistic;
+};
+
+/// They take NormStep and NormBackStep.
 const void* normalise_kernel();
+const void* normalise_back_kernel();
 
 }  // namespace fastrnn::cuda

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
+#include "core/philox.h"
 #include "cuda/layout.h"
 
 namespace fastrnn::cuda {
@@ -16,6 +18,13 @@ struct Rows {
   T* data;
   Index step, row;
   FASTRNN_CELL T* at(int t, int b) const { return data + t * step + b * row; }
+};
+
+/// A mask of core/random.h that has an element for each unit, row and time: kept where a word is not below `threshold`.
+struct RandomMask {
+  std::uint32_t threshold;  // 0: there is none
+  std::uint32_t last;       // of the counter
+  float kept;
 };
 
 /// What Tier::graph alone knows. Null or zero: absent.
@@ -29,6 +38,10 @@ struct Extension {
   const int* times;            // (B,T): the time of each step of a row, of which it has length[b]
   const unsigned char* reset;  // (T,B): not zero where a new sequence begins
   int truncate;                // no gradient flows to a step before one whose number this divides
+  // Training alone.
+  PhiloxKey key;
+  RandomMask candidate, zoneout_h, zoneout_c;
+  float* statistics;  // (T,B,kStatistics) with layer normalisation: 1 / standard deviation, as core/kernels.h has them
 };
 
 struct LayerParams {

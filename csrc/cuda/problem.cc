@@ -2,6 +2,7 @@
 
 #include "core/dispatch.h"
 #include "core/options.h"
+#include "core/random.h"
 
 namespace fastrnn::cuda {
 
@@ -17,6 +18,17 @@ Problem make_problem(const CellOptions& cell, const Parameters<float>& parameter
   problem.projection = problem.options.projected ? int(parameters.projection) : 0;
   problem.forget_bias = cell.cell == CellType::lstm ? cell.forget_bias : 0;
   return problem;
+}
+
+void set_masks(const cells::Options& options, const DropoutOptions& dropout, Extension& extension) {
+  const auto mask = [&](MaskKind kind, double rate, bool inverted) {
+    const Masks masks(dropout.seed, dropout.stream, kind, rate);
+    extension.key = masks.key();
+    return RandomMask{masks.threshold(), masks.last(), inverted ? masks.inverted<float>() : 1.0f};
+  };
+  extension.candidate = mask(MaskKind::candidate_dropout, dropout.candidate, true);
+  extension.zoneout_h = mask(MaskKind::zoneout_h, options.zoneout_h, false);
+  extension.zoneout_c = mask(MaskKind::zoneout_c, options.zoneout_c, false);
 }
 
 std::string beyond_plain(const Problem& problem) {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "cuda/layout.h"
+#include "cuda/params.h"
 #include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn::cuda {
@@ -22,6 +22,9 @@ struct Problem {
 
 /// What a cell's options are to the kernels. Of `parameters`, sizes and whether an array is there.
 Problem make_problem(const CellOptions& cell, const Parameters<float>& parameters, Type type, Index batch, Index steps);
+/// The random masks of training: zoneout's, and dropout of the candidate. Dropout of x, h and w_hh is none of them.
+void set_masks(const cells::Options& options, const DropoutOptions& dropout, Extension& extension);
+
 /// Of h and y: P.
 inline int width_of(const Problem& problem) { return problem.projection > 0 ? problem.projection : problem.hidden; }
 

@@ -47,12 +47,24 @@ struct StepUnit {
   FASTRNN_DEVICE V gate(V v) const { return activation(options().gate, v); }
   FASTRNN_DEVICE V candidate(V v) const { return activation(options().candidate, v); }
   FASTRNN_DEVICE V output(V v) const { return activation(options().output, v); }
-  FASTRNN_DEVICE V drop(V v) const { return v; }
+  /// An element of a mask, `otherwise` if there is none.
+  FASTRNN_DEVICE V mask(const RandomMask& mask, double otherwise) const {
+    if (mask.threshold == 0) return V(float(otherwise));
+    const PhiloxCounter at = {
+        {std::uint32_t(place.unit) / 4, std::uint32_t(place.b), std::uint32_t(place.time), mask.last}};
+    const PhiloxCounter words = philox4x32(at, layer.extension.key);
+    const int i = place.unit % 4;  // not an index: the words are in registers
+    const std::uint32_t low = i == 0 ? words.v[0] : words.v[1], high = i == 2 ? words.v[2] : words.v[3];
+    return V((i < 2 ? low : high) >= mask.threshold ? mask.kept : 0.0f);
+  }
+  FASTRNN_DEVICE V drop(V v) const {
+    return layer.extension.candidate.threshold > 0 ? v * mask(layer.extension.candidate, 1) : v;
+  }
   FASTRNN_DEVICE V clip_c(V v) const { return options().cell_clip > 0 ? clamp(v, options().cell_clip) : v; }
   FASTRNN_DEVICE V clip_h(V v) const { return options().projection_clip > 0 ? clamp(v, options().projection_clip) : v; }
   /// The share of a new state that zoneout lets through.
-  FASTRNN_DEVICE V share_h() const { return V(float(1 - options().zoneout_h)); }
-  FASTRNN_DEVICE V share_c() const { return V(float(1 - options().zoneout_c)); }
+  FASTRNN_DEVICE V share_h() const { return mask(layer.extension.zoneout_h, 1 - options().zoneout_h); }
+  FASTRNN_DEVICE V share_c() const { return mask(layer.extension.zoneout_c, 1 - options().zoneout_c); }
 };
 
 template <class Cell>
@@ -118,7 +130,12 @@ struct BackwardStepUnit : StepUnit {
 
   FASTRNN_DEVICE V acc() const { return from(step.at.sums, in_states()); }
   FASTRNN_DEVICE V saved(int column) const { return V(layer.gates[saved_at(place.time, step.at.columns, column)]); }
-  FASTRNN_DEVICE V normalised(int column) const { return saved(column); }
+  /// A kept column, or what the cell saw of it if it was normalised.
+  FASTRNN_DEVICE V normalised(int column) const {
+    if (!options().cell_norm) return saved(column);
+    const float* gain = layer.extension.ln_c + place.unit;
+    return fmadd(saved(step.hat_of_c), V(gain[0]), V(gain[layer.hidden]));
+  }
   FASTRNN_DEVICE V c(int state = 0) const { return V(layer.c[saved_at(place.time, kCell.c_states, state)]); }
   FASTRNN_DEVICE V c_prev(int state = 0) const {
     if (layer.begins(place.b, place.step)) return V(0);
@@ -137,14 +154,16 @@ struct BackwardStepUnit : StepUnit {
     const V from_y = V(dy.data != nullptr ? dy.at(place.time, place.b)[place.unit] : 0.0f);
     const V sum = mask_operand(acc()) + from_y + V(step.layer.dh0[in_h()]);
     if (options().zoneout_h <= 0) return sum;
-    rest_h = fnmadd(share_h(), sum, sum);
-    return share_h() * sum;
+    const V share = share_h();
+    rest_h = fnmadd(share, sum, sum);
+    return share * sum;
   }
   FASTRNN_DEVICE V dc() {
     const V sum = carry_c();
     if (options().zoneout_c <= 0) return sum;
-    rest_c = fnmadd(share_c(), sum, sum);
-    return share_c() * sum;
+    const V share = share_c();
+    rest_c = fnmadd(share, sum, sum);
+    return share * sum;
   }
   FASTRNN_DEVICE V carry_c(int state = 0) const { return V(step.layer.dc0[in_states(state)]); }
   FASTRNN_DEVICE void set_carry_h(V v) { step.layer.dh0[in_h()] = (v + rest_h).v; }

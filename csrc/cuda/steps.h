@@ -12,6 +12,12 @@ namespace fastrnn::cuda {
 
 constexpr int kStepThreads = 256;
 
+/// Vectors of H that a step of Tier::graph saves for the backward pass: the cell's own, and with layer normalisation
+/// R h (or W x + R h) and W x, normalised, `gates` each, and c'.
+FASTRNN_CELL constexpr int saved_columns(const cells::Description& cell, const cells::Options& options) {
+  return cell.columns + (options.layer_norm ? 2 * cell.gates + 1 : 0);
+}
+
 /// The number of a step, counted from the first that is computed. A kernel reads one place and writes the other, where
 /// the next kernel reads: no block can see what another has written.
 struct Clock {
@@ -24,8 +30,9 @@ struct Clock {
 struct StepArrays {
   Clock clock;
   int phase;
-  int columns, dcolumns, c_states;  // of the description
-  const float* sums;                // of the phase's products, (B,gates,H); backward (B,H); null: there is no product
+  int columns;             // saved_columns()
+  int dcolumns, c_states;  // of the description
+  const float* sums;       // of the phase's products, (B,gates,H); backward (B,H); null: there is no product
 };
 
 struct ForwardStep {
@@ -41,6 +48,7 @@ struct BackwardStep {
   BackwardParams layer;  // dh0 and dc0 have the carries from step to step
   StepArrays at;
   float* dgates;  // (B,dcolumns,H): of the step, which the products of the step before it need
+  int hat_of_c;   // the saved column of c', normalised, where it is
 };
 
 /// Where a mask leaves steps out: their y, which repeats the step before or is zero.

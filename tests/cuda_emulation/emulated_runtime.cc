@@ -17,6 +17,7 @@ const void* sum_kernel() { return reinterpret_cast<const void*>(&sum_columns); }
 const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
 const void* end_forward_kernel() { return reinterpret_cast<const void*>(&end_forward); }
 const void* normalise_kernel() { return reinterpret_cast<const void*>(&normalise); }
+const void* normalise_back_kernel() { return reinterpret_cast<const void*>(&normalise_back); }
 const void* begin_backward_kernel() { return reinterpret_cast<const void*>(&begin_backward); }
 const void* end_backward_kernel() { return reinterpret_cast<const void*>(&end_backward); }
 
@@ -30,10 +31,11 @@ const KernelEntry* look_up(Matches&& matches) {
   return nullptr;
 }
 
-/// A kernel, as every thread of a launch calls it.
+/// A kernel with its parameters, as every thread of a launch calls it.
 template <class Params>
-void call_kernel(const void* kernel, void* params) {
-  reinterpret_cast<void (*)(Params)>(const_cast<void*>(kernel))(*static_cast<Params*>(params));
+std::function<void()> call_kernel(const void* kernel, void* params) {
+  const auto function = reinterpret_cast<void (*)(Params)>(const_cast<void*>(kernel));
+  return [function, params = *static_cast<Params*>(params)] { function(params); };
 }
 
 }  // namespace
@@ -85,6 +87,7 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
   auto* call = kernel == begin_forward_kernel()    ? &call_kernel<ForwardStep>
                : kernel == end_forward_kernel()    ? &call_kernel<ForwardEnd>
                : kernel == normalise_kernel()      ? &call_kernel<NormStep>
+               : kernel == normalise_back_kernel() ? &call_kernel<NormBackStep>
                : kernel == begin_backward_kernel() ? &call_kernel<BackwardStep>
                : kernel == end_backward_kernel()   ? &call_kernel<BackwardEnd>
                : kernel == gather_kernel()         ? &call_kernel<GatherParams>
@@ -95,14 +98,28 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
     const bool backward = entry->pass == Pass::backward;
     if (entry->tier == Tier::graph) {
       call = backward ? &call_kernel<BackwardStep> : &call_kernel<ForwardStep>;
-      return emulation::run(launch, [&] { call(kernel, params); });
+    } else {
+      call = backward ? &call_kernel<BackwardParams> : &call_kernel<ForwardParams>;
+      LayerParams& p = backward ? static_cast<LayerParams&>(*static_cast<BackwardParams*>(params))
+                                : *static_cast<ForwardParams*>(params);
+      if (lose_blocks > 0) p.spin_budget = 100;
     }
-    call = backward ? &call_kernel<BackwardParams> : &call_kernel<ForwardParams>;
-    LayerParams& p = backward ? static_cast<LayerParams&>(*static_cast<BackwardParams*>(params))
-                              : *static_cast<ForwardParams*>(params);
-    if (lose_blocks > 0) p.spin_budget = 100;
   }
-  emulation::run(launch, [&] { call(kernel, params); });
+  if (recording_)
+    recorded_.emplace_back(launch, call(kernel, params));
+  else
+    emulation::run(launch, call(kernel, params));
+}
+
+void EmulatedRuntime::repeat(int times, const std::function<void()>& work) {
+  work();
+  if (times == 1) return;
+  recording_ = true;
+  work();
+  recording_ = false;
+  for (int i = 1; i < times; ++i)
+    for (const auto& [launch, thread] : recorded_) emulation::run(launch, thread);
+  recorded_.clear();
 }
 
 }  // namespace fastrnn::cuda

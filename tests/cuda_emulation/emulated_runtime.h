@@ -27,9 +27,8 @@ class EmulatedRuntime : public Runtime {
   void multiply(const Product& product) override;
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
-  void repeat(int times, const std::function<void()>& work) override {
-    for (int i = 0; i < times; ++i) work();
-  }
+  /// As CUDA's: done once, recorded, and then launched with what was passed when it was recorded.
+  void repeat(int times, const std::function<void()>& work) override;
   void wait() override { waited += 1; }
   void follow(void*) override {}
 
@@ -42,6 +41,8 @@ class EmulatedRuntime : public Runtime {
  private:
   emulation::Device device_;
   std::map<char*, std::size_t> sizes_;
+  bool recording_ = false;
+  std::vector<std::pair<emulation::Launch, std::function<void()>>> recorded_;
 };
 
 }  // namespace fastrnn::cuda
