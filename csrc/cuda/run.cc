@@ -75,6 +75,23 @@ Rows<T> rows_of(const Problem& problem, T* data) {
   return {data, Index(problem.batch) * width_of(problem), width_of(problem)};
 }
 
+/// W x in the order of time. Where x has another, one product for each row of the batch or for each step.
+void multiply_inputs(Runtime& runtime, const Problem& problem, const ForwardJob& job, int width, float* input) {
+  const auto multiply = [&](int rows, const float* x, Index stride, float* out, Index out_stride) {
+    runtime.multiply(
+        {rows, width, job.inputs, {x, stride}, {job.w_ih, job.inputs, true}, out, out_stride, false, problem.type});
+  };
+  const int steps = problem.steps, batch = problem.batch;
+  if (job.x_row * batch == job.x_step || steps == 1)
+    multiply(steps * batch, job.x, job.x_row, input, width);
+  else if (batch <= steps)
+    for (int b = 0; b < batch; ++b)
+      multiply(steps, job.x + b * job.x_row, job.x_step, input + b * width, Index(batch) * width);
+  else
+    for (int t = 0; t < steps; ++t)
+      multiply(batch, job.x + t * job.x_step, job.x_row, input + Index(t) * batch * width, width);
+}
+
 }  // namespace
 
 void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier) {
@@ -84,20 +101,12 @@ void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& j
   const int gates = cells::describe(problem.kind, problem.options).gates;
   const int rows = problem.steps * problem.batch, width = gates * problem.hidden;
   const Buffer input(runtime, std::size_t(rows) * std::size_t(width) * sizeof(float));
-  runtime.multiply({rows,
-                    width,
-                    job.inputs,
-                    {job.x, job.inputs},
-                    {job.w_ih, job.inputs, true},
-                    input.as(),
-                    width,
-                    false,
-                    problem.type});
+  multiply_inputs(runtime, problem, job, width, input.as());
   ForwardParams params{};
   fill(params, job);
   params.b_ih = job.b_ih;
   params.b_hh = job.b_hh;
-  params.y = rows_of(problem, job.y);
+  params.y = {job.y, job.y_step, job.y_row};
   params.gates = job.gates;
   params.c = job.c;
   params.input = input.as();

@@ -20,7 +20,9 @@ struct LayerJob {
   Extension extension{};
 };
 
+/// x and y, whose last axis is contiguous, may have other strides; those of a pass that keeps gates may not.
 struct ForwardJob : LayerJob {
+  Index x_step = 0, x_row = 0, y_step = 0, y_row = 0;
   const float *b_ih = nullptr, *b_hh = nullptr;
   float *y = nullptr, *h_n = nullptr, *c_n = nullptr;
   float *gates = nullptr, *c = nullptr;  // (T,B,columns,H), (T,B,H)

@@ -68,6 +68,8 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.inputs = int(p.inputs);
   job.reverse = a.reverse;
   job.x = a.x.data;
+  job.x_step = a.x.step;
+  job.x_row = a.x.row;
   job.w_ih = p.w_ih;
   job.w_hh = p.w_hh;
   job.b_ih = p.b_ih;
@@ -78,6 +80,8 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.length = steps.length();
   job.order = steps.order();
   job.y = a.y.data;
+  job.y_step = a.y.step;
+  job.y_row = a.y.row;
   job.h_n = a.h_n;
   job.c_n = a.c_n;
   job.extension.w_hr = p.w_hr;
@@ -94,9 +98,6 @@ void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellO
                          const Parameters<float>& p, const ForwardArguments<float>& a, Type type,
                          std::optional<Tier> tier) {
   check_call(cell, p, a);
-  if (a.x.step != a.batch * p.inputs || a.x.row != p.inputs) throw Error("x: expected a contiguous array on a GPU");
-  const Index width = p.w_hr != nullptr ? p.projection : p.hidden;
-  if (a.y.step != a.batch * width || a.y.row != width) throw Error("y: expected a contiguous array on a GPU");
   if (a.batch == 0) return;
   const RowSteps steps(runtime, a);
   run_forward(runtime, device, make_job(cell, p, a, type, steps), tier);

@@ -27,7 +27,7 @@ class RowSteps {
 ForwardJob make_job(const CellOptions& cell, const Parameters<float>& parameters,
                     const ForwardArguments<float>& arguments, Type type, const RowSteps& steps);
 
-/// All but lengths, mask and reset_mask are on the device, x and y contiguous.
+/// All but lengths, mask and reset_mask are on the device.
 void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
                          const Parameters<float>& parameters, const ForwardArguments<float>& arguments, Type type,
                          std::optional<Tier> tier);

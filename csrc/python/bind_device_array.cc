@@ -78,7 +78,8 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
                   std::uintptr_t stream, const py::object& stream_owner, bool wait, const DeviceArray& x,
                   const DeviceArray& w_ih, const DeviceArray& w_hh, const DeviceArray* b_ih, const DeviceArray* b_hh,
                   const DeviceArray* w_peep, const DeviceArray* h0, const DeviceArray* c0,
-                  const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse) {
+                  const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse,
+                  bool batch_first) {
   CellOptions options = parse_cell_options(cell, given);
   if (w_peep != nullptr) options.peephole = Peephole::diagonal;
   Parameters<float> parameters;
@@ -89,22 +90,27 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
   parameters.b_ih = data(b_ih);
   parameters.b_hh = data(b_hh);
   parameters.w_peep = data(w_peep);
-  const Index steps = x.shape[0], batch = x.shape[1], hidden = parameters.hidden;
+  const int time = batch_first ? 1 : 0;
+  const Index steps = x.shape[time], batch = x.shape[1 - time], hidden = parameters.hidden;
   const bool has_c = options.cell == CellType::lstm;
   void* const on = stream_of(stream);
   const std::shared_ptr<void> held = hold(stream_owner);
-  DeviceArray y = new_array({steps, batch, hidden}, x.ordinal, on, held);
+  DeviceArray y = new_array({x.shape[0], x.shape[1], hidden}, x.ordinal, on, held);
   DeviceArray h_n = new_array({1, batch, hidden}, x.ordinal, on, held);
   DeviceArray c_n = new_array({1, has_c ? batch : 0, hidden}, x.ordinal, on, held);
   ForwardArguments<float> arguments;
   arguments.steps = steps;
   arguments.batch = batch;
-  arguments.x = {x.data, batch * parameters.inputs, parameters.inputs};
+  const auto sequence = [&](auto* data, Index width) {
+    return Sequence<std::remove_pointer_t<decltype(data)>>{data, (batch_first ? 1 : batch) * width,
+                                                           (batch_first ? steps : 1) * width};
+  };
+  arguments.x = sequence(static_cast<const float*>(x.data), parameters.inputs);
   arguments.h0 = data(h0);
   arguments.c0 = data(c0);
   arguments.lengths = lengths ? lengths->data() : nullptr;
   arguments.reverse = reverse;
-  arguments.y = {y.data, batch * hidden, hidden};
+  arguments.y = sequence(y.data, hidden);
   arguments.h_n = h_n.data;
   arguments.c_n = has_c ? c_n.data : nullptr;
   {

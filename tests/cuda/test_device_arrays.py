@@ -81,6 +81,16 @@ def test_results_go_into_the_next_call(gpu):
     assert [array.shape for array in again] == [(3, 2, 17), (1, 2, 17)]
 
 
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid", "graph"])
+@pytest.mark.parametrize(("steps", "batch"), [(4, 3), (3, 4), (1, 3), (3, 1)])
+def test_batch_first(gpu, steps, batch, tier):
+    arrays = problem("lstm", steps, batch)
+    arrays["x"] = np.ascontiguousarray(arrays["x"].swapaxes(0, 1))
+    more = {"batch_first": True, "lengths": np.arange(batch) % steps + 1}
+    got = call("lstm", fakes(arrays), device_tier=tier, **more)
+    compare(values(got), call("lstm", arrays, **more), TOLERANCE["float32"])
+
+
 @pytest.mark.parametrize("extents", [(0, 2, 3), (2, 0, 3), (2, 2, 0)])
 def test_empty_extents(gpu, extents):
     arrays = problem("lstm", *extents, hidden=4)

@@ -19,7 +19,7 @@ struct CudaOptions {
 FASTRNN_API void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
                               const ForwardArguments<float>& arguments, const CudaOptions& options);
 
-/// The same for arrays on the device, x and y contiguous, with no copy of any. `lengths`, `mask` and `reset_mask` alone
+/// The same for arrays on the device, with no copy of any. `lengths`, `mask` and `reset_mask` alone
 /// are the host's, and may change on return. All work is in the order of the stream, and the call does not wait for it:
 /// arrays must stay until the stream has passed, and an error of a kernel shows where the stream is waited for. But
 /// tier "grid" waits for the stream, for only then is it known that no block was lost, and so does tier "graph" from 16

@@ -71,8 +71,8 @@ Options of a run: taken by ``<cell>_forward``, packed weights or not.
   above; CudaError, with the reason, where that GPU is not there. ``device_dtype``: of the weights there, "float32",
   "bfloat16" or "float16"; ``stream``: where the arrays themselves are on a GPU (PyTorch's, CuPy's, JAX's, ...: then
   ``device`` need not be given, and the results are of the same library), a stream of theirs in place of their current
-  one, see docs/cuda-arrays.md; ``device_tier``: one of :func:`fastrnn.plan`, in place of the fastest. These kernels have run
-  in emulation only
+  one, see docs/cuda-arrays.md; ``device_tier``: one of :func:`fastrnn.plan`, in place of the fastest. These kernels
+  have run in emulation only
 """
 
 from __future__ import annotations

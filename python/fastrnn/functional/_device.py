@@ -71,12 +71,11 @@ def forward_on_gpu(
         raise ValueError("training: expected False on a GPU in this version, got True")
     ordinal = ordinal_of(x)
     target = None if ordinal is None else find_target(x, ordinal, options.get("stream"))
-    if target is not None and call["batch_first"]:
-        raise ValueError("batch_first: expected False for arrays on a GPU, got True")
+    batch_first = bool(call["batch_first"])
     sequence = _array("x", x, (None, None, None), target)
-    if call["batch_first"]:
-        sequence = sequence.swapaxes(0, 1)
     steps, batch, inputs = sequence.shape
+    if batch_first:
+        steps, batch = batch, steps
     w_hh = _array("w_hh", parameters["w_hh"], (None, None), target)
     hidden, rows = w_hh.shape[1], _GATES[cell] * w_hh.shape[1]
     _check_shape("w_hh", w_hh, (rows, hidden))
@@ -93,16 +92,29 @@ def forward_on_gpu(
     run = _lengths(call["lengths"], steps, batch), bool(call["reverse"])
     if target is not None:
         results = _core.forward_cuda_device(
-            cell, given, *kernel, target.stream, target.stream_owner, target.wait, sequence, *weights, h0, c0, *run
+            cell,
+            given,
+            *kernel,
+            target.stream,
+            target.stream_owner,
+            target.wait,
+            sequence,
+            *weights,
+            h0,
+            c0,
+            *run,
+            batch_first,
         )
         return tuple(target.wrap(array) for array in results if array is not None)
     if options.get("stream") is not None:
         raise ValueError("stream: expected nothing for arrays of NumPy, got a stream")
+    if batch_first:
+        sequence = sequence.swapaxes(0, 1)
     y, h_n, c_n = _core.forward_cuda(
         cell, given, _core.parse_cuda_device(str(options["device"])), *kernel,
         np.ascontiguousarray(sequence), *weights, h0, c0, *run,
     )  # fmt: skip
-    y = y.swapaxes(0, 1) if call["batch_first"] else y
+    y = y.swapaxes(0, 1) if batch_first else y
     return (y, h_n[None]) if c_n is None else (y, h_n[None], c_n[None])
 
 
