@@ -33,7 +33,7 @@ void on_device(const CudaOptions& options, [[maybe_unused]] Run&& run) {
   [[maybe_unused]] const std::optional<Tier> tier = find_tier(options.tier);
 #if defined(FASTRNN_CUDA)
   const DeviceSpec& spec = spec_of(options.ordinal);
-  run(*open_runtime(options.ordinal, options.stream), spec, type, tier);
+  run(open_runtime(options.ordinal, options.stream), spec, type, tier);
 #else
   require_cuda_device(options.ordinal);
 #endif
@@ -43,16 +43,43 @@ void on_device(const CudaOptions& options, [[maybe_unused]] Run&& run) {
 
 void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
                   const ForwardArguments<float>& arguments, const CudaOptions& options) {
-  on_device(options, [&](Runtime& runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
-    forward_from_host(runtime, spec, cell, parameters, arguments, type, tier);
-  });
+  on_device(options,
+            [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
+              forward_from_host(*runtime, spec, cell, parameters, arguments, type, tier);
+            });
 }
 
 void forward_cuda_device(const CellOptions& cell, const Parameters<float>& parameters,
                          const ForwardArguments<float>& arguments, const CudaOptions& options) {
-  on_device(options, [&](Runtime& runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
-    forward_from_device(runtime, spec, cell, parameters, arguments, type, tier);
-  });
+  on_device(options,
+            [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
+              forward_from_device(*runtime, spec, cell, parameters, arguments, type, tier);
+            });
+}
+
+struct CudaSaved::Data {
+  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<HostLayer> layer;
+};
+
+CudaSaved::CudaSaved(const CellOptions& cell, const Parameters<float>& parameters,
+                     const ForwardArguments<float>& arguments, const CudaOptions& options)
+    : data_(std::make_unique<Data>()) {
+  on_device(options,
+            [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
+              data_->runtime = std::move(runtime);
+              data_->layer = std::make_unique<HostLayer>(*data_->runtime, spec, cell, parameters, arguments, type, tier,
+                                                         /*training=*/true);
+              data_->layer->forward();
+            });
+}
+
+CudaSaved::~CudaSaved() = default;
+
+void CudaSaved::backward([[maybe_unused]] const BackwardArguments<float>& arguments) const {
+#if defined(FASTRNN_CUDA)
+  data_->layer->backward(arguments);
+#endif
 }
 
 }  // namespace fastrnn

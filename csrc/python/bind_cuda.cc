@@ -35,43 +35,123 @@ using Floats = py::array_t<float, py::array::c_style>;
 
 const float* data(const std::optional<Floats>& array) { return array ? array->data() : nullptr; }
 
+using Lengths = std::optional<py::array_t<Index, py::array::c_style>>;
+
 /// Shapes and types are checked by functional/_device.py.
-py::tuple run_forward(const std::string& cell, const py::dict& given, int ordinal, const std::string& dtype,
-                      const std::string& tier, const Floats& x, const Floats& w_ih, const Floats& w_hh,
-                      const std::optional<Floats>& b_ih, const std::optional<Floats>& b_hh,
-                      const std::optional<Floats>& w_peep, const std::optional<Floats>& h0,
-                      const std::optional<Floats>& c0,
-                      const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse) {
-  CellOptions options = parse_cell_options(cell, given);
-  if (w_peep) options.peephole = Peephole::diagonal;
+struct Call {
+  CellOptions options;
   Parameters<float> parameters;
-  parameters.inputs = w_ih.shape(1);
-  parameters.hidden = w_hh.shape(1);
-  parameters.w_ih = w_ih.data();
-  parameters.w_hh = w_hh.data();
-  parameters.b_ih = data(b_ih);
-  parameters.b_hh = data(b_hh);
-  parameters.w_peep = data(w_peep);
-  const Index steps = x.shape(0), batch = x.shape(1), hidden = parameters.hidden;
-  const bool has_c = options.cell == CellType::lstm;
-  Floats y({steps, batch, hidden}), h_n({batch, hidden}), c_n({has_c ? batch : 0, hidden});
   ForwardArguments<float> arguments;
-  arguments.steps = steps;
-  arguments.batch = batch;
-  arguments.x = {x.data(), batch * parameters.inputs, parameters.inputs};
-  arguments.h0 = data(h0);
-  arguments.c0 = data(c0);
-  arguments.lengths = lengths ? lengths->data() : nullptr;
-  arguments.reverse = reverse;
-  arguments.y = {y.mutable_data(), batch * hidden, hidden};
-  arguments.h_n = h_n.mutable_data();
-  arguments.c_n = has_c ? c_n.mutable_data() : nullptr;
+  Floats y, h_n, c_n;
+
+  Call(const std::string& cell, const py::dict& given, const Floats& x, const Floats& w_ih, const Floats& w_hh,
+       const std::optional<Floats>& b_ih, const std::optional<Floats>& b_hh, const std::optional<Floats>& w_peep,
+       const std::optional<Floats>& h0, const std::optional<Floats>& c0, const Lengths& lengths, bool reverse)
+      : options(parse_cell_options(cell, given)) {
+    if (w_peep) options.peephole = Peephole::diagonal;
+    parameters.inputs = w_ih.shape(1);
+    parameters.hidden = w_hh.shape(1);
+    parameters.w_ih = w_ih.data();
+    parameters.w_hh = w_hh.data();
+    parameters.b_ih = data(b_ih);
+    parameters.b_hh = data(b_hh);
+    parameters.w_peep = data(w_peep);
+    const Index steps = x.shape(0), batch = x.shape(1), hidden = parameters.hidden;
+    y = Floats({steps, batch, hidden});
+    h_n = Floats({batch, hidden});
+    c_n = Floats({has_c() ? batch : 0, hidden});
+    arguments.steps = steps;
+    arguments.batch = batch;
+    arguments.x = {x.data(), batch * parameters.inputs, parameters.inputs};
+    arguments.h0 = data(h0);
+    arguments.c0 = data(c0);
+    arguments.lengths = lengths ? lengths->data() : nullptr;
+    arguments.reverse = reverse;
+    arguments.y = {y.mutable_data(), batch * hidden, hidden};
+    arguments.h_n = h_n.mutable_data();
+    arguments.c_n = has_c() ? c_n.mutable_data() : nullptr;
+  }
+  bool has_c() const { return options.cell == CellType::lstm; }
+  py::object final_c() const { return has_c() ? py::object(c_n) : py::none(); }
+};
+
+template <class... Arrays>
+py::tuple run_forward(const std::string& cell, const py::dict& given, int ordinal, const std::string& dtype,
+                      const std::string& tier, const Arrays&... arrays) {
+  Call call(cell, given, arrays...);
   {
     const py::gil_scoped_release release;
-    forward_cuda(options, parameters, arguments, {ordinal, dtype, tier});
+    forward_cuda(call.options, call.parameters, call.arguments, {ordinal, dtype, tier});
   }
-  return py::make_tuple(y, h_n, has_c ? py::object(c_n) : py::none());
+  return py::make_tuple(call.y, call.h_n, call.final_c());
 }
+
+/// What a forward pass in training left on a GPU, and which gradients it has.
+struct CudaCache {
+  std::string cell;
+  Index steps, batch, inputs, hidden, gates;
+  bool biases[2], peepholes, has_c;
+  std::unique_ptr<CudaSaved> saved;
+};
+
+template <class... Arrays>
+py::tuple run_training(const std::string& cell, const py::dict& given, int ordinal, const std::string& dtype,
+                       const std::string& tier, const Arrays&... arrays) {
+  Call call(cell, given, arrays...);
+  const Parameters<float>& p = call.parameters;
+  auto cache = std::make_unique<CudaCache>();
+  *cache = {cell,
+            call.arguments.steps,
+            call.arguments.batch,
+            p.inputs,
+            p.hidden,
+            gate_count(call.options.cell),
+            {p.b_ih != nullptr, p.b_hh != nullptr},
+            p.w_peep != nullptr,
+            call.has_c(),
+            nullptr};
+  {
+    const py::gil_scoped_release release;
+    const CudaOptions options{ordinal, dtype, tier};
+    cache->saved = std::make_unique<CudaSaved>(call.options, p, call.arguments, options);
+  }
+  return py::make_tuple(call.y, call.h_n, call.final_c(), std::move(cache));
+}
+
+/// The gradients by name; None for those of what was not given.
+py::dict run_backward(const CudaCache& cache, const std::optional<Floats>& dy, const std::optional<Floats>& dh_n,
+                      const std::optional<Floats>& dc_n, bool need_dx) {
+  const Index units = cache.gates * cache.hidden;
+  py::dict result;
+  const auto room = [&](const char* name, bool wanted, std::vector<Index> shape) -> float* {
+    if (!wanted) return nullptr;
+    Floats array(shape);
+    result[name] = array;
+    return array.mutable_data();
+  };
+  BackwardArguments<float> gradients;
+  gradients.dy = {data(dy), cache.batch * cache.hidden, cache.hidden};
+  gradients.dh_n = data(dh_n);
+  gradients.dc_n = data(dc_n);
+  gradients.dx = {room("x", need_dx, {cache.steps, cache.batch, cache.inputs}), cache.batch * cache.inputs,
+                  cache.inputs};
+  gradients.dh0 = room("h0", true, {1, cache.batch, cache.hidden});
+  gradients.dc0 = room("c0", cache.has_c, {1, cache.batch, cache.hidden});
+  gradients.dw_ih = room("w_ih", true, {units, cache.inputs});
+  gradients.dw_hh = room("w_hh", true, {units, cache.hidden});
+  gradients.db_ih = room("b_ih", cache.biases[0], {units});
+  gradients.db_hh = room("b_hh", cache.biases[1], {units});
+  gradients.dw_peep = room("w_peep", cache.peepholes, {3, cache.hidden});
+  {
+    const py::gil_scoped_release release;
+    cache.saved->backward(gradients);
+  }
+  return result;
+}
+
+using Array = std::optional<Floats>;
+constexpr auto kForward = &run_forward<Floats, Floats, Floats, Array, Array, Array, Array, Array, Lengths, bool>;
+constexpr auto kTraining = &run_training<Floats, Floats, Floats, Array, Array, Array, Array, Array, Lengths, bool>;
 
 }  // namespace
 
@@ -81,7 +161,14 @@ void bind_cuda(py::module_& module) {
   error.attr("__module__") = "fastrnn";
   module.def("cuda_status", &status_dict);
   module.def("cuda_kernels", &cuda_kernels);
-  module.def("forward_cuda", &run_forward);
+  module.def("forward_cuda", kForward);
+  py::class_<CudaCache>(module, "CudaCache", py::module_local())
+      .def_readonly("cell", &CudaCache::cell)
+      .def_readonly("steps", &CudaCache::steps)
+      .def_readonly("batch", &CudaCache::batch)
+      .def_readonly("hidden_size", &CudaCache::hidden)
+      .def("backward", &run_backward);
+  module.def("forward_cuda_training", kTraining);
   module.def("parse_cuda_device", &parse_cuda_device, py::arg("name"));
   module.def("require_cuda_device", &require_cuda_device, py::arg("ordinal") = 0);
 }

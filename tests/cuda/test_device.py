@@ -64,7 +64,6 @@ def test_an_unknown_device_is_refused(device):
 @pytest.mark.parametrize(
     ("error", "message", "arguments"),
     [
-        (ValueError, "training: expected False on a GPU", {"training": True}),
         (ValueError, "mask: expected nothing on a GPU, got an array of shape", {"mask": np.ones((4, 1), bool)}),
         (ValueError, "clip: expected nothing on a GPU, got 1.0", {"clip": 1.0}),
         (ValueError, "threads: expected nothing on a GPU, got 2", {"threads": 2}),

@@ -390,7 +390,7 @@ F4 = np.float32
         (ValueError, "lengths: expected values in 0..2, got 1..3", {"lengths": [1, 3]}),
         (ValueError, "device: expected 'cuda:0', where x is, got 'cpu'", {"device": "cpu"}),
         (ValueError, "device: expected 'cuda:0', where x is, got 'cuda:1'", {"device": "cuda:1"}),
-        (ValueError, "training: expected False on a GPU", {"training": True}),
+        (ValueError, "training: expected False for arrays on a GPU", {"training": True}),
         (ValueError, "tier: expected one of", {"device_tier": "warp"}),
     ],
 )  # fmt: skip

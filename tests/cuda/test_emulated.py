@@ -72,6 +72,41 @@ def test_weights_in_16_bits(gpu, cell, dtype):
     assert {ordinal for _, ordinal, _, _ in gpu.events()} == {1}
 
 
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid", "graph"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_are_those_of_the_cpu(gpu, cell, tier):
+    arrays, name = problem(cell, steps=4, batch=3, inputs=3, hidden=17), CELLS[cell][0]
+    more = {"lengths": [4, 1, 2], "reverse": tier == "cluster", "batch_first": tier == "graph"}
+    if more["batch_first"]:
+        arrays["x"] = arrays["x"].swapaxes(0, 1)
+    *outputs, cache = call(cell, arrays, training=True, device="cuda", device_tier=tier, **more)
+    *expected, right = call(cell, arrays, training=True, **more)
+    compare(outputs, expected, TOLERANCE["float32"])
+    arrays.clear()  # the cache needs none of them
+    backward, rng = getattr(fastrnn, f"{name}_backward"), np.random.default_rng(3)
+    dy, *states = (rng.uniform(-1, 1, array.shape).astype(np.float32) for array in expected)
+    for given in ((dy, *states), (dy, None)):
+        for need_dx in (True, False):
+            got = backward(given[0], cache, *given[1:], need_dx=need_dx)
+            for field, value in backward(given[0], right, *given[1:], need_dx=need_dx)._asdict().items():
+                actual = getattr(got, field)
+                assert (actual is None) == (value is None), field
+                if value is not None:
+                    scale = max(float(np.abs(value).max()), 1e-3)
+                    np.testing.assert_allclose(actual, value, atol=5e-5 * scale, rtol=0, err_msg=field)
+    assert gpu.live() > 0  # what the cache keeps; the fixture sees it go
+
+
+def test_a_wrong_backward_call_says_so(gpu):
+    _, _, cache = call("gru after", problem("gru after"), training=True, device="cuda")
+    with pytest.raises(ValueError, match="cache: expected one of rnn_forward, got one of gru_forward"):
+        fastrnn.rnn_backward(None, cache)
+    with pytest.raises(ValueError, match=r"dy: expected shape \(3, 2, 17\), got \(3, 2, 16\)"):
+        fastrnn.gru_backward(np.zeros((3, 2, 16), np.float32), cache)
+    with pytest.raises(ValueError, match="threads: expected nothing on a GPU, got 2"):
+        fastrnn.gru_backward(None, cache, threads=2)
+
+
 def test_batch_first_and_empty_extents(gpu):
     arrays = problem("gru after")
     swapped = {**arrays, "x": arrays["x"].swapaxes(0, 1)}

@@ -1,6 +1,8 @@
 // A layer on a GPU: from arrays in the host's memory to arrays there, or from arrays on the device to arrays there.
 #pragma once
 
+#include <memory>
+
 #include "fastrnn/cuda.hpp"
 #include "fastrnn/fastrnn.hpp"
 
@@ -26,5 +28,26 @@ FASTRNN_API void forward_cuda(const CellOptions& cell, const Parameters<float>& 
 /// steps on, until its graph has run.
 FASTRNN_API void forward_cuda_device(const CellOptions& cell, const Parameters<float>& parameters,
                                      const ForwardArguments<float>& arguments, const CudaOptions& options);
+
+/// A forward pass in training on a GPU. What its backward pass needs stays there: the host's arrays are not needed
+/// again. One thread at a time may use it.
+class FASTRNN_API CudaSaved {
+ public:
+  /// As forward_cuda(), in training. Projection, normalisation, masks and resets, zoneout, dropout, checkpoints and
+  /// truncation are refused.
+  CudaSaved(const CellOptions& cell, const Parameters<float>& parameters, const ForwardArguments<float>& arguments,
+            const CudaOptions& options);
+  ~CudaSaved();
+  CudaSaved(const CudaSaved&) = delete;
+  CudaSaved& operator=(const CudaSaved&) = delete;
+
+  /// As backward(), into arrays of the host; as often as wanted. Products have their factors rounded to the type of the
+  /// weights, sums are float32.
+  void backward(const BackwardArguments<float>& arguments) const;
+
+ private:
+  struct Data;
+  std::unique_ptr<Data> data_;
+};
 
 }  // namespace fastrnn

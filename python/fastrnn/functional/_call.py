@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from ._device import is_gpu
+from ._device import GpuCache, backward_on_gpu, is_gpu
 from ._options import CELLS, PARAMETERS
 
 Options = dict[str, Any]
@@ -225,6 +225,10 @@ def backward(
 
     dc_n is one array, or a dict of the several to be joined.
     """
+    if isinstance(cache, GpuCache):
+        if threads is not None:
+            raise ValueError(f"threads: expected nothing on a GPU, got {threads!r}")
+        return backward_on_gpu(result, cell, dy, cache, dh_n, dc_n, need_dx)
     checked = _check_cache(cell, cache)
     if isinstance(dc_n, dict):
         weights = checked.weights

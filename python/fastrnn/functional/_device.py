@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,9 +67,9 @@ def forward_on_gpu(
     for name, value in {**options, "out": call["out"], "threads": call["threads"]}.items():
         if value is not None and name not in _GPU_OPTIONS:
             raise ValueError(f"{name}: expected nothing on a GPU, got {_short(value)}")
-    if call["training"]:
-        raise ValueError("training: expected False on a GPU in this version, got True")
     ordinal = ordinal_of(x)
+    if call["training"] and ordinal is not None:
+        raise ValueError("training: expected False for arrays on a GPU in this version, got True")
     target = None if ordinal is None else find_target(x, ordinal, options.get("stream"))
     batch_first = bool(call["batch_first"])
     sequence = _array("x", x, (None, None, None), target)
@@ -110,12 +110,48 @@ def forward_on_gpu(
         raise ValueError("stream: expected nothing for arrays of NumPy, got a stream")
     if batch_first:
         sequence = sequence.swapaxes(0, 1)
-    y, h_n, c_n = _core.forward_cuda(
+    forward = _core.forward_cuda_training if call["training"] else _core.forward_cuda
+    y, h_n, c_n, *cache = forward(
         cell, given, _core.parse_cuda_device(str(options["device"])), *kernel,
         np.ascontiguousarray(sequence), *weights, h0, c0, *run,
     )  # fmt: skip
     y = y.swapaxes(0, 1) if batch_first else y
-    return (y, h_n[None]) if c_n is None else (y, h_n[None], c_n[None])
+    states = (h_n[None],) if c_n is None else (h_n[None], c_n[None])
+    return (y, *states, *(GpuCache(core, batch_first) for core in cache))
+
+
+class GpuCache(NamedTuple):
+    """What <cell>_forward with ``training=True`` left on a GPU. It needs none of the call's arrays."""
+
+    core: Any
+    batch_first: bool
+
+
+def backward_on_gpu(
+    result: Any, cell: str, dy: object, cache: GpuCache, dh_n: object, dc_n: object, need_dx: bool
+) -> Any:
+    """Return the gradients of a call on a GPU as `result`, one of the named tuples, in NumPy arrays.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. CudaError: the GPU failed.
+    """
+    core = cache.core
+    if core.cell != cell:
+        raise ValueError(f"cache: expected one of {cell}_forward, got one of {core.cell}_forward")
+    state = (1, core.batch, core.hidden_size)
+    sequence = (core.steps, core.batch, core.hidden_size)
+    if cache.batch_first:
+        sequence = (core.batch, core.steps, core.hidden_size)
+    dy, dh_n, dc_n = (
+        _array_or_none(name, value, shape, None)
+        for name, value, shape in (("dy", dy, sequence), ("dh_n", dh_n, state), ("dc_n", dc_n, state))
+    )
+    if dy is not None and cache.batch_first:
+        dy = np.ascontiguousarray(dy.swapaxes(0, 1))
+    gradients = core.backward(dy, dh_n, dc_n, bool(need_dx))
+    if need_dx and cache.batch_first:
+        gradients["x"] = gradients["x"].swapaxes(0, 1)
+    return result(*(gradients.get(name) for name in result._fields))
 
 
 def _array(name: str, value: object, shape: tuple[int | None, ...], target: Target | None) -> Any:

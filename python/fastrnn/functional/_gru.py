@@ -91,7 +91,8 @@ def gru_forward(
         call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
         call |= {"out": out, "threads": threads}
         states, settings = {"h0": h0}, {"reset": reset}
-        return GRUOutput(*forward_on_gpu("gru", x, parameters, states, settings, options, call))
+        found = forward_on_gpu("gru", x, parameters, states, settings, options, call)
+        return found if training else GRUOutput(*found)
     weights, run = prepare(gru_forward, "gru", x, w_ih, w_hh, b_ih, b_hh, {"reset": reset}, options, training)
     y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
         weights, x, h0, None, lengths, reverse, batch_first, training, out, threads, run

@@ -96,17 +96,9 @@ def lstm_forward(
         parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, "w_peep": w_peep}
         call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
         call |= {"out": out, "threads": threads}
-        return LSTMOutput(
-            *forward_on_gpu(
-                "lstm",
-                x,
-                parameters,
-                {"h0": h0, "c0": c0},
-                {"peephole_output": peephole_output, "coupled": coupled},
-                options,
-                call,
-            )
-        )
+        states, settings = {"h0": h0, "c0": c0}, {"peephole_output": peephole_output, "coupled": coupled}
+        found = forward_on_gpu("lstm", x, parameters, states, settings, options, call)
+        return found if training else LSTMOutput(*found)
     named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled}
     weights, run = prepare(lstm_forward, "lstm", x, w_ih, w_hh, b_ih, b_hh, named, options, training)
     y, h_n, c_n, cache = _core.forward(  # by position: names would cost a microsecond

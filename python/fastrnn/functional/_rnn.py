@@ -85,7 +85,8 @@ def rnn_forward(
         call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
         call |= {"out": out, "threads": threads}
         states, settings = {"h0": h0}, {"activation": activation}
-        return RNNOutput(*forward_on_gpu("rnn", x, parameters, states, settings, options, call))
+        found = forward_on_gpu("rnn", x, parameters, states, settings, options, call)
+        return found if training else RNNOutput(*found)
     weights, run = prepare(rnn_forward, "rnn", x, w_ih, w_hh, b_ih, b_hh, {"activation": activation}, options, training)
     y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
         weights, x, h0, None, lengths, reverse, batch_first, training, out, threads, run
