@@ -116,8 +116,8 @@ def forward_on_gpu(
         np.ascontiguousarray(sequence), *weights, h0, c0, *run,
     )  # fmt: skip
     y = y.swapaxes(0, 1) if batch_first else y
-    states = (h_n[None],) if c_n is None else (h_n[None], c_n[None])
-    return (y, *states, *(GpuCache(core, batch_first) for core in cache))
+    final = (h_n[None],) if c_n is None else (h_n[None], c_n[None])
+    return (y, *final, *(GpuCache(core, batch_first) for core in cache))
 
 
 class GpuCache(NamedTuple):
@@ -142,13 +142,11 @@ def backward_on_gpu(
     sequence = (core.steps, core.batch, core.hidden_size)
     if cache.batch_first:
         sequence = (core.batch, core.steps, core.hidden_size)
-    dy, dh_n, dc_n = (
-        _array_or_none(name, value, shape, None)
-        for name, value, shape in (("dy", dy, sequence), ("dh_n", dh_n, state), ("dc_n", dc_n, state))
-    )
-    if dy is not None and cache.batch_first:
-        dy = np.ascontiguousarray(dy.swapaxes(0, 1))
-    gradients = core.backward(dy, dh_n, dc_n, bool(need_dx))
+    outputs = _array_or_none("dy", dy, sequence, None)
+    if outputs is not None and cache.batch_first:
+        outputs = np.ascontiguousarray(outputs.swapaxes(0, 1))
+    states = (_array_or_none(name, value, state, None) for name, value in (("dh_n", dh_n), ("dc_n", dc_n)))
+    gradients = core.backward(outputs, *states, bool(need_dx))
     if need_dx and cache.batch_first:
         gradients["x"] = gradients["x"].swapaxes(0, 1)
     return result(*(gradients.get(name) for name in result._fields))
