@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cuda/rows.h"
+#include "cuda/steps.h"
 
 namespace fastrnn::cuda {
 
@@ -18,6 +19,8 @@ class Gradients {
         params_(params),
         cell_(cells::describe(job.problem.kind, job.problem.options)),
         hidden_(params.hidden),
+        state_(params.width()),
+        columns_(saved_columns(cell_, job.problem.options)),
         width_(cell_.dcolumns * params.hidden),
         rows_(params.steps * params.batch) {}
 
@@ -26,6 +29,7 @@ class Gradients {
     for (int p = 0; p < cell_.back_phases; ++p) matrices(cell_.back[p]);
     biases();
     for (int row = 0; row < cell_.params; ++row) parameter(row);
+    if (job_.problem.options.layer_norm) gains();
   }
 
  private:
@@ -57,6 +61,7 @@ class Gradients {
     gather.width = hidden_;
     switch (which) {
       case cells::Operand::h_prev:
+        gather.width = state_;
         gather.from = params_.y.data;
         gather.stride = params_.y.row;
         gather.initial = params_.h0;
@@ -69,13 +74,13 @@ class Gradients {
       default:
         gather.from =
             params_.gates + Index(which == cells::Operand::c_new ? cell_.c_new : cells::kOperandColumn) * hidden_;
-        gather.stride = cell_.columns * hidden_;
+        gather.stride = columns_ * hidden_;
     }
     gather.before = which == cells::Operand::h_prev || which == cells::Operand::c_prev;
     if (!gather.before && !ragged()) return {gather.from, gather.stride};
     std::unique_ptr<Buffer>& place = operands_[int(which)];
     if (place == nullptr) gathered(place, gather);
-    return {place->as(), hidden_};
+    return {place->as(), gather.width};
   }
 
   void multiply(int m, int n, int k, Factor a, Factor b, float* c) {
@@ -97,10 +102,12 @@ class Gradients {
       int count = 1;
       while (s + count < phase.sources && follows(phase.source[s + count], first, count)) ++count;
       s += count;
-      float* out = first.matrix == cells::Matrix::w_hh ? job_.dw_hh : job_.dw_peep;
+      const bool projection = first.matrix == cells::Matrix::w_hr;
+      float* out = projection ? job_.dw_hr : first.matrix == cells::Matrix::w_hh ? job_.dw_hh : job_.dw_peep;
       if (out == nullptr) continue;
-      multiply(count * hidden_, hidden_, rows_, {column(first.column), width_, true}, operand(met),
-               out + Index(first.block) * hidden_ * hidden_);
+      const int columns = met == cells::Operand::h_prev ? state_ : hidden_;
+      multiply(count * (projection ? state_ : hidden_), columns, rows_, {column(first.column), width_, true},
+               operand(met), out + Index(first.block) * hidden_ * columns);
     }
   }
   bool follows(const cells::BackSource& source, const cells::BackSource& first, int distance) const {
@@ -118,7 +125,8 @@ class Gradients {
     for (int g = 0; g < cell_.gates;) {
       const int shift = cell_.recurrent_column[g] - g;
       int count = 1;
-      while (g + count < cell_.gates && cell_.recurrent_column[g + count] - g - count == shift) ++count;
+      while (g + count < cell_.gates && g + count < 4 && cell_.recurrent_column[g + count] - g - count == shift)
+        ++count;
       float *ih = place(job_.db_ih, g), *hh = place(job_.db_hh, g);
       sum(g, count, ih, shift == 0 ? hh : nullptr);
       if (shift != 0) sum(g + shift, count, hh, nullptr);
@@ -135,11 +143,33 @@ class Gradients {
                         out + Index(row) * hidden_, nullptr});
   }
 
+  /// Of layer normalisation: what a gain multiplied was saved.
+  void gains() {
+    const auto gain = [&](float* array, int row, int first, int hat) {
+      if (array == nullptr) return;
+      const float* from = params_.gates + Index(cell_.columns + hat) * hidden_;
+      std::unique_ptr<Buffer> place;
+      Index stride = columns_ * hidden_;
+      if (ragged()) {
+        from = gathered(place, {{}, from, stride, false, nullptr, nullptr, hidden_}).as();
+        stride = hidden_;
+      }
+      sum_rows(runtime_, {rows_, hidden_, column(first), width_, from, stride, array + Index(row) * hidden_, nullptr});
+    };
+    for (int g = 0; g < cell_.gates; ++g) {
+      gain(job_.dln_hh, g, cell_.recurrent_column[g], g);
+      if (!cell_.norm_of_sum) gain(job_.dln_ih, g, g, cell_.gates + g);
+    }
+    if (!job_.problem.options.cell_norm || job_.dln_c == nullptr) return;
+    gain(job_.dln_c, 0, cell_.cell_norm_from, 2 * cell_.gates);
+    sum(cell_.cell_norm_from, 1, job_.dln_c + hidden_, nullptr);
+  }
+
   Runtime& runtime_;
   const BackwardJob& job_;
   const BackwardParams& params_;
   const cells::Description cell_;
-  const int hidden_, width_, rows_;
+  const int hidden_, state_, columns_, width_, rows_;
   std::unique_ptr<Buffer> x_, operands_[kOperands];
 };
 

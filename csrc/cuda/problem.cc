@@ -47,7 +47,7 @@ std::string beyond_plain(const Problem& problem) {
   if (lstm && o.cell_clip > 0) return "cell_clip";
   if (o.zoneout_h > 0) return "zoneout_h";
   if (lstm && o.zoneout_c > 0) return "zoneout_c";
-  return problem.boundaries ? "mask or reset_mask" : "";
+  return problem.call_option;
 }
 
 }  // namespace fastrnn::cuda

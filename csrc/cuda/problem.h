@@ -14,8 +14,8 @@ struct Problem {
   Type type = Type::float32;
   Pass pass = Pass::inference;
   int hidden = 0, batch = 1, steps = 1;
-  int projection = 0;       // P, with w_hr
-  bool boundaries = false;  // steps are left out, or sequences begin within a row
+  int projection = 0;            // P, with w_hr
+  const char* call_option = "";  // an argument of the call that only Tier::graph knows
   bool zero_output_for_mask = false;
   double forget_bias = 0;
 };

@@ -16,7 +16,9 @@ gather_operand(FASTRNN_CONSTANT GatherParams p) {
     if (step >= p.layer.length_of(b)) continue;
     const auto row = [&](int s) { return Index(p.layer.time(b, s)) * p.layer.batch + b; };
     float value = 0;
-    if (!p.before || step > 0)
+    if (p.before && p.layer.begins(b, step))
+      value = 0;
+    else if (!p.before || step > 0)
       value = p.from[row(p.before ? step - 1 : step) * p.stride + column];
     else if (p.initial != nullptr)
       value = p.initial[Index(b) * p.width + column];

@@ -25,7 +25,7 @@ struct ForwardJob : LayerJob {
   Index x_step = 0, x_row = 0, y_step = 0, y_row = 0;
   const float *b_ih = nullptr, *b_hh = nullptr;
   float *y = nullptr, *h_n = nullptr, *c_n = nullptr;
-  float *gates = nullptr, *c = nullptr;  // (T,B,columns,H), (T,B,H)
+  float *gates = nullptr, *c = nullptr;  // (T,B,saved_columns(),H), (T,B,c_states,H)
 };
 
 /// y, gates and c are what the forward pass of the same layer left. Gradients that are null are zero, or not wanted;
@@ -35,6 +35,7 @@ struct BackwardJob : LayerJob {
   const float *dy = nullptr, *dh_n = nullptr, *dc_n = nullptr;
   float *dx = nullptr, *dh0 = nullptr, *dc0 = nullptr;
   float *dw_ih = nullptr, *dw_hh = nullptr, *db_ih = nullptr, *db_hh = nullptr, *dw_peep = nullptr;
+  float *dw_hr = nullptr, *dln_ih = nullptr, *dln_hh = nullptr, *dln_c = nullptr;
 };
 
 /// Enqueues W x and the recurrence; Tier::grid waits for them, too: only then is it known that no block was lost.

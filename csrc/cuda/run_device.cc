@@ -60,10 +60,14 @@ RowSteps::RowSteps(Runtime& runtime, const ForwardArguments<float>& a)
 }
 
 ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const ForwardArguments<float>& a, Type type,
-                    const RowSteps& steps) {
+                    const RowSteps& steps, bool training) {
   ForwardJob job;
   job.problem = make_problem(cell, p, type, a.batch, a.steps);
-  job.problem.boundaries = a.mask != nullptr || a.reset_mask != nullptr;
+  job.problem.call_option = a.mask != nullptr                     ? "mask"
+                            : a.reset_mask != nullptr             ? "reset_mask"
+                            : training && a.truncate > 0          ? "truncate"
+                            : training && a.dropout.candidate > 0 ? "candidate_dropout"
+                                                                  : "";
   job.problem.zero_output_for_mask = a.zero_output_for_mask;
   job.inputs = int(p.inputs);
   job.reverse = a.reverse;
@@ -91,6 +95,9 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.extension.norm_epsilon = float(cell.norm_epsilon);
   job.extension.times = steps.times();
   job.extension.reset = steps.reset();
+  if (!training) return job;
+  job.extension.truncate = int(a.truncate);
+  set_masks(job.problem.options, a.dropout, job.extension);
   return job;
 }
 
@@ -100,7 +107,7 @@ void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellO
   check_call(cell, p, a);
   if (a.batch == 0) return;
   const RowSteps steps(runtime, a);
-  run_forward(runtime, device, make_job(cell, p, a, type, steps), tier);
+  run_forward(runtime, device, make_job(cell, p, a, type, steps, false), tier);
 }
 
 }  // namespace fastrnn::cuda

@@ -25,7 +25,7 @@ class RowSteps {
 
 /// All arrays but those of `steps` are the arguments'.
 ForwardJob make_job(const CellOptions& cell, const Parameters<float>& parameters,
-                    const ForwardArguments<float>& arguments, Type type, const RowSteps& steps);
+                    const ForwardArguments<float>& arguments, Type type, const RowSteps& steps, bool training);
 
 /// All but lengths, mask and reset_mask are on the device.
 void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,

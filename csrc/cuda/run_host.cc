@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/options.h"
+#include "cuda/norm.h"
 
 namespace fastrnn::cuda {
 
@@ -13,23 +14,17 @@ void refuse(bool given, const char* name) {
 }
 
 /// What the backward pass does not know yet.
-void check_training(const CellOptions& cell, const Parameters<float>& p, const ForwardArguments<float>& a) {
-  refuse(p.w_hr != nullptr, "w_hr");
-  refuse(p.ln_ih != nullptr || p.ln_hh != nullptr, "ln_hh");
-  refuse(p.ln_c != nullptr, "ln_c");
-  refuse(a.mask != nullptr, "mask");
-  refuse(a.reset_mask != nullptr, "reset_mask");
+void check_training(const ForwardArguments<float>& a) {
+  refuse(a.mask != nullptr && !a.zero_output_for_mask, "mask");
   refuse(a.checkpoint_every > 0, "checkpoint_every");
-  refuse(a.truncate > 0, "truncate");
-  refuse(a.dropout.inputs > 0 || a.dropout.recurrent > 0 || a.dropout.candidate > 0, "dropout");
-  refuse(cell.zoneout_h > 0, "zoneout_h");
-  refuse(cell.zoneout_c > 0, "zoneout_c");
+  refuse(a.dropout.inputs > 0, "dropout");
+  refuse(a.dropout.recurrent > 0, "recurrent_dropout");
 }
 
 const ForwardArguments<float>& checked(const CellOptions& cell, const Parameters<float>& p,
                                        const ForwardArguments<float>& a, bool training) {
   check_call(cell, p, a);
-  if (training) check_training(cell, p, a);
+  if (training) check_training(a);
   return a;
 }
 
@@ -76,10 +71,12 @@ HostLayer::HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptio
   arguments.y = {upload_.room(rows * width_), a.batch * width_, width_};
   arguments.h_n = upload_.room(a.batch * width_);
   if (c_states_ > 0) arguments.c_n = upload_.room(c_states_ * a.batch * hidden_);
-  job_ = make_job(cell, parameters, arguments, type, steps_);
+  job_ = make_job(cell, parameters, arguments, type, steps_, training);
   if (!training) return;
   const cells::Description description = cells::describe(job_.problem.kind, job_.problem.options);
-  job_.gates = upload_.room(std::max<Index>(rows * description.columns * hidden_, 1));
+  const int columns = saved_columns(description, job_.problem.options);
+  job_.gates = upload_.room(std::max<Index>(rows * columns * hidden_, 1));
+  if (p.ln_hh != nullptr) job_.extension.statistics = upload_.room(rows * kStatistics);
   job_.c = upload_.room(rows * c_states_ * hidden_);
 }
 
@@ -105,7 +102,8 @@ void HostLayer::forward() {
 }
 
 void HostLayer::backward(const BackwardArguments<float>& gradients) const {
-  const Index batch = arguments_.batch, states = batch * hidden_, units = gates_ * hidden_;
+  const Index batch = arguments_.batch, states = batch * width_, cells = c_states_ * batch * hidden_,
+              units = gates_ * hidden_;
   const bool full = cell_.peephole == Peephole::full, diagonal = cell_.cell == CellType::indrnn;
   Upload upload(runtime_);
   const auto room = [&](float* host, Index count) { return host != nullptr ? upload.room(count) : nullptr; };
@@ -116,23 +114,31 @@ void HostLayer::backward(const BackwardArguments<float>& gradients) const {
   job.c = job_.c;
   job.dy = upload.send(gradients.dy, arguments_.steps, batch, width_);
   job.dh_n = upload.send(gradients.dh_n, states);
-  job.dc_n = upload.send(gradients.dc_n, c_states_ * states);
+  job.dc_n = upload.send(gradients.dc_n, cells);
   job.dx = room(gradients.dx.data, arguments_.steps * batch * inputs_);
   job.dh0 = upload.room(states);  // kernels write both, wanted or not
-  job.dc0 = upload.room(c_states_ * states);
+  job.dc0 = upload.room(cells);
   job.dw_ih = room(gradients.dw_ih, units * inputs_);
-  job.dw_hh = room(gradients.dw_hh, diagonal ? hidden_ : units * hidden_);
+  job.dw_hh = room(gradients.dw_hh, diagonal ? hidden_ : units * width_);
   job.db_ih = room(gradients.db_ih, units);
   job.db_hh = room(gradients.db_hh, units);
   job.dw_peep = room(gradients.dw_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
+  job.dw_hr = room(gradients.dw_hr, width_ * hidden_);
+  job.dln_ih = room(gradients.dln_ih, units);
+  job.dln_hh = room(gradients.dln_hh, units);
+  job.dln_c = room(gradients.dln_c, 2 * hidden_);
   run_backward(runtime_, device_, job, tier_);
   receive(gradients.dh0, job.dh0, states);
-  receive(gradients.dc0, job.dc0, c_states_ * states);
+  receive(gradients.dc0, job.dc0, cells);
   receive(gradients.dw_ih, job.dw_ih, units * inputs_);
-  receive(gradients.dw_hh, job.dw_hh, diagonal ? hidden_ : units * hidden_);
+  receive(gradients.dw_hh, job.dw_hh, diagonal ? hidden_ : units * width_);
   receive(gradients.db_ih, job.db_ih, units);
   receive(gradients.db_hh, job.db_hh, units);
   receive(gradients.dw_peep, job.dw_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
+  receive(gradients.dw_hr, job.dw_hr, width_ * hidden_);
+  receive(gradients.dln_ih, job.dln_ih, units);
+  receive(gradients.dln_hh, job.dln_hh, units);
+  receive(gradients.dln_c, job.dln_c, 2 * hidden_);
   if (gradients.dx.data != nullptr) receive(gradients.dx, job.dx, inputs_);
   runtime_.wait();
 }
