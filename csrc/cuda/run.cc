@@ -118,7 +118,6 @@ void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& j
 void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob& job, std::optional<Tier> tier) {
   Problem problem = job.problem;
   problem.pass = Pass::backward;
-  const Plan plan = choose(problem, device, tier).plan;
   const std::size_t columns = std::size_t(cells::describe(problem.kind, problem.options).dcolumns);
   const std::size_t rows = std::size_t(problem.steps) * std::size_t(problem.batch);
   const Buffer dgates(runtime, rows * columns * std::size_t(problem.hidden) * sizeof(float));
@@ -134,7 +133,8 @@ void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob&
   params.dgates = dgates.as();
   params.dh0 = job.dh0;
   params.dc0 = job.dc0;
-  launch_recurrence(runtime, problem, plan, params);
+  // Without a row there is nothing to plan, but the weights' gradients are zeros.
+  if (problem.batch > 0) launch_recurrence(runtime, problem, choose(problem, device, tier).plan, params);
   multiply_gradients(runtime, job, params);
 }
 

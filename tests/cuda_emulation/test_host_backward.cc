@@ -78,6 +78,8 @@ class Layer {
     dc_n_ = draw(c_states_ * s.batch * h, 1);
   }
 
+  bool empty() const { return s.batch == 0; }
+
   void ragged() {
     for (int b = 0; b < s.batch; ++b) lengths.push_back((b * 5 + 2) % (s.steps + 1));
     // What lies behind a row's end is nobody's: it must not come near a gradient.
@@ -182,7 +184,7 @@ void check(const std::string& name, Layer& layer, Type type, Tier tier) {
     expect(worst <= tolerance(type) * largest,
            what + ": " + wanted[i].first + " differs by " + std::to_string(worst / largest) + " of the largest");
   }
-  expect(runtime.last_tier == tier, what + ": another tier ran");
+  expect(layer.empty() || runtime.last_tier == tier, what + ": another tier ran");
   expect(runtime.live() == 0, what + ": memory was left behind");
 }
 
@@ -201,7 +203,7 @@ void check_persistent_tiers() {
                                                        {"lstm, peepholes", peepholes},
                                                        {"lstm, coupled", coupled},
                                                        {"gru", cell(CellType::gru)}};
-  const Size sizes[] = {{3, 2, 5, 33}, {4, 3, 1, 17}, {1, 1, 3, 3}, {2, 2, 2, 1}};
+  const Size sizes[] = {{3, 2, 5, 33}, {4, 3, 1, 17}, {1, 1, 3, 3}, {2, 2, 2, 1}, {3, 0, 5, 17}, {0, 2, 5, 17}};
   unsigned seed = 0;
   for (const auto& [name, options] : cells)
     for (const Tier tier : {Tier::block, Tier::cluster, Tier::grid})
@@ -237,7 +239,7 @@ void check_graph_tier() {
                                                        {"slstm", cell(CellType::slstm)}};
   unsigned seed = 100;
   for (const auto& [name, options] : cells)
-    for (const Size& size : {Size{3, 2, 5, 33}, Size{11, 3, 1, 3}}) {
+    for (const Size& size : {Size{3, 2, 5, 33}, Size{11, 3, 1, 3}, Size{3, 0, 2, 3}, Size{0, 2, 2, 3}}) {
       Layer layer(options, size, ++seed);
       layer.reverse = seed % 2 == 1;
       layer.states = seed % 3 != 0;
