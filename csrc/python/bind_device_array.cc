@@ -73,6 +73,14 @@ DeviceArray new_array(std::vector<Index> shape, int ordinal, void* stream, const
 
 const float* data(const DeviceArray* array) { return array != nullptr ? array->data : nullptr; }
 
+/// For what was given to the stream before a call failed.
+void wait_quietly(int ordinal, void* stream) {
+  try {
+    wait_for_cuda_stream(ordinal, stream);
+  } catch (const CudaError&) {  // the first error is the one to tell
+  }
+}
+
 /// Shapes are checked by functional/_device.py. `wait`: arguments may go as soon as this returns, whatever the stream.
 py::tuple forward(const std::string& cell, const py::dict& given, const std::string& dtype, const std::string& tier,
                   std::uintptr_t stream, const py::object& stream_owner, bool wait, const DeviceArray& x,
@@ -115,7 +123,12 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
   arguments.c_n = has_c ? c_n.data : nullptr;
   {
     const py::gil_scoped_release release;
-    forward_cuda_device(options, parameters, arguments, {x.ordinal, dtype, tier, on});
+    try {
+      forward_cuda_device(options, parameters, arguments, {x.ordinal, dtype, tier, on});
+    } catch (...) {
+      if (wait) wait_quietly(x.ordinal, on);
+      throw;
+    }
     if (wait) wait_for_cuda_stream(x.ordinal, on);
   }
   return py::make_tuple(std::move(y), std::move(h_n), has_c ? py::cast(std::move(c_n)) : py::none());

@@ -55,7 +55,9 @@ def test_a_call_gives_what_the_cpu_gives_and_copies_nothing(gpu, cell, tier):
 def test_every_form_of_dlpack_is_taken(gpu, options):
     arrays = problem("lstm")
     on_gpu = fakes(arrays, **options)
-    compare(values(call("lstm", on_gpu, device="cuda")), call("lstm", arrays), TOLERANCE["float32"])
+    got = call("lstm", on_gpu, device="cuda", stream=STREAM)
+    compare(values(got), call("lstm", arrays), TOLERANCE["float32"])
+    assert all(fake.streams == [STREAM] for fake in on_gpu.values())
     assert given_back(on_gpu)
 
 
@@ -335,7 +337,22 @@ def test_a_subclass_belongs_to_the_library_and_the_others_may_be_of_another(gpu,
     arrays = problem("rnn")
     got = call("rnn", {**fakes(arrays), "x": own(arrays["x"])})
     assert type(got.y) is array
+    assert "wait" in [event[0] for event in gpu.events()]  # for those of the others
     taken.clear()
+
+
+def test_device_arrays_of_the_same_stream_need_no_waiting(gpu):
+    arrays = problem("rnn")
+    ours = {
+        name: gpu.device_array_from_dlpack(name, fake.__dlpack__(stream=STREAM, max_version=(1, 0)), STREAM)
+        for name, fake in fakes(arrays).items()
+    }
+    got = call("rnn", ours, device_tier="block")
+    assert "wait" not in [event[0] for event in gpu.events()]
+    assert got.y.stream == STREAM
+    compare(values(got), call("rnn", arrays), TOLERANCE["float32"])
+    call("rnn", ours, device_tier="block", stream=2)
+    assert "wait" in [event[0] for event in gpu.events()]
 
 
 def test_what_a_library_does_not_share_is_named(gpu, monkeypatch):
@@ -420,6 +437,7 @@ def test_a_failure_of_the_device_gives_everything_back(gpu):
     on_gpu = fakes(problem("lstm"))
     with pytest.raises(gpu.CudaError, match="a block waited for another that never came"):
         call("lstm", on_gpu, device_tier="grid")
+    assert [event[0] for event in gpu.events()].count("wait") == 2  # of the grid, and before the arguments go
     assert given_back(on_gpu)
     assert gpu.live() == 0
 

@@ -6,7 +6,7 @@ DLPack's protocol is that of the array API standard, ``__cuda_array_interface__`
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -25,7 +25,6 @@ class Target(NamedTuple):
     ordinal: int
     stream: int
     stream_owner: object  # keeps the stream until the results are gone
-    wait: bool  # nobody else keeps the arguments until the stream has passed
     wrap: Callable[[Any], Any]  # of a DeviceArray
 
 
@@ -62,13 +61,22 @@ def find_target(x: object, ordinal: int, stream: object) -> Target:
     library = _library_of(x)
     wrap = _WRAP[library] if library is not None else _as_it_is
     if stream is not None:
-        return Target(ordinal, _handle(stream), stream, library not in _ORDERED, wrap)
+        return Target(ordinal, _handle(stream), stream, wrap)
     if library in _ORDERED:
         current = _CURRENT_STREAM[library](ordinal)
-        return Target(ordinal, _handle(current), current, False, wrap)
+        return Target(ordinal, _handle(current), current, wrap)
     interface = getattr(x, "__cuda_array_interface__", None)
     theirs = interface.get("stream") if interface is not None and library is None else None
-    return Target(ordinal, LEGACY_STREAM if theirs is None else _known("x", theirs), None, True, wrap)
+    return Target(ordinal, LEGACY_STREAM if theirs is None else _known("x", theirs), None, wrap)
+
+
+def must_wait(arguments: Iterable[object], stream: int) -> bool:
+    """Whether the memory of an argument may be freed and used again before `stream` has passed."""
+    return any(
+        not (isinstance(value, _core.DeviceArray) and value.stream == stream) and _library_of(value) not in _ORDERED
+        for value in arguments
+        if value is not None
+    )
 
 
 def take(name: str, value: object, target: Target) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
-from ._arrays import Target, describe, find_target, ordinal_of, take
+from ._arrays import Target, describe, find_target, must_wait, ordinal_of, take
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
@@ -91,20 +91,10 @@ def forward_on_gpu(
     weights = arrays["w_ih"], w_hh, arrays["b_ih"], arrays["b_hh"], arrays["w_peep"]
     run = _lengths(call["lengths"], steps, batch), bool(call["reverse"])
     if target is not None:
-        results = _core.forward_cuda_device(
-            cell,
-            given,
-            *kernel,
-            target.stream,
-            target.stream_owner,
-            target.wait,
-            sequence,
-            *weights,
-            h0,
-            c0,
-            *run,
-            batch_first,
-        )
+        wait = must_wait((x, *parameters.values(), *states.values()), target.stream)
+        where = target.stream, target.stream_owner, wait
+        arguments = sequence, *weights, h0, c0, *run, batch_first
+        results = _core.forward_cuda_device(cell, given, *kernel, *where, *arguments)
         return tuple(target.wrap(array) for array in results if array is not None)
     if options.get("stream") is not None:
         raise ValueError("stream: expected nothing for arrays of NumPy, got a stream")
