@@ -39,6 +39,21 @@ void allow(const void* kernel, const LaunchShape& shape) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), "cudaFuncSetAttribute");
 }
 
+/// Makes a device the thread's current one, and in the end the one before it again.
+class Current {
+ public:
+  explicit Current(int ordinal) {
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    check(cudaSetDevice(ordinal), "cudaSetDevice");
+  }
+  ~Current() { cudaSetDevice(before_); }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
 /// A graph of what a stream was given, ready to be launched. The stream is one of its own, for the legacy default
 /// stream cannot be recorded.
 class Graph {
@@ -76,32 +91,37 @@ class Graph {
 
 }  // namespace
 
-CudaRuntime::CudaRuntime(int ordinal, cudaStream_t stream) : stream_(stream) {
-  check(cudaGetDevice(&before_), "cudaGetDevice");
-  check(cudaSetDevice(ordinal), "cudaSetDevice");
-}
-CudaRuntime::~CudaRuntime() { cudaSetDevice(before_); }
-
 void* CudaRuntime::allocate(std::size_t bytes) {
+  const Current current(ordinal_);
   void* memory = nullptr;
   check(cudaMallocAsync(&memory, bytes, stream_), "cudaMallocAsync");
   return memory;
 }
-void CudaRuntime::release(void* memory) noexcept { cudaFreeAsync(memory, stream_); }
+void CudaRuntime::release(void* memory) noexcept {
+  try {
+    const Current current(ordinal_);
+    cudaFreeAsync(memory, stream_);
+  } catch (const CudaError&) {  // the driver is gone, and the memory with it
+  }
+}
 
 void CudaRuntime::copy_in(void* device, const void* host, std::size_t bytes) {
+  const Current current(ordinal_);
   check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
 }
 void CudaRuntime::copy_out(void* host, const void* device, std::size_t bytes) {
+  const Current current(ordinal_);
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
 }
 void CudaRuntime::clear(void* device, std::size_t bytes) {
+  const Current current(ordinal_);
   check(cudaMemsetAsync(device, 0, bytes, stream_), "cudaMemsetAsync");
 }
 
 void CudaRuntime::multiply(const Product& product) { launch_product(*this, product); }
 
 int CudaRuntime::resident_blocks(const void* kernel, const LaunchShape& shape) {
+  const Current current(ordinal_);
   allow(kernel, shape);
   const Config config(shape, stream_);
   int count = 0;
@@ -111,13 +131,13 @@ int CudaRuntime::resident_blocks(const void* kernel, const LaunchShape& shape) {
   }
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, shape.threads, shape.shared),
         "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-  int device = 0, processors = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  int processors = 0;
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal_), "cudaDeviceGetAttribute");
   return count * processors;
 }
 
 void CudaRuntime::launch(const void* kernel, const LaunchShape& shape, void* params) {
+  const Current current(ordinal_);
   allow(kernel, shape);
   const Config config(shape, stream_);
   void* arguments[] = {params};
@@ -125,6 +145,7 @@ void CudaRuntime::launch(const void* kernel, const LaunchShape& shape, void* par
 }
 
 void CudaRuntime::repeat(int times, const std::function<void()>& work) {
+  const Current current(ordinal_);
   if (times < 1) return;
   work();  // not recorded: a kernel that runs for the first time may have to be loaded, which no recording allows
   if (times == 1) return;
@@ -142,9 +163,13 @@ void CudaRuntime::repeat(int times, const std::function<void()>& work) {
   wait();  // the graph must be there until it has run
 }
 
-void CudaRuntime::wait() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+void CudaRuntime::wait() {
+  const Current current(ordinal_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
 
 void CudaRuntime::follow(void* other) {
+  const Current current(ordinal_);
   struct Event {
     cudaEvent_t handle = nullptr;
     Event() { check(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }

@@ -6,14 +6,11 @@
 
 namespace fastrnn::cuda {
 
-/// Of one device and stream; the stream is the caller's, 0 the default one. Makes the device the thread's current one,
-/// and the one before it again when it ends.
+/// Of one device and stream; the stream is the caller's, 0 the default one. Every call makes the device the thread's
+/// current one for as long as it lasts: what is kept on a device outlives calls, and may be used by another thread.
 class CudaRuntime final : public Runtime {
  public:
-  explicit CudaRuntime(int ordinal, cudaStream_t stream = nullptr);
-  ~CudaRuntime() override;
-  CudaRuntime(const CudaRuntime&) = delete;
-  CudaRuntime& operator=(const CudaRuntime&) = delete;
+  explicit CudaRuntime(int ordinal, cudaStream_t stream = nullptr) : ordinal_(ordinal), stream_(stream) {}
 
   void* allocate(std::size_t bytes) override;
   void release(void* memory) noexcept override;
@@ -28,8 +25,8 @@ class CudaRuntime final : public Runtime {
   void follow(void* other) override;
 
  private:
+  const int ordinal_;
   cudaStream_t stream_;
-  int before_ = 0;
 };
 
 }  // namespace fastrnn::cuda
