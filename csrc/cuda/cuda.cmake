@@ -108,6 +108,7 @@ else()
     CUDA_STANDARD 17
     CUDA_VISIBILITY_PRESET hidden)
   target_sources(fastrnn_core PRIVATE
+    csrc/cuda/blaslt.cc
     csrc/cuda/gradients.cc
     csrc/cuda/kernel_table.cc
     csrc/cuda/kernels_gru_after.cu

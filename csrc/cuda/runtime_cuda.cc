@@ -1,5 +1,6 @@
 #include "cuda/runtime_cuda.h"
 
+#include "cuda/blaslt.h"
 #include "cuda/product.h"
 
 namespace fastrnn::cuda {
@@ -118,7 +119,12 @@ void CudaRuntime::clear(void* device, std::size_t bytes) {
   check(cudaMemsetAsync(device, 0, bytes, stream_), "cudaMemsetAsync");
 }
 
-void CudaRuntime::multiply(const Product& product) { launch_product(*this, product); }
+void CudaRuntime::multiply(const Product& product) {
+  BlasLt* library = BlasLt::find();
+  if (library == nullptr || product.m == 0 || product.n == 0 || product.k == 0) return launch_product(*this, product);
+  const Current current(ordinal_);
+  library->multiply(product, ordinal_, stream_);
+}
 
 int CudaRuntime::resident_blocks(const void* kernel, const LaunchShape& shape) {
   const Current current(ordinal_);

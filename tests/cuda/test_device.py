@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 import fastrnn
 from fastrnn import _core
+from fastrnn.functional import _cublas
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUS = _core.cuda_status()
@@ -166,3 +169,23 @@ def test_an_old_nvcc_is_refused_by_its_version(tmp_path):
     status, text = configure(tmp_path / "auto", "AUTO", str(old))
     assert status == 0, text
     assert "CUDA backend: not built, nvcc: expected 12.8 or later, got 12.4" in text
+
+
+def test_the_library_of_the_wheel_is_found(tmp_path, monkeypatch):
+    lib = tmp_path / "nvidia" / "cu13" / "lib"
+    lib.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    importlib.invalidate_caches()
+    assert _cublas.wheel_library() is None
+    for version in (12, 13):
+        (lib / f"libcublasLt.so.{version}").touch()
+    (lib / "libcublas.so.13").touch()
+    assert _cublas.wheel_library() == lib / "libcublasLt.so.13"
+    monkeypatch.setenv(_cublas.VARIABLE, "so that it is taken back")
+    monkeypatch.delenv(_cublas.VARIABLE)
+    _cublas.find_cublas.__wrapped__()
+    assert os.environ[_cublas.VARIABLE] == str(lib / "libcublasLt.so.13")
+    monkeypatch.setenv(_cublas.VARIABLE, "")
+    _cublas.find_cublas.__wrapped__()
+    assert os.environ[_cublas.VARIABLE] == ""

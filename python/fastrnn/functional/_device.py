@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from ._arrays import Target, describe, find_target, must_wait, ordinal_of, take
+from ._cublas import find_cublas
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
@@ -67,6 +68,7 @@ def forward_on_gpu(
     for name, value in {**options, "out": call["out"], "threads": call["threads"]}.items():
         if value is not None and name not in _GPU_OPTIONS:
             raise ValueError(f"{name}: expected nothing on a GPU, got {_short(value)}")
+    find_cublas()
     ordinal = ordinal_of(x)
     if call["training"] and ordinal is not None:
         raise ValueError("training: expected False for arrays on a GPU in this version, got True")
