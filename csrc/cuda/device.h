@@ -208,6 +208,9 @@ struct Bfloat16 {
 struct Float16 {
   unsigned short bits;
 };
+struct Tf32 {
+  unsigned bits;
+};
 
 template <class E>
 FASTRNN_DEVICE E round_to(float value);
@@ -264,6 +267,10 @@ FASTRNN_DEVICE unsigned round_to_tf32(float value) {
   if (value != value) return emulation::bits_of(value) | 0x400000;
   return (emulation::bits_of(value) + 0x1000u) & ~0x1fffu;
 #endif
+}
+template <>
+FASTRNN_DEVICE Tf32 round_to<Tf32>(float value) {
+  return {round_to_tf32(value)};
 }
 FASTRNN_DEVICE float float_of_bits(unsigned bits) {
   FASTRNN_CUDA_FORM(return __uint_as_float(bits);)

@@ -62,16 +62,26 @@ struct Float32 {
   }
 };
 
+/// What mma leaves in the lanes: 16 rows of the slab for 8 of the batch.
+struct TensorSums {
+  struct Sums {
+    float v[2][4] = {};  // two chains: one would wait for itself
+  };
+  FASTRNN_DEVICE static void store(const Sums& sums, float* partial, int stride) {
+    const int lane = lane_index();
+    FASTRNN_UNROLL
+    for (int i = 0; i < 4; ++i)
+      partial[(lane % 4 * 2 + i % 2) * stride + lane / 4 + i / 2 * 8] = sums.v[0][i] + sums.v[1][i];
+  }
+};
+
 /// Weights and operand in 16 bits, products by mma.m16n8k16 with float32 sums: weights are A, the batch is N.
 template <class E, Type type>
-struct Tensor16 {
+struct Tensor16 : TensorSums {
   static constexpr Type kType = type;
   static constexpr TaskShape kShape = task_shape(kType);
   using Element = E;
   using Word = unsigned;
-  struct Sums {
-    float v[2][4] = {};  // two chains: one would wait for itself
-  };
 
   template <class Weight>
   FASTRNN_DEVICE static void load(Word (&words)[kShape.words], const Weight& weight, int row, int k) {
@@ -93,18 +103,39 @@ struct Tensor16 {
       mma_16x8x16(E{}, sums.v[t % 2], a, b);
     }
   }
-  FASTRNN_DEVICE static void store(const Sums& sums, float* partial, int stride) {
-    const int lane = lane_index();
-    FASTRNN_UNROLL
-    for (int i = 0; i < 4; ++i)
-      partial[(lane % 4 * 2 + i % 2) * stride + lane / 4 + i / 2 * 8] = sums.v[0][i] + sums.v[1][i];
-  }
 
  private:
   FASTRNN_DEVICE static unsigned pair(const Element* p) {
     unsigned word;
     memcpy(&word, __builtin_assume_aligned(p, 4), sizeof word);
     return word;
+  }
+};
+
+/// Weights and operand in tf32, products by mma.m16n8k8: the range of float32, and 10 bits behind the point.
+struct Tf32Tensor : TensorSums {
+  static constexpr Type kType = Type::tf32;
+  static constexpr TaskShape kShape = task_shape(kType);
+  using Element = Tf32;
+  using Word = unsigned;
+
+  template <class Weight>
+  FASTRNN_DEVICE static void load(Word (&words)[kShape.words], const Weight& weight, int row, int k) {
+    const int lane = lane_index();
+    FASTRNN_UNROLL
+    for (int i = 0; i < kShape.words; ++i)
+      words[i] = round_to_tf32(weight(row + lane / 4 + i % 2 * 8, k + i / 4 * 8 + lane % 4 + i % 4 / 2 * 4));
+  }
+  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Element* operand,
+                                      int stride) {
+    const int lane = lane_index();
+    const Element* row = operand + lane / 4 * stride + lane % 4;
+    FASTRNN_UNROLL
+    for (int t = 0; t < kShape.depth / 8; ++t) {
+      const unsigned a[4] = {words[t * 4], words[t * 4 + 1], words[t * 4 + 2], words[t * 4 + 3]};
+      const unsigned b[2] = {row[t * 8].bits, row[t * 8 + 4].bits};
+      mma_16x8x8_tf32(sums.v[t % 2], a, b);
+    }
   }
 };
 

@@ -1,4 +1,4 @@
-// Every recurrence kernel of one cell: three types of weights, three tiers, two directions.
+// Every recurrence kernel of one cell: four types of weights, three tiers, two directions.
 #pragma once
 
 #include "cuda/kernel_table.h"
@@ -25,6 +25,6 @@
 #define FASTRNN_KERNELS(kind, Cell)                                                                                   \
   namespace fastrnn::cuda {                                                                                           \
   static const KernelEntry kind##_table[] = {FASTRNN_TIERS(kind, Cell, Float32) FASTRNN_TIERS(                        \
-      kind, Cell, Bfloat16Tensor) FASTRNN_TIERS(kind, Cell, Float16Tensor)};                                          \
+      kind, Cell, Tf32Tensor) FASTRNN_TIERS(kind, Cell, Bfloat16Tensor) FASTRNN_TIERS(kind, Cell, Float16Tensor)};    \
   KernelList kind##_kernels() { return {kind##_table, kind##_table + sizeof(kind##_table) / sizeof(*kind##_table)}; } \
   }

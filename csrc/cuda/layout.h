@@ -61,9 +61,16 @@ struct TaskShape {
   int words;           // of a step's weights, in each lane
   int element;         // bytes of an element of the operand
   int register_steps;  // of all phases together
+  int spacing;         // elements between the operand's rows, so that the lanes of a tile meet different banks
 };
 FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
-  return type == Type::float32 ? TaskShape{8, 4, 128, 32, 4, 4} : TaskShape{16, 8, 64, 16, 2, 11};
+  // Whole 16-byte vectors of float32 meet all banks as they are; pairs of 16 bits, and single tf32s, need rows that
+  // are 4 words off.
+  switch (type) {
+    case Type::float32: return {8, 4, 128, 32, 4, 4, 0};
+    case Type::tf32: return {16, 8, 32, 16, 4, 11, 4};
+    default: return {16, 8, 64, 16, 2, 11, 8};
+  }
 }
 
 /// How a phase's product is cut.
@@ -125,8 +132,7 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
     if (gathered > layout.gathered) layout.gathered = gathered;
   }
   layout.width = round_up(layout.gathered, shape.depth);
-  // 16-byte vectors of floats meet all banks as they are; pairs of 16 bits need rows that are 4 words off.
-  layout.operand_stride = layout.width + (shape.element == 2 ? 8 : 0);
+  layout.operand_stride = layout.width + shape.spacing;
   layout.operand_bytes = layout.columns * layout.operand_stride * shape.element;
   layout.operand = at;
   at += slots * layout.operand_bytes;

@@ -218,7 +218,7 @@ class Planner {
                         : problem_.type == Type::tf32 ? device_.tensor_rate / 2
                                                       : device_.tensor_rate;
     // Two chains of tensor products, or 32 of FFMA; each step waits for the one before it.
-    const double links = tensor ? shape_.depth / 16 / 2 * kTensorLatency : 4 * kFmaLatency;
+    const double links = tensor ? shape_.words / 4 / 2 * kTensorLatency : 4 * kFmaLatency;
     const double chain = double(steps.chain) * tiles * links;
     plan.us.product = us(kSharedLatency + std::max({work / rate, (operand + weights) / kSharedRate, chain}));
   }
@@ -261,11 +261,11 @@ class Planner {
 
 }  // namespace
 
-bool is_written(Tier tier, cells::Kind kind, Type type, Pass) {
-  if (tier == Tier::graph) return type != Type::tf32;
+bool is_written(Tier tier, cells::Kind kind, Type, Pass) {
+  if (tier == Tier::graph) return true;
   const bool cell = kind == cells::Kind::rnn || kind == cells::Kind::lstm || kind == cells::Kind::gru_after ||
                     kind == cells::Kind::gru_before || kind == cells::Kind::gru_output;
-  return cell && tier <= Tier::grid && type != Type::tf32;
+  return cell && tier <= Tier::grid;
 }
 
 Choice choose(const Problem& problem, const DeviceSpec& device, std::optional<Tier> forced) {

@@ -11,5 +11,6 @@
        kStepThreads},
 #define FASTRNN_STEPS_OF_TYPES(kind, Cell)  \
   FASTRNN_STEPS(kind, Cell, Type::float32)  \
+  FASTRNN_STEPS(kind, Cell, Type::tf32)     \
   FASTRNN_STEPS(kind, Cell, Type::bfloat16) \
   FASTRNN_STEPS(kind, Cell, Type::float16)

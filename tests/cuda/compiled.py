@@ -127,7 +127,8 @@ def _readable(mangled: str) -> str:
     if match is None:
         plain = re.search(r"fastrnn4cuda\d+(\w+?)(?:I|E)", mangled)
         return f"{plain[1] if plain else mangled} {mangled}"
-    dtype = "bfloat16" if "Bfloat16" in mangled else "float16" if "Float16" in mangled else "float32"
+    types = {"Tf32": "tf32", "Bfloat16": "bfloat16", "Float16": "float16"}
+    dtype = next((name for part, name in types.items() if part in mangled), "float32")
     return f"{match[1]} {_cell(match[2])} {dtype} {_TIERS[int(match[3])]}"
 
 

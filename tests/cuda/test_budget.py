@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(nvcc() is None, reason="no nvcc (CUDACXX, PATH)"
 
 THREADS = 256  # of a block: what the planner launches
 REGISTER_FILE = 65536
-# Most registers of a thread by type of weights: 176 (16 bits) or 128 (float32) hold weights, the rest is what a step
-# needs. All leave room for one block of 256 threads, which is what every tier assumes.
-MOST_REGISTERS = {"float32": 255, "bfloat16": 255, "float16": 255}
+# Most registers of a thread by type of weights: 176 (tensor cores) or 128 (float32) hold weights, the rest is what a
+# step needs. All leave room for one block of 256 threads, which is what every tier assumes.
+MOST_REGISTERS = {"float32": 255, "tf32": 255, "bfloat16": 255, "float16": 255}
 # Of a thread of the kernels of single steps: four blocks of 256 threads are on a multiprocessor then.
 MOST_STEP_REGISTERS = dict.fromkeys(
     ("step", "begin_forward", "end_forward", "begin_backward", "end_backward", "normalise"), 64
@@ -42,7 +42,7 @@ def test_every_cell_type_and_tier_is_there(compiled):
         f"{way} {cell} {dtype} {tier}"
         for way in ("forward", "backward")
         for cell in cells
-        for dtype in ("float32", "bfloat16", "float16")
+        for dtype in ("float32", "tf32", "bfloat16", "float16")
         for tier in ("block", "cluster", "grid")
     }
 
@@ -95,6 +95,7 @@ def test_no_load_goes_through_the_read_only_cache(compiled):
 def test_tensor_cores_are_used_where_meant(compiled):
     instruction = {
         "bfloat16": r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.bf16\.bf16\.f32",
+        "tf32": r"mma\.sync\.aligned\.m16n8k8\.row\.col\.f32\.tf32\.tf32\.f32",
         "float16": r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.f16\.f16\.f32",
     }
     for k in recurrences(compiled):

@@ -137,6 +137,7 @@ class Kernels {
 
   static double decode(float v) { return v; }
   static double decode(Bfloat16 v) { return emulation::from_bfloat16(v.bits); }
+  static double decode(Tf32 v) { return emulation::float_of(v.bits); }
   static double decode(Float16 v) { return emulation::from_half(v.bits); }
 
   void fill(LayerParams& p) {

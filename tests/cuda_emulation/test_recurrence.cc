@@ -10,15 +10,16 @@ namespace emulation = fastrnn::cuda::emulation;
 
 int runs = 0, failures = 0;
 
-/// A result's error comes from T steps of sums of H products. In 16 bits an operand may round the other way where
-/// float32 and float64 differ: one place, 2^-7 or 2^-10, of an element of 1 or 2, met by a weight of some tenths.
+/// A result's error comes from T steps of sums of H products. On tensor cores an operand may round the other way
+/// where float32 and float64 differ: one place, 2^-7 or 2^-10, of an element of 1 or 2, met by a weight of some tenths.
 double tolerance(Type type, const Shape& shape) {
   const double float32 = 2e-7 * (8 + shape.steps);
   return type == Type::float32 ? float32 : float32 + (type == Type::bfloat16 ? 4e-3 : 5e-4);
 }
 
 const char* name(Type type) {
-  return type == Type::float32 ? "float32" : type == Type::bfloat16 ? "bfloat16" : "float16";
+  static const char* const names[] = {"float32", "tf32", "bfloat16", "float16"};
+  return names[int(type)];
 }
 
 template <class Cell, class Format>
@@ -107,6 +108,7 @@ int main(int argc, char** argv) {
   device.shared_per_block = device.shared_per_processor = 4 << 20;  // sizes beyond a real block's are right, too
   emulation::set_device(device);
   check_format<Float32>(tier, full);
+  check_format<Tf32Tensor>(tier, full);
   check_format<Bfloat16Tensor>(tier, full);
   check_format<Float16Tensor>(tier, full);
   std::printf("recurrence, %s: %d runs, %d failed\n", tier_name.c_str(), runs, failures);

@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
       const int some = c.shape.hidden > 100 ? 1 : seeds;
       check<cells::Lstm, Float32>(tier, c, 3e-6, some, peepholes);
       check<cells::GruBefore, Bfloat16Tensor>(tier, c, 4e-3, some);
+      check<cells::GruAfter, Tf32Tensor>(tier, c, 5e-4, some);
     }
   check_lost_block();
   std::printf("schedules: %d runs, %d failed\n", runs, failures);
