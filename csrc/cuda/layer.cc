@@ -63,13 +63,13 @@ struct CudaSaved::Data {
 };
 
 CudaSaved::CudaSaved(const CellOptions& cell, const Parameters<float>& parameters,
-                     const ForwardArguments<float>& arguments, const CudaOptions& options)
+                     const ForwardArguments<float>& arguments, const CudaOptions& options, [[maybe_unused]] bool there)
     : data_(std::make_unique<Data>()) {
   on_device(options,
             [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
               data_->runtime = std::move(runtime);
               data_->layer = std::make_unique<HostLayer>(*data_->runtime, spec, cell, parameters, arguments, type, tier,
-                                                         /*training=*/true);
+                                                         /*training=*/true, there);
               data_->layer->forward();
             });
 }

@@ -31,7 +31,7 @@ const ForwardArguments<float>& checked(const CellOptions& cell, const Parameters
 }  // namespace
 
 const float* Upload::send(const Sequence<const float>& host, Index steps, Index batch, Index width) {
-  if (host.data == nullptr) return nullptr;
+  if (host.data == nullptr || there_) return host.data;
   std::vector<float> together(std::size_t(steps * batch * width));
   for (Index t = 0; t < steps; ++t)
     for (Index b = 0; b < batch; ++b) std::copy_n(host.at(t, b), width, together.data() + (t * batch + b) * width);
@@ -39,13 +39,14 @@ const float* Upload::send(const Sequence<const float>& host, Index steps, Index 
 }
 
 HostLayer::HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell, const Parameters<float>& p,
-                     const ForwardArguments<float>& a, Type type, std::optional<Tier> tier, bool training)
+                     const ForwardArguments<float>& a, Type type, std::optional<Tier> tier, bool training, bool there)
     : runtime_(runtime),
       device_(device),
       cell_(cell),
       tier_(tier),
+      there_(there),
       arguments_(checked(cell, p, a, training)),
-      upload_(runtime),
+      upload_(runtime, there),
       steps_(runtime, a),
       inputs_(p.inputs),
       hidden_(p.hidden),
@@ -68,9 +69,9 @@ HostLayer::HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptio
   arguments.x = {upload_.send(a.x, a.steps, a.batch, p.inputs), a.batch * p.inputs, p.inputs};
   arguments.h0 = upload_.send(a.h0, a.batch * width_);
   arguments.c0 = upload_.send(a.c0, c_states_ * a.batch * hidden_);
-  arguments.y = {upload_.room(rows * width_), a.batch * width_, width_};
-  arguments.h_n = upload_.room(a.batch * width_);
-  if (c_states_ > 0) arguments.c_n = upload_.room(c_states_ * a.batch * hidden_);
+  arguments.y = {there ? a.y.data : upload_.room(rows * width_), a.batch * width_, width_};
+  arguments.h_n = there ? a.h_n : upload_.room(a.batch * width_);
+  if (c_states_ > 0) arguments.c_n = there ? a.c_n : upload_.room(c_states_ * a.batch * hidden_);
   job_ = make_job(cell, parameters, arguments, type, steps_, training);
   if (!training) return;
   const cells::Description description = cells::describe(job_.problem.kind, job_.problem.options);
@@ -81,10 +82,11 @@ HostLayer::HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptio
 }
 
 void HostLayer::receive(float* host, const float* device, Index count) const {
-  if (host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
+  if (!there_ && host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
 }
 
 void HostLayer::receive(const Sequence<float>& host, const float* device, Index width) const {
+  if (there_) return;
   std::vector<float> together(std::size_t(arguments_.steps * arguments_.batch * width));
   receive(together.data(), device, Index(together.size()));
   runtime_.wait();
@@ -105,8 +107,8 @@ void HostLayer::backward(const BackwardArguments<float>& gradients) const {
   const Index batch = arguments_.batch, states = batch * width_, cells = c_states_ * batch * hidden_,
               units = gates_ * hidden_;
   const bool full = cell_.peephole == Peephole::full, diagonal = cell_.cell == CellType::indrnn;
-  Upload upload(runtime_);
-  const auto room = [&](float* host, Index count) { return host != nullptr ? upload.room(count) : nullptr; };
+  Upload upload(runtime_, there_);
+  const auto room = [&](float* host, Index count) { return upload.place(host, count); };
   BackwardJob job;
   static_cast<LayerJob&>(job) = job_;
   job.y = job_.y;
@@ -116,8 +118,9 @@ void HostLayer::backward(const BackwardArguments<float>& gradients) const {
   job.dh_n = upload.send(gradients.dh_n, states);
   job.dc_n = upload.send(gradients.dc_n, cells);
   job.dx = room(gradients.dx.data, arguments_.steps * batch * inputs_);
-  job.dh0 = upload.room(states);  // kernels write both, wanted or not
-  job.dc0 = upload.room(cells);
+  // Kernels write both, wanted or not.
+  job.dh0 = gradients.dh0 != nullptr ? room(gradients.dh0, states) : upload.room(states);
+  job.dc0 = gradients.dc0 != nullptr ? room(gradients.dc0, cells) : upload.room(cells);
   job.dw_ih = room(gradients.dw_ih, units * inputs_);
   job.dw_hh = room(gradients.dw_hh, diagonal ? hidden_ : units * width_);
   job.db_ih = room(gradients.db_ih, units);
@@ -140,7 +143,7 @@ void HostLayer::backward(const BackwardArguments<float>& gradients) const {
   receive(gradients.dln_hh, job.dln_hh, units);
   receive(gradients.dln_c, job.dln_c, 2 * hidden_);
   if (gradients.dx.data != nullptr) receive(gradients.dx, job.dx, inputs_);
-  runtime_.wait();
+  if (!there_) runtime_.wait();
 }
 
 }  // namespace fastrnn::cuda

@@ -81,13 +81,66 @@ void wait_quietly(int ordinal, void* stream) {
   }
 }
 
+/// Calls `work`; with `wait` returns only when the stream has done it, on an error, too.
+template <class Work>
+void run(int ordinal, void* stream, bool wait, const Work& work) {
+  const py::gil_scoped_release release;
+  try {
+    work();
+  } catch (...) {
+    if (wait) wait_quietly(ordinal, stream);
+    throw;
+  }
+  if (wait) wait_for_cuda_stream(ordinal, stream);
+}
+
+/// What a forward pass in training left on a GPU, what it refers to, and which gradients it has.
+struct DeviceCache {
+  CellType type;
+  std::string cell;
+  Index steps, batch, inputs, hidden;
+  bool biases[2], peepholes, has_c;
+  int ordinal;
+  void* stream;
+  std::shared_ptr<void> stream_owner;
+  std::vector<std::shared_ptr<void>> arrays;
+  std::unique_ptr<CudaSaved> saved;  // goes first
+
+  py::dict backward(const DeviceArray* dy, const DeviceArray* dh_n, const DeviceArray* dc_n, bool need_dx,
+                    bool wait) const {
+    py::dict result;
+    const auto room = [&](const char* name, bool wanted, std::vector<Index> shape) -> float* {
+      if (!wanted) return nullptr;
+      DeviceArray array = new_array(std::move(shape), ordinal, stream, stream_owner);
+      float* data = array.data;
+      result[name] = std::move(array);
+      return data;
+    };
+    const Index units = gate_count(type) * hidden;
+    BackwardArguments<float> gradients;
+    gradients.dy = {data(dy), batch * hidden, hidden};
+    gradients.dh_n = data(dh_n);
+    gradients.dc_n = data(dc_n);
+    gradients.dx = {room("x", need_dx, {steps, batch, inputs}), batch * inputs, inputs};
+    gradients.dh0 = room("h0", true, {1, batch, hidden});
+    gradients.dc0 = room("c0", has_c, {1, batch, hidden});
+    gradients.dw_ih = room("w_ih", true, {units, inputs});
+    gradients.dw_hh = room("w_hh", true, {units, hidden});
+    gradients.db_ih = room("b_ih", biases[0], {units});
+    gradients.db_hh = room("b_hh", biases[1], {units});
+    gradients.dw_peep = room("w_peep", peepholes, {3, hidden});
+    run(ordinal, stream, wait, [&] { saved->backward(gradients); });
+    return result;
+  }
+};
+
 /// Shapes are checked by functional/_device.py. `wait`: arguments may go as soon as this returns, whatever the stream.
 py::tuple forward(const std::string& cell, const py::dict& given, const std::string& dtype, const std::string& tier,
                   std::uintptr_t stream, const py::object& stream_owner, bool wait, const DeviceArray& x,
                   const DeviceArray& w_ih, const DeviceArray& w_hh, const DeviceArray* b_ih, const DeviceArray* b_hh,
                   const DeviceArray* w_peep, const DeviceArray* h0, const DeviceArray* c0,
-                  const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse,
-                  bool batch_first) {
+                  const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse, bool batch_first,
+                  bool training) {
   CellOptions options = parse_cell_options(cell, given);
   if (w_peep != nullptr) options.peephole = Peephole::diagonal;
   Parameters<float> parameters;
@@ -121,17 +174,36 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
   arguments.y = sequence(y.data, hidden);
   arguments.h_n = h_n.data;
   arguments.c_n = has_c ? c_n.data : nullptr;
-  {
-    const py::gil_scoped_release release;
-    try {
-      forward_cuda_device(options, parameters, arguments, {x.ordinal, dtype, tier, on});
-    } catch (...) {
-      if (wait) wait_quietly(x.ordinal, on);
-      throw;
-    }
-    if (wait) wait_for_cuda_stream(x.ordinal, on);
+  const CudaOptions where{x.ordinal, dtype, tier, on};
+  std::unique_ptr<CudaSaved> saved;
+  run(x.ordinal, on, wait, [&] {
+    if (training)
+      saved = std::make_unique<CudaSaved>(options, parameters, arguments, where, /*there=*/true);
+    else
+      forward_cuda_device(options, parameters, arguments, where);
+  });
+  py::object cache = py::none();
+  if (training) {
+    auto kept = std::make_unique<DeviceCache>();
+    *kept = {options.cell,
+             cell,
+             steps,
+             batch,
+             parameters.inputs,
+             hidden,
+             {b_ih != nullptr, b_hh != nullptr},
+             w_peep != nullptr,
+             has_c,
+             x.ordinal,
+             on,
+             held,
+             {},
+             std::move(saved)};
+    for (const DeviceArray* array : {&x, &w_ih, &w_hh, b_ih, b_hh, w_peep, h0, c0, const_cast<const DeviceArray*>(&y)})
+      if (array != nullptr) kept->arrays.push_back(array->owner);
+    cache = py::cast(std::move(kept));
   }
-  return py::make_tuple(std::move(y), std::move(h_n), has_c ? py::cast(std::move(c_n)) : py::none());
+  return py::make_tuple(std::move(y), std::move(h_n), has_c ? py::cast(std::move(c_n)) : py::none(), cache);
 }
 
 }  // namespace
@@ -166,6 +238,12 @@ __cuda_array_interface__. Its memory is given back when the last user of it is g
     order_cuda_streams(ordinal, stream_of(before), stream_of(after));
   });
   module.def("forward_cuda_device", &forward);
+  py::class_<DeviceCache>(module, "DeviceCache", py::module_local())
+      .def_readonly("cell", &DeviceCache::cell)
+      .def_readonly("steps", &DeviceCache::steps)
+      .def_readonly("batch", &DeviceCache::batch)
+      .def_readonly("hidden_size", &DeviceCache::hidden)
+      .def("backward", &DeviceCache::backward);
 }
 
 }  // namespace fastrnn::python

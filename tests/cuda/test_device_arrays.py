@@ -108,6 +108,56 @@ def test_the_second_gpu_by_its_arrays(gpu):
     compare(values(call("lstm", fakes(arrays, ordinal=1), device="cuda:1")), call("lstm", arrays), 2e-5)
 
 
+# -- training --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tier", ["block", "grid", "graph"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_are_those_of_the_cpu_and_nothing_is_copied(gpu, cell, tier):
+    arrays, more = problem(cell, steps=4, batch=3, inputs=3), {"lengths": [4, 1, 2], "reverse": tier == "grid"}
+    on_gpu = fakes(arrays)
+    *outputs, cache = call(cell, on_gpu, training=True, device_tier=tier, stream=STREAM, **more)
+    *expected, right = call(cell, arrays, training=True, **more)
+    compare(values(outputs), expected, TOLERANCE["float32"])
+    assert not given_back(on_gpu)  # the cache needs them
+    rng = np.random.default_rng(5)
+    given = [rng.uniform(-1, 1, array.shape).astype(np.float32) for array in expected]
+    backward = getattr(fastrnn, f"{CELLS[cell][0]}_backward")
+    gpu.events()
+    got = backward(*(FakeArray(given[0]), cache, *map(FakeArray, given[1:])))
+    events = gpu.events()
+    assert [e[3] for e in events if e[0] == "copy_in"] == []
+    assert [e[3] for e in events if e[0] == "copy_out"] == ([4] if tier == "grid" else [])
+    assert {(ordinal, on) for _, ordinal, on, _ in events} == {(0, STREAM)}
+    for name, value in backward(given[0], right, *given[1:])._asdict().items():
+        actual = getattr(got, name)
+        assert (actual is None) == (value is None), name
+        if value is not None:
+            scale = max(float(np.abs(value).max()), 1e-3)
+            np.testing.assert_allclose(read(actual), value, atol=5e-5 * scale, rtol=0, err_msg=name)
+    assert backward(None, cache, need_dx=False).x is None
+    del outputs, cache, got, actual
+    assert given_back(on_gpu)
+    assert gpu.live() == 0
+
+
+def test_gradients_are_of_the_callers_library_and_wrong_ones_are_named(gpu, monkeypatch):
+    _, array, taken = library(monkeypatch, "torch")
+    arrays = problem("rnn")
+    y, _, cache = call(
+        "rnn", {name: array(value) for name, value in arrays.items()}, training=True, device_tier="block"
+    )
+    gpu.events()
+    got = fastrnn.rnn_backward(y, cache)
+    assert all(type(value) is array for value in got if value is not None)
+    assert "wait" not in [event[0] for event in gpu.events()]
+    with pytest.raises(TypeError, match="dy: expected an array on cuda:0, as x, got ndarray on the CPU"):
+        fastrnn.rnn_backward(y.array, cache)
+    with pytest.raises(ValueError, match=r"dh_n: expected shape \(1, 2, 17\), got \(3, 2, 17\)"):
+        fastrnn.rnn_backward(None, cache, y)
+    taken.clear()
+
+
 # -- the DeviceArray -------------------------------------------------------------------------------------------------
 
 
@@ -407,7 +457,8 @@ F4 = np.float32
         (ValueError, "lengths: expected values in 0..2, got 1..3", {"lengths": [1, 3]}),
         (ValueError, "device: expected 'cuda:0', where x is, got 'cpu'", {"device": "cpu"}),
         (ValueError, "device: expected 'cuda:0', where x is, got 'cuda:1'", {"device": "cuda:1"}),
-        (ValueError, "training: expected False for arrays on a GPU", {"training": True}),
+        (ValueError, "batch_first: expected False in training with arrays on a GPU",
+         {"training": True, "batch_first": True}),
         (ValueError, "tier: expected one of", {"device_tier": "warp"}),
     ],
 )  # fmt: skip

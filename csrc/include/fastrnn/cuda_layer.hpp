@@ -29,20 +29,22 @@ FASTRNN_API void forward_cuda(const CellOptions& cell, const Parameters<float>& 
 FASTRNN_API void forward_cuda_device(const CellOptions& cell, const Parameters<float>& parameters,
                                      const ForwardArguments<float>& arguments, const CudaOptions& options);
 
-/// A forward pass in training on a GPU. What its backward pass needs stays there: the host's arrays are not needed
+/// A forward pass in training on a GPU. What its backward pass needs stays there: arrays of the host are not needed
 /// again. One thread at a time may use it.
 class FASTRNN_API CudaSaved {
  public:
   /// As forward_cuda(), in training. Projection, normalisation, masks and resets, zoneout, dropout, checkpoints and
-  /// truncation are refused.
+  /// truncation are refused. `there`: all arrays are on the device, as for forward_cuda_device(), but x and y
+  /// contiguous; parameters, x, y and the states given must stay, unchanged, for backward().
   CudaSaved(const CellOptions& cell, const Parameters<float>& parameters, const ForwardArguments<float>& arguments,
-            const CudaOptions& options);
+            const CudaOptions& options, bool there = false);
   ~CudaSaved();
   CudaSaved(const CudaSaved&) = delete;
   CudaSaved& operator=(const CudaSaved&) = delete;
 
-  /// As backward(), into arrays of the host; as often as wanted. Products have their factors rounded to the type of the
-  /// weights, sums are float32.
+  /// As backward(), into arrays of the host, or of the device where those of the forward pass were there, in the order
+  /// of its stream; as often as wanted. Products have their factors rounded to the type of the weights, sums are
+  /// float32.
   void backward(const BackwardArguments<float>& arguments) const;
 
  private:

@@ -70,8 +70,8 @@ def forward_on_gpu(
             raise ValueError(f"{name}: expected nothing on a GPU, got {_short(value)}")
     find_cublas()
     ordinal = ordinal_of(x)
-    if call["training"] and ordinal is not None:
-        raise ValueError("training: expected False for arrays on a GPU in this version, got True")
+    if call["training"] and call["batch_first"] and ordinal is not None:
+        raise ValueError("batch_first: expected False in training with arrays on a GPU, got True")
     target = None if ordinal is None else find_target(x, ordinal, options.get("stream"))
     batch_first = bool(call["batch_first"])
     sequence = _array("x", x, (None, None, None), target)
@@ -95,9 +95,10 @@ def forward_on_gpu(
     if target is not None:
         wait = must_wait((x, *parameters.values(), *states.values()), target.stream)
         where = target.stream, target.stream_owner, wait
-        arguments = sequence, *weights, h0, c0, *run, batch_first
-        results = _core.forward_cuda_device(cell, given, *kernel, *where, *arguments)
-        return tuple(target.wrap(array) for array in results if array is not None)
+        arguments = sequence, *weights, h0, c0, *run, batch_first, bool(call["training"])
+        *results, kept = _core.forward_cuda_device(cell, given, *kernel, *where, *arguments)
+        found = tuple(target.wrap(array) for array in results if array is not None)
+        return found if kept is None else (*found, GpuCache(kept, batch_first, target, wait))
     if options.get("stream") is not None:
         raise ValueError("stream: expected nothing for arrays of NumPy, got a stream")
     if batch_first:
@@ -113,16 +114,22 @@ def forward_on_gpu(
 
 
 class GpuCache(NamedTuple):
-    """What <cell>_forward with ``training=True`` left on a GPU. It needs none of the call's arrays."""
+    """What <cell>_forward with ``training=True`` left on a GPU. Of the call's arrays it keeps those that are there.
+
+    Args:
+        target: where those are; None for arrays of NumPy. wait: likewise of the backward pass.
+    """
 
     core: Any
     batch_first: bool
+    target: Target | None = None
+    wait: bool = False
 
 
 def backward_on_gpu(
     result: Any, cell: str, dy: object, cache: GpuCache, dh_n: object, dc_n: object, need_dx: bool
 ) -> Any:
-    """Return the gradients of a call on a GPU as `result`, one of the named tuples, in NumPy arrays.
+    """Return the gradients of a call on a GPU as `result`, one of the named tuples, in arrays as the call's.
 
     Raises:
         TypeError, ValueError: an argument is wrong. CudaError: the GPU failed.
@@ -134,10 +141,15 @@ def backward_on_gpu(
     sequence = (core.steps, core.batch, core.hidden_size)
     if cache.batch_first:
         sequence = (core.batch, core.steps, core.hidden_size)
-    outputs = _array_or_none("dy", dy, sequence, None)
+    target = cache.target
+    outputs = _array_or_none("dy", dy, sequence, target)
     if outputs is not None and cache.batch_first:
         outputs = np.ascontiguousarray(outputs.swapaxes(0, 1))
-    states = (_array_or_none(name, value, state, None) for name, value in (("dh_n", dh_n), ("dc_n", dc_n)))
+    states = (_array_or_none(name, value, state, target) for name, value in (("dh_n", dh_n), ("dc_n", dc_n)))
+    if target is not None:
+        wait = cache.wait or must_wait((dy, dh_n, dc_n), target.stream)
+        found = core.backward(outputs, *states, bool(need_dx), wait)
+        return result(*(target.wrap(found[name]) if name in found else None for name in result._fields))
     gradients = core.backward(outputs, *states, bool(need_dx))
     if need_dx and cache.batch_first:
         gradients["x"] = gradients["x"].swapaxes(0, 1)
