@@ -6,9 +6,13 @@ They offer DLPack (with versions or from before them) or __cuda_array_interface_
 from __future__ import annotations
 
 import ctypes
+import gc
+import sys
+import types
 from typing import Any
 
 import numpy as np
+import pytest
 
 CUDA, MANAGED = 2, 13
 _CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
@@ -134,3 +138,62 @@ def read(array: Any, *, stream: int | None = None, max_version: tuple[int, int] 
     values = np.ctypeslib.as_array((ctypes.c_float * count).from_address(tensor.data)).copy() if count else np.empty(0)
     managed.deleter(address)
     return values.astype(np.float32).reshape(shape)
+
+
+STREAM = 0x7000  # no stream at all: the emulation records it
+
+
+class Stream:
+    """An object that names a stream, as a library's does."""
+
+    def __init__(self, **attributes: int) -> None:
+        self.__dict__.update(attributes)
+
+
+def fakes(arrays: dict[str, np.ndarray], **options: Any) -> dict[str, Any]:
+    """FakeArrays of the same values."""
+    return {name: FakeArray(array, **options) for name, array in arrays.items()}
+
+
+def values(results: Any) -> list[np.ndarray]:
+    """Of DeviceArrays, by DLPack."""
+    return [read(array) for array in results]
+
+
+def given_back(arrays: dict[str, Any]) -> bool:
+    """Whether every capsule that was handed out was deleted, once."""
+    gc.collect()
+    return all(fake.deleted == len(fake.streams) for fake in arrays.values() if isinstance(fake, FakeArray))
+
+
+def library(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[types.ModuleType, type, list[Any]]:
+    """A library of that name, its type of arrays, and what it was given to make its own."""
+    module, taken = types.ModuleType(name), []
+
+    class Array(FakeArray):
+        __module__ = f"{name}._arrays"
+
+    def from_dlpack(array: Any) -> Any:
+        taken.append(array)
+        return Array(read(array, stream=-1), array.__dlpack_device__()[1])
+
+    class Device:
+        def __init__(self, ordinal: int) -> None:
+            self.ordinal = ordinal
+
+        def __enter__(self) -> None:
+            module.current = self.ordinal
+
+        def __exit__(self, *_: object) -> None:
+            module.current = 0
+
+    module.current = 0
+    module.from_dlpack = from_dlpack
+    module.cuda = types.SimpleNamespace(
+        current_stream=lambda ordinal: Stream(cuda_stream=STREAM + ordinal),
+        get_current_stream=lambda: Stream(ptr=STREAM + module.current),
+        Device=Device,
+    )
+    monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, f"{name}.dlpack", module)
+    return module, Array, taken
