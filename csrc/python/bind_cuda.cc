@@ -48,7 +48,7 @@ struct Call {
        const std::optional<Floats>& b_ih, const std::optional<Floats>& b_hh, const std::optional<Floats>& w_peep,
        const std::optional<Floats>& h0, const std::optional<Floats>& c0, const Lengths& lengths, bool reverse)
       : options(parse_cell_options(cell, given)) {
-    if (w_peep) options.peephole = Peephole::diagonal;
+    if (w_peep) options.peephole = w_peep->ndim() == 3 ? Peephole::full : Peephole::diagonal;
     parameters.inputs = w_ih.shape(1);
     parameters.hidden = w_hh.shape(1);
     parameters.w_ih = w_ih.data();
@@ -90,7 +90,8 @@ py::tuple run_forward(const std::string& cell, const py::dict& given, int ordina
 struct CudaCache {
   std::string cell;
   Index steps, batch, inputs, hidden, gates;
-  bool biases[2], peepholes, has_c;
+  bool biases[2], has_c;
+  std::vector<Index> peepholes;  // their shape, if there are any
   std::unique_ptr<CudaSaved> saved;
 };
 
@@ -107,8 +108,8 @@ py::tuple run_training(const std::string& cell, const py::dict& given, int ordin
             p.hidden,
             gate_count(call.options.cell),
             {p.b_ih != nullptr, p.b_hh != nullptr},
-            p.w_peep != nullptr,
             call.has_c(),
+            peephole_shape(call.options.peephole, p.hidden),
             nullptr};
   {
     const py::gil_scoped_release release;
@@ -141,7 +142,7 @@ py::dict run_backward(const CudaCache& cache, const std::optional<Floats>& dy, c
   gradients.dw_hh = room("w_hh", true, {units, cache.hidden});
   gradients.db_ih = room("b_ih", cache.biases[0], {units});
   gradients.db_hh = room("b_hh", cache.biases[1], {units});
-  gradients.dw_peep = room("w_peep", cache.peepholes, {3, cache.hidden});
+  gradients.dw_peep = room("w_peep", !cache.peepholes.empty(), cache.peepholes);
   {
     const py::gil_scoped_release release;
     cache.saved->backward(gradients);

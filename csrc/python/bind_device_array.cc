@@ -99,7 +99,8 @@ struct DeviceCache {
   CellType type;
   std::string cell;
   Index steps, batch, inputs, hidden;
-  bool biases[2], peepholes, has_c;
+  bool biases[2], has_c;
+  std::vector<Index> peepholes;  // their shape, if there are any
   int ordinal;
   void* stream;
   std::shared_ptr<void> stream_owner;
@@ -128,7 +129,7 @@ struct DeviceCache {
     gradients.dw_hh = room("w_hh", true, {units, hidden});
     gradients.db_ih = room("b_ih", biases[0], {units});
     gradients.db_hh = room("b_hh", biases[1], {units});
-    gradients.dw_peep = room("w_peep", peepholes, {3, hidden});
+    gradients.dw_peep = room("w_peep", !peepholes.empty(), peepholes);
     run(ordinal, stream, wait, [&] { saved->backward(gradients); });
     return result;
   }
@@ -142,7 +143,7 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
                   const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse, bool batch_first,
                   bool training) {
   CellOptions options = parse_cell_options(cell, given);
-  if (w_peep != nullptr) options.peephole = Peephole::diagonal;
+  if (w_peep != nullptr) options.peephole = w_peep->shape.size() == 3 ? Peephole::full : Peephole::diagonal;
   Parameters<float> parameters;
   parameters.inputs = w_ih.shape[1];
   parameters.hidden = w_hh.shape[1];
@@ -192,8 +193,8 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
              parameters.inputs,
              hidden,
              {b_ih != nullptr, b_hh != nullptr},
-             w_peep != nullptr,
              has_c,
+             peephole_shape(options.peephole, hidden),
              x.ordinal,
              on,
              held,

@@ -68,7 +68,7 @@ def test_an_unknown_device_is_refused(device):
     ("error", "message", "arguments"),
     [
         (ValueError, "mask: expected nothing on a GPU, got an array of shape", {"mask": np.ones((4, 1), bool)}),
-        (ValueError, "clip: expected nothing on a GPU, got 1.0", {"clip": 1.0}),
+        (ValueError, "dropout: expected nothing on a GPU, got 0.5", {"dropout": 0.5}),
         (ValueError, "threads: expected nothing on a GPU, got 2", {"threads": 2}),
         (TypeError, "x: expected float32 on a GPU, got float64", {"x": np.ones((4, 1, 3))}),
         (TypeError, "x: expected a numpy.ndarray or an array on a CUDA device, got list", {"x": [1.0]}),

@@ -128,6 +128,40 @@ def test_other_activations_are_right_or_refused(gpu):
         call("rnn", arrays, device="cuda", activation="relu", device_tier="block")
 
 
+OPTIONS = [
+    ("rnn", {"activation": ("leaky_relu", 0.2), "clip": 0.7}),
+    ("lstm", {"recurrent_activation": ("hard_sigmoid", 0.2, 0.5), "output_activation": "softsign", "cell_clip": 0.3}),
+    ("lstm", {"forget_bias": 1.0, "peephole": "full"}),
+    ("gru before", {"activation": "relu", "recurrent_activation": "sigmoid"}),
+]
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS)
+def test_options_by_the_graph_tier(gpu, cell, options):
+    arrays, options = problem(cell), dict(options)
+    if options.pop("peephole", None):
+        arrays["w_peep"] = np.random.default_rng(5).normal(0, 0.2, (3, 17, 17)).astype(np.float32)
+    compare(call(cell, arrays, device="cuda", **options), call(cell, arrays, **options), TOLERANCE["float32"])
+    y, *_, cache = call(cell, arrays, device="cuda", training=True, **options)
+    right = call(cell, arrays, training=True, **options)[-1]
+    backward = getattr(fastrnn, f"{CELLS[cell][0]}_backward")
+    for field, value in backward(np.ones_like(y), right)._asdict().items():
+        if value is not None:
+            actual, scale = getattr(backward(np.ones_like(y), cache), field), max(float(np.abs(value).max()), 1e-3)
+            np.testing.assert_allclose(actual, value, atol=5e-5 * scale, rtol=0, err_msg=field)
+
+
+def test_zoneout_is_for_inference(gpu):
+    arrays = problem("gru after")
+    compare(
+        call("gru after", arrays, device="cuda", zoneout_h=0.3),
+        call("gru after", arrays, zoneout_h=0.3),
+        TOLERANCE["float32"],
+    )
+    with pytest.raises(ValueError, match="zoneout_h, zoneout_c: expected nothing in training on a GPU, got a rate"):
+        call("gru after", arrays, device="cuda", zoneout_h=0.3, training=True)
+
+
 def test_a_lost_block_is_an_error(gpu):
     gpu.lose_blocks(1)
     with pytest.raises(gpu.CudaError, match="a block waited for another that never came"):

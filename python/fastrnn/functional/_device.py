@@ -10,9 +10,23 @@ import numpy as np
 from .. import _core
 from ._arrays import Target, describe, find_target, must_wait, ordinal_of, take
 from ._cublas import find_cublas
+from ._options import CELLS
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
+_SETTINGS = frozenset(
+    (
+        "activation",
+        "recurrent_activation",
+        "output_activation",
+        "clip",
+        "cell_clip",
+        "forget_bias",
+        "zoneout_h",
+        "zoneout_c",
+    )
+)
+"""Options of the weights that a GPU has, too. Zoneout in inference alone: in training it needs a seed of the run."""
 
 
 def is_gpu(options: Mapping[str, Any], x: object = None) -> bool:
@@ -66,7 +80,7 @@ def forward_on_gpu(
             there, and why; or no kernel can run this on it; or it failed.
     """
     for name, value in {**options, "out": call["out"], "threads": call["threads"]}.items():
-        if value is not None and name not in _GPU_OPTIONS:
+        if value is not None and name not in _GPU_OPTIONS and name not in _SETTINGS & CELLS[cell].weights:
             raise ValueError(f"{name}: expected nothing on a GPU, got {_short(value)}")
     find_cublas()
     ordinal = ordinal_of(x)
@@ -81,14 +95,19 @@ def forward_on_gpu(
     w_hh = _array("w_hh", parameters["w_hh"], (None, None), target)
     hidden, rows = w_hh.shape[1], _GATES[cell] * w_hh.shape[1]
     _check_shape("w_hh", w_hh, (rows, hidden))
+    full = getattr(parameters.get("w_peep"), "ndim", 2) == 3
     shapes: dict[str, tuple[int | None, ...]] = {
-        "w_ih": (rows, inputs), "b_ih": (rows,), "b_hh": (rows,), "w_peep": (3, hidden)
+        "w_ih": (rows, inputs), "b_ih": (rows,), "b_hh": (rows,),
+        "w_peep": (3, hidden, hidden) if full else (3, hidden),
     }  # fmt: skip
     arrays = {name: _array_or_none(name, parameters.get(name), shape, target) for name, shape in shapes.items()}
     if arrays["w_ih"] is None:
         raise TypeError("w_ih: expected an array, got NoneType")
     h0, c0 = (_array_or_none(name, states.get(name), (1, batch, hidden), target) for name in ("h0", "c0"))
-    given = {name: value for name, value in settings.items() if value is not None}
+    if call["training"] and (options.get("zoneout_h") or options.get("zoneout_c")):
+        raise ValueError("zoneout_h, zoneout_c: expected nothing in training on a GPU, got a rate")
+    further = {name: value for name, value in options.items() if name in _SETTINGS}
+    given = {name: value for name, value in {**settings, **further}.items() if value is not None}
     kernel = options.get("device_dtype") or "float32", options.get("device_tier") or ""
     weights = arrays["w_ih"], w_hh, arrays["b_ih"], arrays["b_hh"], arrays["w_peep"]
     run = _lengths(call["lengths"], steps, batch), bool(call["reverse"])
