@@ -5,10 +5,10 @@
 #include <dlfcn.h>
 
 #include <cmath>
-#include <cstdio>
 #include <random>
 #include <vector>
 
+#include "expect.h"
 #include "fastrnn/cuda.hpp"
 
 namespace {
@@ -16,16 +16,8 @@ namespace {
 using namespace fastrnn;
 using cuda::BlasLt;
 using cuda::Type;
+using cuda::emulation::expect;
 using Floats = std::vector<float>;
-
-int checks = 0, failures = 0;
-
-void expect(bool right, const std::string& what) {
-  ++checks;
-  if (right) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
 
 void check_product(BlasLt& library, int m, int n, int k, bool a_turned, bool b_turned, bool accumulate) {
   std::mt19937 random(unsigned(m * 31 + n * 7 + k));
@@ -101,6 +93,5 @@ int main() {
 
   expect(refusal("libno_such_library.so").find("libno_such_library.so") != std::string::npos, "a library is missing");
   expect(refusal("libm.so.6").find("expected cublasLtCreate in libm.so.6") != std::string::npos, "another library");
-  std::printf("cuBLASLt: %d checks, %d failed\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return cuda::emulation::finish("cuBLASLt");
 }

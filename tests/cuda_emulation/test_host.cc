@@ -1,7 +1,6 @@
 // The host side of the CUDA backend over the emulation: plan, buffers, W x, launch and results, without CUDA.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "cuda/run_host.h"
 #include "cuda/step_table.h"
 #include "emulated_runtime.h"
+#include "expect.h"
 
 FASTRNN_KERNELS(lstm, Lstm)
 FASTRNN_KERNELS(gru_before, GruBefore)
@@ -30,16 +30,8 @@ using namespace fastrnn;
 using cuda::EmulatedRuntime;
 using cuda::Tier;
 using cuda::Type;
+using cuda::emulation::expect;
 using Floats = std::vector<float>;
-
-int checks = 0, failures = 0;
-
-void expect(bool right, const std::string& what) {
-  ++checks;
-  if (right) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
 
 /// A layer on the CPU: what the device must give, too.
 struct Layer {
@@ -285,6 +277,5 @@ int main() {
   check_device_strides();
   check_device_refusals();
   check_errors();
-  std::printf("host side: %d checks, %d failed\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return cuda::emulation::finish("host side");
 }

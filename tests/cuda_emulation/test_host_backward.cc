@@ -2,7 +2,6 @@
 // CPU backend, whose gradients are proved by finite differences.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <random>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "cuda/run_host.h"
 #include "cuda/step_table.h"
 #include "emulated_runtime.h"
+#include "expect.h"
 
 FASTRNN_KERNELS(lstm, Lstm)
 FASTRNN_KERNELS(gru_after, GruAfter)
@@ -29,16 +29,8 @@ using namespace fastrnn;
 using cuda::EmulatedRuntime;
 using cuda::Tier;
 using cuda::Type;
+using cuda::emulation::expect;
 using Floats = std::vector<float>;
-
-int checks = 0, failures = 0;
-
-void expect(bool right, const std::string& what) {
-  ++checks;
-  if (right) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
 
 struct Size {
   int steps, batch, inputs, hidden;
@@ -253,6 +245,5 @@ void check_graph_tier() {
 int main() {
   check_persistent_tiers();
   check_graph_tier();
-  std::printf("backward from the host: %d checks, %d failed\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return cuda::emulation::finish("backward from the host");
 }

@@ -1,7 +1,6 @@
 // The product kernel against float64: every way to turn the factors, columns of wider arrays, extents that fit no tile.
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <random>
 #include <string>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "cuda/plan.h"
 #include "cuda/product_kernel.h"
 #include "emulated_runtime.h"
+#include "expect.h"
 
 namespace fastrnn::cuda {
 
@@ -21,16 +21,8 @@ namespace {
 using namespace fastrnn;
 using cuda::EmulatedRuntime;
 using cuda::Type;
+using cuda::emulation::expect;
 using Floats = std::vector<float>;
-
-int checks = 0, failures = 0;
-
-void expect(bool right, const std::string& what) {
-  ++checks;
-  if (right) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
 
 /// Extents that fit no tile, factors and results that are columns of wider arrays, either of them turned.
 void check_product(int m, int n, int k, bool a_turned, bool b_turned, bool accumulate, Type type) {
@@ -86,6 +78,5 @@ int main() {
     runtime.multiply({1, 1, 1, {&a, 1}, {&a, 1}, &c, 1, false, type});
     expect(c == 1, "operands are not rounded to " + std::string(cuda::type_name(type)));
   }
-  std::printf("product: %d checks, %d failed\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return cuda::emulation::finish("product");
 }
