@@ -148,7 +148,7 @@ def judge(mutant: Mutant | None, objects: dict[str, list[str]]) -> tuple[str, st
     """The mode that caught it, and how; ("", "") for a survivor."""
     with tempfile.TemporaryDirectory() as name:
         tree = pathlib.Path(name)
-        for part in ("csrc/cells", "csrc/cuda", "tests/cuda_emulation"):
+        for part in ("csrc/cells", "csrc/core", "csrc/cuda", "tests/cuda_emulation"):
             shutil.copytree(ROOT / part, tree / part)
         if mutant is not None:
             path = tree / "csrc/cuda" / mutant.file
