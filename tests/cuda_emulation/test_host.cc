@@ -5,24 +5,10 @@
 #include <random>
 #include <vector>
 
-#include "cuda/instantiate.h"
 #include "cuda/run_device.h"
 #include "cuda/run_host.h"
-#include "cuda/step_table.h"
 #include "emulated_runtime.h"
 #include "expect.h"
-
-FASTRNN_KERNELS(lstm, Lstm)
-FASTRNN_KERNELS(gru_before, GruBefore)
-
-namespace fastrnn::cuda {
-
-static const KernelEntry steps[] = {FASTRNN_CELL_LIST(FASTRNN_STEPS_OF_TYPES)};
-std::vector<KernelList> compiled_kernels() {
-  return {lstm_kernels(), gru_before_kernels(), {steps, steps + sizeof(steps) / sizeof(*steps)}};
-}
-
-}  // namespace fastrnn::cuda
 
 namespace {
 

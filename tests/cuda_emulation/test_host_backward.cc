@@ -5,23 +5,9 @@
 #include <random>
 #include <vector>
 
-#include "cuda/instantiate.h"
 #include "cuda/run_host.h"
-#include "cuda/step_table.h"
 #include "emulated_runtime.h"
 #include "expect.h"
-
-FASTRNN_KERNELS(lstm, Lstm)
-FASTRNN_KERNELS(gru_after, GruAfter)
-
-namespace fastrnn::cuda {
-
-static const KernelEntry steps[] = {FASTRNN_CELL_LIST(FASTRNN_STEPS_OF_TYPES)};
-std::vector<KernelList> compiled_kernels() {
-  return {lstm_kernels(), gru_after_kernels(), {steps, steps + sizeof(steps) / sizeof(*steps)}};
-}
-
-}  // namespace fastrnn::cuda
 
 namespace {
 

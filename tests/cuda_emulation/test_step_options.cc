@@ -3,16 +3,8 @@
 #include <cstdio>
 
 #include "cuda/run_host.h"
-#include "cuda/step_table.h"
 #include "emulated_runtime.h"
 #include "option_layer.h"
-
-namespace fastrnn::cuda {
-
-static const KernelEntry table[] = {FASTRNN_CELL_LIST(FASTRNN_STEPS_OF_TYPES)};
-std::vector<KernelList> compiled_kernels() { return {{table, table + sizeof(table) / sizeof(*table)}}; }
-
-}  // namespace fastrnn::cuda
 
 namespace {
 

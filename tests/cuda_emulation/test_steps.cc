@@ -4,17 +4,10 @@
 #include <cstdio>
 #include <string>
 
+#include "cuda/device.h"
 #include "cuda/run_steps.h"
-#include "cuda/step_table.h"
 #include "emulated_runtime.h"
 #include "reference.h"
-
-namespace fastrnn::cuda {
-
-static const KernelEntry table[] = {FASTRNN_CELL_LIST(FASTRNN_STEPS_OF_TYPES)};
-std::vector<KernelList> compiled_kernels() { return {{table, table + sizeof(table) / sizeof(*table)}}; }
-
-}  // namespace fastrnn::cuda
 
 namespace {
 
