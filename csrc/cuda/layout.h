@@ -27,13 +27,14 @@ struct Geometry {
   FASTRNN_CELL int blocks(int batch) const { return members * divide_up(batch, rows); }
 };
 
-constexpr int kMostPhases = 2;
+constexpr int kMostPhases = 2;  // of a cell whose weights are resident
+constexpr int kAllPhases = 3;   // of any: cells::Description
 
 /// What a pass of a cell multiplies, by phase.
 struct Products {
   int phases;
-  int rows[kMostPhases];     // of the slab, for each unit
-  int sources[kMostPhases];  // parts of H elements of the operand
+  int rows[kAllPhases];     // of the slab, for each unit
+  int sources[kAllPhases];  // parts of H elements of the operand
 };
 
 constexpr Products forward_products(const cells::Description& cell) {
