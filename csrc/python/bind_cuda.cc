@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "bindings.h"
+#include "cuda_call.h"
 #include "fastrnn/cuda_layer.hpp"
 
 namespace fastrnn::python {
@@ -88,10 +88,7 @@ py::tuple run_forward(const std::string& cell, const py::dict& given, int ordina
 
 /// What a forward pass in training left on a GPU, and which gradients it has.
 struct CudaCache {
-  std::string cell;
-  Index steps, batch, inputs, hidden, gates;
-  bool biases[2], has_c;
-  std::vector<Index> peepholes;  // their shape, if there are any
+  CudaShape shape;
   std::unique_ptr<CudaSaved> saved;
 };
 
@@ -99,22 +96,13 @@ template <class... Arrays>
 py::tuple run_training(const std::string& cell, const py::dict& given, int ordinal, const std::string& dtype,
                        const std::string& tier, const Arrays&... arrays) {
   Call call(cell, given, arrays...);
-  const Parameters<float>& p = call.parameters;
-  auto cache = std::make_unique<CudaCache>();
-  *cache = {cell,
-            call.arguments.steps,
-            call.arguments.batch,
-            p.inputs,
-            p.hidden,
-            gate_count(call.options.cell),
-            {p.b_ih != nullptr, p.b_hh != nullptr},
-            call.has_c(),
-            peephole_shape(call.options.peephole, p.hidden),
-            nullptr};
+  const CudaShape shape(cell, call.options, call.parameters, call.arguments.steps, call.arguments.batch);
+  std::unique_ptr<CudaCache> cache;
   {
     const py::gil_scoped_release release;
     const CudaOptions options{ordinal, dtype, tier};
-    cache->saved = std::make_unique<CudaSaved>(call.options, p, call.arguments, options);
+    auto saved = std::make_unique<CudaSaved>(call.options, call.parameters, call.arguments, options);
+    cache.reset(new CudaCache{shape, std::move(saved)});
   }
   return py::make_tuple(call.y, call.h_n, call.final_c(), std::move(cache));
 }
@@ -122,27 +110,13 @@ py::tuple run_training(const std::string& cell, const py::dict& given, int ordin
 /// The gradients by name; None for those of what was not given.
 py::dict run_backward(const CudaCache& cache, const std::optional<Floats>& dy, const std::optional<Floats>& dh_n,
                       const std::optional<Floats>& dc_n, bool need_dx) {
-  const Index units = cache.gates * cache.hidden;
   py::dict result;
-  const auto room = [&](const char* name, bool wanted, std::vector<Index> shape) -> float* {
-    if (!wanted) return nullptr;
+  const auto room = [&](const char* name, const std::vector<Index>& shape) {
     Floats array(shape);
     result[name] = array;
     return array.mutable_data();
   };
-  BackwardArguments<float> gradients;
-  gradients.dy = {data(dy), cache.batch * cache.hidden, cache.hidden};
-  gradients.dh_n = data(dh_n);
-  gradients.dc_n = data(dc_n);
-  gradients.dx = {room("x", need_dx, {cache.steps, cache.batch, cache.inputs}), cache.batch * cache.inputs,
-                  cache.inputs};
-  gradients.dh0 = room("h0", true, {1, cache.batch, cache.hidden});
-  gradients.dc0 = room("c0", cache.has_c, {1, cache.batch, cache.hidden});
-  gradients.dw_ih = room("w_ih", true, {units, cache.inputs});
-  gradients.dw_hh = room("w_hh", true, {units, cache.hidden});
-  gradients.db_ih = room("b_ih", cache.biases[0], {units});
-  gradients.db_hh = room("b_hh", cache.biases[1], {units});
-  gradients.dw_peep = room("w_peep", !cache.peepholes.empty(), cache.peepholes);
+  const BackwardArguments<float> gradients = cache.shape.gradients(data(dy), data(dh_n), data(dc_n), need_dx, room);
   {
     const py::gil_scoped_release release;
     cache.saved->backward(gradients);
@@ -164,10 +138,10 @@ void bind_cuda(py::module_& module) {
   module.def("cuda_kernels", &cuda_kernels);
   module.def("forward_cuda", kForward);
   py::class_<CudaCache>(module, "CudaCache", py::module_local())
-      .def_readonly("cell", &CudaCache::cell)
-      .def_readonly("steps", &CudaCache::steps)
-      .def_readonly("batch", &CudaCache::batch)
-      .def_readonly("hidden_size", &CudaCache::hidden)
+      .def_property_readonly("cell", [](const CudaCache& c) { return c.shape.cell; })
+      .def_property_readonly("steps", [](const CudaCache& c) { return c.shape.steps; })
+      .def_property_readonly("batch", [](const CudaCache& c) { return c.shape.batch; })
+      .def_property_readonly("hidden_size", [](const CudaCache& c) { return c.shape.hidden; })
       .def("backward", &run_backward);
   module.def("forward_cuda_training", kTraining);
   module.def("parse_cuda_device", &parse_cuda_device, py::arg("name"));

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "bindings.h"
+#include "cuda_call.h"
 #include "device_array.h"
 #include "fastrnn/cuda_layer.hpp"
 #include "fastrnn/cuda_memory.hpp"
@@ -96,11 +96,7 @@ void run(int ordinal, void* stream, bool wait, const Work& work) {
 
 /// What a forward pass in training left on a GPU, what it refers to, and which gradients it has.
 struct DeviceCache {
-  CellType type;
-  std::string cell;
-  Index steps, batch, inputs, hidden;
-  bool biases[2], has_c;
-  std::vector<Index> peepholes;  // their shape, if there are any
+  CudaShape shape;
   int ordinal;
   void* stream;
   std::shared_ptr<void> stream_owner;
@@ -110,26 +106,13 @@ struct DeviceCache {
   py::dict backward(const DeviceArray* dy, const DeviceArray* dh_n, const DeviceArray* dc_n, bool need_dx,
                     bool wait) const {
     py::dict result;
-    const auto room = [&](const char* name, bool wanted, std::vector<Index> shape) -> float* {
-      if (!wanted) return nullptr;
+    const auto room = [&](const char* name, std::vector<Index> shape) {
       DeviceArray array = new_array(std::move(shape), ordinal, stream, stream_owner);
       float* data = array.data;
       result[name] = std::move(array);
       return data;
     };
-    const Index units = gate_count(type) * hidden;
-    BackwardArguments<float> gradients;
-    gradients.dy = {data(dy), batch * hidden, hidden};
-    gradients.dh_n = data(dh_n);
-    gradients.dc_n = data(dc_n);
-    gradients.dx = {room("x", need_dx, {steps, batch, inputs}), batch * inputs, inputs};
-    gradients.dh0 = room("h0", true, {1, batch, hidden});
-    gradients.dc0 = room("c0", has_c, {1, batch, hidden});
-    gradients.dw_ih = room("w_ih", true, {units, inputs});
-    gradients.dw_hh = room("w_hh", true, {units, hidden});
-    gradients.db_ih = room("b_ih", biases[0], {units});
-    gradients.db_hh = room("b_hh", biases[1], {units});
-    gradients.dw_peep = room("w_peep", !peepholes.empty(), peepholes);
+    const BackwardArguments<float> gradients = shape.gradients(data(dy), data(dh_n), data(dc_n), need_dx, room);
     run(ordinal, stream, wait, [&] { saved->backward(gradients); });
     return result;
   }
@@ -185,21 +168,8 @@ py::tuple forward(const std::string& cell, const py::dict& given, const std::str
   });
   py::object cache = py::none();
   if (training) {
-    auto kept = std::make_unique<DeviceCache>();
-    *kept = {options.cell,
-             cell,
-             steps,
-             batch,
-             parameters.inputs,
-             hidden,
-             {b_ih != nullptr, b_hh != nullptr},
-             has_c,
-             peephole_shape(options.peephole, hidden),
-             x.ordinal,
-             on,
-             held,
-             {},
-             std::move(saved)};
+    const CudaShape shape(cell, options, parameters, steps, batch);
+    std::unique_ptr<DeviceCache> kept(new DeviceCache{shape, x.ordinal, on, held, {}, std::move(saved)});
     for (const DeviceArray* array : {&x, &w_ih, &w_hh, b_ih, b_hh, w_peep, h0, c0, const_cast<const DeviceArray*>(&y)})
       if (array != nullptr) kept->arrays.push_back(array->owner);
     cache = py::cast(std::move(kept));
@@ -240,10 +210,10 @@ __cuda_array_interface__. Its memory is given back when the last user of it is g
   });
   module.def("forward_cuda_device", &forward);
   py::class_<DeviceCache>(module, "DeviceCache", py::module_local())
-      .def_readonly("cell", &DeviceCache::cell)
-      .def_readonly("steps", &DeviceCache::steps)
-      .def_readonly("batch", &DeviceCache::batch)
-      .def_readonly("hidden_size", &DeviceCache::hidden)
+      .def_property_readonly("cell", [](const DeviceCache& c) { return c.shape.cell; })
+      .def_property_readonly("steps", [](const DeviceCache& c) { return c.shape.steps; })
+      .def_property_readonly("batch", [](const DeviceCache& c) { return c.shape.batch; })
+      .def_property_readonly("hidden_size", [](const DeviceCache& c) { return c.shape.hidden; })
       .def("backward", &DeviceCache::backward);
 }
 

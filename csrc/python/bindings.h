@@ -28,12 +28,6 @@ const char* activation_name(Activation activation);
 /// The options of a cell, by keyword; those not given have their defaults.
 CellOptions parse_cell_options(const std::string& cell, const py::dict& given);
 
-/// Of w_peep; empty without.
-inline std::vector<Index> peephole_shape(Peephole peephole, Index hidden) {
-  if (peephole == Peephole::none) return {};
-  return peephole == Peephole::full ? std::vector<Index>{3, hidden, hidden} : std::vector<Index>{3, hidden};
-}
-
 struct Extent {
   Index steps, batch;
   bool batch_first;

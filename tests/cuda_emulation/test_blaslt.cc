@@ -4,12 +4,12 @@
 
 #include <dlfcn.h>
 
-#include <cmath>
-#include <random>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include "expect.h"
 #include "fastrnn/cuda.hpp"
+#include "product_case.h"
 
 namespace {
 
@@ -17,38 +17,6 @@ using namespace fastrnn;
 using cuda::BlasLt;
 using cuda::Type;
 using cuda::emulation::expect;
-using Floats = std::vector<float>;
-
-void check_product(BlasLt& library, int m, int n, int k, bool a_turned, bool b_turned, bool accumulate) {
-  std::mt19937 random(unsigned(m * 31 + n * 7 + k));
-  std::uniform_real_distribution<float> draw(-1, 1);
-  constexpr int kBeside = 3;  // columns of the wider arrays
-  const auto matrix = [&](int rows, int columns) {
-    Floats v(std::size_t(rows) * std::size_t(columns + kBeside));
-    for (float& f : v) f = draw(random);
-    return v;
-  };
-  const int a_columns = a_turned ? m : k, b_columns = b_turned ? k : n;
-  const Floats a = matrix(a_turned ? k : m, a_columns), b = matrix(b_turned ? n : k, b_columns), before = matrix(m, n);
-  Floats c = before;
-  const int a_stride = a_columns + kBeside, b_stride = b_columns + kBeside, c_stride = n + kBeside;
-  library.multiply(
-      {m, n, k, {a.data(), a_stride, a_turned}, {b.data(), b_stride, b_turned}, c.data(), c_stride, accumulate}, 0,
-      nullptr);
-  double worst = 0;
-  for (int i = 0; i < m; ++i)
-    for (int j = 0; j < c_stride; ++j) {
-      const auto at = std::size_t(i * c_stride + j);
-      double sum = accumulate || j >= n ? before[at] : 0;
-      for (int l = 0; l < k && j < n; ++l)
-        sum += double(a[std::size_t(a_turned ? l * a_stride + i : i * a_stride + l)]) *
-               b[std::size_t(b_turned ? j * b_stride + l : l * b_stride + j)];
-      worst = std::max(worst, std::abs(c[at] - sum));
-    }
-  expect(worst <= 1e-6, std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) +
-                            (a_turned ? ", a turned" : "") + (b_turned ? ", b turned" : "") +
-                            (accumulate ? ", added" : "") + ": differs by " + std::to_string(worst));
-}
 
 std::string refusal(const char* path) {
   try {
@@ -66,7 +34,10 @@ int main() {
   for (const int m : {1, 3, 17})
     for (const int n : {1, 5, 33})
       for (const int k : {1, 4, 19})
-        for (int bits = 0; bits < 8; ++bits) check_product(library, m, n, k, bits & 1, bits & 2, bits & 4);
+        for (int bits = 0; bits < 8; ++bits)
+          cuda::test::check_product(
+              {m, n, k, bool(bits & 1), bool(bits & 2), bool(bits & 4)}, 1e-6,
+              [&](const cuda::Product& product) { library.multiply(product, 0, nullptr); }, [](float v) { return v; });
 
   void* const fake = dlopen(FASTRNN_FAKE_CUBLASLT, RTLD_NOW);
   const int& alive = *static_cast<int*>(dlsym(fake, "fake_alive"));
