@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from problems import CELLS, problem
 
 import fastrnn
 
@@ -16,37 +17,17 @@ pytestmark = [
     pytest.mark.skipif(not STATUS["devices"], reason=f"no GPU: {STATUS['reason']}"),
 ]
 
-CELLS = {
-    "rnn": ("rnn", 1, {}),
-    "lstm": ("lstm", 4, {}),
-    "lstm coupled": ("lstm", 4, {"coupled": True}),
-    "lstm peepholes": ("lstm", 4, {"peephole_output": "previous"}),
-    "gru after": ("gru", 3, {"reset": "after"}),
-    "gru before": ("gru", 3, {"reset": "before"}),
-    "gru output": ("gru", 3, {"reset": "output"}),
-}
 # Operands are rounded to so much, half a unit in the last place; a sum of H of them, with weights of 1/sqrt(H), has
 # about as much again, and a sequence carries it on.
-ROUNDING = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+ROUNDING = {"float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
 def check(
     cell: str, hidden: int, batch: int, steps: int, dtype: str, tier: str, *, ragged: bool, reverse: bool
 ) -> None:
-    name, gates, options = CELLS[cell]
+    name, _, options = CELLS[cell]
     rng = np.random.default_rng([hidden, batch, steps])
-
-    def draw(*shape: int) -> np.ndarray:
-        return rng.uniform(-1, 1, shape).astype(np.float32) / np.float32(np.sqrt(shape[-1]))
-
-    arguments = {
-        "x": draw(steps, batch, 5), "w_ih": draw(gates * hidden, 5), "w_hh": draw(gates * hidden, hidden),
-        "b_ih": draw(gates * hidden), "b_hh": draw(gates * hidden), "h0": draw(1, batch, hidden),
-    }  # fmt: skip
-    if name == "lstm":
-        arguments["c0"] = draw(1, batch, hidden)
-    if cell == "lstm peepholes":
-        arguments["w_peep"] = draw(3, hidden)
+    arguments = problem(cell, steps, batch, 5, hidden)
     settings = {**options, "reverse": reverse, "lengths": rng.integers(0, steps + 1, batch) if ragged else None}
     forward = getattr(fastrnn, f"{name}_forward")
     try:
