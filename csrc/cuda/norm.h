@@ -37,6 +37,7 @@ struct NormBackStep {
   const float* gain;  // (gates,H)
   int hat_column;
   Statistic statistic;
+  bool last;  // the step's last cell kernel has run: where the step before sees none of it, its products meet zeros
 };
 
 /// They take NormStep and NormBackStep.

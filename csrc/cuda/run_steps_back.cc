@@ -44,24 +44,24 @@ class BackwardSteps : StepSequence {
     const bool last = p + 1 == cell_.back_phases;
     launch(kernel_->function,
            BackwardStep{params_, arrays(p, last, sums_[p]->as()), dgates_.as(), cell_.columns + 2 * cell_.gates});
-    normalise_back(cell_.back[p].norm, step);
+    normalise_back(cell_.back[p].norm, step, last);
     if (last && problem_.options.layer_norm && !cell_.norm_of_sum) normalise_input_back(step);
   }
 
   /// From what the cell saw to R h (or W x + R h) and c'. `step` is the clock of the kernel before.
-  void normalise_back(int norm, const int* step) {
+  void normalise_back(int norm, const int* step, bool last) {
     const Extension& e = params_.extension;
     for (int j = 0; j < 2; ++j) {
       if (!(norm & 1 << j)) continue;
       const cells::NormGroup& group = cell_.group[j];
       NormBackStep back = norm_of(step, group.gates, cell_.recurrent_norm_column + group.first_gate,
                                   e.ln_hh + group.first_gate * hidden(), cell_.columns + group.first_gate,
-                                  Statistic(kRecurrentScale + j));
+                                  Statistic(kRecurrentScale + j), last);
       for (int g = 0; g < group.gates; ++g) back.d[g] = cell_.recurrent_column[group.first_gate + g];
       launch_norm(normalise_back_kernel(), back, layer_.batch);
     }
     if (!(norm & cells::kCellNorm)) return;
-    NormBackStep back = norm_of(step, 1, cell_.cell_norm_to, e.ln_c, cell_.columns + 2 * cell_.gates, kCellScale);
+    NormBackStep back = norm_of(step, 1, cell_.cell_norm_to, e.ln_c, cell_.columns + 2 * cell_.gates, kCellScale, last);
     back.d[0] = cell_.cell_norm_from;
     launch_norm(normalise_back_kernel(), back, layer_.batch);
   }
@@ -72,13 +72,14 @@ class BackwardSteps : StepSequence {
       if (group.gates == 0) continue;
       NormBackStep back = norm_of(step, group.gates, cell_.input_column + group.first_gate,
                                   params_.extension.ln_ih + group.first_gate * hidden(),
-                                  cell_.columns + cell_.gates + group.first_gate, Statistic(kInputScale + j));
+                                  cell_.columns + cell_.gates + group.first_gate, Statistic(kInputScale + j), true);
       for (int g = 0; g < group.gates; ++g) back.d[g] = group.first_gate + g;
       launch_norm(normalise_back_kernel(), back, layer_.batch);
     }
   }
-  NormBackStep norm_of(const int* step, int gates, int to, const float* gain, int hat, Statistic statistic) const {
-    return {params_, step, gates, {}, to, dgates_.as(), columns_, cell_.dcolumns, gain, hat, statistic};
+  NormBackStep norm_of(const int* step, int gates, int to, const float* gain, int hat, Statistic statistic,
+                       bool last) const {
+    return {params_, step, gates, {}, to, dgates_.as(), columns_, cell_.dcolumns, gain, hat, statistic, last};
   }
 
   /// The sources of a phase that are `next`, or those that are not. Columns and blocks that follow each other are one
