@@ -17,57 +17,11 @@ constexpr Index kFewRows = 4;
 /// Outputs of a layer between two others, bytes: so long a piece runs through all layers before the next one.
 constexpr Index kPieceBytes = Index(4) << 20;
 
-std::string name_of(int layer, int direction, int directions) {
-  const std::string name = "layers[" + std::to_string(layer) + "]";
-  return directions == 1 ? name : name + "[" + std::to_string(direction) + "]";
-}
-
-std::string text_of(CellType cell) { return "'" + std::string(kCellNames[int(cell)]) + "'"; }
-
-[[noreturn]] void wrong(const std::string& name, const std::string& expected, const std::string& actual) {
-  throw Error(name + ": expected " + expected + ", got " + actual);
-}
-
 }  // namespace
 
 template <class T>
 StackShape check_stack(const Stack<T>& stack) {
-  const int directions = stack.directions;
-  if (directions != 1 && directions != 2) wrong("directions", "1 or 2", std::to_string(directions));
-  if (stack.weights.empty() || stack.weights.size() % directions != 0)
-    wrong("layers", "one or more, each of " + std::to_string(directions) + " weights",
-          std::to_string(stack.weights.size()) + " weights");
-  if (!(stack.dropout >= 0 && stack.dropout < 1)) wrong("dropout", "a rate in [0, 1)", std::to_string(stack.dropout));
-  for (const auto& weights : stack.weights)
-    if (weights == nullptr) wrong("layers", "weights", "null");
-  const Weights<T>& first = *stack.weights[0];
-  const CellType cell = first.options().cell;
-  StackShape shape;
-  shape.layers = stack.layers();
-  shape.directions = directions;
-  shape.inputs = first.inputs();
-  shape.hidden = first.hidden();
-  shape.own = first.outputs();
-  shape.concat = directions == 1 || stack.merge == Merge::concat;
-  shape.merged = shape.concat ? directions * shape.own : shape.own;
-  shape.states = cell_state_count(cell);
-  for (int layer = 0; layer < shape.layers; ++layer)
-    for (int d = 0; d < directions; ++d) {
-      const Weights<T>& weights = *stack.weights[layer * directions + d];
-      const std::string name = name_of(layer, d, directions), as = " as " + name_of(0, 0, directions);
-      if (weights.options().cell != cell) wrong(name, "cell " + text_of(cell) + as, text_of(weights.options().cell));
-      if (weights.hidden() != shape.hidden)
-        wrong(name, "hidden size " + std::to_string(shape.hidden) + as, std::to_string(weights.hidden()));
-      if (weights.outputs() != shape.own)
-        wrong(name, "outputs of width " + std::to_string(shape.own) + as, std::to_string(weights.outputs()));
-      const Index inputs = layer > 0 ? shape.merged : shape.inputs;
-      if (weights.inputs() != inputs)
-        wrong(name,
-              "input size " + std::to_string(inputs) +
-                  (layer > 0 ? ", the width of the output of layers[" + std::to_string(layer - 1) + "]" : as),
-              std::to_string(weights.inputs()));
-    }
-  return shape;
+  return shape_of_stack(stack.weights, stack.directions, stack.merge, stack.dropout);
 }
 
 template <class T>

@@ -1,5 +1,5 @@
-// What inference and training of a stack share: its shape and checks, arrays over all rows of a call, the calls of its
-// layers, merging, and who works on what.
+// What inference and training of a stack share on the CPU: checks, arrays over all rows of a call, merging, and who
+// works on what.
 #pragma once
 
 #include <algorithm>
@@ -9,20 +9,10 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "core/stack_shape.h"
 #include "core/threads.h"
-#include "fastrnn/stack.hpp"
 
 namespace fastrnn {
-
-struct StackShape {
-  int layers, directions;
-  Index inputs;  // of the first layer
-  Index hidden;
-  Index own;     // P, the width of one direction's output
-  Index merged;  // W, that of a layer's
-  Index states;  // S, beside h
-  bool concat;   // the directions write side by side; else each has an array of its own, and they are merged
-};
 
 /// Throws Error, naming the layer, where the stack is not as it must be.
 template <class T>
@@ -66,36 +56,11 @@ class Grid {
   std::vector<Index> sizes_, before_;  // of packed sequences
 };
 
-template <class T>
-Sequence<const T> read(const Sequence<T>& s) {
-  return {s.data, s.step, s.row};
-}
-/// The same rows, from a column or a step on.
-template <class T>
-Sequence<T> from_column(Sequence<T> s, Index column) {
-  s.data += column;
-  return s;
-}
+/// The same rows, from a step on.
 template <class T>
 Sequence<T> from_step(Sequence<T> s, Index t) {
   s.data += t * s.step;  // packed sequences are not cut
   return s;
-}
-
-/// The arguments of one layer and direction: those of the stack, but for x, y, lengths and the states.
-template <class T>
-ForwardArguments<T> call_of(const ForwardArguments<T>& arguments, int index, int direction, int threads) {
-  ForwardArguments<T> call = arguments;
-  call.reverse = direction == 1;
-  call.dropout.stream = std::uint32_t(index);
-  call.threads = threads;
-  return call;
-}
-
-/// Block `index` of states, or null.
-template <class T>
-T* state(T* states, Index index, Index elements) {
-  return states != nullptr ? states + index * elements : nullptr;
 }
 
 /// Whether a sequence may be run in pieces: lengths may be cut, the other options of a run concern the whole.

@@ -123,7 +123,7 @@ else()
     csrc/cuda/kernels_steps.cu
     csrc/cuda/run.cc
     csrc/cuda/run_device.cc
-    csrc/cuda/run_host.cc
+    csrc/cuda/run_stack.cc
     csrc/cuda/run_steps.cc
     csrc/cuda/run_steps_back.cc
     csrc/cuda/runtime_cuda.cc)

@@ -50,8 +50,8 @@ class Gradients {
   }
 
   Factor x() {
-    if (!ragged()) return {job_.x, job_.inputs};
-    if (x_ == nullptr) gathered(x_, {{}, job_.x, job_.inputs, false, nullptr, nullptr, job_.inputs});
+    if (!ragged()) return {job_.x, job_.x_row};
+    if (x_ == nullptr) gathered(x_, {{}, job_.x, job_.x_row, false, nullptr, nullptr, job_.inputs, {}});
     return {x_->as(), job_.inputs};
   }
 
@@ -65,6 +65,7 @@ class Gradients {
         gather.from = params_.y.data;
         gather.stride = params_.y.row;
         gather.initial = params_.h0;
+        gather.mask = params_.extension.recurrent;
         break;
       case cells::Operand::c_prev: gather.initial = params_.c0; [[fallthrough]];
       case cells::Operand::c:
@@ -91,7 +92,16 @@ class Gradients {
     const int gates = cell_.gates * hidden_;
     const Factor dgates = {column(cell_.input_column), width_}, turned = {dgates.data, width_, true};
     if (job_.dw_ih != nullptr) multiply(gates, job_.inputs, rows_, turned, x(), job_.dw_ih);
-    multiply(rows_, job_.inputs, gates, dgates, {job_.w_ih, job_.inputs}, job_.dx);
+    if (job_.dx == nullptr) return;
+    runtime_.multiply({rows_,
+                       job_.inputs,
+                       gates,
+                       dgates,
+                       {job_.w_ih, job_.inputs},
+                       job_.dx,
+                       job_.dx_row,
+                       job_.add_dx,
+                       job_.problem.type});
   }
 
   /// dR, and the gradients of full peepholes. Columns and blocks that follow each other are one product.
@@ -151,7 +161,7 @@ class Gradients {
       std::unique_ptr<Buffer> place;
       Index stride = columns_ * hidden_;
       if (ragged()) {
-        from = gathered(place, {{}, from, stride, false, nullptr, nullptr, hidden_}).as();
+        from = gathered(place, {{}, from, stride, false, nullptr, nullptr, hidden_, {}}).as();
         stride = hidden_;
       }
       sum_rows(runtime_, {rows_, hidden_, column(first), width_, from, stride, array + Index(row) * hidden_, nullptr});

@@ -4,5 +4,7 @@ namespace fastrnn::cuda {
 
 const void* gather_kernel() { return reinterpret_cast<const void*>(&gather_operand); }
 const void* sum_kernel() { return reinterpret_cast<const void*>(&sum_columns); }
+const void* combine_kernel() { return reinterpret_cast<const void*>(&combine_elements); }
+const void* fold_kernel() { return reinterpret_cast<const void*>(&fold_repeats); }
 
 }  // namespace fastrnn::cuda

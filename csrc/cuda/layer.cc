@@ -3,8 +3,7 @@
 
 #include <vector>
 
-#include "cuda/run_device.h"
-#include "cuda/run_host.h"
+#include "cuda/run_stack.h"
 
 namespace fastrnn {
 
@@ -26,60 +25,103 @@ const DeviceSpec& spec_of(int ordinal) {
 }
 #endif
 
-/// Checks what can be checked without a device, and then calls `run` with what that takes.
-template <class Run>
-void on_device(const CudaOptions& options, [[maybe_unused]] Run&& run) {
-  [[maybe_unused]] const Type type = find_type(options.dtype);
-  [[maybe_unused]] const std::optional<Tier> tier = find_tier(options.tier);
+}  // namespace
+
+struct CudaWeights::Data {
+  CudaOptions where;
+  Type type;
+  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<DeviceLayer> layer;
+};
+
+CudaWeights::CudaWeights([[maybe_unused]] const CellOptions& options,
+                         [[maybe_unused]] const Parameters<float>& parameters, const CudaOptions& where,
+                         [[maybe_unused]] bool there)
+    : data_(new Data{where, find_type(where.dtype), nullptr, nullptr}) {
 #if defined(FASTRNN_CUDA)
-  const DeviceSpec& spec = spec_of(options.ordinal);
-  run(open_runtime(options.ordinal, options.stream), spec, type, tier);
+  spec_of(where.ordinal);
+  data_->runtime = open_runtime(where.ordinal, nullptr);
+  data_->layer = std::make_unique<DeviceLayer>(*data_->runtime, options, parameters, there);
+  if (!there) data_->runtime->wait();  // whatever stream a call is on
 #else
-  require_cuda_device(options.ordinal);
+  require_cuda_device(where.ordinal);
 #endif
 }
+
+CudaWeights::~CudaWeights() {
+  if (data_->layer != nullptr && data_->layer->owns()) data_->runtime->wait_for_device();
+}
+
+const CellOptions& CudaWeights::options() const noexcept { return data_->layer->options(); }
+const CudaOptions& CudaWeights::where() const noexcept { return data_->where; }
+Index CudaWeights::inputs() const noexcept { return data_->layer->inputs(); }
+Index CudaWeights::hidden() const noexcept { return data_->layer->hidden(); }
+Index CudaWeights::outputs() const noexcept { return data_->layer->outputs(); }
+
+namespace {
+
+StackShape shape_of(const CudaStack& stack) {
+  const StackShape shape = shape_of_stack(stack.weights, stack.directions, stack.merge, stack.dropout);
+  const CudaOptions& first = stack.weights[0]->where();
+  for (const auto& weights : stack.weights)
+    if (weights->where().ordinal != first.ordinal || weights->where().dtype != first.dtype)
+      throw Error("layers: expected all on cuda:" + std::to_string(first.ordinal) + " in " + first.dtype +
+                  ", got one on cuda:" + std::to_string(weights->where().ordinal) + " in " + weights->where().dtype);
+  return shape;
+}
+
+/// A call with the runtime that it needs.
+struct Call {
+  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<StackRun> run;
+
+  Call([[maybe_unused]] const CudaStack& stack, [[maybe_unused]] const ForwardArguments<float>& arguments,
+       const CudaRun& options, [[maybe_unused]] bool training) {
+    shape_of(stack);
+    DeviceStack layers{
+        {}, stack.directions, stack.merge, stack.dropout, stack.weights[0]->data().type, find_tier(options.tier)};
+    for (const auto& weights : stack.weights) layers.layers.push_back(weights->data().layer.get());
+#if defined(FASTRNN_CUDA)
+    const int ordinal = stack.weights[0]->where().ordinal;
+    runtime = open_runtime(ordinal, options.stream);
+    run = std::make_unique<StackRun>(*runtime, spec_of(ordinal), layers, arguments, training, options.there);
+#endif
+  }
+};
 
 }  // namespace
 
-void forward_cuda(const CellOptions& cell, const Parameters<float>& parameters,
-                  const ForwardArguments<float>& arguments, const CudaOptions& options) {
-  on_device(options,
-            [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
-              forward_from_host(*runtime, spec, cell, parameters, arguments, type, tier);
-            });
-}
+Index output_width(const CudaStack& stack) { return shape_of(stack).merged; }
 
-void forward_cuda_device(const CellOptions& cell, const Parameters<float>& parameters,
-                         const ForwardArguments<float>& arguments, const CudaOptions& options) {
-  on_device(options,
-            [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
-              forward_from_device(*runtime, spec, cell, parameters, arguments, type, tier);
-            });
+void forward_cuda(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run) {
+  Call(stack, arguments, run, /*training=*/false);
 }
 
 struct CudaSaved::Data {
-  std::unique_ptr<Runtime> runtime;
-  std::unique_ptr<HostLayer> layer;
+  CudaStack stack;
+  Call call;
 };
 
-CudaSaved::CudaSaved(const CellOptions& cell, const Parameters<float>& parameters,
-                     const ForwardArguments<float>& arguments, const CudaOptions& options, [[maybe_unused]] bool there)
-    : data_(std::make_unique<Data>()) {
-  on_device(options,
-            [&](std::unique_ptr<Runtime> runtime, const DeviceSpec& spec, Type type, std::optional<Tier> tier) {
-              data_->runtime = std::move(runtime);
-              data_->layer = std::make_unique<HostLayer>(*data_->runtime, spec, cell, parameters, arguments, type, tier,
-                                                         /*training=*/true, there);
-              data_->layer->forward();
-            });
-}
+CudaSaved::CudaSaved(CudaStack stack, const ForwardArguments<float>& arguments, const CudaRun& run)
+    : data_(new Data{stack, Call(stack, arguments, run, /*training=*/true)}) {}
 
 CudaSaved::~CudaSaved() = default;
 
-void CudaSaved::backward([[maybe_unused]] const BackwardArguments<float>& arguments) const {
+void CudaSaved::backward([[maybe_unused]] const StackBackwardArguments<float>& arguments) const {
 #if defined(FASTRNN_CUDA)
-  data_->layer->backward(arguments);
+  data_->call.run->backward(arguments);
 #endif
+}
+
+void CudaSaved::backward(const BackwardArguments<float>& arguments) const {
+  backward(StackBackwardArguments<float>{arguments.dy,
+                                         arguments.dh_n,
+                                         arguments.dc_n,
+                                         arguments.dx,
+                                         arguments.dh0,
+                                         arguments.dc0,
+                                         {arguments},
+                                         arguments.threads});
 }
 
 }  // namespace fastrnn

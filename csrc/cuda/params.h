@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/philox.h"
 #include "cuda/layout.h"
+#include "cuda/random_mask.h"
 
 namespace fastrnn::cuda {
 
@@ -18,13 +18,6 @@ struct Rows {
   T* data;
   Index step, row;
   FASTRNN_CELL T* at(int t, int b) const { return data + t * step + b * row; }
-};
-
-/// A mask of core/random.h that has an element for each unit, row and time: kept where a word is not below `threshold`.
-struct RandomMask {
-  std::uint32_t threshold;  // 0: there is none
-  std::uint32_t last;       // of the counter
-  float kept;
 };
 
 /// What Tier::graph alone knows. Null or zero: absent.
@@ -39,8 +32,8 @@ struct Extension {
   const unsigned char* reset;  // (T,B): not zero where a new sequence begins
   int truncate;                // no gradient flows to a step before one whose number this divides
   // Training alone.
-  PhiloxKey key;
   RandomMask candidate, zoneout_h, zoneout_c;
+  RandomMask recurrent;  // of h where it meets w_hh: that of time 0 at all steps
   float* statistics;  // (T,B,kStatistics) with layer normalisation: 1 / standard deviation, as core/kernels.h has them
 };
 

@@ -1,6 +1,7 @@
 // The planner in the words of the public interface.
 #include "core/options.h"
-#include "cuda/run_host.h"
+#include "cuda/devices.h"
+#include "cuda/plan.h"
 #include "fastrnn/plan.hpp"
 
 namespace fastrnn {

@@ -2,7 +2,6 @@
 
 #include "core/dispatch.h"
 #include "core/options.h"
-#include "core/random.h"
 
 namespace fastrnn::cuda {
 
@@ -20,12 +19,15 @@ Problem make_problem(const CellOptions& cell, const Parameters<float>& parameter
   return problem;
 }
 
+RandomMask random_mask(const Masks& masks, bool inverted) {
+  return {masks.threshold(), masks.last(), inverted ? masks.inverted<float>() : 1.0f, masks.key()};
+}
+
 void set_masks(const cells::Options& options, const DropoutOptions& dropout, Extension& extension) {
   const auto mask = [&](MaskKind kind, double rate, bool inverted) {
-    const Masks masks(dropout.seed, dropout.stream, kind, rate);
-    extension.key = masks.key();
-    return RandomMask{masks.threshold(), masks.last(), inverted ? masks.inverted<float>() : 1.0f};
+    return random_mask(Masks(dropout.seed, dropout.stream, kind, rate), inverted);
   };
+  extension.recurrent = mask(MaskKind::recurrent_dropout, dropout.recurrent, true);
   extension.candidate = mask(MaskKind::candidate_dropout, dropout.candidate, true);
   extension.zoneout_h = mask(MaskKind::zoneout_h, options.zoneout_h, false);
   extension.zoneout_c = mask(MaskKind::zoneout_c, options.zoneout_c, false);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/random.h"
 #include "cuda/params.h"
 #include "fastrnn/fastrnn.hpp"
 
@@ -22,7 +23,9 @@ struct Problem {
 
 /// What a cell's options are to the kernels. Of `parameters`, sizes and whether an array is there.
 Problem make_problem(const CellOptions& cell, const Parameters<float>& parameters, Type type, Index batch, Index steps);
-/// The random masks of training: zoneout's, and dropout of the candidate. Dropout of x, h and w_hh is none of them.
+/// The mask whose elements core/random.h computes; what is kept is `inverted`, or 1.
+RandomMask random_mask(const Masks& masks, bool inverted = true);
+/// The random masks of a recurrence in training: zoneout's, and dropout of h and of the candidate.
 void set_masks(const cells::Options& options, const DropoutOptions& dropout, Extension& extension);
 
 /// Of h and y: P.

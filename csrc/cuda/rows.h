@@ -1,5 +1,5 @@
-// What the weights' gradients need beside products: the operands of the recurrent matrices by time, and sums over all
-// rows (t,b). Plain C++; the kernels are in rows_kernel.h.
+// What a pass needs beside the recurrence and products, over all rows (t,b): the operands of the recurrent matrices by
+// time, sums, and what lies between the layers of a stack. Plain C++; the kernels are in rows_kernel.h.
 #pragma once
 
 #include "cuda/params.h"
@@ -20,6 +20,7 @@ struct GatherParams {
   const float* initial;  // (B,width): before the first step; null: zeros
   float* to;
   int width;
+  RandomMask mask;  // of what is gathered: that of time 0
 };
 
 /// to (width) = sum over rows of left, or of left * right, element by element; `also`, if not null, is a second copy.
@@ -33,15 +34,47 @@ struct SumParams {
 };
 constexpr int kSumColumns = 32;  // of a block: a warp reads a line
 
+/// to = `a` with `b`, element by element, times a mask if there is one. Rows may lie anywhere; `to` may be `a` or `b`.
+struct CombineParams {
+  enum class How : int { copy, half, sum, mean, product };  // a, a/2, a+b, (a+b)/2, a*b
+  How how;
+  int steps, batch, width;
+  Rows<const float> a, b;
+  Rows<float> to;
+  RandomMask mask;
+  bool same_mask;  // at all steps: that of time 0
+};
+
+/// to (T,B,P), contiguous = the gradients of the outputs that steps computed, from those of all outputs: where a mask
+/// leaves steps out, these repeat the one before, and add their gradients to its.
+struct FoldParams {
+  LayerParams layer;
+  Rows<const float> from;
+  float* to;
+};
+
 const void* gather_kernel();
 const void* sum_kernel();
+const void* combine_kernel();
+const void* fold_kernel();
 
-inline void gather_rows(Runtime& runtime, GatherParams params) {
-  const Index count = Index(params.layer.steps) * params.layer.batch * params.width;
+/// A thread for each of `count` elements, or fewer that go round.
+template <class Params>
+void launch_rows(Runtime& runtime, const void* kernel, Index count, Params& params) {
   if (count == 0) return;
   const Index blocks = (count + kRowThreads - 1) / kRowThreads;
-  LaunchShape shape{int(blocks < kRowBlocks ? blocks : kRowBlocks), kRowThreads};
-  runtime.launch(gather_kernel(), shape, &params);
+  const LaunchShape shape{int(blocks < kRowBlocks ? blocks : kRowBlocks), kRowThreads};
+  runtime.launch(kernel, shape, &params);
+}
+
+inline void gather_rows(Runtime& runtime, GatherParams params) {
+  launch_rows(runtime, gather_kernel(), Index(params.layer.steps) * params.layer.batch * params.width, params);
+}
+inline void combine_rows(Runtime& runtime, CombineParams params) {
+  launch_rows(runtime, combine_kernel(), Index(params.steps) * params.batch * params.width, params);
+}
+inline void fold_rows(Runtime& runtime, FoldParams params) {
+  launch_rows(runtime, fold_kernel(), Index(params.layer.batch) * params.layer.width(), params);
 }
 
 inline void sum_rows(Runtime& runtime, SumParams params) {

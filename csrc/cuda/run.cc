@@ -3,6 +3,7 @@
 #include "cuda/gradients.h"
 #include "cuda/kernel_table.h"
 #include "cuda/params.h"
+#include "cuda/rows.h"
 #include "cuda/run_steps.h"
 
 namespace fastrnn::cuda {
@@ -70,9 +71,10 @@ void fill(LayerParams& params, const LayerJob& job) {
   params.extension.gate_bias[cells::lstm::F] = float(problem.forget_bias);
 }
 
+/// All rows, one behind the other.
 template <class T>
-Rows<T> rows_of(const Problem& problem, T* data) {
-  return {data, Index(problem.batch) * width_of(problem), width_of(problem)};
+Rows<T> rows_of(const Problem& problem, T* data, Index row) {
+  return {data, problem.batch * row, row};
 }
 
 /// W x in the order of time. Where x has another, one product for each row of the batch or for each step.
@@ -124,10 +126,17 @@ void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob&
   BackwardParams params{};
   fill(params, job);
   // Read alone: the two passes share what holds these.
-  params.y = rows_of(problem, const_cast<float*>(job.y));
+  params.y = rows_of(problem, const_cast<float*>(job.y), job.y_row);
   params.gates = const_cast<float*>(job.gates);
   params.c = const_cast<float*>(job.c);
-  params.dy = rows_of(problem, job.dy);
+  params.dy = rows_of(problem, job.dy, job.dy_row);
+  const Index width = width_of(problem);
+  const bool repeats = job.extension.times != nullptr && !problem.zero_output_for_mask && job.dy != nullptr;
+  const Buffer folded(runtime, repeats ? rows * std::size_t(width) * sizeof(float) : 0);
+  if (repeats) {
+    fold_rows(runtime, {params, params.dy, folded.as()});
+    params.dy = rows_of(problem, static_cast<const float*>(folded.as()), width);
+  }
   params.dh_n = job.dh_n;
   params.dc_n = job.dc_n;
   params.dgates = dgates.as();

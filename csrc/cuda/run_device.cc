@@ -4,24 +4,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/options.h"
-
 namespace fastrnn::cuda {
-
-namespace {
-
-void refuse(bool given, const char* name) {
-  if (given) throw Error(std::string(name) + ": expected nothing on a GPU, got a value");
-}
-
-}  // namespace
-
-void check_call(const CellOptions& cell, const Parameters<float>& p, const ForwardArguments<float>& a) {
-  check_options(cell, p, PackOptions{});
-  check_run(cell.cell, a);
-  refuse(a.batch_sizes != nullptr, "batch_sizes");
-  refuse(cell.weight_dropout > 0, "weight_dropout");
-}
 
 namespace {
 
@@ -67,6 +50,7 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
                             : a.reset_mask != nullptr             ? "reset_mask"
                             : training && a.truncate > 0          ? "truncate"
                             : training && a.dropout.candidate > 0 ? "candidate_dropout"
+                            : training && a.dropout.recurrent > 0 ? "recurrent_dropout"
                                                                   : "";
   job.problem.zero_output_for_mask = a.zero_output_for_mask;
   job.inputs = int(p.inputs);
@@ -99,15 +83,6 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.extension.truncate = int(a.truncate);
   set_masks(job.problem.options, a.dropout, job.extension);
   return job;
-}
-
-void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
-                         const Parameters<float>& p, const ForwardArguments<float>& a, Type type,
-                         std::optional<Tier> tier) {
-  check_call(cell, p, a);
-  if (a.batch == 0) return;
-  const RowSteps steps(runtime, a);
-  run_forward(runtime, device, make_job(cell, p, a, type, steps, false), tier);
 }
 
 }  // namespace fastrnn::cuda

@@ -6,9 +6,6 @@
 
 namespace fastrnn::cuda {
 
-/// Throws Error, naming the argument, for what the kernels do not know.
-void check_call(const CellOptions& cell, const Parameters<float>& parameters, const ForwardArguments<float>& arguments);
-
 /// Which steps the rows have, on the device, from what the host's `lengths`, `mask` and `reset_mask` say.
 class RowSteps {
  public:
@@ -26,10 +23,5 @@ class RowSteps {
 /// All arrays but those of `steps` are the arguments'.
 ForwardJob make_job(const CellOptions& cell, const Parameters<float>& parameters,
                     const ForwardArguments<float>& arguments, Type type, const RowSteps& steps, bool training);
-
-/// All but lengths, mask and reset_mask are on the device.
-void forward_from_device(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
-                         const Parameters<float>& parameters, const ForwardArguments<float>& arguments, Type type,
-                         std::optional<Tier> tier);
 
 }  // namespace fastrnn::cuda

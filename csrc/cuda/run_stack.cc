@@ -1,149 +1,318 @@
-#include "cuda/run_host.h"
+#include "cuda/run_stack.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/options.h"
+#include "core/random.h"
 #include "cuda/norm.h"
 
 namespace fastrnn::cuda {
 
 namespace {
 
-void refuse(bool given, const char* name) {
-  if (given) throw Error(std::string(name) + ": expected nothing in training on a GPU, got a value");
+using How = CombineParams::How;
+
+/// An array of a layer's parameters, where its gradient goes, and where that is computed.
+struct ParameterArray {
+  const float* Parameters<float>::* value;
+  float* BackwardArguments<float>::* gradient;
+  float* BackwardJob::* place;
+  Index count;
+};
+
+std::array<ParameterArray, 9> parameter_arrays(const CellOptions& options, const Parameters<float>& p) {
+  using P = Parameters<float>;
+  using G = BackwardArguments<float>;
+  using J = BackwardJob;
+  const Index units = gate_count(options.cell) * p.hidden, width = p.w_hr != nullptr ? p.projection : p.hidden;
+  const Index recurrent = options.cell == CellType::indrnn ? p.hidden : units * width;
+  const Index peepholes = options.peephole == Peephole::full ? 3 * p.hidden * p.hidden : 3 * p.hidden;
+  return {{{&P::w_ih, &G::dw_ih, &J::dw_ih, units * p.inputs},
+           {&P::w_hh, &G::dw_hh, &J::dw_hh, recurrent},
+           {&P::b_ih, &G::db_ih, &J::db_ih, units},
+           {&P::b_hh, &G::db_hh, &J::db_hh, units},
+           {&P::w_peep, &G::dw_peep, &J::dw_peep, peepholes},
+           {&P::w_hr, &G::dw_hr, &J::dw_hr, width * p.hidden},
+           {&P::ln_ih, &G::dln_ih, &J::dln_ih, units},
+           {&P::ln_hh, &G::dln_hh, &J::dln_hh, units},
+           {&P::ln_c, &G::dln_c, &J::dln_c, 2 * p.hidden}}};
 }
 
-/// What the backward pass does not know yet.
-void check_training(const ForwardArguments<float>& a) {
-  refuse(a.mask != nullptr && !a.zero_output_for_mask, "mask");
-  refuse(a.checkpoint_every > 0, "checkpoint_every");
-  refuse(a.dropout.inputs > 0, "dropout");
-  refuse(a.dropout.recurrent > 0, "recurrent_dropout");
+/// Whether all rows lie one behind the other. A step, or a row of a step, that is the only one lies as it must.
+template <class T>
+bool in_line(Sequence<T>& rows, Index steps, Index batch) {
+  if (steps <= 1) rows.step = batch * rows.row;
+  if (batch <= 1) rows.row = rows.step;
+  return rows.step == batch * rows.row;
 }
 
-const ForwardArguments<float>& checked(const CellOptions& cell, const Parameters<float>& p,
-                                       const ForwardArguments<float>& a, bool training) {
-  check_call(cell, p, a);
-  if (training) check_training(a);
-  return a;
+void combine_all(Runtime& runtime, How how, Index steps, Index batch, Index width, const Sequence<const float>& a,
+                 const Sequence<const float>& b, const Sequence<float>& to, RandomMask mask, bool same_mask) {
+  const auto rows = [](const auto& s) { return Rows<std::remove_pointer_t<decltype(s.data)>>{s.data, s.step, s.row}; };
+  combine_rows(runtime, {how, int(steps), int(batch), int(width), rows(a), rows(b), rows(to), mask, same_mask});
+}
+
+/// Of DropConnect, whose rows are those of w_hh.
+void drop_weights(Runtime& runtime, const CellOptions& options, Index rows, Index columns, const float* from,
+                  float* to) {
+  const Masks masks(options.seed, options.stream, MaskKind::weight_dropout, options.weight_dropout);
+  combine_all(runtime, How::copy, 1, rows, columns, {from, 0, columns}, {}, {to, 0, columns}, random_mask(masks), true);
+}
+bool drops_weights(const CellOptions& options) {
+  return options.weight_dropout > 0 && options.cell != CellType::indrnn;
+}
+
+void refuse(bool given, const char* name, const char* where) {
+  if (given) throw Error(std::string(name) + ": expected nothing " + where + ", got a value");
+}
+
+StackShape checked(const DeviceStack& stack, const ForwardArguments<float>& a, bool training) {
+  const StackShape shape = shape_of_stack(stack.layers, stack.directions, stack.merge, stack.dropout);
+  if (a.reverse && stack.layers.size() > 1) throw Error("reverse: expected false for a stack, got true");
+  check_run(stack.layers[0]->options().cell, a);
+  refuse(a.batch_sizes != nullptr, "batch_sizes", "on a GPU");
+  refuse(training && a.checkpoint_every > 0, "checkpoint_every", "in training on a GPU");
+  return shape;
 }
 
 }  // namespace
 
-const float* Upload::send(const Sequence<const float>& host, Index steps, Index batch, Index width) {
-  if (host.data == nullptr || there_) return host.data;
-  std::vector<float> together(std::size_t(steps * batch * width));
-  for (Index t = 0; t < steps; ++t)
-    for (Index b = 0; b < batch; ++b) std::copy_n(host.at(t, b), width, together.data() + (t * batch + b) * width);
-  return send(together.data(), Index(together.size()));
+const float* Upload::send(const float* array, Index count) {
+  if (there_ || array == nullptr || count == 0) return there_ ? array : nullptr;
+  float* device = room(count);
+  runtime_.copy_in(device, array, std::size_t(count) * sizeof(float));
+  return device;
 }
 
-HostLayer::HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell, const Parameters<float>& p,
-                     const ForwardArguments<float>& a, Type type, std::optional<Tier> tier, bool training, bool there)
+Sequence<const float> Upload::send(const Sequence<const float>& given, Index steps, Index batch, Index width) {
+  Sequence<const float> rows = given, together = {nullptr, batch * width, width};
+  if (rows.data == nullptr || (there_ && in_line(rows, steps, batch))) return rows;
+  if (there_) {
+    float* copy = room(steps * batch * width);
+    combine_all(runtime_, How::copy, steps, batch, width, rows, {}, {copy, batch * width, width}, {}, false);
+    together.data = copy;
+    return together;
+  }
+  std::vector<float> values(std::size_t(steps * batch * width));
+  for (Index t = 0; t < steps; ++t)
+    for (Index b = 0; b < batch; ++b) std::copy_n(rows.at(t, b), width, values.data() + (t * batch + b) * width);
+  together.data = send(values.data(), Index(values.size()));
+  return together;
+}
+
+Sequence<float> Upload::place(const Sequence<float>& given, Index steps, Index batch, Index width) {
+  Sequence<float> rows = given;
+  if (rows.data == nullptr || (there_ && in_line(rows, steps, batch))) return rows;
+  return {room(steps * batch * width), batch * width, width};
+}
+
+DeviceLayer::DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& given, bool there)
+    : options_(options), upload_(runtime, there), parameters_(given) {
+  check_options(options, given, PackOptions{});
+  for (const ParameterArray& array : parameter_arrays(options, given))
+    parameters_.*array.value = upload_.send(given.*array.value, array.count);
+  if (!drops_weights(options)) return;
+  const Index rows = gate_count(options.cell) * hidden();
+  float* dropped = upload_.room(rows * outputs());
+  drop_weights(runtime, options, rows, outputs(), parameters_.w_hh, dropped);
+  parameters_.w_hh = dropped;
+}
+
+StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack& stack,
+                   const ForwardArguments<float>& a, bool training, bool there)
     : runtime_(runtime),
       device_(device),
-      cell_(cell),
-      tier_(tier),
+      stack_(stack),
+      shape_(checked(stack, a, training)),
+      training_(training),
       there_(there),
-      arguments_(checked(cell, p, a, training)),
+      arguments_(a),
+      rows_(a.steps * a.batch),
+      h_size_(a.batch * shape_.own),
+      c_size_(shape_.states * a.batch * shape_.hidden),
       upload_(runtime, there),
-      steps_(runtime, a),
-      inputs_(p.inputs),
-      hidden_(p.hidden),
-      width_(p.w_hr != nullptr ? p.projection : p.hidden),
-      gates_(gate_count(cell.cell)),
-      c_states_(cell_state_count(cell.cell)) {
-  const Index rows = a.steps * a.batch, units = gates_ * hidden_;
-  const bool full = cell.peephole == Peephole::full, diagonal = cell.cell == CellType::indrnn;
-  Parameters<float> parameters = p;
-  parameters.w_ih = upload_.send(p.w_ih, units * p.inputs);
-  parameters.w_hh = upload_.send(p.w_hh, diagonal ? hidden_ : units * width_);
-  parameters.b_ih = upload_.send(p.b_ih, units);
-  parameters.b_hh = upload_.send(p.b_hh, units);
-  parameters.w_peep = upload_.send(p.w_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
-  parameters.w_hr = upload_.send(p.w_hr, width_ * hidden_);
-  parameters.ln_ih = upload_.send(p.ln_ih, units);
-  parameters.ln_hh = upload_.send(p.ln_hh, units);
-  parameters.ln_c = upload_.send(p.ln_c, 2 * hidden_);
-  ForwardArguments<float> arguments = a;
-  arguments.x = {upload_.send(a.x, a.steps, a.batch, p.inputs), a.batch * p.inputs, p.inputs};
-  arguments.h0 = upload_.send(a.h0, a.batch * width_);
-  arguments.c0 = upload_.send(a.c0, c_states_ * a.batch * hidden_);
-  arguments.y = {there ? a.y.data : upload_.room(rows * width_), a.batch * width_, width_};
-  arguments.h_n = there ? a.h_n : upload_.room(a.batch * width_);
-  if (c_states_ > 0) arguments.c_n = there ? a.c_n : upload_.room(c_states_ * a.batch * hidden_);
-  job_ = make_job(cell, parameters, arguments, type, steps_, training);
-  if (!training) return;
-  const cells::Description description = cells::describe(job_.problem.kind, job_.problem.options);
-  const int columns = saved_columns(description, job_.problem.options);
-  job_.gates = upload_.room(std::max<Index>(rows * columns * hidden_, 1));
-  if (p.ln_hh != nullptr) job_.extension.statistics = upload_.room(rows * kStatistics);
-  job_.c = upload_.room(rows * c_states_ * hidden_);
+      jobs_(stack.layers.size()),
+      own_(stack.layers.size()) {
+  const Index count = Index(jobs_.size());
+  for (int d = 0; d < shape_.directions; ++d) {
+    ForwardArguments<float> run = a;
+    run.reverse = a.reverse || d == 1;
+    steps_.push_back(std::make_unique<RowSteps>(runtime, run));
+  }
+  h0_ = upload_.send(a.h0, count * h_size_);
+  c0_ = shape_.states > 0 ? upload_.send(a.c0, count * c_size_) : nullptr;
+  h_n_ = there ? a.h_n : upload_.room(count * h_size_);
+  c_n_ = shape_.states == 0 ? nullptr : there ? a.c_n : upload_.room(count * c_size_);
+  // Inference takes rows as they lie, and so copies none that are there.
+  const Sequence<float> last = there && !training ? a.y : upload_.place(a.y, a.steps, a.batch, shape_.merged);
+  Sequence<const float> x = there && !training ? a.x : upload_.send(a.x, a.steps, a.batch, shape_.inputs);
+  float* between[2] = {};
+  for (int layer = 0; layer < shape_.layers; ++layer) {
+    const bool is_last = layer + 1 == shape_.layers;
+    float*& room = between[layer % 2];
+    if (!is_last && (room == nullptr || training)) room = upload_.room(rows_ * shape_.merged);
+    const Sequence<float> y = is_last ? last : rows(room, shape_.merged);
+    run_layer(layer, x, y);
+    x = read(y);
+    if (is_last || !training || stack.dropout <= 0) continue;
+    // A layer reads its own output again, as the states before its steps: only a merged one may be changed in place.
+    const Sequence<float> to = shape_.concat ? rows(upload_.room(rows_ * shape_.merged), shape_.merged) : y;
+    combine(How::copy, shape_.merged, x, {}, to, mask_between(layer));
+    x = read(to);
+  }
+  receive(a.h_n, h_n_, count * h_size_);
+  receive(a.c_n, c_n_, count * c_size_);
+  receive(a.y, last, shape_.merged);
 }
 
-void HostLayer::receive(float* host, const float* device, Index count) const {
+void StackRun::run_layer(int layer, const Sequence<const float>& x, const Sequence<float>& y) {
+  const Index states = shape_.states * rows_ * shape_.hidden;
+  for (int d = 0; d < shape_.directions; ++d) {
+    const int index = layer * shape_.directions + d;
+    const DeviceLayer& weights = *stack_.layers[std::size_t(index)];
+    ForwardArguments<float> call = call_of(arguments_, index, d, 0);
+    call.reverse = arguments_.reverse || d == 1;
+    call.dropout.stream += arguments_.dropout.stream;
+    call.x = x;
+    if (const RandomMask mask = mask_of_inputs(index); mask.threshold > 0) {
+      const Sequence<float> dropped = rows(upload_.room(rows_ * weights.inputs()), weights.inputs());
+      combine(How::copy, weights.inputs(), x, {}, dropped, mask, true);
+      call.x = read(dropped);
+    }
+    if (!shape_.concat) own_[std::size_t(index)] = rows(upload_.room(rows_ * shape_.own), shape_.own);
+    call.y = shape_.concat ? from_column(y, d * shape_.own) : own_[std::size_t(index)];
+    call.h0 = state(h0_, index, h_size_);
+    call.c0 = state(c0_, index, c_size_);
+    call.h_n = state(h_n_, index, h_size_);
+    call.c_n = state(c_n_, index, c_size_);
+    ForwardJob& job = jobs_[std::size_t(index)];
+    job = make_job(weights.options(), weights.parameters(), call, stack_.type, *steps_[std::size_t(d)], training_);
+    if (training_) {
+      const cells::Options& options = job.problem.options;
+      const int columns = saved_columns(cells::describe(job.problem.kind, options), options);
+      job.gates = upload_.room(std::max<Index>(rows_ * columns * shape_.hidden, 1));
+      if (options.layer_norm) job.extension.statistics = upload_.room(rows_ * kStatistics);
+      job.c = upload_.room(states);
+    }
+    if (arguments_.batch > 0) run_forward(runtime_, device_, job, stack_.tier);
+  }
+  if (shape_.concat) return;
+  const Sequence<float>* own = &own_[std::size_t(layer) * 2];
+  const How how = stack_.merge == Merge::sum ? How::sum : stack_.merge == Merge::mean ? How::mean : How::product;
+  combine(how, shape_.own, read(own[0]), read(own[1]), y);
+}
+
+void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
+  const Index steps = arguments_.steps, batch = arguments_.batch, count = Index(jobs_.size());
+  if (Index(gradients.parameters.size()) != count)
+    throw Error("parameters: expected " + std::to_string(count) + ", got " +
+                std::to_string(gradients.parameters.size()));
+  Upload upload(runtime_, there_);
+  // Kernels write both, wanted or not.
+  const auto wanted = [&](float* array, Index n) { return array != nullptr ? upload.place(array, n) : upload.room(n); };
+  float *dh0 = wanted(gradients.dh0, count * h_size_), *dc0 = wanted(gradients.dc0, count * c_size_);
+  const float *dh_n = upload.send(gradients.dh_n, count * h_size_),
+              *dc_n = shape_.states > 0 ? upload.send(gradients.dc_n, count * c_size_) : nullptr;
+  const Sequence<float> first = upload.place(gradients.dx, steps, batch, shape_.inputs);
+  Sequence<const float> dy = upload.send(gradients.dy, steps, batch, shape_.merged);
+  std::vector<BackwardJob> jobs(jobs_.size());
+  for (int layer = shape_.layers - 1; layer >= 0; --layer) {
+    const Sequence<float> dx = layer > 0 ? rows(upload.room(rows_ * shape_.merged), shape_.merged) : first;
+    for (int d = 0; d < shape_.directions; ++d) {
+      const int index = layer * shape_.directions + d;
+      const DeviceLayer& weights = *stack_.layers[std::size_t(index)];
+      BackwardJob& job = jobs[std::size_t(index)];
+      static_cast<LayerJob&>(job) = jobs_[std::size_t(index)];
+      job.dh_n = state(dh_n, index, h_size_);
+      job.dc_n = state(dc_n, index, c_size_);
+      job.dh0 = state(dh0, index, h_size_);
+      job.dc0 = state(dc0, index, c_size_);
+      for (const ParameterArray& array : parameter_arrays(weights.options(), weights.parameters()))
+        job.*array.place = upload.place(gradients.parameters[std::size_t(index)].*array.gradient, array.count);
+      run_back(index, gradient_of(layer, d, dy, upload), dx, d > 0, job, upload);
+    }
+    dy = read(dx);
+    if (layer > 0 && stack_.dropout > 0) combine(How::copy, shape_.merged, dy, {}, dx, mask_between(layer - 1));
+  }
+  receive(gradients.dh0, dh0, count * h_size_);
+  receive(gradients.dc0, dc0, count * c_size_);
+  for (std::size_t index = 0; index < jobs.size(); ++index)
+    for (const ParameterArray& array :
+         parameter_arrays(stack_.layers[index]->options(), stack_.layers[index]->parameters()))
+      receive(gradients.parameters[index].*array.gradient, jobs[index].*array.place, array.count);
+  receive(gradients.dx, first, shape_.inputs);
+  if (!there_) runtime_.wait();
+}
+
+/// The gradient of a direction's own output, from that of the layer's.
+Sequence<const float> StackRun::gradient_of(int layer, int direction, const Sequence<const float>& dy,
+                                            Upload& upload) const {
+  if (dy.data == nullptr || shape_.directions == 1 || stack_.merge == Merge::sum) return dy;
+  if (shape_.concat) return from_column(dy, direction * shape_.own);
+  const Sequence<float> to = rows(upload.room(rows_ * shape_.own), shape_.own);
+  const Sequence<float>& other = own_[std::size_t(layer * 2 + 1 - direction)];
+  combine(stack_.merge == Merge::mul ? How::product : How::half, shape_.own, dy, read(other), to);
+  return read(to);
+}
+
+/// dx, with `add`: to what is there; data null: not wanted. The rest is in `job`.
+void StackRun::run_back(int index, const Sequence<const float>& dy, const Sequence<float>& dx, bool add,
+                        BackwardJob& job, Upload& upload) const {
+  const ForwardJob& forward = jobs_[std::size_t(index)];
+  const DeviceLayer& weights = *stack_.layers[std::size_t(index)];
+  job.y = forward.y;
+  job.y_row = forward.y_row;
+  job.gates = forward.gates;
+  job.c = forward.c;
+  job.dy = dy.data;
+  job.dy_row = dy.row;
+  const RandomMask mask = mask_of_inputs(index);
+  const bool masked = mask.threshold > 0 && dx.data != nullptr;
+  const Sequence<float> unmasked = masked ? rows(upload.room(rows_ * weights.inputs()), weights.inputs()) : dx;
+  job.dx = unmasked.data;
+  job.dx_row = unmasked.row;
+  job.add_dx = add && !masked;
+  run_backward(runtime_, device_, job, stack_.tier);
+  if (masked) combine(How::copy, weights.inputs(), read(unmasked), {}, add ? unmasked : dx, mask, true);
+  if (masked && add) combine(How::sum, weights.inputs(), read(dx), read(unmasked), dx);
+  if (drops_weights(weights.options()) && job.dw_hh != nullptr)
+    drop_weights(runtime_, weights.options(), gate_count(weights.options().cell) * weights.hidden(), weights.outputs(),
+                 job.dw_hh, job.dw_hh);
+}
+
+void StackRun::combine(How how, Index width, const Sequence<const float>& a, const Sequence<const float>& b,
+                       const Sequence<float>& to, RandomMask mask, bool same_mask) const {
+  combine_all(runtime_, how, arguments_.steps, arguments_.batch, width, a, b, to, mask, same_mask);
+}
+
+RandomMask StackRun::mask_between(int layer) const {
+  return random_mask(Masks(arguments_.dropout.seed, std::uint32_t(layer), MaskKind::between_layers, stack_.dropout));
+}
+
+/// Of x in training, the same at all steps.
+RandomMask StackRun::mask_of_inputs(int index) const {
+  const DropoutOptions& dropout = arguments_.dropout;
+  return random_mask(
+      Masks(dropout.seed, dropout.stream + std::uint32_t(index), MaskKind::dropout, training_ ? dropout.inputs : 0));
+}
+
+void StackRun::receive(float* host, const float* device, Index count) const {
   if (!there_ && host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
 }
 
-void HostLayer::receive(const Sequence<float>& host, const float* device, Index width) const {
-  if (there_) return;
-  std::vector<float> together(std::size_t(arguments_.steps * arguments_.batch * width));
-  receive(together.data(), device, Index(together.size()));
+void StackRun::receive(const Sequence<float>& host, const Sequence<float>& device, Index width) const {
+  if (host.data == nullptr) return;
+  if (there_) {
+    if (host.data != device.data) combine(How::copy, width, read(device), {}, host);
+    return;
+  }
+  std::vector<float> together(std::size_t(rows_ * width));
+  receive(together.data(), device.data, Index(together.size()));
   runtime_.wait();
   const float* row = together.data();
   for (Index t = 0; t < arguments_.steps; ++t)
     for (Index b = 0; b < arguments_.batch; ++b, row += width) std::copy_n(row, width, host.at(t, b));
-}
-
-void HostLayer::forward() {
-  if (arguments_.batch == 0) return;
-  run_forward(runtime_, device_, job_, tier_);
-  receive(arguments_.h_n, job_.h_n, arguments_.batch * width_);
-  receive(arguments_.c_n, job_.c_n, c_states_ * arguments_.batch * hidden_);
-  receive(arguments_.y, job_.y, width_);
-}
-
-void HostLayer::backward(const BackwardArguments<float>& gradients) const {
-  const Index batch = arguments_.batch, states = batch * width_, cells = c_states_ * batch * hidden_,
-              units = gates_ * hidden_;
-  const bool full = cell_.peephole == Peephole::full, diagonal = cell_.cell == CellType::indrnn;
-  Upload upload(runtime_, there_);
-  const auto room = [&](float* host, Index count) { return upload.place(host, count); };
-  BackwardJob job;
-  static_cast<LayerJob&>(job) = job_;
-  job.y = job_.y;
-  job.gates = job_.gates;
-  job.c = job_.c;
-  job.dy = upload.send(gradients.dy, arguments_.steps, batch, width_);
-  job.dh_n = upload.send(gradients.dh_n, states);
-  job.dc_n = upload.send(gradients.dc_n, cells);
-  job.dx = room(gradients.dx.data, arguments_.steps * batch * inputs_);
-  // Kernels write both, wanted or not.
-  job.dh0 = gradients.dh0 != nullptr ? room(gradients.dh0, states) : upload.room(states);
-  job.dc0 = gradients.dc0 != nullptr ? room(gradients.dc0, cells) : upload.room(cells);
-  job.dw_ih = room(gradients.dw_ih, units * inputs_);
-  job.dw_hh = room(gradients.dw_hh, diagonal ? hidden_ : units * width_);
-  job.db_ih = room(gradients.db_ih, units);
-  job.db_hh = room(gradients.db_hh, units);
-  job.dw_peep = room(gradients.dw_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
-  job.dw_hr = room(gradients.dw_hr, width_ * hidden_);
-  job.dln_ih = room(gradients.dln_ih, units);
-  job.dln_hh = room(gradients.dln_hh, units);
-  job.dln_c = room(gradients.dln_c, 2 * hidden_);
-  run_backward(runtime_, device_, job, tier_);
-  receive(gradients.dh0, job.dh0, states);
-  receive(gradients.dc0, job.dc0, cells);
-  receive(gradients.dw_ih, job.dw_ih, units * inputs_);
-  receive(gradients.dw_hh, job.dw_hh, diagonal ? hidden_ : units * width_);
-  receive(gradients.db_ih, job.db_ih, units);
-  receive(gradients.db_hh, job.db_hh, units);
-  receive(gradients.dw_peep, job.dw_peep, full ? 3 * hidden_ * hidden_ : 3 * hidden_);
-  receive(gradients.dw_hr, job.dw_hr, width_ * hidden_);
-  receive(gradients.dln_ih, job.dln_ih, units);
-  receive(gradients.dln_hh, job.dln_hh, units);
-  receive(gradients.dln_c, job.dln_c, 2 * hidden_);
-  if (gradients.dx.data != nullptr) receive(gradients.dx, job.dx, inputs_);
-  if (!there_) runtime_.wait();
 }
 
 }  // namespace fastrnn::cuda

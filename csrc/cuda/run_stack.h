@@ -1,37 +1,35 @@
-// A layer on a device for arrays in the host's memory: what goes there, and what comes back. Or for arrays that are
-// there already, where nothing need go.
+// A stack on a device, of which one layer is the smallest: what of the host's arrays goes there, the passes of its
+// layers, and what comes back. Or for arrays that are there already.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "core/stack_shape.h"
+#include "cuda/rows.h"
 #include "cuda/run_device.h"
 
 namespace fastrnn::cuda {
 
-/// Buffers, and their contents. `there`: arrays are on the device, and are taken and written where they lie.
+/// Memory of the device, and what is put there. `there`: arrays are on the device, and are taken and written where they
+/// lie.
 class Upload {
  public:
   explicit Upload(Runtime& runtime, bool there = false) : runtime_(runtime), there_(there) {}
 
-  template <class T = float>
-  T* room(Index count) {
-    buffers_.push_back(std::make_unique<Buffer>(runtime_, std::size_t(count) * sizeof(T)));
-    return buffers_.back()->as<T>();
+  bool empty() const { return buffers_.empty(); }
+  float* room(Index count) {
+    buffers_.push_back(std::make_unique<Buffer>(runtime_, std::size_t(count) * sizeof(float)));
+    return buffers_.back()->as();
   }
   /// Null stays null.
-  template <class T>
-  const T* send(const T* host, Index count) {
-    if (there_) return host;
-    if (host == nullptr || count == 0) return nullptr;
-    T* device = room<T>(count);
-    runtime_.copy_in(device, host, std::size_t(count) * sizeof(T));
-    return device;
-  }
-  /// Rows (T,B,width), put together.
-  const float* send(const Sequence<const float>& host, Index steps, Index batch, Index width);
-  /// Where what is to be in `host` in the end is computed. Null stays null.
-  float* place(float* host, Index count) { return host == nullptr || there_ ? host : room(count); }
+  const float* send(const float* array, Index count);
+  /// Rows of which all lie one behind the other; data null stays so.
+  Sequence<const float> send(const Sequence<const float>& rows, Index steps, Index batch, Index width);
+  /// Where what is to be in `array` in the end is computed. Null stays null.
+  float* place(float* array, Index count) { return array == nullptr || there_ ? array : room(count); }
+  /// Likewise, of rows that all lie one behind the other.
+  Sequence<float> place(const Sequence<float>& rows, Index steps, Index batch, Index width);
 
  private:
   Runtime& runtime_;
@@ -39,39 +37,70 @@ class Upload {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-/// One call: the constructor checks it and sends its arrays, forward() writes those of `arguments`. In training what a
-/// backward pass needs stays on the device, and the host's arrays are not needed again; those that are `there`, with x
-/// and y contiguous, must stay.
-class HostLayer {
+/// The weights of a layer in one direction, on the device.
+class DeviceLayer {
  public:
-  HostLayer(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell, const Parameters<float>& parameters,
-            const ForwardArguments<float>& arguments, Type type, std::optional<Tier> tier, bool training = false,
-            bool there = false);
+  /// Copies the host's parameters; those that are `there` are on the device, and must stay.
+  DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& parameters, bool there = false);
 
-  void forward();
-  /// After forward(), in training; as often as wanted.
-  void backward(const BackwardArguments<float>& gradients) const;
+  const CellOptions& options() const { return options_; }
+  const Parameters<float>& parameters() const { return parameters_; }
+  Index inputs() const { return parameters_.inputs; }
+  Index hidden() const { return parameters_.hidden; }
+  bool owns() const { return !upload_.empty(); }
+  Index outputs() const { return parameters_.w_hr != nullptr ? parameters_.projection : parameters_.hidden; }
 
  private:
+  CellOptions options_;
+  Upload upload_;
+  Parameters<float> parameters_;
+};
+
+struct DeviceStack {
+  std::vector<const DeviceLayer*> layers;  // [layer*D + direction]
+  int directions = 1;
+  Merge merge = Merge::concat;
+  double dropout = 0;
+  Type type = Type::float32;
+  std::optional<Tier> tier;
+};
+
+/// One call: the constructor checks it and runs the forward pass. In training what the backward pass needs stays on the
+/// device, and the host's arrays are not needed again; those that are `there`, and the layers, must stay.
+class StackRun {
+ public:
+  StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack& stack,
+           const ForwardArguments<float>& arguments, bool training = false, bool there = false);
+
+  /// In training; as often as wanted.
+  void backward(const StackBackwardArguments<float>& gradients) const;
+
+ private:
+  void run_layer(int layer, const Sequence<const float>& x, const Sequence<float>& y);
+  Sequence<const float> gradient_of(int layer, int direction, const Sequence<const float>& dy, Upload& upload) const;
+  void run_back(int index, const Sequence<const float>& dy, const Sequence<float>& dx, bool add, BackwardJob& job,
+                Upload& upload) const;
+  void combine(CombineParams::How how, Index width, const Sequence<const float>& a, const Sequence<const float>& b,
+               const Sequence<float>& to, RandomMask mask = {}, bool same_mask = false) const;
+  RandomMask mask_between(int layer) const;
+  RandomMask mask_of_inputs(int index) const;
+  Sequence<float> rows(float* data, Index width) const { return {data, arguments_.batch * width, width}; }
   void receive(float* host, const float* device, Index count) const;
-  void receive(const Sequence<float>& host, const float* device, Index width) const;
+  void receive(const Sequence<float>& host, const Sequence<float>& device, Index width) const;
 
   Runtime& runtime_;
   const DeviceSpec device_;
-  const CellOptions cell_;
-  const std::optional<Tier> tier_;
-  const bool there_;
-  ForwardArguments<float> arguments_;  // the host's
+  const DeviceStack stack_;
+  const StackShape shape_;
+  const bool training_, there_;
+  const ForwardArguments<float> arguments_;  // the caller's
+  const Index rows_, h_size_, c_size_;
   Upload upload_;
-  RowSteps steps_;
-  ForwardJob job_;
-  Index inputs_, hidden_, width_, gates_, c_states_;
+  std::vector<std::unique_ptr<RowSteps>> steps_;  // by direction
+  const float *h0_, *c0_;
+  float *h_n_, *c_n_;
+  std::vector<ForwardJob> jobs_;      // [layer*D + direction]
+  std::vector<Sequence<float>> own_;  // likewise, where directions are merged
 };
-
-inline void forward_from_host(Runtime& runtime, const DeviceSpec& device, const CellOptions& cell,
-                              const Parameters<float>& parameters, const ForwardArguments<float>& arguments, Type type,
-                              std::optional<Tier> tier) {
-  HostLayer(runtime, device, cell, parameters, arguments, type, tier).forward();
-}
 
 }  // namespace fastrnn::cuda

@@ -13,10 +13,11 @@ class ForwardSteps : StepSequence {
         params_(params),
         sums_(floats(batch() * cell_.gates * hidden())),
         kept_(floats(cell_.phases > 1 ? batch() * columns_ * hidden() : 0)),
-        c_(floats(batch() * cell_.c_states * hidden())) {}
+        c_(floats(batch() * cell_.c_states * hidden())),
+        h_operand_(floats(params.extension.recurrent.threshold > 0 ? batch() * params.width() : 0)) {}
 
   void run(bool zero_output_for_mask) {
-    ForwardStep begin{params_, {}, -1, false, nullptr, nullptr};
+    ForwardStep begin{params_, {}, -1, false, nullptr, nullptr, h_operand_.as()};
     begin.at.c_states = cell_.c_states;
     launch(begin_forward_kernel(), begin);
     for (int p = 0; p < cell_.phases; ++p)
@@ -33,9 +34,9 @@ class ForwardSteps : StepSequence {
     for (int s = 0; s < phase.sources; ++s) multiply(phase, phase.source[s], s > 0);
     normalise(phase);
     const bool sums = phase.sources > 0 || phase.norm != cells::kNoNorm;
-    launch(kernel_->function,
-           ForwardStep{params_, arrays(p, p + 1 == cell_.phases, sums ? sums_.as() : nullptr),
-                       phase.norm != cells::kNoNorm ? -1 : phase.from, cell_.norm_of_sum, kept_.as(), c_.as()});
+    launch(kernel_->function, ForwardStep{params_, arrays(p, p + 1 == cell_.phases, sums ? sums_.as() : nullptr),
+                                          phase.norm != cells::kNoNorm ? -1 : phase.from, cell_.norm_of_sum, kept_.as(),
+                                          c_.as(), h_operand_.as()});
   }
 
   /// W x of the groups in `norm`, all steps, in place: biases are added later.
@@ -99,7 +100,7 @@ class ForwardSteps : StepSequence {
 
   Factor operand(cells::Operand which) const {
     switch (which) {
-      case cells::Operand::h_prev: return {params_.h_n, params_.width()};
+      case cells::Operand::h_prev: return {h_operand_.as() != nullptr ? h_operand_.as() : params_.h_n, params_.width()};
       case cells::Operand::c_prev: return {params_.c_n, hidden()};
       case cells::Operand::c: return {c_.as(), hidden()};
       default: return {kept_.as() + cells::kOperandColumn * hidden(), columns_ * hidden()};
@@ -107,7 +108,7 @@ class ForwardSteps : StepSequence {
   }
 
   const ForwardParams& params_;
-  const Buffer sums_, kept_, c_;
+  const Buffer sums_, kept_, c_, h_operand_;
 };
 
 }  // namespace

@@ -53,6 +53,8 @@ class Runtime {
   /// Enqueues what `work` enqueues (products and launches alone) `times` times.
   virtual void repeat(int times, const std::function<void()>& work) = 0;
   virtual void wait() = 0;
+  /// For all that all streams of the device have, whether it fails or not.
+  virtual void wait_for_device() noexcept = 0;
   /// What is given to the stream from now on waits for what `other`, a stream of the same device, has so far.
   virtual void follow(void* other) = 0;
 };

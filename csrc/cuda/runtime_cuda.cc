@@ -174,6 +174,14 @@ void CudaRuntime::wait() {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
+void CudaRuntime::wait_for_device() noexcept {
+  try {
+    const Current current(ordinal_);
+    cudaDeviceSynchronize();
+  } catch (const CudaError&) {  // the driver is gone
+  }
+}
+
 void CudaRuntime::follow(void* other) {
   const Current current(ordinal_);
   struct Event {

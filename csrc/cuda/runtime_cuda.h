@@ -22,6 +22,7 @@ class CudaRuntime final : public Runtime {
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
   void repeat(int times, const std::function<void()>& work) override;
   void wait() override;
+  void wait_for_device() noexcept override;
   void follow(void* other) override;
 
  private:

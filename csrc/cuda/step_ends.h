@@ -13,7 +13,9 @@ begin_forward(FASTRNN_CONSTANT ForwardStep step) {
   const ForwardParams& layer = step.layer;
   const bool fresh = layer.begins(place.b, 0);
   if (place.unit < layer.width()) {
-    layer.h_n[u.in_h()] = fresh ? 0.0f : u.from(layer.h0, u.in_h()).v;
+    const StepUnit::V h = fresh ? StepUnit::V(0) : u.from(layer.h0, u.in_h());
+    layer.h_n[u.in_h()] = h.v;
+    if (step.h_operand != nullptr) step.h_operand[u.in_h()] = u.mask_operand(h).v;
     for (int t = layer.length_of(place.b); t < layer.steps; ++t) layer.y.at(t, place.b)[place.unit] = 0;
   }
   for (int j = 0; j < step.at.c_states; ++j)
@@ -56,7 +58,7 @@ end_backward(FASTRNN_CONSTANT BackwardEnd end) {
   StepPlace place;
   if (!find_place(end.layer, place)) return;
   const StepUnit u(end.layer, place);
-  if (place.unit < end.layer.width()) end.layer.dh0[u.in_h()] += u.from(end.h_sums, u.in_states()).v;
+  if (place.unit < end.layer.width()) end.layer.dh0[u.in_h()] += u.mask_operand(u.from(end.h_sums, u.in_states())).v;
   if (end.c_sums != nullptr) end.layer.dc0[u.in_states()] += end.c_sums[u.in_states()];
 }
 

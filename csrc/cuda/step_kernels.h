@@ -52,7 +52,9 @@ forward_step(FASTRNN_CONSTANT ForwardStep step) {
   if (!step.at.clock.ticks) return;
   const bool over = step.layer.begins(place.b, place.step + 1);
   for (int j = 0; j < c_states; ++j) step.layer.c_n[u.in_states(j)] = over ? 0.0f : step.c[u.in_states(j)];
-  if (over && place.unit < step.layer.width()) step.layer.h_n[u.in_h()] = 0;
+  if (!over || place.unit >= step.layer.width()) return;
+  step.layer.h_n[u.in_h()] = 0;
+  if (step.h_operand != nullptr) step.h_operand[u.in_h()] = 0;
 }
 
 template <class Cell, int Phase>

@@ -49,13 +49,12 @@ struct StepUnit {
   FASTRNN_DEVICE V output(V v) const { return activation(options().output, v); }
   /// An element of a mask, `otherwise` if there is none.
   FASTRNN_DEVICE V mask(const RandomMask& mask, double otherwise) const {
-    if (mask.threshold == 0) return V(float(otherwise));
-    const PhiloxCounter at = {
-        {std::uint32_t(place.unit) / 4, std::uint32_t(place.b), std::uint32_t(place.time), mask.last}};
-    const PhiloxCounter words = philox4x32(at, layer.extension.key);
-    const int i = place.unit % 4;  // not an index: the words are in registers
-    const std::uint32_t low = i == 0 ? words.v[0] : words.v[1], high = i == 2 ? words.v[2] : words.v[3];
-    return V((i < 2 ? low : high) >= mask.threshold ? mask.kept : 0.0f);
+    return V(mask.threshold > 0 ? mask.at(place.unit, place.b, place.time) : float(otherwise));
+  }
+  /// From h to what meets w_hh, and back from its gradient.
+  FASTRNN_DEVICE V mask_operand(V v) const {
+    const RandomMask& mask = layer.extension.recurrent;
+    return mask.threshold > 0 ? v * V(mask.at(place.unit, place.b, 0)) : v;
   }
   FASTRNN_DEVICE V drop(V v) const {
     return layer.extension.candidate.threshold > 0 ? v * mask(layer.extension.candidate, 1) : v;
@@ -96,7 +95,7 @@ struct ForwardStepUnit : StepUnit {
     return start + from(step.at.sums, in_columns(gates, g));
   }
   FASTRNN_DEVICE V h_prev() const { return V(step.layer.h_n[in_h()]); }
-  FASTRNN_DEVICE V h_operand() const { return h_prev(); }
+  FASTRNN_DEVICE V h_operand() const { return mask_operand(h_prev()); }
   FASTRNN_DEVICE V c_prev(int state = 0) const { return V(step.layer.c_n[in_states(state)]); }
   FASTRNN_DEVICE V c(int state = 0) const { return V(step.c[in_states(state)]); }
   FASTRNN_DEVICE V kept(int column) const { return V(step.kept[in_columns(step.at.columns, column)]); }
@@ -110,6 +109,7 @@ struct ForwardStepUnit : StepUnit {
   FASTRNN_DEVICE void set_h(V v) {
     if (options().zoneout_h > 0) v = fmadd(share_h(), v - h_prev(), h_prev());
     step.layer.h_n[in_h()] = v.v;
+    if (step.h_operand != nullptr) step.h_operand[in_h()] = mask_operand(v).v;
     layer.y.at(place.time, place.b)[place.unit] = v.v;
   }
   FASTRNN_DEVICE void set_c(V v, int state = 0) {
@@ -147,8 +147,7 @@ struct BackwardStepUnit : StepUnit {
     if (place.step == 0) return from(layer.h0, in_h());
     return V(layer.y.at(layer.time(place.b, place.step - 1), place.b)[place.unit]);
   }
-  FASTRNN_DEVICE V h_operand() const { return h_prev(); }
-  FASTRNN_DEVICE V mask_operand(V v) const { return v; }
+  FASTRNN_DEVICE V h_operand() const { return mask_operand(h_prev()); }
   FASTRNN_DEVICE V dh() {
     const auto& dy = step.layer.dy;
     const V from_y = V(dy.data != nullptr ? dy.at(place.time, place.b)[place.unit] : 0.0f);

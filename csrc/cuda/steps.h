@@ -42,6 +42,7 @@ struct ForwardStep {
   bool input_in_sums;  // W x is in `sums`: they were normalised together
   float* kept;         // (B,columns,H): what phases keep for each other
   float* c;            // (c_states,B,H): c' until the step is over
+  float* h_operand;    // (B,P): h as it meets w_hh, where that is not h itself; else null
 };
 
 struct BackwardStep {

@@ -1,10 +1,8 @@
-// The CUDA backend: what there is of it, and fastrnn.CudaError.
+// The CUDA backend: what there is of it, fastrnn.CudaError, weights on a GPU, and calls with arrays of NumPy.
 #include <pybind11/stl.h>
 
-#include <optional>
-
-#include "cuda_call.h"
-#include "fastrnn/cuda_layer.hpp"
+#include "cuda_weights.h"
+#include "sequences.h"
 
 namespace fastrnn::python {
 
@@ -31,121 +29,113 @@ py::dict status_dict() {
   return result;
 }
 
-using Floats = py::array_t<float, py::array::c_style>;
-
-const float* data(const std::optional<Floats>& array) { return array ? array->data() : nullptr; }
-
-using Lengths = std::optional<py::array_t<Index, py::array::c_style>>;
-
-/// Shapes and types are checked by functional/_device.py.
-struct Call {
-  CellOptions options;
-  Parameters<float> parameters;
-  ForwardArguments<float> arguments;
-  Floats y, h_n, c_n;
-
-  Call(const std::string& cell, const py::dict& given, const Floats& x, const Floats& w_ih, const Floats& w_hh,
-       const std::optional<Floats>& b_ih, const std::optional<Floats>& b_hh, const std::optional<Floats>& w_peep,
-       const std::optional<Floats>& h0, const std::optional<Floats>& c0, const Lengths& lengths, bool reverse)
-      : options(parse_cell_options(cell, given)) {
-    if (w_peep) options.peephole = w_peep->ndim() == 3 ? Peephole::full : Peephole::diagonal;
-    parameters.inputs = w_ih.shape(1);
-    parameters.hidden = w_hh.shape(1);
-    parameters.w_ih = w_ih.data();
-    parameters.w_hh = w_hh.data();
-    parameters.b_ih = data(b_ih);
-    parameters.b_hh = data(b_hh);
-    parameters.w_peep = data(w_peep);
-    const Index steps = x.shape(0), batch = x.shape(1), hidden = parameters.hidden;
-    y = Floats({steps, batch, hidden});
-    h_n = Floats({batch, hidden});
-    c_n = Floats({has_c() ? batch : 0, hidden});
-    arguments.steps = steps;
-    arguments.batch = batch;
-    arguments.x = {x.data(), batch * parameters.inputs, parameters.inputs};
-    arguments.h0 = data(h0);
-    arguments.c0 = data(c0);
-    arguments.lengths = lengths ? lengths->data() : nullptr;
-    arguments.reverse = reverse;
-    arguments.y = {y.mutable_data(), batch * hidden, hidden};
-    arguments.h_n = h_n.mutable_data();
-    arguments.c_n = has_c() ? c_n.mutable_data() : nullptr;
-  }
-  bool has_c() const { return options.cell == CellType::lstm; }
-  py::object final_c() const { return has_c() ? py::object(c_n) : py::none(); }
-};
-
-template <class... Arrays>
-py::tuple run_forward(const std::string& cell, const py::dict& given, int ordinal, const std::string& dtype,
-                      const std::string& tier, const Arrays&... arrays) {
-  Call call(cell, given, arrays...);
-  {
-    const py::gil_scoped_release release;
-    forward_cuda(call.options, call.parameters, call.arguments, {ordinal, dtype, tier});
-  }
-  return py::make_tuple(call.y, call.h_n, call.final_c());
+PyCudaWeights pack_cuda(const std::string& cell, const py::dict& given, const py::dict& settings, int ordinal,
+                        const std::string& dtype) {
+  CellOptions options = parse_cell_options(cell, settings);
+  const std::string owner = "x, which on a GPU is float32";
+  HostParameters<float> source(given, owner);
+  PyCudaWeights packed;
+  const Parameters<float> parameters = read_parameters<float>(options, source, packed.parameters);
+  const py::gil_scoped_release release;
+  packed.weights = std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype});
+  return packed;
 }
 
-/// What a forward pass in training left on a GPU, and which gradients it has.
+/// What a forward pass in training left on a GPU. The host's arrays are not needed again.
 struct CudaCache {
-  CudaShape shape;
+  CudaLayers layers;
+  CallSizes sizes;
+  py::array y_like;  // of the shape of y, without its memory
+  Index batch;
+  bool batch_first;
   std::unique_ptr<CudaSaved> saved;
 };
 
-template <class... Arrays>
-py::tuple run_training(const std::string& cell, const py::dict& given, int ordinal, const std::string& dtype,
-                       const std::string& tier, const Arrays&... arrays) {
-  Call call(cell, given, arrays...);
-  const CudaShape shape(cell, call.options, call.parameters, call.arguments.steps, call.arguments.batch);
-  std::unique_ptr<CudaCache> cache;
+py::tuple forward(py::handle given, const py::array& x, py::handle h0, py::handle c0, py::handle lengths, bool reverse,
+                  bool batch_first, bool training, py::handle out, py::handle run, const std::string& merge,
+                  py::handle dropout, const std::string& tier) {
+  const CudaLayers layers = cuda_layers(given);
+  const CudaStack stack = cuda_stack(layers, merge, dropout);
+  const CallSizes sizes = CallSizes::of_stack(stack);
+  ForwardCall<float> call(sizes, x, h0, c0, lengths, batch_first, training, out, py::none(), run);
+  call.arguments.reverse = reverse;
+  std::unique_ptr<CudaSaved> saved;
   {
     const py::gil_scoped_release release;
-    const CudaOptions options{ordinal, dtype, tier};
-    auto saved = std::make_unique<CudaSaved>(call.options, call.parameters, call.arguments, options);
-    cache.reset(new CudaCache{shape, std::move(saved)});
+    if (training)
+      saved = std::make_unique<CudaSaved>(stack, call.arguments, CudaRun{tier});
+    else
+      forward_cuda(stack, call.arguments, CudaRun{tier});
   }
-  return py::make_tuple(call.y, call.h_n, call.final_c(), std::move(cache));
+  if (!training) return call.results(py::none());
+  const std::vector<Index> none(std::size_t(call.y.ndim()), 0);
+  static const float nothing = 0;
+  const py::array like(py::dtype::of<float>(), shape_of(call.y), none, &nothing, py::none());
+  return call.results(py::cast(std::make_unique<CudaCache>(
+      CudaCache{layers, sizes, like, call.arguments.batch, batch_first, std::move(saved)})));
 }
 
-/// The gradients by name; None for those of what was not given.
-py::dict run_backward(const CudaCache& cache, const std::optional<Floats>& dy, const std::optional<Floats>& dh_n,
-                      const std::optional<Floats>& dc_n, bool need_dx) {
-  py::dict result;
-  const auto room = [&](const char* name, const std::vector<Index>& shape) {
-    Floats array(shape);
-    result[name] = array;
-    return array.mutable_data();
-  };
-  const BackwardArguments<float> gradients = cache.shape.gradients(data(dy), data(dh_n), data(dc_n), need_dx, room);
+py::tuple backward(const CudaCache& cache, py::handle dy, py::handle dh_n, py::handle dc_n, bool need_dx) {
+  BackwardCall<float, StackBackwardArguments<float>> call(cache.sizes, cache.y_like, cache.batch, cache.batch_first, dy,
+                                                          dh_n, dc_n, need_dx, py::none());
+  const py::list layers = new_stack_gradients(cache.layers, call.arguments);
   {
     const py::gil_scoped_release release;
-    cache.saved->backward(gradients);
+    cache.saved->backward(call.arguments);
   }
-  return result;
+  return call.results(layers);
 }
-
-using Array = std::optional<Floats>;
-constexpr auto kForward = &run_forward<Floats, Floats, Floats, Array, Array, Array, Array, Array, Lengths, bool>;
-constexpr auto kTraining = &run_training<Floats, Floats, Floats, Array, Array, Array, Array, Array, Lengths, bool>;
 
 }  // namespace
 
+CudaLayers cuda_layers(py::handle given) {
+  return layer_list<PyCudaWeights>(given, [](const std::string&, const PyCudaWeights&, const PyCudaWeights&) {});
+}
+
+CudaStack cuda_stack(const CudaLayers& layers, const std::string& merge, py::handle dropout) {
+  CudaStack stack;
+  stack.directions = int(layers[0].size());
+  stack.merge = merge_of(merge);
+  stack.dropout = rate_of(dropout);
+  for (const auto& row : layers)
+    for (const PyCudaWeights& one : row) stack.weights.push_back(one.weights);
+  return stack;
+}
+
 void bind_cuda(py::module_& module) {
-  // Local: another module may have one of its own, as that of the tests.
+  // Local: another module may have types of its own, as that of the tests.
   py::object error = py::register_local_exception<CudaError>(module, "CudaError", PyExc_RuntimeError);
   error.attr("__module__") = "fastrnn";
   module.def("cuda_status", &status_dict);
   module.def("cuda_kernels", &cuda_kernels);
-  module.def("forward_cuda", kForward);
-  py::class_<CudaCache>(module, "CudaCache", py::module_local())
-      .def_property_readonly("cell", [](const CudaCache& c) { return c.shape.cell; })
-      .def_property_readonly("steps", [](const CudaCache& c) { return c.shape.steps; })
-      .def_property_readonly("batch", [](const CudaCache& c) { return c.shape.batch; })
-      .def_property_readonly("hidden_size", [](const CudaCache& c) { return c.shape.hidden; })
-      .def("backward", &run_backward);
-  module.def("forward_cuda_training", kTraining);
   module.def("parse_cuda_device", &parse_cuda_device, py::arg("name"));
   module.def("require_cuda_device", &require_cuda_device, py::arg("ordinal") = 0);
+
+  py::class_<PyCudaWeights> weights(module, "CudaWeights", py::module_local(), R"doc(Parameters in the memory of a GPU.
+
+Made by pack_cuda. Immutable, and safe to share between threads.)doc");
+  weights.attr("__module__") = "fastrnn";
+  weights.def_property_readonly("cell", [](const PyCudaWeights& w) { return cell_name(w.weights->options().cell); })
+      .def_property_readonly("input_size", [](const PyCudaWeights& w) { return w.weights->inputs(); })
+      .def_property_readonly("hidden_size", [](const PyCudaWeights& w) { return w.weights->hidden(); })
+      .def_property_readonly("output_size", [](const PyCudaWeights& w) { return w.weights->outputs(); })
+      .def_property_readonly("dtype", [](const PyCudaWeights& w) { return w.weights->where().dtype; })
+      .def_property_readonly(
+          "device", [](const PyCudaWeights& w) { return "cuda:" + std::to_string(w.weights->where().ordinal); })
+      .def_property_readonly("ordinal", [](const PyCudaWeights& w) { return w.weights->where().ordinal; })
+      .def("__repr__", [](const PyCudaWeights& w) {
+        return "fastrnn.CudaWeights(" + std::string(cell_name(w.weights->options().cell)) + ", " +
+               std::to_string(w.weights->inputs()) + " -> " + std::to_string(w.weights->hidden()) + ", " +
+               w.weights->where().dtype + ", cuda:" + std::to_string(w.weights->where().ordinal) + ")";
+      });
+  module.def("pack_cuda", &pack_cuda);
+
+  py::class_<CudaCache>(module, "CudaCache", py::module_local())
+      .def_property_readonly("cell", [](const CudaCache& c) { return cell_of(c.layers); })
+      .def_property_readonly("hidden_size", [](const CudaCache& c) { return c.sizes.hidden; })
+      .def_property_readonly("batch", [](const CudaCache& c) { return c.batch; })
+      .def("backward", &backward);
+  module.def("cuda_forward", &forward);
 }
 
 }  // namespace fastrnn::python

@@ -1,12 +1,11 @@
-// fastrnn.DeviceArray, and the forward pass from such arrays to such arrays.
+// fastrnn.DeviceArray, and calls on a GPU from such arrays to such arrays.
 #include <pybind11/stl.h>
 
 #include <optional>
 
-#include "cuda_call.h"
-#include "device_array.h"
-#include "fastrnn/cuda_layer.hpp"
+#include "cuda_weights.h"
 #include "fastrnn/cuda_memory.hpp"
+#include "sequences.h"
 
 namespace fastrnn::python {
 
@@ -73,6 +72,47 @@ DeviceArray new_array(std::vector<Index> shape, int ordinal, void* stream, const
 
 const float* data(const DeviceArray* array) { return array != nullptr ? array->data : nullptr; }
 
+void check_shape(const char* name, const DeviceArray* array, const std::vector<Index>& shape) {
+  if (array != nullptr && array->shape != shape)
+    wrong_value(name, "shape " + shape_text(shape), shape_text(array->shape));
+}
+
+/// Where read_parameters() finds them: arrays on the device, by name.
+class DeviceParameters {
+ public:
+  DeviceParameters(const py::dict& given, std::vector<std::shared_ptr<void>>& owners)
+      : given_(given), owners_(owners) {}
+
+  bool has(const char* name) const { return given_.contains(name); }
+  std::vector<Index> shape(const char* name) const { return array(name).shape; }
+  const float* data(const char* name) {
+    owners_.push_back(array(name).owner);
+    return array(name).data;
+  }
+
+ private:
+  const DeviceArray& array(const char* name) const {
+    if (!has(name)) wrong_type(name, "an array", "NoneType");
+    return given_[name].cast<const DeviceArray&>();
+  }
+
+  const py::dict& given_;
+  std::vector<std::shared_ptr<void>>& owners_;
+};
+
+/// Weights that lie where the caller has them.
+PyCudaWeights refer_cuda(const std::string& cell, const py::dict& given, const py::dict& settings, int ordinal,
+                         const std::string& dtype) {
+  CellOptions options = parse_cell_options(cell, settings);
+  PyCudaWeights result;
+  DeviceParameters source(given, result.owners);
+  const Parameters<float> parameters = read_parameters<float>(options, source, result.parameters);
+  const py::gil_scoped_release release;
+  result.weights =
+      std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype}, /*there=*/true);
+  return result;
+}
+
 /// For what was given to the stream before a call failed.
 void wait_quietly(int ordinal, void* stream) {
   try {
@@ -94,87 +134,138 @@ void run(int ordinal, void* stream, bool wait, const Work& work) {
   if (wait) wait_for_cuda_stream(ordinal, stream);
 }
 
-/// What a forward pass in training left on a GPU, what it refers to, and which gradients it has.
-struct DeviceCache {
-  CudaShape shape;
+/// Where a call runs; `wait`: arguments may go as soon as it returns, whatever the stream.
+struct Place {
   int ordinal;
   void* stream;
   std::shared_ptr<void> stream_owner;
-  std::vector<std::shared_ptr<void>> arrays;
-  std::unique_ptr<CudaSaved> saved;  // goes first
 
-  py::dict backward(const DeviceArray* dy, const DeviceArray* dh_n, const DeviceArray* dc_n, bool need_dx,
-                    bool wait) const {
-    py::dict result;
-    const auto room = [&](const char* name, std::vector<Index> shape) {
-      DeviceArray array = new_array(std::move(shape), ordinal, stream, stream_owner);
-      float* data = array.data;
-      result[name] = std::move(array);
-      return data;
-    };
-    const BackwardArguments<float> gradients = shape.gradients(data(dy), data(dh_n), data(dc_n), need_dx, room);
-    run(ordinal, stream, wait, [&] { saved->backward(gradients); });
-    return result;
+  DeviceArray room(std::vector<Index> shape) const {
+    return new_array(std::move(shape), ordinal, stream, stream_owner);
   }
 };
 
-/// Shapes are checked by functional/_device.py. `wait`: arguments may go as soon as this returns, whatever the stream.
-py::tuple forward(const std::string& cell, const py::dict& given, const std::string& dtype, const std::string& tier,
-                  std::uintptr_t stream, const py::object& stream_owner, bool wait, const DeviceArray& x,
-                  const DeviceArray& w_ih, const DeviceArray& w_hh, const DeviceArray* b_ih, const DeviceArray* b_hh,
-                  const DeviceArray* w_peep, const DeviceArray* h0, const DeviceArray* c0,
-                  const std::optional<py::array_t<Index, py::array::c_style>>& lengths, bool reverse, bool batch_first,
-                  bool training) {
-  CellOptions options = parse_cell_options(cell, given);
-  if (w_peep != nullptr) options.peephole = w_peep->shape.size() == 3 ? Peephole::full : Peephole::diagonal;
-  Parameters<float> parameters;
-  parameters.inputs = w_ih.shape[1];
-  parameters.hidden = w_hh.shape[1];
-  parameters.w_ih = w_ih.data;
-  parameters.w_hh = w_hh.data;
-  parameters.b_ih = data(b_ih);
-  parameters.b_hh = data(b_hh);
-  parameters.w_peep = data(w_peep);
+/// What a forward pass in training left on a GPU, and what it refers to.
+struct DeviceCache {
+  CudaLayers layers;
+  CallSizes sizes;
+  Place place;
+  Index steps, batch;
+  bool batch_first;
+  std::vector<std::shared_ptr<void>> arrays;
+  std::unique_ptr<CudaSaved> saved;  // goes first
+
+  std::vector<Index> shape(Index width) const {
+    return batch_first ? std::vector<Index>{batch, steps, width} : std::vector<Index>{steps, batch, width};
+  }
+  template <class T>
+  Sequence<T> view(T* data, Index width) const {
+    return {data, (batch_first ? 1 : batch) * width, (batch_first ? steps : 1) * width};
+  }
+
+  py::tuple backward(const DeviceArray* dy, const DeviceArray* dh_n, const DeviceArray* dc_n, bool need_dx,
+                     bool wait) const {
+    const std::vector<Index> h_shape = sizes.h_shape(batch), c_shape = sizes.c_shape(batch);
+    check_shape("dy", dy, shape(sizes.merged));
+    check_shape("dh_n", dh_n, h_shape);
+    check_shape("dc_n", dc_n, c_shape);
+    StackBackwardArguments<float> arguments;
+    arguments.dy = view(data(dy), sizes.merged);
+    arguments.dh_n = data(dh_n);
+    arguments.dc_n = data(dc_n);
+    py::object dx = py::none(), dc0 = py::none();
+    if (need_dx) {
+      DeviceArray array = place.room(shape(sizes.inputs));
+      arguments.dx = view(array.data, sizes.inputs);
+      dx = py::cast(std::move(array));
+    }
+    DeviceArray dh0 = place.room(h_shape);
+    arguments.dh0 = dh0.data;
+    if (sizes.states > 0) {
+      DeviceArray array = place.room(c_shape);
+      arguments.dc0 = array.data;
+      dc0 = py::cast(std::move(array));
+    }
+    py::list parameters;
+    for (const auto& row : layers) {
+      py::list directions;
+      for (const PyCudaWeights& one : row) {
+        py::dict gradients;
+        place_gradients(one.parameters, arguments.parameters.emplace_back(),
+                        [&](const char* name, const std::vector<Index>& shape) {
+                          DeviceArray array = place.room(shape);
+                          float* const memory = array.data;
+                          gradients[name] = std::move(array);
+                          return memory;
+                        });
+        directions.append(gradients);
+      }
+      parameters.append(directions);
+    }
+    run(place.ordinal, place.stream, wait, [&] { saved->backward(arguments); });
+    return py::make_tuple(dx, std::move(dh0), dc0, parameters);
+  }
+};
+
+py::tuple forward(py::handle given, const DeviceArray& x, const DeviceArray* h0, const DeviceArray* c0,
+                  py::handle lengths_given, bool reverse, bool batch_first, bool training, py::handle run_given,
+                  const std::string& merge, py::handle dropout, const std::string& tier, std::uintptr_t stream,
+                  const py::object& stream_owner, bool wait) {
+  const CudaLayers layers = cuda_layers(given);
+  const CudaStack stack = cuda_stack(layers, merge, dropout);
+  const CallSizes sizes = CallSizes::of_stack(stack);
+  if (x.shape.size() != 3) wrong_value("x", batch_first ? "shape (B, T, I)" : "shape (T, B, I)", shape_text(x.shape));
   const int time = batch_first ? 1 : 0;
-  const Index steps = x.shape[time], batch = x.shape[1 - time], hidden = parameters.hidden;
-  const bool has_c = options.cell == CellType::lstm;
-  void* const on = stream_of(stream);
-  const std::shared_ptr<void> held = hold(stream_owner);
-  DeviceArray y = new_array({x.shape[0], x.shape[1], hidden}, x.ordinal, on, held);
-  DeviceArray h_n = new_array({1, batch, hidden}, x.ordinal, on, held);
-  DeviceArray c_n = new_array({1, has_c ? batch : 0, hidden}, x.ordinal, on, held);
+  const Place place{x.ordinal, stream_of(stream), hold(stream_owner)};
+  std::unique_ptr<DeviceCache> cache(
+      new DeviceCache{layers, sizes, place, x.shape[time], x.shape[1 - time], batch_first, {}, nullptr});
+  const Index steps = cache->steps, batch = cache->batch;
+  check_shape("x", &x, cache->shape(sizes.inputs));
+  check_shape("h0", h0, sizes.h_shape(batch));
+  check_shape("c0", c0, sizes.c_shape(batch));
   ForwardArguments<float> arguments;
   arguments.steps = steps;
   arguments.batch = batch;
-  const auto sequence = [&](auto* data, Index width) {
-    return Sequence<std::remove_pointer_t<decltype(data)>>{data, (batch_first ? 1 : batch) * width,
-                                                           (batch_first ? steps : 1) * width};
-  };
-  arguments.x = sequence(static_cast<const float*>(x.data), parameters.inputs);
+  arguments.x = cache->view(static_cast<const float*>(x.data), sizes.inputs);
   arguments.h0 = data(h0);
   arguments.c0 = data(c0);
-  arguments.lengths = lengths ? lengths->data() : nullptr;
-  arguments.reverse = reverse;
-  arguments.y = sequence(y.data, hidden);
-  arguments.h_n = h_n.data;
-  arguments.c_n = has_c ? c_n.data : nullptr;
-  const CudaOptions where{x.ordinal, dtype, tier, on};
-  std::unique_ptr<CudaSaved> saved;
-  run(x.ordinal, on, wait, [&] {
-    if (training)
-      saved = std::make_unique<CudaSaved>(options, parameters, arguments, where, /*there=*/true);
-    else
-      forward_cuda_device(options, parameters, arguments, where);
-  });
-  py::object cache = py::none();
-  if (training) {
-    const CudaShape shape(cell, options, parameters, steps, batch);
-    std::unique_ptr<DeviceCache> kept(new DeviceCache{shape, x.ordinal, on, held, {}, std::move(saved)});
-    for (const DeviceArray* array : {&x, &w_ih, &w_hh, b_ih, b_hh, w_peep, h0, c0, const_cast<const DeviceArray*>(&y)})
-      if (array != nullptr) kept->arrays.push_back(array->owner);
-    cache = py::cast(std::move(kept));
+  std::vector<Index> lengths;
+  if (!lengths_given.is_none()) {
+    lengths = length_list(lengths_given, batch, steps);
+    arguments.lengths = lengths.data();
   }
-  return py::make_tuple(std::move(y), std::move(h_n), has_c ? py::cast(std::move(c_n)) : py::none(), cache);
+  arguments.reverse = reverse;
+  if (!parse_batch_sizes(run_given).empty()) throw Error("batch_sizes: expected nothing on a GPU, got a value");
+  const ParsedRun options = parse_run(run_given, {steps, batch, batch_first}, training);
+  options.apply(arguments);
+  DeviceArray y = place.room(cache->shape(sizes.merged)), h_n = place.room(sizes.h_shape(batch)),
+              c_n = place.room(sizes.c_shape(batch));
+  arguments.y = cache->view(y.data, sizes.merged);
+  arguments.h_n = h_n.data;
+  if (sizes.states > 0) arguments.c_n = c_n.data;
+  const CudaRun where{tier, place.stream, /*there=*/true};
+  run(place.ordinal, place.stream, wait, [&] {
+    if (training)
+      cache->saved = std::make_unique<CudaSaved>(stack, arguments, where);
+    else
+      forward_cuda(stack, arguments, where);
+  });
+  py::object kept = py::none();
+  if (training) {
+    for (const DeviceArray* array : {&x, h0, c0, const_cast<const DeviceArray*>(&y)})
+      if (array != nullptr) cache->arrays.push_back(array->owner);
+    kept = py::cast(std::move(cache));
+  }
+  return py::make_tuple(std::move(y), std::move(h_n), sizes.states > 0 ? py::cast(std::move(c_n)) : py::none(), kept);
+}
+
+/// Its entries along the first axis, which they keep; they share its memory.
+std::vector<DeviceArray> parts_of(const DeviceArray& array) {
+  std::vector<DeviceArray> parts;
+  DeviceArray part = array;
+  part.shape[0] = 1;
+  for (Index i = 0; i < array.shape[0]; ++i, part.data += part.size()) parts.push_back(part);
+  return parts;
 }
 
 }  // namespace
@@ -208,12 +299,13 @@ __cuda_array_interface__. Its memory is given back when the last user of it is g
   module.def("order_cuda_streams", [](int ordinal, std::uintptr_t before, std::uintptr_t after) {
     order_cuda_streams(ordinal, stream_of(before), stream_of(after));
   });
-  module.def("forward_cuda_device", &forward);
+  module.def("device_array_parts", &parts_of);
+  module.def("refer_cuda", &refer_cuda);
+  module.def("cuda_forward_device", &forward);
   py::class_<DeviceCache>(module, "DeviceCache", py::module_local())
-      .def_property_readonly("cell", [](const DeviceCache& c) { return c.shape.cell; })
-      .def_property_readonly("steps", [](const DeviceCache& c) { return c.shape.steps; })
-      .def_property_readonly("batch", [](const DeviceCache& c) { return c.shape.batch; })
-      .def_property_readonly("hidden_size", [](const DeviceCache& c) { return c.shape.hidden; })
+      .def_property_readonly("cell", [](const DeviceCache& c) { return cell_of(c.layers); })
+      .def_property_readonly("hidden_size", [](const DeviceCache& c) { return c.sizes.hidden; })
+      .def_property_readonly("batch", [](const DeviceCache& c) { return c.batch; })
       .def("backward", &DeviceCache::backward);
 }
 

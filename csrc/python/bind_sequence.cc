@@ -1,5 +1,6 @@
 // Forward and backward over sequences. Arguments are checked and results allocated under the GIL, which is then
 // released once, around the whole call.
+#include "parameters.h"
 #include "sequences.h"
 
 namespace fastrnn::python {
@@ -16,59 +17,28 @@ struct Cache {
 };
 
 template <class T>
-py::tuple forward_as(const PackedWeights& packed, const py::array& x_given, py::handle h0_given, py::handle c0_given,
-                     py::handle lengths_given, bool reverse, bool batch_first, bool training, py::handle out,
-                     py::handle threads, py::handle run_given) {
+py::tuple forward_as(const PackedWeights& packed, const py::array& x, py::handle h0, py::handle c0, py::handle lengths,
+                     bool reverse, bool batch_first, bool training, py::handle out, py::handle threads,
+                     py::handle run) {
   const std::shared_ptr<const Weights<T>>& weights = packed.get<T>();
-  const Index hidden = weights->hidden(), outputs = weights->outputs();
-  const Index c_states = cell_state_count(weights->options().cell);
-  ForwardArguments<T> arguments;
-  const SequenceArguments sequence(arguments, x_given, batch_first, run_given);
-  const Extent& extent = sequence.extent;
-  check_shape("x", x_given, sequence.shape(weights->inputs()));
-  py::array x;
-  arguments.x = view<T>(x_given, batch_first, x);
-  const std::vector<Index> h_shape = {1, arguments.batch, outputs}, c_shape = {c_states, arguments.batch, hidden};
-  const Optional<T> h0("h0", h0_given, h_shape, "x"), c0("c0", c0_given, c_shape, "x");
-  arguments.h0 = h0.data();
-  arguments.c0 = c0.data();
-  std::vector<Index> lengths;
-  if (!lengths_given.is_none()) {
-    lengths = length_list(lengths_given, arguments.batch, arguments.steps);
-    arguments.lengths = lengths.data();
-  }
-  const ParsedRun run = parse_run(run_given, extent, training);
-  run.apply(arguments);
-  arguments.reverse = reverse;
-  arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
-  py::array_t<T> y = output_array<T>(out, sequence.shape(outputs), "x");
-  if (!out.is_none()) {
-    if (overlap(y, x)) throw Error("out: shares memory with x");
-    if (h0.given() && overlap(y, h0.array())) throw Error("out: shares memory with h0");
-    if (c0.given() && overlap(y, c0.array())) throw Error("out: shares memory with c0");
-  }
-  arguments.y = new_view(y, batch_first);
-  py::array_t<T> h_n(h_shape), c_n(c_states > 0 ? c_shape : std::vector<Index>{0});
-  arguments.h_n = h_n.mutable_data();
-  arguments.c_n = c_n.mutable_data();
+  ForwardCall<T> call(CallSizes::of(*weights), x, h0, c0, lengths, batch_first, training, out, threads, run);
+  call.arguments.reverse = reverse;
   std::unique_ptr<Saved<T>> saved;
   {
     const py::gil_scoped_release release;
     if (training)
-      saved = std::make_unique<Saved<T>>(weights, arguments);
+      saved = std::make_unique<Saved<T>>(weights, call.arguments);
     else
-      forward(*weights, arguments);
+      forward(*weights, call.arguments);
   }
-  py::object cache = py::none();
-  if (training) cache = py::cast(std::make_unique<Cache>(Cache{std::move(saved), packed, x, y, batch_first}));
-  return py::make_tuple(y, h_n, c_states > 0 ? py::object(c_n) : py::none(), cache);
+  if (!training) return call.results(py::none());
+  return call.results(py::cast(std::make_unique<Cache>(Cache{std::move(saved), packed, call.x, call.y, batch_first})));
 }
 
 py::tuple forward_any(const PackedWeights& packed, py::handle x, py::handle h0, py::handle c0, py::handle lengths,
                       bool reverse, bool batch_first, bool training, py::handle out, py::handle threads,
                       py::handle run) {
   const py::array array = float_array("x", x);
-  check_dtype("x", array, packed.dtype(), "the weights");
   return with_type(packed.dtype(), [&](auto* type) {
     return forward_as<std::remove_pointer_t<decltype(type)>>(packed, array, h0, c0, lengths, reverse, batch_first,
                                                              training, out, threads, run);
@@ -76,39 +46,17 @@ py::tuple forward_any(const PackedWeights& packed, py::handle x, py::handle h0, 
 }
 
 template <class T>
-py::tuple backward_as(const Cache& cache, py::handle dy_given, py::handle dh_n_given, py::handle dc_n_given,
-                      bool need_dx, py::handle threads) {
+py::tuple backward_as(const Cache& cache, py::handle dy, py::handle dh_n, py::handle dc_n, bool need_dx,
+                      py::handle threads) {
   const Saved<T>& saved = *std::get<std::unique_ptr<Saved<T>>>(cache.saved);
-  const Weights<T>& weights = saved.weights();
-  const Index hidden = weights.hidden(), outputs = weights.outputs(), batch = saved.batch();
-  const Index c_states = cell_state_count(weights.options().cell);
-
-  BackwardArguments<T> arguments;
-  py::array dy;
-  if (!dy_given.is_none()) {
-    const py::array array = float_array("dy", dy_given);
-    check_dtype("dy", array, dtype_of<T>(), "x");
-    check_shape("dy", array, shape_of(cache.y));
-    arguments.dy = view<T>(array, cache.batch_first, dy);
-  }
-  const std::vector<Index> h_shape = {1, batch, outputs}, c_shape = {c_states, batch, hidden};
-  const Optional<T> dh_n("dh_n", dh_n_given, h_shape, "x"), dc_n("dc_n", dc_n_given, c_shape, "x");
-  arguments.dh_n = dh_n.data();
-  arguments.dc_n = dc_n.data();
-  arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
-
-  py::array_t<T> dx(need_dx ? shape_like(cache.y, weights.inputs()) : std::vector<Index>{0});
-  py::array_t<T> dh0(h_shape), dc0(c_shape);
-  if (need_dx) arguments.dx = new_view(dx, cache.batch_first);
-  arguments.dh0 = dh0.mutable_data();
-  arguments.dc0 = dc0.mutable_data();
-  Gradients<T> gradients(cache.weights, arguments);
+  BackwardCall<T, BackwardArguments<T>> call(CallSizes::of(saved.weights()), cache.y, saved.batch(), cache.batch_first,
+                                             dy, dh_n, dc_n, need_dx, threads);
+  const py::dict gradients = new_gradients(cache.weights.parameters, call.arguments);
   {
     const py::gil_scoped_release release;
-    backward(saved, arguments);
+    backward(saved, call.arguments);
   }
-  const auto given = [](bool is, const py::object& object) { return is ? object : py::object(py::none()); };
-  return py::make_tuple(given(need_dx, dx), dh0, given(c_states > 0, dc0), gradients.arrays);
+  return call.results(gradients);
 }
 
 py::tuple backward_any(py::handle dy, const Cache& cache, py::handle dh_n, py::handle dc_n, bool need_dx,

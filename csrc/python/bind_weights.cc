@@ -1,96 +1,16 @@
 // PackedWeights.
-#include "bindings.h"
+#include "parameters.h"
 
 namespace fastrnn::python {
 
 namespace {
 
-/// Takes the parameters out of a dict, checked against the shapes that w_ih and each other give them.
-template <class T>
-class ParameterReader {
- public:
-  /// `owner` names the argument whose dtype they must have; empty: any is cast to T.
-  ParameterReader(const py::dict& given, const std::string& owner) : given_(given), owner_(owner) {}
-
-  /// Null where it is absent, unless it must be there.
-  const T* read(const char* name, const std::vector<Index>& shape, bool required = false) {
-    const py::object object = given(name);
-    if (object.is_none() && !required) return nullptr;
-    const py::array array = checked(name, object);
-    check_shape(name, array, shape);
-    return keep(name, array);
-  }
-  /// Without a check of its shape.
-  py::array checked(const char* name, py::handle object) {
-    const py::array array = float_array(name, object);
-    if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
-    return array;
-  }
-  const T* keep(const char* name, const py::array& array) {
-    shapes.emplace_back(name, std::vector<Index>(array.shape(), array.shape() + array.ndim()));
-    alive_.push_back(contiguous<T>(array));
-    return alive_.back().data();
-  }
-  py::object given(const char* name) const {
-    return given_.contains(name) ? py::object(given_[name]) : py::object(py::none());
-  }
-
-  std::vector<std::pair<std::string, std::vector<Index>>> shapes;
-
- private:
-  const py::dict& given_;
-  const std::string& owner_;
-  std::vector<py::array_t<T>> alive_;
-};
-
-template <class T>
-void read_peepholes(ParameterReader<T>& reader, CellOptions& options, Parameters<T>& parameters) {
-  const py::object object = reader.given("w_peep");
-  if (object.is_none()) return;
-  const py::array array = reader.checked("w_peep", object);
-  const Index hidden = parameters.hidden;
-  const std::vector<Index> diagonal = {3, hidden}, full = {3, hidden, hidden};
-  const std::vector<Index> shape(array.shape(), array.shape() + array.ndim());
-  if (shape != diagonal && shape != full)
-    wrong_value("w_peep", "shape " + shape_text(diagonal) + " or " + shape_text(full), shape_text(array));
-  options.peephole = shape == full ? Peephole::full : Peephole::diagonal;
-  parameters.w_peep = reader.keep("w_peep", array);
-}
-
 template <class T>
 PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, const py::dict& given,
                       const std::string& owner) {
-  const Index gates = gate_count(options.cell);
-  const bool one_number = options.cell == CellType::indrnn;
-  ParameterReader<T> reader(given, owner);
-  const py::array w_ih = float_array("w_ih", reader.given("w_ih"));
-  const std::string letters = gates > 1 ? "(" + std::to_string(gates) + "*H, I)" : "(H, I)";
-  check_rank("w_ih", w_ih, letters, 2);
-  const Index rows = w_ih.shape(0);
-  if (rows % gates != 0 || rows == 0) wrong_value("w_ih", "shape " + letters + " with H >= 1", shape_text(w_ih));
-  Parameters<T> parameters;
-  const Index hidden = parameters.hidden = rows / gates;
-  parameters.inputs = w_ih.shape(1);
-  Index state = hidden;
-  if (const py::object w_hr = reader.given("w_hr"); !w_hr.is_none()) {
-    const py::array array = reader.checked("w_hr", w_hr);
-    check_rank("w_hr", array, "(P, H)", 2);
-    state = parameters.projection = array.shape(0);
-    if (state < 1 || state > hidden)
-      wrong_value("w_hr", "shape (P, H) with 1 <= P <= H = " + std::to_string(hidden), shape_text(array));
-  }
-  parameters.w_ih = reader.read("w_ih", {rows, parameters.inputs}, true);
-  parameters.w_hh =
-      reader.read("w_hh", one_number ? std::vector<Index>{hidden} : std::vector<Index>{rows, state}, true);
-  parameters.b_ih = reader.read("b_ih", {rows});
-  parameters.b_hh = reader.read("b_hh", {rows});
-  read_peepholes(reader, options, parameters);
-  parameters.w_hr = reader.read("w_hr", {state, hidden});
-  parameters.ln_ih = reader.read("ln_ih", {rows});
-  parameters.ln_hh = reader.read("ln_hh", {rows});
-  parameters.ln_c = reader.read("ln_c", {2, hidden});
+  HostParameters<T> source(given, owner);
   PackedWeights packed;
-  packed.parameters = std::move(reader.shapes);
+  const Parameters<T> parameters = read_parameters<T>(options, source, packed.parameters);
   const py::gil_scoped_release release;
   packed.weights = std::make_shared<const Weights<T>>(options, parameters, pack_options);
   return packed;

@@ -74,26 +74,6 @@ struct PackedWeights {
 
 inline const char* cell_name(CellType cell) { return kCellNames[int(cell)].data(); }
 
-/// The parameters' gradients by name, for what the weights were given, and their places in the arguments.
-template <class T>
-struct Gradients {
-  py::dict arrays;
-
-  Gradients(const PackedWeights& packed, BackwardArguments<T>& arguments) {
-    const std::pair<const char*, T**> places[] = {
-        {"w_ih", &arguments.dw_ih},   {"w_hh", &arguments.dw_hh},     {"b_ih", &arguments.db_ih},
-        {"b_hh", &arguments.db_hh},   {"w_peep", &arguments.dw_peep}, {"w_hr", &arguments.dw_hr},
-        {"ln_ih", &arguments.dln_ih}, {"ln_hh", &arguments.dln_hh},   {"ln_c", &arguments.dln_c}};
-    for (const auto& [name, shape] : packed.parameters)
-      for (const auto& [known, place] : places)
-        if (name == known) {
-          py::array_t<T> array(shape);
-          *place = array.mutable_data();
-          arrays[known] = array;
-        }
-  }
-};
-
 struct PyModel {
   std::shared_ptr<const Model> model;
 };

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import CudaError, DeviceArray, FullError, Model, PackedWeights, Session, StreamPool
+from ._core import CudaError, CudaWeights, DeviceArray, FullError, Model, PackedWeights, Session, StreamPool
 from ._plan import CpuPlan, CudaPlan, plan
 from .functional import (
     GRUGrads,
@@ -39,6 +39,7 @@ from .functional import (
     mgu_backward,
     mgu_cell,
     mgu_forward,
+    pack_cuda,
     pack_gru,
     pack_indrnn,
     pack_lstm,
@@ -128,6 +129,7 @@ __all__ = [
     "CpuPlan",
     "CudaError",
     "CudaPlan",
+    "CudaWeights",
     "Dense",
     "DeviceArray",
     "Dropout",
@@ -179,6 +181,7 @@ __all__ = [
     "mgu_backward",
     "mgu_cell",
     "mgu_forward",
+    "pack_cuda",
     "pack_gru",
     "pack_indrnn",
     "pack_lstm",

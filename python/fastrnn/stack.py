@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, overload
 from . import _core
 from ._core import PackedWeights, StackCache
 from ._typing import Array
+from .functional._device import GpuCache, GpuCall, backward_on_gpu, is_cuda_weights, is_gpu, stack_on_gpu
 
 __all__ = ["StackGrads", "StackOutput", "stack_backward", "stack_forward"]
 
@@ -50,11 +51,11 @@ class StackGrads(NamedTuple):
 
 def _directions(layers: Any) -> list[list[PackedWeights]]:
     """One list of directions for each layer; what is no PackedWeights is for the native module to name."""
-    if isinstance(layers, PackedWeights) or not isinstance(layers, Sequence):
+    if isinstance(layers, PackedWeights) or is_cuda_weights(layers) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a sequence of PackedWeights or pairs of them, got {type(layers).__name__}")
     rows: list[list[PackedWeights]] = []
     for k, item in enumerate(layers):
-        if isinstance(item, PackedWeights):
+        if isinstance(item, PackedWeights) or is_cuda_weights(item):
             rows.append([item])
         elif isinstance(item, tuple | list):
             rows.append([*item])
@@ -142,9 +143,14 @@ def stack_forward(
         ValueError: a wrong shape or value. The message names the argument, or the layer, what was expected and what
             came. Nothing has been written then.
     """
+    rows = _directions(layers)
     options = {name: value for name, value in run.items() if value is not None} or None
+    if is_gpu(run, x, next((one for row in rows for one in row), None)):
+        call = GpuCall(lengths, False, batch_first, training, out, threads)
+        *found, cache = stack_on_gpu(rows, x, h0, c0, options or {}, call, merge, dropout)
+        return (*found, cache) if training else StackOutput(*found)
     y, h_n, c_n, cache = _core.stack_forward(
-        _directions(layers), x, h0, c0, lengths, batch_first, training, out, threads, options, merge, dropout
+        rows, x, h0, c0, lengths, batch_first, training, out, threads, options, merge, dropout
     )
     return (y, h_n, c_n, cache) if training else StackOutput(y, h_n, c_n)
 
@@ -177,4 +183,8 @@ def stack_backward(
         TypeError: a wrong type or dtype.
         ValueError: a wrong shape or value.
     """
+    if isinstance(cache, GpuCache):
+        if threads is not None:
+            raise ValueError(f"threads: expected nothing on a GPU, got {threads!r}")
+        return StackGrads(*backward_on_gpu(None, dy, cache, dh_n, dc_n, need_dx))
     return StackGrads(*_core.stack_backward(dy, cache, dh_n, dc_n, need_dx=need_dx, threads=threads))

@@ -124,17 +124,6 @@ def test_options_by_the_graph_tier(gpu, cell, options):
             np.testing.assert_allclose(actual, value, atol=5e-5 * scale, rtol=0, err_msg=field)
 
 
-def test_zoneout_is_for_inference(gpu):
-    arrays = problem("gru after")
-    compare(
-        call("gru after", arrays, device="cuda", zoneout_h=0.3),
-        call("gru after", arrays, zoneout_h=0.3),
-        TOLERANCE["float32"],
-    )
-    with pytest.raises(ValueError, match="zoneout_h, zoneout_c: expected nothing in training on a GPU, got a rate"):
-        call("gru after", arrays, device="cuda", zoneout_h=0.3, training=True)
-
-
 def test_a_lost_block_is_an_error(gpu):
     gpu.lose_blocks(1)
     with pytest.raises(gpu.CudaError, match="a block waited for another that never came"):

@@ -14,6 +14,8 @@ namespace fastrnn::cuda {
 const void* product_kernel() { return reinterpret_cast<const void*>(&multiply_matrices); }
 const void* gather_kernel() { return reinterpret_cast<const void*>(&gather_operand); }
 const void* sum_kernel() { return reinterpret_cast<const void*>(&sum_columns); }
+const void* combine_kernel() { return reinterpret_cast<const void*>(&combine_elements); }
+const void* fold_kernel() { return reinterpret_cast<const void*>(&fold_repeats); }
 const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
 const void* end_forward_kernel() { return reinterpret_cast<const void*>(&end_forward); }
 const void* normalise_kernel() { return reinterpret_cast<const void*>(&normalise); }
@@ -92,6 +94,8 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
                : kernel == end_backward_kernel()   ? &call_kernel<BackwardEnd>
                : kernel == gather_kernel()         ? &call_kernel<GatherParams>
                : kernel == sum_kernel()            ? &call_kernel<SumParams>
+               : kernel == combine_kernel()        ? &call_kernel<CombineParams>
+               : kernel == fold_kernel()           ? &call_kernel<FoldParams>
                                                    : &call_kernel<Product>;
   if (const auto* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; })) {
     last_tier = entry->tier;

@@ -30,6 +30,7 @@ class EmulatedRuntime : public Runtime {
   /// As CUDA's: done once, recorded, and then launched with what was passed when it was recorded.
   void repeat(int times, const std::function<void()>& work) override;
   void wait() override { waited += 1; }
+  void wait_for_device() noexcept override {}
   void follow(void*) override {}
 
   std::size_t live() const { return sizes_.size(); }

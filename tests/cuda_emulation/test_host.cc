@@ -5,10 +5,9 @@
 #include <random>
 #include <vector>
 
-#include "cuda/run_device.h"
-#include "cuda/run_host.h"
 #include "emulated_runtime.h"
 #include "expect.h"
+#include "host_layer.h"
 
 namespace {
 
@@ -93,7 +92,7 @@ struct Layer {
   /// The same on the emulated device; the largest difference.
   float run(EmulatedRuntime& runtime, const cuda::DeviceSpec& spec, Type type, std::optional<Tier> tier) const {
     Floats got_y(y.size(), NAN), got_h(h_n.size(), NAN), got_c(c_n.size(), NAN);
-    forward_from_host(runtime, spec, options(), parameters(), arguments(got_y, got_h, got_c), type, tier);
+    cuda::HostLayer(runtime, spec, options(), parameters(), arguments(got_y, got_h, got_c), type, tier);
     float worst = 0;
     const auto compare = [&](const Floats& a, const Floats& b) {
       for (std::size_t i = 0; i < a.size(); ++i)
@@ -156,7 +155,7 @@ void check_device_arrays() {
     layer.compute();
     Floats y(layer.y.size(), NAN), h_n(layer.h_n.size(), NAN), c_n(layer.c_n.size(), NAN);
     const ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
-    forward_from_device(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, tier);
+    cuda::HostLayer(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, tier, false, true);
     const std::string name = cuda::tier_name(tier);
     for (std::size_t i = 0; i < y.size(); ++i) expect(std::abs(y[i] - layer.y[i]) < 2e-5f, name + ": y on the device");
     for (std::size_t i = 0; i < h_n.size(); ++i) {
@@ -184,7 +183,7 @@ void check_device_strides() {
     ForwardArguments<float> arguments = layer.arguments(same, h_n, c_n);
     arguments.x = {x.data(), inputs, steps * inputs};
     arguments.y = {y.data(), outputs, steps * outputs};
-    forward_from_device(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
+    cuda::HostLayer(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, {}, false, true);
     for (int b = 0; b < batch; ++b)
       for (int t = 0; t < steps; ++t)
         for (int u = 0; u <= 21; ++u) {
@@ -206,7 +205,7 @@ void check_device_refusals() {
     arguments.lengths = lengths.data();
     spoil(arguments, lengths);
     try {
-      forward_from_device(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
+      cuda::HostLayer(runtime, spec, layer.options(), layer.parameters(), arguments, Type::float32, {}, false, true);
       expect(false, std::string("no error: ") + text);
     } catch (const Error& error) {
       expect(std::string(error.what()) == text, error.what());
@@ -246,12 +245,12 @@ void check_errors() {
   ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
   arguments.batch_sizes = sizes;
   try {
-    forward_from_host(good, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
+    cuda::HostLayer(good, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
     expect(false, "a packed batch was not refused");
   } catch (const Error& error) {
     expect(std::string(error.what()) == "batch_sizes: expected nothing on a GPU, got a value", error.what());
   }
-  expect(good.allocated == 0, "memory was taken for a call that was refused");
+  expect(good.live() == 0, "memory was left behind after a refusal");
 }
 
 }  // namespace

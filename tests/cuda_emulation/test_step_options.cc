@@ -2,8 +2,8 @@
 // float64, which is itself held to finite differences.
 #include <cstdio>
 
-#include "cuda/run_host.h"
 #include "emulated_runtime.h"
+#include "host_layer.h"
 #include "option_layer.h"
 
 namespace {
@@ -28,8 +28,8 @@ void check(const test::OptionLayer& layer, cuda::Type type) {
   cuda::EmulatedRuntime runtime(cuda::device_spec("H100"));
   std::string error;
   try {
-    forward_from_host(runtime, cuda::device_spec("H100"), layer.options, layer.parameters(floats),
-                      layer.arguments(floats, got), type, cuda::Tier::graph);
+    cuda::HostLayer(runtime, cuda::device_spec("H100"), layer.options, layer.parameters(floats),
+                    layer.arguments(floats, got), type, cuda::Tier::graph);
   } catch (const std::exception& e) {
     error = e.what();
   }

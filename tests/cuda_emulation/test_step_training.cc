@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <stdexcept>
 
-#include "cuda/run_host.h"
 #include "emulated_runtime.h"
+#include "host_layer.h"
 #include "option_layer.h"
 
 namespace {
@@ -63,7 +63,6 @@ Floats on_device(const test::OptionLayer& layer) {
   {
     cuda::HostLayer device(runtime, spec, layer.options, layer.parameters(a), f, cuda::Type::float32, cuda::Tier::graph,
                            true);
-    device.forward();
     device.backward(gradients(layer, a, f, results));
   }
   if (runtime.live() != 0) throw std::runtime_error("memory was left behind");
@@ -92,9 +91,10 @@ void check(const test::OptionLayer& layer) {
   ++checks;
   if (error.empty()) return;
   ++failures;
-  std::fprintf(stderr, "FAILED: %s %s, H %d B %d T %d, truncate %d, dropout %g: %s\n",
+  std::fprintf(stderr, "FAILED: %s %s, H %d B %d T %d, truncate %d, dropout of x %g, h %g, g %g, w_hh %g: %s\n",
                kCellNames[int(layer.options.cell)].data(), layer.name, int(layer.hidden), int(layer.batch),
-               int(layer.steps), int(layer.truncate), layer.dropout.candidate, error.c_str());
+               int(layer.steps), int(layer.truncate), layer.dropout.inputs, layer.dropout.recurrent,
+               layer.dropout.candidate, layer.options.weight_dropout, error.c_str());
 }
 
 }  // namespace
@@ -104,12 +104,17 @@ int main() {
   for (const test::OptionLayer& one : test::option_layers()) {
     test::OptionLayer layer = one;
     ++seed;
-    layer.zero_output_for_mask = layer.masked;  // a repeated output's gradients are the caller's to gather
     layer.dropout.seed = seed * 0x100000001ull;
     layer.dropout.stream = seed % 3;
     const CellType cell = layer.options.cell;
     if (seed % 2 == 0 && (cell == CellType::lstm || cell == CellType::gru || cell == CellType::mgu))
       layer.dropout.candidate = 0.3;
+    if (seed % 3 == 0) layer.dropout.recurrent = 0.4;
+    if (seed % 5 == 1) layer.dropout.inputs = 0.4;
+    if (seed % 5 == 2 && cell != CellType::indrnn) {
+      layer.options.weight_dropout = 0.3;
+      layer.options.seed = seed * 0x300000001ull;
+    }
     layer.truncate = seed % 4 == 0 ? 2 : 0;
     layer.batch = 3 + seed % 2;
     layer.hidden = seed % 3 == 0 ? 17 : 6;

@@ -79,6 +79,7 @@ Options of a run: taken by ``<cell>_forward``, packed weights or not.
 from __future__ import annotations
 
 from .._core import Cache, PackedWeights
+from ._device import pack_cuda
 from ._gru import gru_backward, gru_cell, gru_forward, mgu_backward, mgu_cell, mgu_forward, pack_gru, pack_mgu
 from ._lstm import lstm_backward, lstm_cell, lstm_forward, pack_lstm
 from ._options import Activation, ActivationName, DtypeName, ForgetGate, PeepholeOutput, Reset
@@ -115,6 +116,7 @@ __all__ = [
     "IndRNNOutput", "LSTMGrads", "LSTMOutput", "LSTMState", "MGUGrads", "MGUOutput", "PackedWeights", "PeepholeOutput",
     "RNNGrads", "RNNOutput", "Reset", "SLSTMGrads", "SLSTMOutput", "SLSTMState", "gru_backward", "gru_cell",
     "gru_forward", "indrnn_backward", "indrnn_cell", "indrnn_forward", "lstm_backward", "lstm_cell", "lstm_forward",
-    "mgu_backward", "mgu_cell", "mgu_forward", "pack_gru", "pack_indrnn", "pack_lstm", "pack_mgu", "pack_rnn",
-    "pack_slstm", "rnn_backward", "rnn_cell", "rnn_forward", "slstm_backward", "slstm_cell", "slstm_forward",
+    "mgu_backward", "mgu_cell", "mgu_forward", "pack_cuda", "pack_gru", "pack_indrnn", "pack_lstm", "pack_mgu",
+    "pack_rnn", "pack_slstm", "rnn_backward", "rnn_cell", "rnn_forward", "slstm_backward", "slstm_cell",
+    "slstm_forward",
 ]  # fmt: skip

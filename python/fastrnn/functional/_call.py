@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from ._device import GpuCache, backward_on_gpu, is_gpu
+from ._arguments import Function, Options, check_alone, split, stack_states, weight_dropout
+from ._device import GpuCache, backward_on_gpu, is_gpu, state_parts
 from ._options import CELLS, PARAMETERS
-
-Options = dict[str, Any]
-Function = Callable[..., Any]
-
-
-def split(
-    function: Function, options: Mapping[str, Any], weights: frozenset[str], run: frozenset[str] = frozenset()
-) -> tuple[Options, Options]:
-    """Sort the further keywords of `function` into those of the weights and those of the run; None counts as absent.
-
-    Raises:
-        TypeError: for one that is neither.
-    """
-    ours: Options = {}
-    theirs: Options = {}
-    for name, value in options.items():
-        if name not in weights and name not in run:
-            parameters = inspect.signature(function).parameters.values()
-            known = sorted({p.name for p in parameters if p.kind is not p.VAR_KEYWORD} | weights | run)
-            raise TypeError(f"{function.__name__}: unknown keyword {name!r}, expected one of {', '.join(known)}")
-        if value is not None:
-            (theirs if name in run else ours)[name] = value
-    return ours, theirs
 
 
 def pack(
@@ -88,23 +65,15 @@ def prepare(
     further, run = _NOTHING, None
     if options:
         further, run = split(function, options, table.weights, table.run)
-        if is_gpu(run):
-            raise ValueError(f"device: expected 'cpu' for {function.__name__} in this version, got {run['device']!r}")
+        is_gpu(run)  # refuses what only a GPU has
         run.pop("device", None)
         run = run or None
     if isinstance(w_ih, PackedWeights):
-        if w_ih.cell != cell:
-            raise ValueError(f"w_ih: expected PackedWeights of {cell!r}, got those of {w_ih.cell!r}")
         if w_hh is not None or b_ih is not None or b_hh is not None or further:
             named = {**named, **further, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-        defaults = table.defaults
-        for name, value in named.items():
-            default = defaults.get(name)
-            if value is not default and (isinstance(value, np.ndarray) or value != default):
-                raise ValueError(f"{name}: expected nothing beside PackedWeights, got {_short(value)}")
+        check_alone(cell, w_ih, named)
         return w_ih, run
-    if "weight_dropout" in further:
-        _weight_dropout(further, run, training)
+    weight_dropout(further, run, training)
     arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
     return pack(cell, arrays, {**named, **further}, x=x), run
 
@@ -131,22 +100,6 @@ def prepare_cell(
     if seed is not None:
         options = {**options, "seed": seed}
     return prepare(function, cell, x, w_ih, w_hh, b_ih, b_hh, named, options, training)[0]
-
-
-def _weight_dropout(weights: Options, run: Options | None, training: bool) -> None:
-    """Give the weights the seed of the run when they are to be dropped, and no rate outside training."""
-    if training:
-        weights["seed"] = run.get("seed") if run else None
-        return
-    rate = weights.pop("weight_dropout")  # the native module, which checks it in training, never sees it here
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise TypeError(f"weight_dropout: expected a number, got {type(rate).__name__}")
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"weight_dropout: expected a rate in [0, 1), got {rate}")
-
-
-def _short(value: object) -> str:
-    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
 def step(
@@ -176,40 +129,6 @@ def step(
     return y[0], () if c_n is None else tuple(c_n), cache
 
 
-def stack_states(states: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Join states (or their gradients) of `shape` (1, B, H), None for zero, to the (S, B, H) of the kernels.
-
-    None if all are None. What does not fit is refused here, where it still has its own name.
-    """
-    joined = None
-    for k, (name, state) in enumerate(states.items()):
-        if state is None:
-            continue
-        if not isinstance(state, np.ndarray):
-            raise TypeError(f"{name}: expected a numpy.ndarray, got {type(state).__name__}")
-        if state.dtype != dtype:
-            raise TypeError(f"{name}: expected {dtype} (the dtype of x), got {state.dtype}")
-        if state.shape != shape:
-            raise ValueError(f"{name}: expected shape {shape}, got {state.shape}")
-        if joined is None:
-            joined = np.zeros((len(states), *shape[1:]), dtype)
-        joined[k] = state[0]
-    return joined
-
-
-def batch_size(x: Any, batch_first: bool, run: Options | None) -> int:
-    """Return B of a call, as far as its arguments are sound; what is not, the native module refuses by name."""
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
-    sizes = run.get("batch_sizes") if run else None
-    if sizes is not None:
-        first = np.asarray(sizes).ravel()[:1]
-        return int(first[0]) if first.size else 0
-    if x.ndim != 3:
-        raise ValueError(f"x: expected shape {'(B, T, I)' if batch_first else '(T, B, I)'}, got {x.shape}")
-    return int(x.shape[0 if batch_first else 1])
-
-
 def _check_cache(cell: str, cache: object) -> Cache:
     if not isinstance(cache, Cache):
         raise TypeError(f"cache: expected the cache of {cell}_forward(..., training=True), got {type(cache).__name__}")
@@ -228,13 +147,15 @@ def backward(
     if isinstance(cache, GpuCache):
         if threads is not None:
             raise ValueError(f"threads: expected nothing on a GPU, got {threads!r}")
-        return backward_on_gpu(result, cell, dy, cache, dh_n, dc_n, need_dx)
-    checked = _check_cache(cell, cache)
-    if isinstance(dc_n, dict):
-        weights = checked.weights
-        dtype = np.dtype("float64" if weights.dtype == "float64" else "float32")
-        dc_n = stack_states(dc_n, (1, checked.batch, weights.hidden_size), dtype)
-    dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc_n, need_dx=need_dx, threads=threads)
-    states = () if dc0 is None else (dc0,) if len(dc0) == 1 else tuple(dc0[k : k + 1] for k in range(len(dc0)))
+        dx, dh0, dc0, ((parameters,),) = backward_on_gpu(cell, dy, cache, dh_n, dc_n, need_dx)
+        states = state_parts(dc0, cache)
+    else:
+        checked = _check_cache(cell, cache)
+        if isinstance(dc_n, dict):
+            weights = checked.weights
+            dtype = np.dtype("float64" if weights.dtype == "float64" else "float32")
+            dc_n = stack_states(dc_n, (1, checked.batch, weights.hidden_size), dtype)
+        dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc_n, need_dx=need_dx, threads=threads)
+        states = () if dc0 is None else tuple(dc0[k : k + 1] for k in range(len(dc0)))
     names = result._fields[2 + len(states) :]
     return result(dx, dh0, *states, *(parameters.get(name) for name in names))

@@ -8,7 +8,7 @@ from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array
 from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._device import forward_on_gpu, is_gpu
+from ._device import GpuCall, forward_on_gpu, is_gpu
 from ._options import DtypeName, Reset
 from ._results import GRUGrads, GRUOutput, MGUGrads, MGUOutput
 
@@ -86,12 +86,10 @@ def gru_forward(
     Returns:
         GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
-    if is_gpu(options, x):
-        parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-        call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
-        call |= {"out": out, "threads": threads}
-        states, settings = {"h0": h0}, {"reset": reset}
-        found = forward_on_gpu("gru", x, parameters, states, settings, options, call)
+    if is_gpu(options, x, w_ih):
+        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
+        parameters = w_ih, w_hh, b_ih, b_hh
+        found = forward_on_gpu(gru_forward, "gru", x, parameters, {"h0": h0}, {"reset": reset}, options, call)
         return found if training else GRUOutput(*found)
     weights, run = prepare(gru_forward, "gru", x, w_ih, w_hh, b_ih, b_hh, {"reset": reset}, options, training)
     y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
@@ -205,6 +203,11 @@ def mgu_forward(
     Returns:
         MGUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
+    if is_gpu(options, x, w_ih):
+        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
+        parameters = w_ih, w_hh, b_ih, b_hh
+        found = forward_on_gpu(mgu_forward, "mgu", x, parameters, {"h0": h0}, {}, options, call)
+        return found if training else MGUOutput(*found)
     weights, run = prepare(mgu_forward, "mgu", x, w_ih, w_hh, b_ih, b_hh, {}, options, training)
     y, h_n, _, cache = _core.forward(weights, x, h0, None, lengths, reverse, batch_first, training, out, threads, run)
     return (y, h_n, cache) if training else MGUOutput(y, h_n)

@@ -8,7 +8,7 @@ from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array
 from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._device import forward_on_gpu, is_gpu
+from ._device import GpuCall, forward_on_gpu, is_gpu
 from ._options import DtypeName, PeepholeOutput
 from ._results import LSTMGrads, LSTMOutput, LSTMState
 
@@ -92,14 +92,12 @@ def lstm_forward(
     Returns:
         LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
     """
-    if is_gpu(options, x):
-        parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, "w_peep": w_peep}
-        call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
-        call |= {"out": out, "threads": threads}
-        states, settings = {"h0": h0, "c0": c0}, {"peephole_output": peephole_output, "coupled": coupled}
-        found = forward_on_gpu("lstm", x, parameters, states, settings, options, call)
-        return found if training else LSTMOutput(*found)
     named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled}
+    if is_gpu(options, x, w_ih):
+        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
+        parameters = w_ih, w_hh, b_ih, b_hh
+        found = forward_on_gpu(lstm_forward, "lstm", x, parameters, {"h0": h0, "c0": c0}, named, options, call)
+        return found if training else LSTMOutput(*found)
     weights, run = prepare(lstm_forward, "lstm", x, w_ih, w_hh, b_ih, b_hh, named, options, training)
     y, h_n, c_n, cache = _core.forward(  # by position: names would cost a microsecond
         weights, x, h0, c0, lengths, reverse, batch_first, training, out, threads, run

@@ -8,7 +8,7 @@ from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array
 from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._device import forward_on_gpu, is_gpu
+from ._device import GpuCall, forward_on_gpu, is_gpu
 from ._options import Activation, DtypeName
 from ._results import IndRNNGrads, IndRNNOutput, RNNGrads, RNNOutput
 
@@ -80,12 +80,10 @@ def rnn_forward(
     Returns:
         RNNOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
-    if is_gpu(options, x):
-        parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-        call = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first, "training": training}
-        call |= {"out": out, "threads": threads}
-        states, settings = {"h0": h0}, {"activation": activation}
-        found = forward_on_gpu("rnn", x, parameters, states, settings, options, call)
+    if is_gpu(options, x, w_ih):
+        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
+        parameters = w_ih, w_hh, b_ih, b_hh
+        found = forward_on_gpu(rnn_forward, "rnn", x, parameters, {"h0": h0}, {"activation": activation}, options, call)
         return found if training else RNNOutput(*found)
     weights, run = prepare(rnn_forward, "rnn", x, w_ih, w_hh, b_ih, b_hh, {"activation": activation}, options, training)
     y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
@@ -202,6 +200,13 @@ def indrnn_forward(
     Returns:
         IndRNNOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
+    if is_gpu(options, x, w_ih):
+        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
+        parameters = w_ih, w_hh, b_ih, b_hh
+        found = forward_on_gpu(
+            indrnn_forward, "indrnn", x, parameters, {"h0": h0}, {"activation": activation}, options, call
+        )
+        return found if training else IndRNNOutput(*found)
     weights, run = prepare(
         indrnn_forward, "indrnn", x, w_ih, w_hh, b_ih, b_hh, {"activation": activation}, options, training
     )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array
-from ._call import backward, batch_size, pack_cell, prepare, prepare_cell, stack_states, step
+from ._arguments import batch_size, stack_states
+from ._call import backward, pack_cell, prepare, prepare_cell, step
+from ._device import GpuCall, forward_on_gpu, is_gpu
 from ._options import DtypeName, ForgetGate
 from ._results import SLSTMGrads, SLSTMOutput, SLSTMState
 
@@ -88,6 +90,20 @@ def slstm_forward(
     Returns:
         SLSTMOutput(y, h_n, c_n, n_n, m_n); with ``training=True`` the tuple (y, h_n, c_n, n_n, m_n, cache).
     """
+    if is_gpu(options, x, w_ih):
+        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
+        parameters = w_ih, w_hh, b_ih, b_hh
+        found = forward_on_gpu(
+            slstm_forward,
+            "slstm",
+            x,
+            parameters,
+            {"h0": h0, "c0": c0, "n0": n0, "m0": m0},
+            {"forget_gate": forget_gate},
+            options,
+            call,
+        )
+        return found if training else SLSTMOutput(*found)
     weights, run = prepare(
         slstm_forward, "slstm", x, w_ih, w_hh, b_ih, b_hh, {"forget_gate": forget_gate}, options, training
     )

@@ -1,0 +1,25 @@
+// What calls on a GPU take and keep, for arrays of NumPy and for those on the device.
+#pragma once
+
+#include "device_array.h"
+#include "fastrnn/cuda_layer.hpp"
+#include "stacks.h"
+
+namespace fastrnn::python {
+
+/// Weights on a GPU, and which parameters were given, with their shapes.
+struct PyCudaWeights {
+  std::shared_ptr<const CudaWeights> weights;
+  ParameterShapes parameters;
+  std::vector<std::shared_ptr<void>> owners;  // of the arrays, where they are not copies
+};
+
+using CudaLayers = std::vector<std::vector<PyCudaWeights>>;  // [layer][direction]
+
+CudaLayers cuda_layers(py::handle given);
+CudaStack cuda_stack(const CudaLayers& layers, const std::string& merge, py::handle dropout);
+
+/// The cell that a cache is of, for an error.
+inline const char* cell_of(const CudaLayers& layers) { return cell_name(layers[0][0].weights->options().cell); }
+
+}  // namespace fastrnn::python

@@ -1,0 +1,111 @@
+// The parameters of a layer out of a dict, checked against the shapes that w_ih and each other give them.
+#pragma once
+
+#include "bindings.h"
+
+namespace fastrnn::python {
+
+/// A name and a shape for each of those that were given.
+using ParameterShapes = std::vector<std::pair<std::string, std::vector<Index>>>;
+
+/// Where read_parameters() finds them: arrays of NumPy, kept until this goes.
+template <class T>
+class HostParameters {
+ public:
+  /// `owner` names the argument whose dtype they must have; empty: any is cast to T.
+  HostParameters(const py::dict& given, const std::string& owner) : given_(given), owner_(owner) {}
+
+  bool has(const char* name) const { return !object(name).is_none(); }
+  std::vector<Index> shape(const char* name) const {
+    const py::array array = float_array(name, object(name));
+    if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
+    return std::vector<Index>(array.shape(), array.shape() + array.ndim());
+  }
+  const T* data(const char* name) {
+    alive_.push_back(contiguous<T>(float_array(name, object(name))));
+    return alive_.back().data();
+  }
+
+ private:
+  py::object object(const char* name) const {
+    return given_.contains(name) ? py::object(given_[name]) : py::object(py::none());
+  }
+
+  const py::dict& given_;
+  const std::string& owner_;
+  std::vector<py::array_t<T>> alive_;
+};
+
+/// Reads what `source` has; `options` learn from it whether peepholes are diagonal or full. They are borrowed from it.
+template <class T, class Source>
+Parameters<T> read_parameters(CellOptions& options, Source& source, ParameterShapes& shapes) {
+  const auto wrong_shape = [](const char* name, const std::string& expected, const std::vector<Index>& shape) {
+    wrong_value(name, "shape " + expected, shape_text(shape));
+  };
+  const auto read = [&](const char* name, const std::vector<Index>& expected, bool required = false) -> const T* {
+    if (!required && !source.has(name)) return nullptr;
+    const std::vector<Index> shape = source.shape(name);
+    if (shape != expected) wrong_shape(name, shape_text(expected), shape);
+    shapes.emplace_back(name, shape);
+    return source.data(name);
+  };
+  const Index gates = gate_count(options.cell);
+  const std::vector<Index> w_ih = source.shape("w_ih");
+  const std::string letters = gates > 1 ? "(" + std::to_string(gates) + "*H, I)" : "(H, I)";
+  if (w_ih.size() != 2) wrong_shape("w_ih", letters, w_ih);
+  const Index rows = w_ih[0];
+  if (rows % gates != 0 || rows == 0) wrong_shape("w_ih", letters + " with H >= 1", w_ih);
+  Parameters<T> p;
+  const Index hidden = p.hidden = rows / gates;
+  p.inputs = w_ih[1];
+  Index state = hidden;
+  if (source.has("w_hr")) {
+    const std::vector<Index> w_hr = source.shape("w_hr");
+    if (w_hr.size() != 2) wrong_shape("w_hr", "(P, H)", w_hr);
+    state = p.projection = w_hr[0];
+    if (state < 1 || state > hidden) wrong_shape("w_hr", "(P, H) with 1 <= P <= H = " + std::to_string(hidden), w_hr);
+  }
+  p.w_ih = read("w_ih", w_ih, true);
+  p.w_hh = read("w_hh", options.cell == CellType::indrnn ? std::vector<Index>{hidden} : std::vector<Index>{rows, state},
+                true);
+  p.b_ih = read("b_ih", {rows});
+  p.b_hh = read("b_hh", {rows});
+  if (source.has("w_peep")) {
+    const std::vector<Index> shape = source.shape("w_peep"), diagonal = {3, hidden}, full = {3, hidden, hidden};
+    if (shape != diagonal && shape != full)
+      wrong_shape("w_peep", shape_text(diagonal) + " or " + shape_text(full), shape);
+    options.peephole = shape == full ? Peephole::full : Peephole::diagonal;
+    p.w_peep = read("w_peep", shape);
+  }
+  p.w_hr = read("w_hr", {state, hidden});
+  p.ln_ih = read("ln_ih", {rows});
+  p.ln_hh = read("ln_hh", {rows});
+  p.ln_c = read("ln_c", {2, hidden});
+  return p;
+}
+
+/// Where the gradients of the parameters that were given go: room(name, shape) has the memory of each.
+template <class T, class Room>
+void place_gradients(const ParameterShapes& shapes, BackwardArguments<T>& arguments, const Room& room) {
+  const std::pair<const char*, T**> places[] = {
+      {"w_ih", &arguments.dw_ih},   {"w_hh", &arguments.dw_hh},     {"b_ih", &arguments.db_ih},
+      {"b_hh", &arguments.db_hh},   {"w_peep", &arguments.dw_peep}, {"w_hr", &arguments.dw_hr},
+      {"ln_ih", &arguments.dln_ih}, {"ln_hh", &arguments.dln_hh},   {"ln_c", &arguments.dln_c}};
+  for (const auto& [name, shape] : shapes)
+    for (const auto& [known, place] : places)
+      if (name == known) *place = room(known, shape);
+}
+
+/// Those gradients as arrays of NumPy, by name.
+template <class T>
+py::dict new_gradients(const ParameterShapes& shapes, BackwardArguments<T>& arguments) {
+  py::dict arrays;
+  place_gradients(shapes, arguments, [&](const char* name, const std::vector<Index>& shape) {
+    py::array_t<T> array(shape);
+    arrays[name] = array;
+    return array.mutable_data();
+  });
+  return arrays;
+}
+
+}  // namespace fastrnn::python

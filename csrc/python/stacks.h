@@ -1,0 +1,65 @@
+// What is common to stacks on the CPU and on a GPU.
+#pragma once
+
+#include "fastrnn/stack.hpp"
+#include "parameters.h"
+
+namespace fastrnn::python {
+
+/// One list of weights for each layer, a direction each. check(name, one, first) throws where one does not fit.
+template <class W, class Check>
+std::vector<std::vector<W>> layer_list(py::handle given, const Check& check) {
+  std::vector<std::vector<W>> layers;
+  std::size_t directions = 0;
+  for (const py::handle item : py::reinterpret_borrow<py::iterable>(given)) {
+    const std::string name = "layers[" + std::to_string(layers.size()) + "]";
+    std::vector<W> row;
+    for (const py::handle one : py::reinterpret_borrow<py::iterable>(item)) {
+      if (!py::isinstance<W>(one))
+        wrong_type(name, py::str(py::type::of<W>().attr("__name__")), Py_TYPE(one.ptr())->tp_name);
+      row.push_back(one.cast<const W&>());
+      check(name, row.back(), (layers.empty() ? row : layers[0])[0]);
+    }
+    if (layers.empty()) directions = row.size();
+    if (row.empty() || row.size() > 2) wrong_value(name, "one or two directions", std::to_string(row.size()));
+    if (row.size() != directions)
+      wrong_value(name, std::to_string(directions) + (directions == 1 ? " direction" : " directions") + " as layers[0]",
+                  std::to_string(row.size()));
+    layers.push_back(std::move(row));
+  }
+  if (layers.empty()) wrong_value("layers", "one or more", "none");
+  return layers;
+}
+
+inline Merge merge_of(const std::string& name) {
+  static const std::pair<const char*, Merge> names[] = {
+      {"concat", Merge::concat}, {"sum", Merge::sum}, {"mean", Merge::mean}, {"ave", Merge::mean}, {"mul", Merge::mul}};
+  for (const auto& [text, merge] : names)
+    if (name == text) return merge;
+  wrong_value("merge", "one of 'concat', 'sum', 'mean', 'ave', 'mul'", "'" + name + "'");
+}
+
+inline double rate_of(py::handle object) {
+  if (!PyFloat_Check(object.ptr()) && (!PyLong_Check(object.ptr()) || PyBool_Check(object.ptr())))
+    wrong_type("dropout", "a float", Py_TYPE(object.ptr())->tp_name);
+  const double rate = PyFloat_AsDouble(object.ptr());
+  if (PyErr_Occurred() != nullptr || !(rate >= 0 && rate < 1)) {
+    PyErr_Clear();
+    wrong_value("dropout", "a rate in [0, 1)", py::str(object));
+  }
+  return rate;
+}
+
+/// A dict of arrays for each layer and direction.
+template <class T, class W>
+py::list new_stack_gradients(const std::vector<std::vector<W>>& layers, StackBackwardArguments<T>& arguments) {
+  py::list result;
+  for (const auto& row : layers) {
+    py::list directions;
+    for (const W& one : row) directions.append(new_gradients(one.parameters, arguments.parameters.emplace_back()));
+    result.append(directions);
+  }
+  return result;
+}
+
+}  // namespace fastrnn::python

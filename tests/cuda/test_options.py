@@ -1,0 +1,70 @@
+"""Every option of a cell and of a run on the emulated GPU: the cases of tests/options.py against the same reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_arrays import FakeArray, fakes, given_back, read
+
+import fastrnn
+from options import COMBINATIONS, SINGLES, Case, expected_case
+from variants import Problem, assert_matches, output_tuple, tolerance
+
+SIZES = {"hidden": 17, "inputs": 5, "batch": 4, "steps": 6}
+# Packed batches are for the CPU. Checkpoints change no result: what is held against it here goes without.
+CASES = [case for case in (*SINGLES, *COMBINATIONS) if ("batch_sizes", True) not in case.run]
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+
+
+def problem_of(case: Case) -> tuple[Problem, Any, Any, Any]:
+    exact, inferred, trained, grads = expected_case(case, **SIZES)
+    problem = exact.astype("float32")
+    problem.run.pop("checkpoint_every", None)
+    return problem, inferred, trained, grads
+
+
+@every_case
+def test_matches_the_reference(gpu, case):
+    problem, inferred, trained, grads = problem_of(case)
+    # The GPU's exp and tanh are the C library's here; the order of sums is another than the CPU's.
+    tol = 2 * tolerance("float32", **SIZES)
+    assert_matches(problem.forward(fastrnn, device="cuda"), inferred, tol, "inference")
+    *outputs, cache = problem.forward(fastrnn, training=True, device="cuda")
+    assert_matches(output_tuple(case, fastrnn)(*outputs), trained, tol, "training")
+    assert_matches(problem.backward(fastrnn, cache), grads, tol, "gradients")
+
+
+@every_case
+def test_arrays_on_the_gpu_match_the_reference(gpu, case):
+    problem, _, trained, grads = problem_of(case)
+    if case.cell == "slstm":  # several states are not joined on a GPU
+        problem = Problem(case, {k: v for k, v in problem.arrays.items() if k not in ("c0", "n0", "m0")}, problem.run)
+        *outputs, cache = problem.forward(fastrnn, training=True)
+        trained = output_tuple(case, fastrnn)(*outputs)
+        dy = np.linspace(-1, 1, outputs[0].size, dtype=np.float32).reshape(outputs[0].shape)
+        problem.cotangents["dy"] = dy
+        grads = problem.backward(fastrnn, cache)
+    tol = 2 * tolerance("float32", **SIZES)
+    there = Problem(case, fakes(problem.arrays), problem.run, fakes(problem.cotangents))
+    *outputs, cache = there.forward(fastrnn, training=True)
+    assert_matches(output_tuple(case, fastrnn)(*map(read, outputs)), trained, tol, "training")
+    found = there.backward(fastrnn, cache)
+    assert_matches(type(found)(*(None if a is None else read(a) for a in found)), grads, tol, "gradients")
+    del outputs, cache, found
+    assert given_back({**there.arrays, **there.cotangents})
+
+
+def test_what_a_gpu_does_not_know_is_refused(gpu):
+    case = next(case for case in SINGLES if case.id == "lstm-plain")
+    problem, *_ = problem_of(case)
+    with pytest.raises(ValueError, match="checkpoint_every: expected nothing in training on a GPU, got a value"):
+        problem.forward(fastrnn, training=True, device="cuda", checkpoint_every=2)
+    packed = {**problem.arrays, "x": problem.arrays["x"].reshape(-1, 5)}
+    with pytest.raises(ValueError, match="batch_sizes: expected nothing on a GPU, got a value"):
+        fastrnn.lstm_forward(**packed, device="cuda", batch_sizes=[4] * 6)
+    x = FakeArray(problem.arrays["x"])
+    weights = fastrnn.pack_cuda("slstm", problem.arrays["w_ih"], problem.arrays["w_hh"])
+    with pytest.raises(ValueError, match="n0: expected None for arrays on a GPU"):
+        fastrnn.slstm_forward(x, weights, n0=FakeArray(problem.arrays["c0"]))

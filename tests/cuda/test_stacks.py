@@ -1,0 +1,187 @@
+"""Weights that stay on the emulated GPU, and stacks of them, against the CPU's."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_arrays import STREAM, FakeArray, fakes, given_back, read
+from problems import CELLS, problem
+
+import fastrnn
+
+RNG = np.random.default_rng(11)
+# Sums in another order, through twice the layers that TOLERANCE of test_emulated.py is for.
+TOLERANCE = 4e-5
+
+
+def draw(*shape: int, scale: float = 1.0) -> np.ndarray:
+    return RNG.uniform(-scale, scale, shape).astype(np.float32)
+
+
+def assert_close(got: Any, expected: Any, what: str) -> None:
+    assert (got is None) == (expected is None), what
+    if expected is not None:
+        scale = max(float(np.abs(expected).max(initial=0)), 1e-2)
+        assert got.shape == expected.shape, what
+        np.testing.assert_allclose(got, expected, atol=TOLERANCE * scale, rtol=0, err_msg=what)
+
+
+def parameters(layers: int, directions: int, merge: str, hidden: int = 9, inputs: int = 5) -> list[list[dict]]:
+    width = hidden * (directions if merge == "concat" else 1)
+    return [
+        [
+            {
+                "w_ih": draw(4 * hidden, inputs if layer == 0 else width, scale=0.5),
+                "w_hh": draw(4 * hidden, hidden, scale=0.4), "b_ih": draw(4 * hidden), "b_hh": draw(4 * hidden),
+            }
+            for _ in range(directions)
+        ]
+        for layer in range(layers)
+    ]  # fmt: skip
+
+
+def packed(rows: list[list[dict]], **options: Any) -> tuple[list[list[Any]], list[list[Any]]]:
+    """On the CPU, and on the GPU."""
+    cpu = [[fastrnn.pack_lstm(**one) for one in row] for row in rows]
+    return cpu, [[fastrnn.pack_cuda("lstm", **one, **options) for one in row] for row in rows]
+
+
+FORMS = [(3, 1, "concat"), (1, 2, "concat"), (2, 2, "concat"), (2, 2, "sum"), (2, 2, "ave"), (2, 2, "mul")]
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["host", "device"])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("layers", "directions", "merge"), FORMS)
+def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first, there):
+    cpu, weights = packed(parameters(layers, directions, merge))
+    shape = (3, 4) if batch_first else (4, 3)
+    arrays = {"x": draw(*shape, 5), "h0": draw(layers * directions, 3, 9), "c0": draw(layers * directions, 3, 9)}
+    more = {"lengths": [4, 1, 3], "merge": merge, "batch_first": batch_first, "dropout": 0.4, "seed": 7,
+            "recurrent_dropout": 0.3}  # fmt: skip
+    give, take = (FakeArray, read) if there else (lambda a: a, lambda a: a)
+    on = {name: give(array) for name, array in arrays.items()}
+    expected = fastrnn.stack_forward(arrays["x"], cpu, arrays["h0"], arrays["c0"], **more)
+    got = fastrnn.stack_forward(on["x"], weights, on["h0"], on["c0"], **more)
+    for name in ("y", "h_n", "c_n"):
+        assert_close(take(getattr(got, name)), getattr(expected, name), name)
+    *right, cache = fastrnn.stack_forward(arrays["x"], cpu, arrays["h0"], arrays["c0"], training=True, **more)
+    *outputs, kept = fastrnn.stack_forward(on["x"], weights, on["h0"], on["c0"], training=True, **more)
+    for name, actual, value in zip(("y", "h_n", "c_n"), outputs, right, strict=True):
+        assert_close(take(actual), value, f"training: {name}")
+    d = [draw(*array.shape) for array in right]
+    grads = fastrnn.stack_backward(d[0], cache, d[1], d[2])
+    found = fastrnn.stack_backward(give(d[0]), kept, give(d[1]), give(d[2]))
+    for name in ("x", "h0", "c0"):
+        assert_close(take(getattr(found, name)), getattr(grads, name), f"gradient of {name}")
+    for k in range(layers):
+        for j in range(directions):
+            for name, value in grads.layers[k][j].items():
+                assert_close(take(found.layers[k][j][name]), value, f"gradient of {name} of layers[{k}][{j}]")
+    assert fastrnn.stack_backward(None, kept, need_dx=False).x is None
+    del got, outputs, kept, found, weights
+    assert given_back(on)
+
+
+def test_weights_are_sent_once(gpu):
+    arrays = problem("lstm")
+    x, h0, c0 = (arrays.pop(name) for name in ("x", "h0", "c0"))
+    weights = fastrnn.pack_cuda("lstm", **arrays)
+    assert sorted(e[3] for e in gpu.events() if e[0] == "copy_in") == sorted(a.nbytes for a in arrays.values())
+    got = fastrnn.lstm_forward(x, weights, h0=h0, c0=c0)
+    assert sorted(e[3] for e in gpu.events() if e[0] == "copy_in") == sorted(a.nbytes for a in (x, h0, c0))
+    for actual, value in zip(got, fastrnn.lstm_forward(x, **arrays, h0=h0, c0=c0), strict=True):
+        assert_close(actual, value, "with weights that are there")
+    arrays["w_hh"][:] = 0  # they are a copy
+    again = fastrnn.lstm_forward(FakeArray(x), weights, h0=FakeArray(h0), c0=FakeArray(c0), stream=STREAM)
+    np.testing.assert_array_equal(read(again.y), got.y)
+    assert not [e for e in gpu.events() if e[0] == "copy_in"]
+    *_, cache = fastrnn.lstm_forward(x, weights, training=True)
+    del weights  # the cache has them
+    assert fastrnn.lstm_backward(np.ones_like(got.y), cache).w_ih.shape == arrays["w_ih"].shape
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_can_be_packed(gpu, cell):
+    arrays = problem(cell)
+    name, _, options = CELLS[cell]
+    states = {key: arrays.pop(key) for key in ("x", "h0", "c0") if key in arrays}
+    weights = fastrnn.pack_cuda(name, **arrays, **options, dtype="bfloat16", device="cuda:1")
+    assert (weights.cell, weights.dtype, weights.device) == (name, "bfloat16", "cuda:1")
+    assert (weights.input_size, weights.hidden_size, weights.output_size) == (5, 17, 17)
+    assert repr(weights) == f"fastrnn.CudaWeights({name}, 5 -> 17, bfloat16, cuda:1)"
+    forward = getattr(fastrnn, f"{name}_forward")
+    got = forward(states.pop("x"), weights, **states, **{key: None for key in options if key == "w_peep"})
+    expected = forward(**problem(cell), **options)
+    for actual, value in zip(got, expected, strict=True):
+        np.testing.assert_allclose(actual, value, atol=3e-2, rtol=0)
+
+
+def test_what_does_not_fit_is_refused(gpu):
+    arrays = problem("lstm")
+    x = arrays.pop("x")
+    w_ih, w_hh = arrays["w_ih"], arrays["w_hh"]
+    weights = fastrnn.pack_cuda("lstm", w_ih, w_hh)
+    other = fastrnn.pack_cuda("lstm", w_ih, w_hh, device="cuda:1", dtype="bfloat16")
+    cpu = fastrnn.pack_lstm(w_ih, w_hh)
+
+    def refused(error: type[Exception], message: str, call: Any) -> None:
+        with pytest.raises(error, match=message):
+            call()
+
+    refused(ValueError, "w_hh: expected nothing beside CudaWeights, got an array of shape",
+            lambda: fastrnn.lstm_forward(x, weights, w_hh))  # fmt: skip
+    refused(ValueError, "clip: expected nothing beside CudaWeights, got 1.0",
+            lambda: fastrnn.lstm_forward(x, weights, clip=1.0))  # fmt: skip
+    refused(ValueError, "w_ih: expected CudaWeights of 'rnn', got those of 'lstm'",
+            lambda: fastrnn.rnn_forward(x, weights))  # fmt: skip
+    refused(ValueError, "device: expected 'cuda:0', where the weights are, got 'cpu'",
+            lambda: fastrnn.lstm_forward(x, weights, device="cpu"))  # fmt: skip
+    refused(ValueError, "device: expected 'cuda:1', where the weights are, got 'cuda:0'",
+            lambda: fastrnn.lstm_forward(x, other, device="cuda:0"))  # fmt: skip
+    refused(ValueError, "x: expected an array on cuda:1, where the weights are, got one on cuda:0",
+            lambda: fastrnn.lstm_forward(FakeArray(x), other))  # fmt: skip
+    refused(ValueError, "device_dtype: expected 'float32', which the weights have, got 'bfloat16'",
+            lambda: fastrnn.lstm_forward(x, weights, device_dtype="bfloat16"))  # fmt: skip
+    refused(TypeError, "w_ih: expected an array or CudaWeights on a GPU, got PackedWeights",
+            lambda: fastrnn.lstm_forward(x, cpu, device="cuda"))  # fmt: skip
+    refused(ValueError, "layers: expected all on cuda:0 in float32, got one on cuda:1 in bfloat16",
+            lambda: fastrnn.stack_forward(x, [[weights, other]]))  # fmt: skip
+    refused(TypeError, r"layers\[0\]: expected CudaWeights, got .*PackedWeights",
+            lambda: fastrnn.stack_forward(x, [cpu], device="cuda"))  # fmt: skip
+    refused(ValueError, r"layers\[1\]: expected input size 17, the width of the output of layers\[0\], got 5",
+            lambda: fastrnn.stack_forward(x, [weights, weights]))  # fmt: skip
+    refused(ValueError, "cell: expected one of 'rnn', .*, got 'lstmp'", lambda: fastrnn.pack_cuda("lstmp", w_ih, w_hh))
+    refused(TypeError, "pack_cuda: unknown keyword 'forget'",
+            lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh, forget=1))  # fmt: skip
+    refused(TypeError, "w_hh: expected float32 on a GPU, got float64",
+            lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh.astype(np.float64)))  # fmt: skip
+    refused(ValueError, r"w_hh: expected shape \(68, 17\), got \(17, 17\)",
+            lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh[:17]))  # fmt: skip
+    refused(ValueError, "dtype: expected one of 'float32', .* on a GPU, got 'int8'",
+            lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh, dtype="int8"))  # fmt: skip
+    refused(gpu.CudaError, "device: expected a number below 2, got 2",
+            lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh, device="cuda:2"))  # fmt: skip
+
+
+def test_out_receives_y(gpu):
+    arrays = problem("lstm")
+    out = np.empty((3, 2, 17), np.float32)
+    assert fastrnn.lstm_forward(**arrays, device="cuda", out=out).y is out
+    np.testing.assert_array_equal(out, fastrnn.lstm_forward(**arrays, device="cuda").y)
+
+
+def test_a_call_that_is_wrong_leaves_nothing(gpu):
+    arrays = problem("gru after")
+    for wrong in ({"h0": np.ones((1, 2, 3), np.float32)}, {"lengths": [7, 7]}, {"device_tier": "warp"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong)).removeprefix('device_')}: expected"):
+            fastrnn.gru_forward(**{**arrays, **wrong}, device="cuda")
+        gc.collect()  # the error had the frames
+        assert gpu.live() == 0
+    on_gpu = fakes(arrays)
+    with pytest.raises(ValueError, match="h0: expected shape"):
+        fastrnn.gru_forward(**{**on_gpu, "h0": FakeArray(np.ones((1, 2, 3), np.float32))})
+    assert given_back(on_gpu)
+    assert gpu.live() == 0
