@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from problems import CELLS, problem
+from test_every_option import CASES, check_case
+from test_stacks import FORMS, check_stack
 
 import fastrnn
 
@@ -41,9 +43,29 @@ def check(
     tolerance = 16 * ROUNDING[dtype] * (1 + steps / 8)
     for field, value in zip(expected._fields, expected, strict=True):
         np.testing.assert_allclose(getattr(got, field), value, atol=tolerance, rtol=0, err_msg=f"{cell} {field}")
+    # The way back, of what the types round: relative to a tensor's largest element.
+    *_, cache = forward(**arguments, **settings, training=True, device="cuda", device_dtype=dtype, device_tier=tier)
+    *_, right = forward(**wide, **settings, training=True)
+    backward, dy = getattr(fastrnn, f"{name}_backward"), rng.uniform(-1, 1, got.y.shape)
+    found = backward(dy.astype(np.float32), cache)
+    for field, value in backward(dy, right)._asdict().items():
+        if value is not None:
+            scale = max(float(np.abs(value).max(initial=0)), 1e-2)
+            atol = 4 * tolerance * scale
+            np.testing.assert_allclose(getattr(found, field), value, atol=atol, rtol=0, err_msg=f"{cell} d{field}")
 
 
-@pytest.mark.parametrize("tier", ["block", "cluster", "grid"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_options(case):
+    check_case(case)
+
+
+@pytest.mark.parametrize(("layers", "directions", "merge"), FORMS)
+def test_stacks(layers, directions, merge):
+    check_stack(layers, directions, merge, batch_first=layers == 1, there=False)
+
+
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid", "graph"])
 @pytest.mark.parametrize("dtype", list(ROUNDING))
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_short(cell, dtype, tier):
@@ -51,7 +73,7 @@ def test_short(cell, dtype, tier):
     check(cell, 33, 3, 4, dtype, tier, ragged=False, reverse=True)
 
 
-@pytest.mark.parametrize("tier", ["block", "cluster", "grid"])
+@pytest.mark.parametrize("tier", ["block", "cluster", "grid", "graph"])
 @pytest.mark.parametrize("dtype", list(ROUNDING))
 @pytest.mark.parametrize("cell", list(CELLS))
 @pytest.mark.parametrize("hidden", [1, 7, 50, 100, 130, 257, 600])

@@ -52,10 +52,7 @@ def packed(rows: list[list[dict]], **options: Any) -> tuple[list[list[Any]], lis
 FORMS = [(3, 1, "concat"), (1, 2, "concat"), (2, 2, "concat"), (2, 2, "sum"), (2, 2, "ave"), (2, 2, "mul")]
 
 
-@pytest.mark.parametrize("there", [False, True], ids=["host", "device"])
-@pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize(("layers", "directions", "merge"), FORMS)
-def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first, there):
+def check_stack(layers: int, directions: int, merge: str, batch_first: bool, there: bool) -> None:
     cpu, weights = packed(parameters(layers, directions, merge))
     shape = (3, 4) if batch_first else (4, 3)
     arrays = {"x": draw(*shape, 5), "h0": draw(layers * directions, 3, 9), "c0": draw(layers * directions, 3, 9)}
@@ -83,6 +80,13 @@ def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first,
     assert fastrnn.stack_backward(None, kept, need_dx=False).x is None
     del got, outputs, kept, found, weights
     assert given_back(on)
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["host", "device"])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("layers", "directions", "merge"), FORMS)
+def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first, there):
+    check_stack(layers, directions, merge, batch_first, there)
 
 
 def test_weights_are_sent_once(gpu):
