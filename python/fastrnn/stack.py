@@ -118,7 +118,8 @@ def stack_forward(
             float32).
         layers: the weights, from ``pack_lstm`` and its likes: one PackedWeights for each layer, or a pair (forward,
             backward) for each. All are of one cell and have the same H and P; the input size of each layer is the
-            width of the output of the one below. Options of the cell may differ.
+            width of the output of the one below. Options of the cell may differ. Weights from ``pack_cuda`` make the
+            call run on their GPU; x and the states are NumPy's, or all there.
         h0: (L*D, B, P), the states before the first step; None: zeros.
         c0: (L*D*S, B, H), likewise; ignored by cells without c.
         merge: how the outputs of two directions become one: "concat" (side by side, 2P wide), "sum", "mean" (also
@@ -131,8 +132,9 @@ def stack_forward(
         out: receives y: C-contiguous, writeable, sharing no memory with x, h0 or c0.
         threads: how many may work on this call; None: :func:`fastrnn.set_num_threads`'s number.
         **run: the options of a run that the functions for one layer take: mask, zero_output_for_mask, reset_mask,
-            batch_sizes, recurrent_dropout, candidate_dropout, seed, checkpoint_every, truncate. Each applies to all
-            layers; `seed` is that of all masks, `dropout`'s too, and None or left out is a fresh one.
+            batch_sizes, recurrent_dropout, candidate_dropout, seed, checkpoint_every, truncate; on a GPU device_tier
+            and stream, too, and neither batch_sizes nor checkpoints. Each applies to all layers; `seed` is that of all
+            masks, `dropout`'s too, and None or left out is a fresh one.
 
     Returns:
         StackOutput(y, h_n, c_n), with `training` the tuple (y, h_n, c_n, cache). The cache refers to x and y: they must
