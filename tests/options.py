@@ -181,11 +181,6 @@ SINGLES = (
     *(_case(reset, "gru", reset=reset) for reset in ("before", "output")),
     *(_case(f"{reset}-ln", "gru", reset=reset, arrays="ln_ih ln_hh", norm_eps=0.1) for reset in ("before", "output")),
     *(
-        _case(f"{reset}-ln-truncate", "gru", reset=reset, arrays="ln_ih ln_hh", norm_eps=0.1, run_truncate=2)
-        for reset in ("after", "before", "output")
-    ),
-    _case("ln_c-w_hr-truncate", "lstm", arrays="ln_ih ln_hh ln_c w_hr", norm_eps=0.1, run_truncate=2),
-    *(
         _case(f"{reset}-dropouts", "gru", reset=reset, run_recurrent_dropout=0.4, run_candidate_dropout=0.3)
         for reset in ("before", "output")
     ),
@@ -193,6 +188,11 @@ SINGLES = (
     _case("exp", "slstm", forget_gate="exp"),
     _case("without-n0", "slstm", omit="n0"),
     _case("exp-reset", "slstm", forget_gate="exp", run_reset_mask=True),
+    *(
+        _case(f"{reset}-ln-truncate", "gru", reset=reset, arrays="ln_ih ln_hh", norm_eps=0.1, run_truncate=2)
+        for reset in ("after", "before", "output")
+    ),
+    _case("ln_c-w_hr-truncate", "lstm", arrays="ln_ih ln_hh ln_c w_hr", norm_eps=0.1, run_truncate=2),
 )
 
 # --------------------------------------------------------------------------------------------------- their combinations

@@ -67,6 +67,43 @@ StackShape shape_of_stack(const std::vector<Pointer>& weights, int directions, M
   return shape;
 }
 
+/// The rows of a call: (T,B), or those of packed sequences, whose number falls from step to step.
+class Grid {
+ public:
+  Grid(Index steps, Index batch) : steps_(steps), batch_(batch), total_(steps * batch) {}
+  template <class T>
+  explicit Grid(const ForwardArguments<T>& arguments) : Grid(arguments.steps, arguments.batch) {
+    if (arguments.batch_sizes == nullptr) return;
+    sizes_.assign(arguments.batch_sizes, arguments.batch_sizes + steps_);
+    total_ = 0;
+    for (const Index size : sizes_) {
+      before_.push_back(total_);
+      total_ += size;
+    }
+  }
+
+  Index steps() const { return steps_; }
+  Index total() const { return total_; }
+  Index rows(Index t) const { return sizes_.empty() ? batch_ : sizes_[std::size_t(t)]; }
+  /// Of all steps before this one.
+  Index before(Index t) const { return sizes_.empty() ? t * batch_ : before_[std::size_t(t)]; }
+  const Index* sizes() const { return sizes_.empty() ? nullptr : sizes_.data(); }
+
+  /// A contiguous array of all rows.
+  template <class T>
+  Sequence<T> view(T* data, Index width) const {
+    return {data, sizes_.empty() ? batch_ * width : 0, width};
+  }
+  template <class T>
+  T* at(const Sequence<T>& s, Index t, Index b) const {
+    return sizes_.empty() ? s.at(t, b) : s.data + (before_[std::size_t(t)] + b) * s.row;
+  }
+
+ private:
+  Index steps_, batch_, total_;
+  std::vector<Index> sizes_, before_;  // of packed sequences
+};
+
 /// The same sequence, to be read.
 template <class T>
 Sequence<const T> read(const Sequence<T>& s) {

@@ -53,10 +53,22 @@ struct FoldParams {
   float* to;
 };
 
+/// Between packed sequences, whose steps have fewer and fewer rows, and rows (t,b): `spread` to these, where rows that
+/// are not there become zeros, or back.
+struct PackedParams {
+  int steps, batch, width;
+  bool spread;
+  const int* before;  // (T+1): rows of all steps before this one
+  float* packed;
+  Index packed_row;
+  Rows<float> rows;
+};
+
 const void* gather_kernel();
 const void* sum_kernel();
 const void* combine_kernel();
 const void* fold_kernel();
+const void* packed_kernel();
 
 /// A thread for each of `count` elements, or fewer that go round.
 template <class Params>
@@ -72,6 +84,9 @@ inline void gather_rows(Runtime& runtime, GatherParams params) {
 }
 inline void combine_rows(Runtime& runtime, CombineParams params) {
   launch_rows(runtime, combine_kernel(), Index(params.steps) * params.batch * params.width, params);
+}
+inline void copy_packed(Runtime& runtime, PackedParams params) {
+  launch_rows(runtime, packed_kernel(), Index(params.steps) * params.batch * params.width, params);
 }
 inline void fold_rows(Runtime& runtime, FoldParams params) {
   launch_rows(runtime, fold_kernel(), Index(params.layer.batch) * params.layer.width(), params);

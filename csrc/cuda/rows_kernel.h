@@ -49,6 +49,20 @@ combine_elements(FASTRNN_CONSTANT CombineParams p) {
 }
 
 FASTRNN_KERNEL(kRowThreads)
+copy_packed_rows(FASTRNN_CONSTANT PackedParams p) {
+  each_of(Index(p.steps) * p.batch * p.width, [&](Index i) {
+    const int column = int(i % p.width), b = int(i / p.width % p.batch), t = int(i / p.width / p.batch);
+    const bool there = b < p.before[t + 1] - p.before[t];
+    float& packed = p.packed[there ? (p.before[t] + b) * p.packed_row + column : 0];
+    float& row = p.rows.at(t, b)[column];
+    if (p.spread)
+      row = there ? packed : 0.0f;
+    else if (there)
+      packed = row;
+  });
+}
+
+FASTRNN_KERNEL(kRowThreads)
 fold_repeats(FASTRNN_CONSTANT FoldParams p) {
   const LayerParams& layer = p.layer;
   each_of(Index(layer.batch) * layer.width(), [&](Index i) {

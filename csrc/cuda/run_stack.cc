@@ -71,7 +71,6 @@ StackShape checked(const DeviceStack& stack, const ForwardArguments<float>& a, b
   const StackShape shape = shape_of_stack(stack.layers, stack.directions, stack.merge, stack.dropout);
   if (a.reverse && stack.layers.size() > 1) throw Error("reverse: expected false for a stack, got true");
   check_run(stack.layers[0]->options().cell, a);
-  refuse(a.batch_sizes != nullptr, "batch_sizes", "on a GPU");
   refuse(training && a.checkpoint_every > 0, "checkpoint_every", "in training on a GPU");
   return shape;
 }
@@ -85,25 +84,59 @@ const float* Upload::send(const float* array, Index count) {
   return device;
 }
 
-Sequence<const float> Upload::send(const Sequence<const float>& given, Index steps, Index batch, Index width) {
-  Sequence<const float> rows = given, together = {nullptr, batch * width, width};
-  if (rows.data == nullptr || (there_ && in_line(rows, steps, batch))) return rows;
-  if (there_) {
-    float* copy = room(steps * batch * width);
-    combine_all(runtime_, How::copy, steps, batch, width, rows, {}, {copy, batch * width, width}, {}, false);
-    together.data = copy;
-    return together;
+UserRows::UserRows(Runtime& runtime, const ForwardArguments<float>& a)
+    : runtime_(runtime),
+      grid_(a),
+      batch_(a.batch),
+      before_(runtime, packed() ? std::size_t(a.steps + 1) * sizeof(int) : 0) {
+  if (!packed()) return;
+  std::vector<int> before;
+  lengths_.assign(std::size_t(batch_), 0);
+  for (Index t = 0; t < a.steps; ++t) {
+    before.push_back(int(grid_.before(t)));
+    for (Index b = 0; b < grid_.rows(t); ++b) ++lengths_[std::size_t(b)];
   }
-  std::vector<float> values(std::size_t(steps * batch * width));
-  for (Index t = 0; t < steps; ++t)
-    for (Index b = 0; b < batch; ++b) std::copy_n(rows.at(t, b), width, values.data() + (t * batch + b) * width);
-  together.data = send(values.data(), Index(values.size()));
-  return together;
+  before.push_back(int(grid_.total()));
+  runtime.copy_in(before_.as<void>(), before.data(), before.size() * sizeof(int));
 }
 
-Sequence<float> Upload::place(const Sequence<float>& given, Index steps, Index batch, Index width) {
+ForwardArguments<float> UserRows::spread(const ForwardArguments<float>& arguments) const {
+  ForwardArguments<float> result = arguments;
+  if (packed()) result.lengths = lengths_.data();
+  result.batch_sizes = nullptr;
+  return result;
+}
+
+void UserRows::copy(bool spread, float* array, Index row, Index width, const Sequence<float>& rows) const {
+  copy_packed(
+      runtime_,
+      {int(steps()), int(batch_), int(width), spread, before_.as<int>(), array, row, {rows.data, rows.step, rows.row}});
+}
+
+Sequence<const float> Upload::send(const Sequence<const float>& given, const UserRows& user, Index width) {
+  Sequence<const float> rows = given;
+  const Index steps = user.steps(), batch = user.batch(), count = steps * batch * width;
+  if (rows.data == nullptr || (there_ && !user.packed() && in_line(rows, steps, batch))) return rows;
+  Sequence<float> together = {nullptr, batch * width, width};
+  if (there_) {
+    together.data = room(count);
+    if (user.packed())
+      user.copy(/*spread=*/true, const_cast<float*>(rows.data), rows.row, width, together);  // is read alone
+    else
+      combine_all(runtime_, How::copy, steps, batch, width, rows, {}, together, {}, false);
+    return read(together);
+  }
+  std::vector<float> values(std::size_t(count), 0.0f);
+  for (Index t = 0; t < steps; ++t)
+    for (Index b = 0; b < user.grid().rows(t); ++b)
+      std::copy_n(user.grid().at(rows, t, b), width, values.data() + (t * batch + b) * width);
+  return {send(values.data(), count), batch * width, width};
+}
+
+Sequence<float> Upload::place(const Sequence<float>& given, const UserRows& user, Index width) {
   Sequence<float> rows = given;
-  if (rows.data == nullptr || (there_ && in_line(rows, steps, batch))) return rows;
+  const Index steps = user.steps(), batch = user.batch();
+  if (rows.data == nullptr || (there_ && !user.packed() && in_line(rows, steps, batch))) return rows;
   return {room(steps * batch * width), batch * width, width};
 }
 
@@ -127,7 +160,8 @@ StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack
       shape_(checked(stack, a, training)),
       training_(training),
       there_(there),
-      arguments_(a),
+      user_(runtime, a),
+      arguments_(user_.spread(a)),
       rows_(a.steps * a.batch),
       h_size_(a.batch * shape_.own),
       c_size_(shape_.states * a.batch * shape_.hidden),
@@ -136,7 +170,7 @@ StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack
       own_(stack.layers.size()) {
   const Index count = Index(jobs_.size());
   for (int d = 0; d < shape_.directions; ++d) {
-    ForwardArguments<float> run = a;
+    ForwardArguments<float> run = arguments_;
     run.reverse = a.reverse || d == 1;
     steps_.push_back(std::make_unique<RowSteps>(runtime, run));
   }
@@ -145,8 +179,9 @@ StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack
   h_n_ = there ? a.h_n : upload_.room(count * h_size_);
   c_n_ = shape_.states == 0 ? nullptr : there ? a.c_n : upload_.room(count * c_size_);
   // Inference takes rows as they lie, and so copies none that are there.
-  const Sequence<float> last = there && !training ? a.y : upload_.place(a.y, a.steps, a.batch, shape_.merged);
-  Sequence<const float> x = there && !training ? a.x : upload_.send(a.x, a.steps, a.batch, shape_.inputs);
+  const bool as_they_lie = there && !training && !user_.packed();
+  const Sequence<float> last = as_they_lie ? a.y : upload_.place(a.y, user_, shape_.merged);
+  Sequence<const float> x = as_they_lie ? a.x : upload_.send(a.x, user_, shape_.inputs);
   float* between[2] = {};
   for (int layer = 0; layer < shape_.layers; ++layer) {
     const bool is_last = layer + 1 == shape_.layers;
@@ -204,7 +239,7 @@ void StackRun::run_layer(int layer, const Sequence<const float>& x, const Sequen
 }
 
 void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
-  const Index steps = arguments_.steps, batch = arguments_.batch, count = Index(jobs_.size());
+  const Index count = Index(jobs_.size());
   if (Index(gradients.parameters.size()) != count)
     throw Error("parameters: expected " + std::to_string(count) + ", got " +
                 std::to_string(gradients.parameters.size()));
@@ -214,8 +249,8 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
   float *dh0 = wanted(gradients.dh0, count * h_size_), *dc0 = wanted(gradients.dc0, count * c_size_);
   const float *dh_n = upload.send(gradients.dh_n, count * h_size_),
               *dc_n = shape_.states > 0 ? upload.send(gradients.dc_n, count * c_size_) : nullptr;
-  const Sequence<float> first = upload.place(gradients.dx, steps, batch, shape_.inputs);
-  Sequence<const float> dy = upload.send(gradients.dy, steps, batch, shape_.merged);
+  const Sequence<float> first = upload.place(gradients.dx, user_, shape_.inputs);
+  Sequence<const float> dy = upload.send(gradients.dy, user_, shape_.merged);
   std::vector<BackwardJob> jobs(jobs_.size());
   for (int layer = shape_.layers - 1; layer >= 0; --layer) {
     const Sequence<float> dx = layer > 0 ? rows(upload.room(rows_ * shape_.merged), shape_.merged) : first;
@@ -301,18 +336,16 @@ void StackRun::receive(float* host, const float* device, Index count) const {
   if (!there_ && host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
 }
 
-void StackRun::receive(const Sequence<float>& host, const Sequence<float>& device, Index width) const {
-  if (host.data == nullptr) return;
-  if (there_) {
-    if (host.data != device.data) combine(How::copy, width, read(device), {}, host);
-    return;
-  }
+void StackRun::receive(const Sequence<float>& user, const Sequence<float>& device, Index width) const {
+  if (user.data == nullptr || (there_ && user.data == device.data)) return;
+  if (there_ && user_.packed()) return user_.copy(/*spread=*/false, user.data, user.row, width, device);
+  if (there_) return combine(How::copy, width, read(device), {}, user);
   std::vector<float> together(std::size_t(rows_ * width));
   receive(together.data(), device.data, Index(together.size()));
   runtime_.wait();
   const float* row = together.data();
-  for (Index t = 0; t < arguments_.steps; ++t)
-    for (Index b = 0; b < arguments_.batch; ++b, row += width) std::copy_n(row, width, host.at(t, b));
+  for (Index t = 0; t < user_.steps(); ++t, row += arguments_.batch * width)
+    for (Index b = 0; b < user_.grid().rows(t); ++b) std::copy_n(row + b * width, width, user_.grid().at(user, t, b));
 }
 
 }  // namespace fastrnn::cuda

@@ -11,6 +11,28 @@
 
 namespace fastrnn::cuda {
 
+/// Where the rows (t,b) of a call lie in its arrays: as told by strides, or packed.
+class UserRows {
+ public:
+  UserRows(Runtime& runtime, const ForwardArguments<float>& arguments);
+
+  /// The same call, of rows (t,b) whose lengths say which are there.
+  ForwardArguments<float> spread(const ForwardArguments<float>& arguments) const;
+  bool packed() const { return grid_.sizes() != nullptr; }
+  const Grid& grid() const { return grid_; }
+  Index steps() const { return grid_.steps(); }
+  Index batch() const { return batch_; }
+  /// `array` is packed, on the device.
+  void copy(bool spread, float* array, Index row, Index width, const Sequence<float>& rows) const;
+
+ private:
+  Runtime& runtime_;
+  const Grid grid_;
+  const Index batch_;
+  std::vector<Index> lengths_;
+  const Buffer before_;  // of packed rows
+};
+
 /// Memory of the device, and what is put there. `there`: arrays are on the device, and are taken and written where they
 /// lie.
 class Upload {
@@ -25,11 +47,11 @@ class Upload {
   /// Null stays null.
   const float* send(const float* array, Index count);
   /// Rows of which all lie one behind the other; data null stays so.
-  Sequence<const float> send(const Sequence<const float>& rows, Index steps, Index batch, Index width);
+  Sequence<const float> send(const Sequence<const float>& rows, const UserRows& user, Index width);
   /// Where what is to be in `array` in the end is computed. Null stays null.
   float* place(float* array, Index count) { return array == nullptr || there_ ? array : room(count); }
   /// Likewise, of rows that all lie one behind the other.
-  Sequence<float> place(const Sequence<float>& rows, Index steps, Index batch, Index width);
+  Sequence<float> place(const Sequence<float>& rows, const UserRows& user, Index width);
 
  private:
   Runtime& runtime_;
@@ -86,14 +108,15 @@ class StackRun {
   RandomMask mask_of_inputs(int index) const;
   Sequence<float> rows(float* data, Index width) const { return {data, arguments_.batch * width, width}; }
   void receive(float* host, const float* device, Index count) const;
-  void receive(const Sequence<float>& host, const Sequence<float>& device, Index width) const;
+  void receive(const Sequence<float>& user, const Sequence<float>& device, Index width) const;
 
   Runtime& runtime_;
   const DeviceSpec device_;
   const DeviceStack stack_;
   const StackShape shape_;
   const bool training_, there_;
-  const ForwardArguments<float> arguments_;  // the caller's
+  const UserRows user_;
+  const ForwardArguments<float> arguments_;  // of rows (t,b)
   const Index rows_, h_size_, c_size_;
   Upload upload_;
   std::vector<std::unique_ptr<RowSteps>> steps_;  // by direction

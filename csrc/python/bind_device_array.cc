@@ -150,16 +150,18 @@ struct DeviceCache {
   CudaLayers layers;
   CallSizes sizes;
   Place place;
-  Index steps, batch;
+  Index steps, batch, packed_rows;  // 0: rows are not packed
   bool batch_first;
   std::vector<std::shared_ptr<void>> arrays;
   std::unique_ptr<CudaSaved> saved;  // goes first
 
   std::vector<Index> shape(Index width) const {
+    if (packed_rows > 0) return {packed_rows, width};
     return batch_first ? std::vector<Index>{batch, steps, width} : std::vector<Index>{steps, batch, width};
   }
   template <class T>
   Sequence<T> view(T* data, Index width) const {
+    if (packed_rows > 0) return {data, 0, width};
     return {data, (batch_first ? 1 : batch) * width, (batch_first ? steps : 1) * width};
   }
 
@@ -214,11 +216,15 @@ py::tuple forward(py::handle given, const DeviceArray& x, const DeviceArray* h0,
   const CudaLayers layers = cuda_layers(given);
   const CudaStack stack = cuda_stack(layers, merge, dropout);
   const CallSizes sizes = CallSizes::of_stack(stack);
-  if (x.shape.size() != 3) wrong_value("x", batch_first ? "shape (B, T, I)" : "shape (T, B, I)", shape_text(x.shape));
-  const int time = batch_first ? 1 : 0;
+  const std::vector<Index> rows = parse_batch_sizes(run_given);  // of each step, where they are packed
+  if (!rows.empty() && batch_first) throw Error("batch_first: expected False beside batch_sizes, got True");
+  if (rows.empty() && x.shape.size() != 3)
+    wrong_value("x", batch_first ? "shape (B, T, I)" : "shape (T, B, I)", shape_text(x.shape));
   const Place place{x.ordinal, stream_of(stream), hold(stream_owner)};
-  std::unique_ptr<DeviceCache> cache(
-      new DeviceCache{layers, sizes, place, x.shape[time], x.shape[1 - time], batch_first, {}, nullptr});
+  std::unique_ptr<DeviceCache> cache(new DeviceCache{layers, sizes, place, 0, 0, 0, batch_first, {}, nullptr});
+  cache->steps = rows.empty() ? x.shape[batch_first ? 1 : 0] : Index(rows.size());
+  cache->batch = rows.empty() ? x.shape[batch_first ? 0 : 1] : rows[0];
+  for (const Index size : rows) cache->packed_rows += size;
   const Index steps = cache->steps, batch = cache->batch;
   check_shape("x", &x, cache->shape(sizes.inputs));
   check_shape("h0", h0, sizes.h_shape(batch));
@@ -235,7 +241,7 @@ py::tuple forward(py::handle given, const DeviceArray& x, const DeviceArray* h0,
     arguments.lengths = lengths.data();
   }
   arguments.reverse = reverse;
-  if (!parse_batch_sizes(run_given).empty()) throw Error("batch_sizes: expected nothing on a GPU, got a value");
+  if (!rows.empty()) arguments.batch_sizes = rows.data();
   const ParsedRun options = parse_run(run_given, {steps, batch, batch_first}, training);
   options.apply(arguments);
   DeviceArray y = place.room(cache->shape(sizes.merged)), h_n = place.room(sizes.h_shape(batch)),

@@ -133,7 +133,7 @@ def stack_forward(
         threads: how many may work on this call; None: :func:`fastrnn.set_num_threads`'s number.
         **run: the options of a run that the functions for one layer take: mask, zero_output_for_mask, reset_mask,
             batch_sizes, recurrent_dropout, candidate_dropout, seed, checkpoint_every, truncate; on a GPU device_tier
-            and stream, too, and neither batch_sizes nor checkpoints. Each applies to all layers; `seed` is that of all
+            and stream, too, and no checkpoints in training. Each applies to all layers; `seed` is that of all
             masks, `dropout`'s too, and None or left out is a fresh one.
 
     Returns:

@@ -13,8 +13,8 @@ from options import COMBINATIONS, SINGLES, Case, expected_case
 from variants import Problem, assert_matches, output_tuple, tolerance
 
 SIZES = {"hidden": 17, "inputs": 5, "batch": 4, "steps": 6}
-# Packed batches are for the CPU. Checkpoints change no result: what is held against it here goes without.
-CASES = [case for case in (*SINGLES, *COMBINATIONS) if ("batch_sizes", True) not in case.run]
+# Checkpoints change no result: what is held against it here goes without.
+CASES = (*SINGLES, *COMBINATIONS)
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 
 
@@ -65,9 +65,6 @@ def test_what_a_gpu_does_not_know_is_refused(gpu):
     problem, *_ = problem_of(case)
     with pytest.raises(ValueError, match="checkpoint_every: expected nothing in training on a GPU, got a value"):
         problem.forward(fastrnn, training=True, device="cuda", checkpoint_every=2)
-    packed = {**problem.arrays, "x": problem.arrays["x"].reshape(-1, 5)}
-    with pytest.raises(ValueError, match="batch_sizes: expected nothing on a GPU, got a value"):
-        fastrnn.lstm_forward(**packed, device="cuda", batch_sizes=[4] * 6)
     x = FakeArray(problem.arrays["x"])
     weights = fastrnn.pack_cuda("slstm", problem.arrays["w_ih"], problem.arrays["w_hh"])
     with pytest.raises(ValueError, match="n0: expected None for arrays on a GPU"):

@@ -16,6 +16,7 @@ const void* gather_kernel() { return reinterpret_cast<const void*>(&gather_opera
 const void* sum_kernel() { return reinterpret_cast<const void*>(&sum_columns); }
 const void* combine_kernel() { return reinterpret_cast<const void*>(&combine_elements); }
 const void* fold_kernel() { return reinterpret_cast<const void*>(&fold_repeats); }
+const void* packed_kernel() { return reinterpret_cast<const void*>(&copy_packed_rows); }
 const void* begin_forward_kernel() { return reinterpret_cast<const void*>(&begin_forward); }
 const void* end_forward_kernel() { return reinterpret_cast<const void*>(&end_forward); }
 const void* normalise_kernel() { return reinterpret_cast<const void*>(&normalise); }
@@ -96,6 +97,7 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
                : kernel == sum_kernel()            ? &call_kernel<SumParams>
                : kernel == combine_kernel()        ? &call_kernel<CombineParams>
                : kernel == fold_kernel()           ? &call_kernel<FoldParams>
+               : kernel == packed_kernel()         ? &call_kernel<PackedParams>
                                                    : &call_kernel<Product>;
   if (const auto* entry = look_up([&](const KernelEntry& e) { return e.function == kernel; })) {
     last_tier = entry->tier;

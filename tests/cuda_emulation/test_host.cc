@@ -239,18 +239,6 @@ void check_errors() {
   full.lose_room = true;
   expect_error("at once, got 0", [&] { layer.run(full, spec, Type::float32, Tier::grid); });
   expect(full.live() == 0, "memory was left behind after a refusal");
-  EmulatedRuntime good(spec);
-  const Index sizes[2] = {1, 1};
-  Floats y(layer.y.size()), h_n(layer.h_n.size()), c_n(layer.c_n.size());
-  ForwardArguments<float> arguments = layer.arguments(y, h_n, c_n);
-  arguments.batch_sizes = sizes;
-  try {
-    cuda::HostLayer(good, spec, layer.options(), layer.parameters(), arguments, Type::float32, {});
-    expect(false, "a packed batch was not refused");
-  } catch (const Error& error) {
-    expect(std::string(error.what()) == "batch_sizes: expected nothing on a GPU, got a value", error.what());
-  }
-  expect(good.live() == 0, "memory was left behind after a refusal");
 }
 
 }  // namespace

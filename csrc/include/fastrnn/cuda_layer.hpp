@@ -64,8 +64,8 @@ struct CudaRun {
   bool there = false;
 };
 
-/// As forward() of a layer or a stack, in inference; `reverse` is for one layer. Packed batches are refused. Options
-/// that the kernels with resident weights do not know go to tier "graph".
+/// As forward() of a layer or a stack, in inference; `reverse` is for one layer. Options that the kernels with resident
+/// weights do not know go to tier "graph".
 FASTRNN_API void forward_cuda(const CudaStack& stack, const ForwardArguments<float>& arguments,
                               const CudaRun& run = {});
 
@@ -73,7 +73,7 @@ FASTRNN_API void forward_cuda(const CudaStack& stack, const ForwardArguments<flo
 /// again; those that are `there`, x, y and the states given, must stay, unchanged. One thread at a time may use it.
 class FASTRNN_API CudaSaved {
  public:
-  /// As forward_cuda(), in training. Checkpoints are refused, too.
+  /// As forward_cuda(), in training. Checkpoints are refused.
   CudaSaved(CudaStack stack, const ForwardArguments<float>& arguments, const CudaRun& run = {});
   ~CudaSaved();
   CudaSaved(const CudaSaved&) = delete;

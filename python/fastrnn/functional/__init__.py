@@ -67,8 +67,8 @@ Options of a run: taken by ``<cell>_forward``, packed weights or not.
 - ``checkpoint_every=k``: keep the state every k steps for the backward pass, and compute what is between again
 - ``truncate=k``: no gradient flows back from a row's step number k, 2*k, ... to the one before; the first in running
   order is 0, and steps that do not run (masked, beyond the row's length) have no number
-- ``device``: "cpu", or "cuda" ("cuda:N") for a GPU: every cell, float32 arrays, and all options but ``batch_sizes``,
-  ``threads`` and, in training, ``checkpoint_every``. CudaError, with the reason, where that GPU is not there.
+- ``device``: "cpu", or "cuda" ("cuda:N") for a GPU: every cell, float32 arrays, and all options but ``threads``
+  and, in training, ``checkpoint_every``. CudaError, with the reason, where that GPU is not there.
   ``device_dtype``: of the weights there, "float32", "tf32", "bfloat16" or "float16"; :func:`pack_cuda` sends them once.
   ``stream``: where the arrays themselves are on a GPU (PyTorch's, CuPy's, JAX's, ...: then ``device`` need not be
   given, and the results are of the same library), a stream of theirs in place of their current one, see
