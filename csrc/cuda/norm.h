@@ -29,6 +29,7 @@ struct NormStep {
 struct NormBackStep {
   BackwardParams layer;
   const int* now;  // the clock of the step: the last one first
+  bool last;       // the phases of the step are over: what is left in `dgates` is for the step before
   int gates;       // columns of H side by side
   int d[4];        // the columns of dgates that are d
   int to;          // the first of those that are written
@@ -37,7 +38,6 @@ struct NormBackStep {
   const float* gain;  // (gates,H)
   int hat_column;
   Statistic statistic;
-  bool last;  // the step's last cell kernel has run: where the step before sees none of it, its products meet zeros
 };
 
 /// They take NormStep and NormBackStep.

@@ -73,7 +73,7 @@ normalise_back(FASTRNN_CONSTANT NormBackStep norm) {
   }
   const float mean = sum_over_block(sum) / float(count), slope = sum_over_block(along) / float(count);
   const float scale = layer.extension.statistics[saved * kStatistics + norm.statistic];
-  const bool cut = norm.last && layer.cuts(b, step);
+  const bool cut = norm.last && layer.cuts(b, step);  // the step before sees none of it
   for (int i = thread_index(); i < count; i += block_threads()) {
     const float d = (gradient(i) - mean - hats[i] * slope) * scale;
     dgates[Index(norm.to) * hidden + i] = d;

@@ -54,14 +54,14 @@ class BackwardSteps : StepSequence {
     for (int j = 0; j < 2; ++j) {
       if (!(norm & 1 << j)) continue;
       const cells::NormGroup& group = cell_.group[j];
-      NormBackStep back = norm_of(step, group.gates, cell_.recurrent_norm_column + group.first_gate,
+      NormBackStep back = norm_of(step, last, group.gates, cell_.recurrent_norm_column + group.first_gate,
                                   e.ln_hh + group.first_gate * hidden(), cell_.columns + group.first_gate,
-                                  Statistic(kRecurrentScale + j), last);
+                                  Statistic(kRecurrentScale + j));
       for (int g = 0; g < group.gates; ++g) back.d[g] = cell_.recurrent_column[group.first_gate + g];
       launch_norm(normalise_back_kernel(), back, layer_.batch);
     }
     if (!(norm & cells::kCellNorm)) return;
-    NormBackStep back = norm_of(step, 1, cell_.cell_norm_to, e.ln_c, cell_.columns + 2 * cell_.gates, kCellScale, last);
+    NormBackStep back = norm_of(step, last, 1, cell_.cell_norm_to, e.ln_c, cell_.columns + 2 * cell_.gates, kCellScale);
     back.d[0] = cell_.cell_norm_from;
     launch_norm(normalise_back_kernel(), back, layer_.batch);
   }
@@ -70,16 +70,16 @@ class BackwardSteps : StepSequence {
     for (int j = 0; j < 2; ++j) {
       const cells::NormGroup& group = cell_.group[j];
       if (group.gates == 0) continue;
-      NormBackStep back = norm_of(step, group.gates, cell_.input_column + group.first_gate,
+      NormBackStep back = norm_of(step, true, group.gates, cell_.input_column + group.first_gate,
                                   params_.extension.ln_ih + group.first_gate * hidden(),
-                                  cell_.columns + cell_.gates + group.first_gate, Statistic(kInputScale + j), true);
+                                  cell_.columns + cell_.gates + group.first_gate, Statistic(kInputScale + j));
       for (int g = 0; g < group.gates; ++g) back.d[g] = group.first_gate + g;
       launch_norm(normalise_back_kernel(), back, layer_.batch);
     }
   }
-  NormBackStep norm_of(const int* step, int gates, int to, const float* gain, int hat, Statistic statistic,
-                       bool last) const {
-    return {params_, step, gates, {}, to, dgates_.as(), columns_, cell_.dcolumns, gain, hat, statistic, last};
+  NormBackStep norm_of(const int* step, bool last, int gates, int to, const float* gain, int hat,
+                       Statistic statistic) const {
+    return {params_, step, last, gates, {}, to, dgates_.as(), columns_, cell_.dcolumns, gain, hat, statistic};
   }
 
   /// The sources of a phase that are `next`, or those that are not. Columns and blocks that follow each other are one

@@ -2,6 +2,7 @@
 // values.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <random>
@@ -9,12 +10,20 @@
 #include <vector>
 
 #include "core/random.h"
+#include "emulation.h"
 #include "fastrnn/fastrnn.hpp"
 
 namespace test {
 
 using fastrnn::CellType;
 using fastrnn::Index;
+
+/// In which order the threads of a test's kernels run: every check has its own.
+inline fastrnn::cuda::emulation::Schedule schedule(unsigned check) {
+  using fastrnn::cuda::emulation::Order;
+  constexpr Order orders[] = {Order::ascending, Order::descending, Order::random};
+  return {orders[check % 3], check};
+}
 
 struct OptionLayer {
   const char* name = "";
@@ -63,6 +72,13 @@ struct OptionLayer {
     if (c_size() > 0) fill("dc_n", c_size(), 0.3);
     for (Index b = 0; ragged && b < batch; ++b) lengths.push_back((b * 5 + 3) % (steps + 1));
     for (Index i = 0; (masked || resets) && i < steps * batch; ++i) mask.push_back(random() % 3 != 0);
+    // What lies behind a row's end is nobody's: it must not come near a result.
+    for (Index t = 0; ragged && t < steps; ++t)
+      for (Index b = 0; b < batch; ++b)
+        if (t >= lengths[std::size_t(b)]) {
+          std::fill_n(arrays["x"].begin() + (t * batch + b) * inputs, inputs, NAN);
+          std::fill_n(arrays["dy"].begin() + (t * batch + b) * width(), width(), NAN);
+        }
   }
 
   template <class T>
@@ -155,7 +171,8 @@ inline std::vector<OptionLayer> option_layers() {
     add("plain", cell, [](OptionLayer&) {});
     if (has_clip) add("clip", cell, [](OptionLayer& l) { l.options.clip = 0.4; });
     add("zoneout_h", cell, [](OptionLayer& l) { l.options.zoneout_h = 0.3; });
-    add("mask", cell, [](OptionLayer& l) { l.masked = true; });
+    for (const bool reverse : {false, true})
+      add("mask", cell, [=](OptionLayer& l) { l.masked = true, l.reverse = reverse; });
     add("mask with zeros, reversed", cell,
         [](OptionLayer& l) { l.masked = l.zero_output_for_mask = l.reverse = true; });
     add("resets", cell, [](OptionLayer& l) { l.resets = true; });
@@ -165,7 +182,8 @@ inline std::vector<OptionLayer> option_layers() {
     add("gru, norm", CellType::gru, [&](OptionLayer& l) { l.options.reset = reset, l.gate_norm = true; });
     add("gru, zoneout", CellType::gru, [&](OptionLayer& l) { l.options.reset = reset, l.options.zoneout_h = 0.2; });
   }
-  add("rnn, norm", CellType::rnn, [](OptionLayer& l) { l.gate_norm = true; });
+  for (const bool some : {false, true})
+    add("rnn, norm", CellType::rnn, [=](OptionLayer& l) { l.gate_norm = true, l.reverse = l.ragged = some; });
   add("slstm, exponential", CellType::slstm, [](OptionLayer& l) { l.options.exponential_forget = true; });
   const auto lstm = [&](const char* name, auto&& change) { add(name, CellType::lstm, change); };
   lstm("lstm, forget bias", [](OptionLayer& l) { l.options.forget_bias = 1; });
@@ -195,7 +213,10 @@ inline std::vector<OptionLayer> option_layers() {
     l.resets = true;
   });
   lstm("lstm, norm of gates", [](OptionLayer& l) { l.gate_norm = true, l.options.forget_bias = 0.5; });
-  lstm("lstm, norm of gates and cell", [](OptionLayer& l) { l.gate_norm = l.cell_norm = l.ragged = true; });
+  for (const bool reverse : {false, true})
+    lstm("lstm, norm of gates and cell",
+         [=](OptionLayer& l) { l.gate_norm = l.cell_norm = l.ragged = true, l.reverse = reverse; });
+  lstm("lstm, norm of gates and cell, resets", [](OptionLayer& l) { l.gate_norm = l.cell_norm = l.resets = true; });
   lstm("lstm, all", [](OptionLayer& l) {
     l.projection = 3;
     l.gate_norm = l.cell_norm = l.peepholes = l.masked = true;

@@ -60,6 +60,7 @@ Floats on_device(const test::OptionLayer& layer) {
   const ForwardArguments<float> f = layer.arguments(a, results);
   const cuda::DeviceSpec& spec = cuda::device_spec("H100");
   cuda::EmulatedRuntime runtime(spec);
+  cuda::emulation::set_schedule(test::schedule(unsigned(checks)));
   {
     cuda::HostLayer device(runtime, spec, layer.options, layer.parameters(a), f, cuda::Type::float32, cuda::Tier::graph,
                            true);
@@ -115,9 +116,9 @@ int main() {
       layer.options.weight_dropout = 0.3;
       layer.options.seed = seed * 0x300000001ull;
     }
-    layer.truncate = seed % 4 == 0 ? 2 : 0;
+    layer.truncate = seed % (layer.gate_norm ? 2 : 4) == 0 ? 2 : 0;
     layer.batch = 3 + seed % 2;
-    layer.hidden = seed % 3 == 0 ? 17 : 6;
+    layer.hidden = layer.gate_norm ? 33 : seed % 3 == 0 ? 17 : 6;                         // as in test_step_options.cc
     const bool bounded = layer.options.recurrent_activation.kind == Activation::sigmoid;  // others grow without end
     layer.steps = seed % 5 == 0 && bounded ? 18 : 6;
     layer.draw(seed);
