@@ -1,5 +1,7 @@
 #include "emulated_runtime.h"
 
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -8,6 +10,10 @@
 #include "cuda/product_kernel.h"
 #include "cuda/rows_kernel.h"
 #include "cuda/step_ends.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace fastrnn::cuda {
 
@@ -34,6 +40,22 @@ const KernelEntry* look_up(Matches&& matches) {
   return nullptr;
 }
 
+/// What lies on both sides of an array, wider than a row of most: a row too many neither meets another array nor goes
+/// unseen. A NaN in every type, and a signalling one in float32: whatever is computed from it has other bits.
+constexpr std::size_t kFence = 4096;
+constexpr std::uint32_t kFenceWord = 0x7fa57fa5;
+
+void forbid([[maybe_unused]] char* fence) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_poison_memory_region(fence, kFence);
+#endif
+}
+void permit([[maybe_unused]] char* fence) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(fence, kFence);
+#endif
+}
+
 /// A kernel with its parameters, as every thread of a launch calls it.
 template <class Params>
 std::function<void()> call_kernel(const void* kernel, void* params) {
@@ -58,15 +80,30 @@ EmulatedRuntime::EmulatedRuntime(const DeviceSpec& spec) {
 }
 
 void* EmulatedRuntime::allocate(std::size_t bytes) {
-  char* memory = static_cast<char*>(std::malloc(bytes));
+  char* memory = static_cast<char*>(std::malloc(bytes + 2 * kFence)) + kFence;
   std::memset(memory, 0xff, bytes);  // NaN, and no flag that anyone waits for
+  for (char* fence : {memory - kFence, memory + bytes}) {
+    for (std::size_t i = 0; i < kFence; i += sizeof kFenceWord) std::memcpy(fence + i, &kFenceWord, sizeof kFenceWord);
+    forbid(fence);
+  }
   sizes_[memory] = bytes;
   allocated += 1;
   return memory;
 }
 void EmulatedRuntime::release(void* memory) noexcept {
-  sizes_.erase(static_cast<char*>(memory));
-  std::free(memory);
+  char* const begin = static_cast<char*>(memory);
+  const std::size_t bytes = sizes_[begin];
+  for (char* fence : {begin - kFence, begin + bytes}) {
+    permit(fence);
+    for (std::size_t i = 0; i < kFence; i += sizeof kFenceWord) {
+      if (std::memcmp(fence + i, &kFenceWord, sizeof kFenceWord) == 0) continue;
+      std::fprintf(stderr, "FAILED: something was written %td bytes behind the beginning of an array of %zu\n",
+                   fence + i - begin, bytes);
+      std::abort();
+    }
+  }
+  sizes_.erase(begin);
+  std::free(begin - kFence);
 }
 
 void EmulatedRuntime::copy_in(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }

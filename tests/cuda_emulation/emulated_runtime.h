@@ -1,5 +1,5 @@
 // The Runtime over the emulation, so that the host side runs without CUDA. Device memory is the heap, filled with NaN,
-// and the pretended devices are those of the planner's table.
+// each array between fences that a kernel must not touch, and the pretended devices are those of the planner's table.
 #pragma once
 
 #include <map>

@@ -136,7 +136,7 @@ void check_cell(fastrnn::cells::Kind kind, const char* name, const fastrnn::cell
         ++choice;
         if (choice % 3 != 0) continue;
         // Less than a graph, one and some, several.
-        const Shape shape = {choice % 5 == 0 ? 1 : choice % 2 == 0 ? 5 : hidden < 20 ? 17 : 9, batch, 3, hidden};
+        const Shape shape = {choice % 5 == 0 ? 1 : choice % 2 == 0 ? 5 : hidden < 20 ? 27 : 9, batch, 3, hidden};
         test::Problem p(shape, Cell::describe(options).gates, choice);
         p.options = options;
         p.reverse = choice % 4 < 2;
