@@ -1,5 +1,5 @@
-// A few recurrence kernels on awkward sizes under many schedules: the small suite that every mutant of mutants.py
-// meets.
+// A few recurrence kernels on awkward sizes under many schedules: the small suite that mutants of these kernels
+// (mutants.py) meet.
 //
 // Each size is there for something: units that no block count divides, blocks without a unit, rows that leave a tile
 // half empty, rows of no step, one step, weights beyond the registers, more chunks than one.
