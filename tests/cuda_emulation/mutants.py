@@ -43,10 +43,19 @@ HOST = [
     *CPU,
 ]
 STEPS = [f"{EMULATION}/emulated_steps.cc", *HOST]
+KERNELS = [f"{EMULATION}/emulated_kernels.cc", *HOST]
 # What a test is made of beside its own file and the emulation.
-TESTS = {"schedules": [], "product": HOST, "rows": HOST, "steps": STEPS, "step_options": STEPS, "step_training": STEPS}
+TESTS = {
+    "schedules": [],
+    "product": HOST,
+    "rows": HOST,
+    "steps": STEPS,
+    "step_options": STEPS,
+    "step_training": STEPS,
+    "stack": KERNELS,
+}
 # ThreadSanitizer takes a clock for each of the thousands of threads of a launch, and these have thousands of launches.
-WITHOUT_TSAN = ("steps", "step_options", "step_training")
+WITHOUT_TSAN = ("steps", "step_options", "step_training", "stack")
 
 
 @dataclass
@@ -146,7 +155,7 @@ MUTANTS = [
     ),
     # Operands by time, and sums over rows
     *mutants_of("rows",
-        ("operands of steps that are not there", "rows_kernel.h", "    if (step >= p.layer.length_of(b)) continue;\n", ""),
+        ("operands of steps that are not there", "rows_kernel.h", "    if (step >= p.layer.length_of(b)) return;\n", ""),
         ("the state before the first step is lost", "rows_kernel.h", "else if (p.initial != nullptr)", "else if (false)"),
         ("the state of the step itself", "rows_kernel.h", "p.before ? step - 1 : step)", "step)"),
         ("threads that do not go round", "rows_kernel.h", "i += Index(grid_blocks()) * block_threads()", "i += count"),
@@ -203,10 +212,10 @@ MUTANTS = [
     *mutants_of("step_training",
         ("normalises rows that have ended", "norm_kernel.h", "  if (norm.now != nullptr && step >= layer.length_of(b)) return;\n", ""),
         ("products of a step replace the next one's", "run_steps_back.cc", "any || before,", "any,"),
-        ("counters by step, not by time", "step_units.h", "std::uint32_t(place.time), mask.last", "std::uint32_t(place.step), mask.last"),
-        ("counters without their row", "step_units.h", "std::uint32_t(place.b), std::uint32_t(place.time)", "0u, std::uint32_t(place.time)"),
-        ("counters of all masks alike", "step_units.h", "std::uint32_t(place.time), mask.last}", "std::uint32_t(place.time), layer.extension.candidate.last}"),
-        ("words of a counter", "step_units.h", "i == 2 ? words.v[2] : words.v[3]", "i == 2 ? words.v[3] : words.v[2]"),
+        ("counters by step, not by time", "step_units.h", "mask.at(place.unit, place.b, place.time)", "mask.at(place.unit, place.b, place.step)"),
+        ("counters without their row", "step_units.h", "mask.at(place.unit, place.b, place.time)", "mask.at(place.unit, 0, place.time)"),
+        ("counters of all masks alike", "step_units.h", "? mask.at(place.unit, place.b, place.time)", "? layer.extension.candidate.at(place.unit, place.b, place.time)"),
+        ("words of a counter", "random_mask.h", "i == 2 ? words.v[2] : words.v[3]", "i == 2 ? words.v[3] : words.v[2]"),
         ("what zoneout hands past the cell", "step_units.h", "(v + rest_h).v", "v.v"),
         ("zoneout's share of dc", "step_units.h", "rest_c = fnmadd(share, sum, sum);\n    return share * sum;", "rest_c = fnmadd(share, sum, sum);\n    return sum;"),
         ("gradients through a cut", "step_kernels.h", "!step.layer.cuts(place.b, s)", "!step.layer.begins(place.b, s)"),
@@ -223,13 +232,52 @@ MUTANTS = [
         ("operands through a reset", "rows_kernel.h", "if (p.before && p.layer.begins(b, step))", "if (false)"),
         ("gathered rows not cleared", "gradients.cc", "    if (bytes > 0 && ragged()) runtime_.clear(place->as<void>(), bytes);\n", ""),
         ("c before the step is c after it", "gradients.cc", "which == cells::Operand::h_prev || which == cells::Operand::c_prev;", "which == cells::Operand::h_prev;"),
-        ("x behind the end of a row", "gradients.cc", "    if (!ragged()) return {job_.x, job_.inputs};\n", "    return {job_.x, job_.inputs};\n"),
+        ("x behind the end of a row", "gradients.cc", "    if (!ragged()) return {job_.x, job_.x_row};\n", "    return {job_.x, job_.x_row};\n"),
         ("db_hh by the columns of db_ih", "gradients.cc", "sum(g + shift, count, hh, nullptr)", "sum(g, count, hh, nullptr)"),
         ("every block of a matrix in the first", "gradients.cc", "out + Index(first.block) * hidden_ * columns", "out"),
         ("gains of rows that have ended", "gradients.cc", "      if (ragged()) {\n        from", "      if (false) {\n        from"),
         ("statistics of the first group", "run_steps_back.cc", "Statistic(kRecurrentScale + j)", "kRecurrentScale"),
         ("every parameter in the first row", "gradients.cc", "out + Index(row) * hidden_, nullptr}", "out, nullptr}"),
         ("gains of W x by those of R h", "gradients.cc", "gain(job_.dln_ih, g, g, cell_.gates + g)", "gain(job_.dln_ih, g, g, g)"),
+        ("h meets w_hh with none dropped", "step_units.h", "step.h_operand[in_h()] = mask_operand(v).v", "step.h_operand[in_h()] = v.v"),
+        ("h0 meets w_hh with none dropped", "step_ends.h", "step.h_operand[u.in_h()] = u.mask_operand(h).v", "step.h_operand[u.in_h()] = h.v"),
+        ("a reset leaves what w_hh meets", "step_kernels.h", "  if (step.h_operand != nullptr) step.h_operand[u.in_h()] = 0;\n", ""),
+        ("gradients of dropped h", "step_units.h", "const V sum = mask_operand(acc()) + from_y", "const V sum = acc() + from_y"),
+        ("gradients of dropped h0", "step_ends.h", "u.mask_operand(u.from(end.h_sums, u.in_states()))", "u.from(end.h_sums, u.in_states())"),
+        ("operands that were not dropped", "rows_kernel.h", "    if (p.mask.threshold > 0) value *= p.mask.at(column, b, 0);\n", ""),
+        ("gradients of repeated outputs", "run.cc", "!problem.zero_output_for_mask && job.dy", "false && job.dy"),
+        ("gradients of repeated outputs are added again", "rows_kernel.h", "      if (computed) sum = 0;\n", ""),
+        ("gradients fold in the order of time", "rows_kernel.h", "const int t = layer.reverse ? layer.steps - 1 - n : n;", "const int t = n;"),
+        ("gradients of dropped weights", "run_stack.cc", "if (drops_weights(weights.options()) && job.dw_hh != nullptr)", "if (false)"),
+        ("dropped weights by the rows of one gate", "run_stack.cc", "  const Index rows = gate_count(options.cell) * hidden();\n", "  const Index rows = hidden();\n"),
+    ),
+    # Layers and directions
+    *mutants_of("stack",
+        ("both directions in the same columns", "run_stack.cc", "from_column(y, d * shape_.own)", "from_column(y, 0)"),
+        ("the second direction runs forwards", "run_stack.cc", "call.reverse = arguments_.reverse || d == 1;", "call.reverse = arguments_.reverse;"),
+        ("the steps of the second direction forwards", "run_stack.cc", "run.reverse = a.reverse || d == 1;", "run.reverse = a.reverse;"),
+        ("every layer begins as the first", "run_stack.cc", "call.h0 = state(h0_, index, h_size_);", "call.h0 = state(h0_, 0, h_size_);"),
+        ("every layer ends as the first", "run_stack.cc", "call.c_n = state(c_n_, index, c_size_);", "call.c_n = state(c_n_, 0, c_size_);"),
+        ("outputs between layers in one room", "run_stack.cc", "(room == nullptr || training)", "(room == nullptr)"),
+        ("dropped where the layer reads it again", "run_stack.cc", "const Sequence<float> to = shape_.concat ? rows(upload_.room(rows_ * shape_.merged), shape_.merged) : y;", "const Sequence<float> to = y;"),
+        ("dropout in inference's place", "run_stack.cc", "if (is_last || !training || stack.dropout <= 0) continue;", "if (!training || stack.dropout <= 0) continue;"),
+        ("one mask between all layers", "run_stack.cc", "std::uint32_t(layer), MaskKind::between_layers", "0u, MaskKind::between_layers"),
+        ("no dropout on the way back", "run_stack.cc", "if (layer > 0 && stack_.dropout > 0) combine", "if (false) combine"),
+        ("dropout of another layer on the way back", "run_stack.cc", "mask_between(layer - 1)", "mask_between(layer)"),
+        ("dx of one direction alone", "run_stack.cc", "job.add_dx = add && !masked;", "job.add_dx = false;"),
+        ("dx is assigned", "gradients.cc", "job_.add_dx,", "false,"),
+        ("one mask of x for all layers", "run_stack.cc", "dropout.stream + std::uint32_t(index), MaskKind::dropout", "dropout.stream, MaskKind::dropout"),
+        ("dx of what was dropped", "run_stack.cc", "add ? unmasked : dx, mask, true)", "add ? unmasked : dx)"),
+        ("a mask of x for each step", "rows_kernel.h", "p.same_mask ? 0 : t", "t"),
+        ("one direction's gradient for both", "run_stack.cc", "from_column(dy, direction * shape_.own)", "from_column(dy, 0)"),
+        ("products with a direction's own output", "run_stack.cc", "layer * 2 + 1 - direction", "layer * 2 + direction"),
+        ("the whole gradient to both of a mean", "run_stack.cc", "? How::product : How::half", "? How::product : How::copy"),
+        ("a mean of twice its size", "rows_kernel.h", "if (p.how == How::half || p.how == How::mean) value", "if (p.how == How::half) value"),
+        ("packed rows of one step", "run_stack.cc", "++lengths_[std::size_t(b)]", "lengths_[std::size_t(b)] = 1"),
+        ("a packed row too many", "rows_kernel.h", "b < p.before[t + 1] - p.before[t]", "b <= p.before[t + 1] - p.before[t]"),
+        ("packed rows of the step after", "rows_kernel.h", "(p.before[t] + b) * p.packed_row", "(p.before[t + 1] + b) * p.packed_row"),
+        ("rows that are not there stay", "rows_kernel.h", "row = there ? packed : 0.0f;", "if (there) row = packed;"),
+        ("rows that are taken for one behind the other", "run_stack.cc", "return rows.step == batch * rows.row;", "return true;"),
     ),
 ]  # fmt: skip
 

@@ -261,6 +261,7 @@ int main() {
     check({"directions", cell, 1, 2, concat, tier, 0, 0, 0, true});
     check({"both, with dropout", cell, 2, 2, concat, tier, 0.4, 0, 0, true});
   }
+  check({"five layers", CellType::gru, 5, 1, concat, {}, 0.2});
   for (const Merge merge : {Merge::sum, Merge::mean, Merge::mul}) {
     check({"merged", CellType::lstm, 2, 2, merge, {}});
     check({"merged, with dropout", CellType::gru, 3, 2, merge, {}, 0.3, 0, 0, true});
