@@ -217,5 +217,5 @@ def test_tensors_of_torch_on_the_cpu():
         call("lstm", arrays, device="cuda")
     with pytest.raises(TypeError, match=r"x: expected a numpy\.ndarray, got Tensor"):
         call("lstm", arrays)
-    with pytest.raises(TypeError, match=r"w_hh: expected a numpy\.ndarray, as x, got Tensor on the CPU"):
+    with pytest.raises(TypeError, match=r"w_ih: expected a numpy\.ndarray, as x, got Tensor on the CPU"):
         call("lstm", {**arrays, "x": problem("lstm")["x"]}, device="cuda")

@@ -44,6 +44,9 @@ const KernelEntry* look_up(Matches&& matches) {
 /// goes unseen. A NaN in every type, and a signalling one in float32: whatever is computed from it has other bits.
 constexpr std::size_t kFence = 1 << 16;
 constexpr std::uint32_t kFenceWord = 0x7fa57fa5;
+/// Before the first fence, the size of the array: another runtime may give it back than the one it is from.
+constexpr std::size_t kHead = 64;
+static_assert(sizeof(std::size_t) <= kHead);
 
 void forbid([[maybe_unused]] char* fence) {
 #if defined(__SANITIZE_ADDRESS__)
@@ -80,19 +83,23 @@ EmulatedRuntime::EmulatedRuntime(const DeviceSpec& spec) {
 }
 
 void* EmulatedRuntime::allocate(std::size_t bytes) {
-  char* memory = static_cast<char*>(std::malloc(bytes + 2 * kFence)) + kFence;
+  char* const head = static_cast<char*>(std::malloc(kHead + bytes + 2 * kFence));
+  std::memcpy(head, &bytes, sizeof bytes);
+  char* const memory = head + kHead + kFence;
   std::memset(memory, 0xff, bytes);  // NaN, and no flag that anyone waits for
   for (char* fence : {memory - kFence, memory + bytes}) {
     for (std::size_t i = 0; i < kFence; i += sizeof kFenceWord) std::memcpy(fence + i, &kFenceWord, sizeof kFenceWord);
     forbid(fence);
   }
-  sizes_[memory] = bytes;
+  live_.insert(memory);
   allocated += 1;
   return memory;
 }
 void EmulatedRuntime::release(void* memory) noexcept {
   char* const begin = static_cast<char*>(memory);
-  const std::size_t bytes = sizes_[begin];
+  char* const head = begin - kFence - kHead;
+  std::size_t bytes = 0;
+  std::memcpy(&bytes, head, sizeof bytes);
   for (char* fence : {begin - kFence, begin + bytes}) {
     permit(fence);
     for (std::size_t i = 0; i < kFence; i += sizeof kFenceWord) {
@@ -102,8 +109,8 @@ void EmulatedRuntime::release(void* memory) noexcept {
       std::abort();
     }
   }
-  sizes_.erase(begin);
-  std::free(begin - kFence);
+  live_.erase(begin);
+  std::free(head);
 }
 
 void EmulatedRuntime::copy_in(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }

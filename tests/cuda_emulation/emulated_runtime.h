@@ -2,7 +2,7 @@
 // each array between fences that a kernel must not touch, and the pretended devices are those of the planner's table.
 #pragma once
 
-#include <map>
+#include <set>
 #include <vector>
 
 #include "cuda/devices.h"
@@ -33,7 +33,7 @@ class EmulatedRuntime : public Runtime {
   void wait_for_device() noexcept override {}
   void follow(void*) override {}
 
-  std::size_t live() const { return sizes_.size(); }
+  std::size_t live() const { return live_.size(); }
   int allocated = 0, waited = 0;
   int lose_blocks = 0;
   bool lose_room = false;
@@ -41,7 +41,7 @@ class EmulatedRuntime : public Runtime {
 
  private:
   emulation::Device device_;
-  std::map<char*, std::size_t> sizes_;
+  std::set<void*> live_;
   bool recording_ = false;
   std::vector<std::pair<emulation::Launch, std::function<void()>>> recorded_;
 };

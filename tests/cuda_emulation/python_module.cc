@@ -2,6 +2,7 @@
 // devices whose memory is the heap. tests/cuda/emulated.py compiles it; it is never installed.
 #include <pybind11/stl.h>
 
+#include <map>
 #include <mutex>
 #include <set>
 
