@@ -1,6 +1,7 @@
 // The public functions over a Runtime; where the backend is not built in, the error that says so.
 #include "fastrnn/cuda_layer.hpp"
 
+#include <mutex>
 #include <vector>
 
 #include "cuda/run_stack.h"
@@ -98,17 +99,22 @@ void forward_cuda(const CudaStack& stack, const ForwardArguments<float>& argumen
 }
 
 struct CudaSaved::Data {
-  CudaStack stack;
-  Call call;
+  const CudaStack stack;
+  const Call call;
+  std::mutex mutex;  // of its runtime, which threads use in turns
+
+  Data(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
+      : stack(stack), call(stack, arguments, run, /*training=*/true) {}
 };
 
-CudaSaved::CudaSaved(CudaStack stack, const ForwardArguments<float>& arguments, const CudaRun& run)
-    : data_(new Data{stack, Call(stack, arguments, run, /*training=*/true)}) {}
+CudaSaved::CudaSaved(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
+    : data_(new Data(stack, arguments, run)) {}
 
 CudaSaved::~CudaSaved() = default;
 
 void CudaSaved::backward([[maybe_unused]] const StackBackwardArguments<float>& arguments) const {
 #if defined(FASTRNN_CUDA)
+  const std::lock_guard<std::mutex> lock(data_->mutex);
   data_->call.run->backward(arguments);
 #endif
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,16 @@ def test_what_does_not_fit_is_refused(gpu):
             lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh, dtype="int8"))  # fmt: skip
     refused(gpu.CudaError, "device: expected a number below 2, got 2",
             lambda: fastrnn.pack_cuda("lstm", w_ih, w_hh, device="cuda:2"))  # fmt: skip
+
+
+def test_threads_that_share_a_cache_take_turns(gpu):
+    y, *_, cache = fastrnn.lstm_forward(**problem("lstm"), device="cuda", training=True)
+    dy = np.ones_like(y)
+    expected = fastrnn.lstm_backward(dy, cache)
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: fastrnn.lstm_backward(dy, cache), range(8)):
+            for actual, value in zip(got, expected, strict=True):
+                np.testing.assert_array_equal(actual, value)  # None, too
 
 
 def test_out_receives_y(gpu):

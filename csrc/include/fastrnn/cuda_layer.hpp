@@ -70,11 +70,12 @@ FASTRNN_API void forward_cuda(const CudaStack& stack, const ForwardArguments<flo
                               const CudaRun& run = {});
 
 /// A forward pass in training on a GPU. What its backward pass needs stays there: arrays of the host are not needed
-/// again; those that are `there`, x, y and the states given, must stay, unchanged. One thread at a time may use it.
+/// again; those that are `there`, x, y and the states given, must stay, unchanged. Threads may share it, and take
+/// turns.
 class FASTRNN_API CudaSaved {
  public:
   /// As forward_cuda(), in training. Checkpoints are refused.
-  CudaSaved(CudaStack stack, const ForwardArguments<float>& arguments, const CudaRun& run = {});
+  CudaSaved(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run = {});
   ~CudaSaved();
   CudaSaved(const CudaSaved&) = delete;
   CudaSaved& operator=(const CudaSaved&) = delete;
