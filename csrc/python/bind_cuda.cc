@@ -36,7 +36,7 @@ PyCudaWeights pack_cuda(const std::string& cell, const py::dict& given, const py
   HostParameters<float> source(given, owner);
   PyCudaWeights packed;
   const Parameters<float> parameters = read_parameters<float>(options, source, packed.parameters);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   packed.weights = std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype});
   return packed;
 }
@@ -61,7 +61,7 @@ py::tuple forward(py::handle given, const py::array& x, py::handle h0, py::handl
   call.arguments.reverse = reverse;
   std::unique_ptr<CudaSaved> saved;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     if (training)
       saved = std::make_unique<CudaSaved>(stack, call.arguments, CudaRun{tier});
     else
@@ -80,7 +80,7 @@ py::tuple backward(const CudaCache& cache, py::handle dy, py::handle dh_n, py::h
                                                           dh_n, dc_n, need_dx, py::none());
   const py::list layers = new_stack_gradients(cache.layers, call.arguments);
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     cache.saved->backward(call.arguments);
   }
   return call.results(layers);
@@ -111,7 +111,8 @@ void bind_cuda(py::module_& module) {
   module.def("parse_cuda_device", &parse_cuda_device, py::arg("name"));
   module.def("require_cuda_device", &require_cuda_device, py::arg("ordinal") = 0);
 
-  py::class_<PyCudaWeights> weights(module, "CudaWeights", py::module_local(), R"doc(Parameters in the memory of a GPU.
+  py::class_<PyCudaWeights> weights =
+      bind_class<PyCudaWeights>(module, "CudaWeights", py::module_local(), R"doc(Parameters in the memory of a GPU.
 
 Made by pack_cuda. Immutable, and safe to share between threads.)doc");
   weights.attr("__module__") = "fastrnn";
@@ -130,7 +131,7 @@ Made by pack_cuda. Immutable, and safe to share between threads.)doc");
       });
   module.def("pack_cuda", &pack_cuda);
 
-  py::class_<CudaCache>(module, "CudaCache", py::module_local())
+  bind_class<CudaCache>(module, "CudaCache", py::module_local())
       .def_property_readonly("cell", [](const CudaCache& c) { return cell_of(c.layers); })
       .def_property_readonly("hidden_size", [](const CudaCache& c) { return c.sizes.hidden; })
       .def_property_readonly("batch", [](const CudaCache& c) { return c.batch; })

@@ -107,7 +107,7 @@ PyCudaWeights refer_cuda(const std::string& cell, const py::dict& given, const p
   PyCudaWeights result;
   DeviceParameters source(given, result.owners);
   const Parameters<float> parameters = read_parameters<float>(options, source, result.parameters);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   result.weights =
       std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype}, /*there=*/true);
   return result;
@@ -124,7 +124,7 @@ void wait_quietly(int ordinal, void* stream) {
 /// Calls `work`; with `wait` returns only when the stream has done it, on an error, too.
 template <class Work>
 void run(int ordinal, void* stream, bool wait, const Work& work) {
-  const py::gil_scoped_release release;
+  const GilRelease release;
   try {
     work();
   } catch (...) {
@@ -277,8 +277,8 @@ std::vector<DeviceArray> parts_of(const DeviceArray& array) {
 }  // namespace
 
 void bind_device_array(py::module_& module) {
-  py::class_<DeviceArray> type(module, "DeviceArray", py::module_local(),
-                               R"(A float32 array in the memory of a GPU, what
+  py::class_<DeviceArray> type = bind_class<DeviceArray>(module, "DeviceArray", py::module_local(),
+                                                         R"(A float32 array in the memory of a GPU, what
 a function returns where the library of its arguments is not known: for any library that reads DLPack or
 __cuda_array_interface__. Its memory is given back when the last user of it is gone.)");
   type.attr("__module__") = "fastrnn";
@@ -308,7 +308,7 @@ __cuda_array_interface__. Its memory is given back when the last user of it is g
   module.def("device_array_parts", &parts_of);
   module.def("refer_cuda", &refer_cuda);
   module.def("cuda_forward_device", &forward);
-  py::class_<DeviceCache>(module, "DeviceCache", py::module_local())
+  bind_class<DeviceCache>(module, "DeviceCache", py::module_local())
       .def_property_readonly("cell", [](const DeviceCache& c) { return cell_of(c.layers); })
       .def_property_readonly("hidden_size", [](const DeviceCache& c) { return c.sizes.hidden; })
       .def_property_readonly("batch", [](const DeviceCache& c) { return c.batch; })

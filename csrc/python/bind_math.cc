@@ -23,7 +23,7 @@ py::array activate_array(const std::string& name, py::handle object, bool fast) 
     const py::array_t<T> in = contiguous<T>(x);
     py::array_t<T> out(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       activate(activation, in.data(), out.mutable_data(), in.size(), fast);
     }
     return out;
@@ -40,7 +40,7 @@ Matrix<T> packed_matrix(const py::array& b) {
   const py::array_t<T> values = contiguous<T>(b);
   const T* data = values.data();
   const Index rows = b.shape(0), columns = b.shape(1);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return Matrix<T>(data, rows, columns);
 }
 
@@ -64,7 +64,7 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_g
       py::array_t<T> out = output_array<T>(out_given, {a.shape(0), right.columns()}, "a");
       if (!out_given.is_none() && overlap(out, left)) throw Error("out: shares memory with a");
       T* to = out.mutable_data();
-      const py::gil_scoped_release release;
+      const GilRelease release;
       right.multiply(left.data(), to, left.shape(0));
       return std::move(out);
     };
@@ -87,7 +87,7 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_g
 
 void bind_math(py::module_& module) {
   module.def("activate", &activate_array, py::arg("activation"), py::arg("x"), py::arg("fast") = false);
-  py::class_<PackedMatrix>(module, "PackedMatrix",
+  bind_class<PackedMatrix>(module, "PackedMatrix",
                            "The right factor of matmul, packed for the instruction set in use.");
   module.def("pack_matrix", &pack_matrix, py::arg("b"));
   module.def("matmul", &matmul_arrays, py::arg("a"), py::arg("b"), py::arg("out") = py::none());

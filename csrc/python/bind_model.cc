@@ -35,7 +35,7 @@ PyModel load(py::handle source, const std::string& dtype, bool fast_activations)
   options.fast_activations = fast_activations;
   if (py::isinstance<py::bytes>(source)) {
     const std::string_view view = py::reinterpret_borrow<py::bytes>(source);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     return {Model::load(view.data(), view.size(), options)};
   }
   PyObject* encoded = nullptr;
@@ -44,7 +44,7 @@ PyModel load(py::handle source, const std::string& dtype, bool fast_activations)
     wrong_type("source", "a path or bytes", Py_TYPE(source.ptr())->tp_name);
   }
   const std::string path = py::reinterpret_steal<py::bytes>(encoded);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return {Model::load(path, options)};
 }
 
@@ -63,7 +63,7 @@ std::shared_ptr<const Model> model_of(const std::string& name, py::handle object
 
 void bind_model(py::module_& module) {
   using namespace py::literals;
-  py::class_<PyModel>(module, "Model", R"doc(Layers one after the other, for Session and StreamPool.
+  bind_class<PyModel>(module, "Model", R"doc(Layers one after the other, for Session and StreamPool.
 
 Immutable, and safe to share between threads. x and y are float32 whatever the dtype of the weights.
 

@@ -82,7 +82,7 @@ class PyPool {
   Index advance(py::handle most) {
     const Index limit = most.is_none() ? PTRDIFF_MAX : integer("most", most, 1, PTRDIFF_MAX);
     const Busy busy = this->busy();
-    const py::gil_scoped_release release;
+    const GilRelease release;
     return pool_.advance(limit);
   }
 
@@ -131,7 +131,7 @@ class PyPool {
     const float* from = x.data();
     float* to = y.mutable_data();
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       for (Index i = 0; i < n; ++i) pool_.push(streams.data()[i], from + i * inputs);
       pool_.advance();
       for (Index i = 0; i < n; ++i) pool_.pull(streams.data()[i], to + i * outputs);
@@ -238,7 +238,7 @@ void bind_pool(py::module_& module) {
                                          PyExc_RuntimeError, nullptr);
   if (full_error == nullptr) throw py::error_already_set();
   module.attr("FullError") = py::handle(full_error);
-  py::class_<PyPool>(module, "StreamPool", R"doc(Many independent streams over one model, computed in batches.
+  bind_class<PyPool>(module, "StreamPool", R"doc(Many independent streams over one model, computed in batches.
 
 Each stream has states of its own, which begin as zeros, and a queue. Steps are pushed one by one or in chunks, at each
 stream's own pace; advance() computes the next step of every stream that has one waiting, in batched kernels; results are

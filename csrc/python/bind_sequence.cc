@@ -25,7 +25,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x, py::handle
   call.arguments.reverse = reverse;
   std::unique_ptr<Saved<T>> saved;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     if (training)
       saved = std::make_unique<Saved<T>>(weights, call.arguments);
     else
@@ -53,7 +53,7 @@ py::tuple backward_as(const Cache& cache, py::handle dy, py::handle dh_n, py::ha
                                              dy, dh_n, dc_n, need_dx, threads);
   const py::dict gradients = new_gradients(cache.weights.parameters, call.arguments);
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     backward(saved, call.arguments);
   }
   return call.results(gradients);
@@ -70,7 +70,7 @@ py::tuple backward_any(py::handle dy, const Cache& cache, py::handle dh_n, py::h
 
 void bind_sequence(py::module_& module) {
   using namespace py::literals;
-  py::class_<Cache>(module, "Cache", R"doc(What a *_forward(..., training=True) keeps for *_backward.
+  bind_class<Cache>(module, "Cache", R"doc(What a *_forward(..., training=True) keeps for *_backward.
 
 Immutable, and usable more than once. It refers to the x and y of its call: they must not be changed before the last use.)doc")
       .def_property_readonly("weights", [](const Cache& c) { return c.weights; })

@@ -37,7 +37,7 @@ class PySession {
       if (short_step_) {
         stream.session.step(from, to);
       } else {
-        const py::gil_scoped_release release;
+        const GilRelease release;
         stream.session.step(from, to);
       }
       return std::move(y);
@@ -56,9 +56,15 @@ class PySession {
     if (ndim(x) != ndim(out) || (from < to + batch_ * outputs * item && to < from + batch_ * inputs * item))
       return false;
     if (busy_.test_and_set(std::memory_order_acquire)) return false;
-    PyThreadState* const thread = short_step_ ? nullptr : PyEval_SaveThread();
-    session.step(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(const_cast<char*>(to)));
-    if (thread != nullptr) PyEval_RestoreThread(thread);
+    const auto step = [&] {
+      session.step(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(const_cast<char*>(to)));
+    };
+    if (short_step_) {
+      step();
+    } else {
+      const GilRelease release;
+      step();
+    }
     busy_.clear(std::memory_order_release);
     return true;
   }
@@ -75,7 +81,7 @@ class PySession {
       const T* from = in.data();
       T* to = y.mutable_data();
       const Busy busy = this->busy();
-      const py::gil_scoped_release release;
+      const GilRelease release;
       stream.run(from, steps, to);
       return std::move(y);
     });
@@ -260,8 +266,9 @@ Returns:
 
 void bind_session(py::module_& module) {
   using namespace py::literals;
-  py::class_<PySession> session(module, "Session",
-                                R"doc(A stream over a layer or a model that keeps its state between calls.
+  py::class_<PySession> session =
+      bind_class<PySession>(module, "Session",
+                            R"doc(A stream over a layer or a model that keeps its state between calls.
 
 The results are those of the ``*_forward`` functions over the whole sequence, to the last bit, however it is cut. All
 memory is taken when the session is made. One thread at a time may use a session (RuntimeError otherwise); any number

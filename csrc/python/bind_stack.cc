@@ -47,7 +47,7 @@ py::tuple forward_as(const Layers& layers, const py::array& x, py::handle h0, py
   ForwardCall<T> call(CallSizes::of_stack(stack), x, h0, c0, lengths, batch_first, training, out, threads, run);
   std::unique_ptr<StackSaved<T>> saved;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     if (training)
       saved = std::make_unique<StackSaved<T>>(std::move(stack), call.arguments);
     else
@@ -78,7 +78,7 @@ py::tuple backward_as(const StackCache& cache, py::handle dy, py::handle dh_n, p
                                                   cache.batch_first, dy, dh_n, dc_n, need_dx, threads);
   const py::list layers = new_stack_gradients(cache.layers, call.arguments);
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     backward(saved, call.arguments);
   }
   return call.results(layers);
@@ -95,7 +95,7 @@ py::tuple backward_any(py::handle dy, const StackCache& cache, py::handle dh_n, 
 
 void bind_stack(py::module_& module) {
   using namespace py::literals;
-  py::class_<StackCache>(module, "StackCache", R"doc(What stack_forward(..., training=True) keeps for stack_backward.
+  bind_class<StackCache>(module, "StackCache", R"doc(What stack_forward(..., training=True) keeps for stack_backward.
 
 Immutable, and usable more than once. It refers to the x and y of its call: they must not be changed before the last use.)doc")
       .def_property_readonly("layers", [](const StackCache& c) { return c.layers; })

@@ -11,7 +11,7 @@ PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, cons
   HostParameters<T> source(given, owner);
   PackedWeights packed;
   const Parameters<T> parameters = read_parameters<T>(options, source, packed.parameters);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   packed.weights = std::make_shared<const Weights<T>>(options, parameters, pack_options);
   return packed;
 }
@@ -110,7 +110,7 @@ const char* PackedWeights::dtype_text() const {
 
 void bind_weights(py::module_& module) {
   using namespace py::literals;
-  py::class_<PackedWeights>(module, "PackedWeights", R"doc(Parameters packed for the instruction set in use.
+  bind_class<PackedWeights>(module, "PackedWeights", R"doc(Parameters packed for the instruction set in use.
 
 Made by the pack_* functions. Immutable, and safe to share between threads.)doc")
       .def_property_readonly(

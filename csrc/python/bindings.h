@@ -9,6 +9,7 @@
 
 #include "array_view.h"
 #include "fastrnn/model.hpp"
+#include "gil.h"
 
 namespace fastrnn::python {
 
@@ -94,6 +95,22 @@ class Busy {
  private:
   std::atomic_flag& flag_;
 };
+
+/// What pybind11 calls for an argument which is an object without a T, of T.__new__ alone. By itself it would give it
+/// uninitialised memory.
+template <class T>
+void* refuse_empty(std::size_t) {
+  const std::string name = py::str(py::type::of<T>().attr("__name__"));
+  throw py::type_error(name + ": expected an initialised object, got one whose __init__ was not called");
+}
+
+/// Every class of the module is made by this: py::class_<T>, whose methods and functions refuse empty objects.
+template <class T, class... Extra>
+py::class_<T> bind_class(const py::module_& module, const char* name, const Extra&... extra) {
+  py::class_<T> type(module, name, extra...);
+  py::detail::get_type_info(reinterpret_cast<PyTypeObject*>(type.ptr()))->operator_new = &refuse_empty<T>;
+  return type;
+}
 
 void bind_cuda(py::module_& module);
 void bind_device_array(py::module_& module);

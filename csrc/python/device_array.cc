@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "dlpack.h"
+#include "gil.h"
 
 namespace fastrnn::python {
 
@@ -127,7 +128,7 @@ py::object give_dlpack(const DeviceArray& array, std::uint32_t major) {
 std::shared_ptr<void> hold(const py::object& object) {
   return {object.inc_ref().ptr(), [](PyObject* held) {
             if (Py_IsInitialized() == 0) return;
-            const py::gil_scoped_acquire gil;
+            const GilAcquire gil;
             Py_DECREF(held);
           }};
 }

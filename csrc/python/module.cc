@@ -1,7 +1,10 @@
 // fastrnn._core: the native half of the package. One bind_*.cc per noun.
 #include "bindings.h"
 
+// The function that pybind11 writes gets another name: the one which Python calls is below.
+#define PyInit__core initialise_in_main_interpreter
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+#undef PyInit__core
   module.doc() = "Native kernels of fastrnn; the public names are in fastrnn itself.";
   fastrnn::python::bind_info(module);
   fastrnn::python::bind_cuda(module);
@@ -14,4 +17,13 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_session(module);
   fastrnn::python::bind_pool(module);
   fastrnn::python::bind_stack(module);
+}
+
+/// pybind11's own function would wait for ever for the main interpreter's GIL, which this thread has, before it looks.
+PyMODINIT_FUNC PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "fastrnn: expected the main interpreter, got a sub-interpreter");
+    return nullptr;
+  }
+  return initialise_in_main_interpreter();
 }
