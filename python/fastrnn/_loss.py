@@ -34,11 +34,17 @@ class Loss:
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the loss of each element, shape ``y_pred.shape[:-1]``."""
-        raise NotImplementedError
+        raise self._incomplete("values")
 
     def value_gradient(self, y_true: Array, y_pred: Array) -> Array:
         """Return d values / d y_pred, shape of y_pred."""
-        raise NotImplementedError
+        raise self._incomplete("value_gradient")
+
+    def _incomplete(self, method: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__}: a loss of your own needs a method {method}(y_true, y_pred), "
+            "see fastrnn.losses.Loss"
+        )
 
     def fused_value_gradient(self, y_true: Array, y_pred: Array) -> Array:
         """Return d values / d logits for activated `y_pred`."""

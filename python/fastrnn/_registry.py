@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
+from ._hints import did_you_mean
 from ._typing import Config
 
 T = TypeVar("T")
@@ -16,7 +17,9 @@ T = TypeVar("T")
 
 def one_of(argument: str, choices: Iterable[str], got: object) -> ValueError:
     """Build the project's error for a value outside a closed set: ``argument: expected one of 'a', 'b', got 'c'``."""
-    return ValueError(f"{argument}: expected one of {', '.join(repr(c) for c in choices)}, got {got!r}")
+    choices = list(choices)
+    names = ", ".join(repr(c) for c in choices)
+    return ValueError(f"{argument}: expected one of {names}, got {got!r}{did_you_mean(got, choices)}")
 
 
 def positive(argument: str, value: float, *, zero: bool = False) -> float:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from . import config
+from ._hints import unknown_keyword
 from ._registry import one_of
 from ._typing import Array, Config
 from .initializers import Initializer
@@ -97,7 +98,10 @@ class Layer:
         trainable: bool = True,
         dtype: str | None = None,
         input_shape: Sequence[int | None] | None = None,
+        **unknown: Any,
     ) -> None:
+        for keyword in unknown:
+            raise unknown_keyword(type(self).__name__, keyword, self._keywords())
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name: expected a str, got {type(name).__name__}")
         self.name = name if name is not None else unique_name(type(self).__name__)
@@ -231,6 +235,11 @@ class Layer:
 
     def cast(self, x: Any, argument: str = "x") -> Array:
         """Return `x` as an array of the layer's dtype (no copy when it is one); TypeError for non-numbers."""
+        if isinstance(x, Layer) or type(x).__name__ == "KerasTensor":
+            raise TypeError(
+                f"{argument}: expected an array for layer {self.name}, got {type(x).__name__}; layers are put together "
+                "by fastrnn.Sequential([Input(...), LSTM(8), ...]), a functional API is what Keras has"
+            )
         array = np.asarray(x)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{argument}: expected numbers, got dtype {array.dtype}")
@@ -238,11 +247,18 @@ class Layer:
 
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Array:
         """The layer's output for `x`; with training=True keep what `backward` needs, else drop what was kept."""
-        raise NotImplementedError
+        raise self._incomplete("forward(x, mask, training)")
 
     def backward(self, dy: Array) -> Array | None:
         """Store the gradient of every weight in `Parameter.grad` and return that of x (None where x is not real)."""
-        raise NotImplementedError
+        raise self._incomplete("backward(dy)")
+
+    def _incomplete(self, method: str) -> NotImplementedError:
+        call = "; call(x), as Keras has it, is not enough: nothing is differentiated by itself here"
+        return NotImplementedError(
+            f"{type(self).__name__}: a layer of your own needs a method {method}, see fastrnn.Layer"
+            f"{call if hasattr(self, 'call') else ''}"
+        )
 
     def __call__(self, x: Any, mask: Any = None, training: bool = False) -> Any:
         """Run the layer on an array, building it first when needed."""
@@ -290,16 +306,21 @@ class Layer:
         Raises:
             ValueError: if a key is not an argument of the class.
         """
-        known = inspect.signature(cls.__init__).parameters
-        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-        base = inspect.signature(Layer.__init__).parameters
-        unknown = [key for key in settings if key not in known and not (takes_any and key in base)]
-        if unknown:
-            raise ValueError(f"{cls.__name__} config: unknown key {unknown[0]!r}")
+        known = cls._keywords()
+        for key in settings:
+            if key not in known:
+                raise ValueError(f"{cls.__name__} config: unknown key {key!r}")
         try:
             return cls(**settings)
         except TypeError as error:
             raise ValueError(f"{cls.__name__} config: {error}") from None
+
+    @classmethod
+    def _keywords(cls) -> list[str]:
+        """The names of all arguments of the class, those which reach a base class by **kwargs among them."""
+        constructors = [base.__init__ for base in cls.__mro__ if issubclass(base, Layer)]
+        parameters = [p for function in constructors for p in inspect.signature(function).parameters.values()]
+        return sorted({p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} - {"self"})
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

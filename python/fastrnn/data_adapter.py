@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from ._typing import Array
 from .base_layer import check_size
 
-__all__ = ["ArrayData", "Batch", "BatchData", "class_weight_to_sample_weight", "make_data"]
+__all__ = ["ArrayData", "Batch", "BatchData", "class_weight_to_sample_weight", "holds_batches", "make_data"]
 
 
 class Batch(NamedTuple):
@@ -151,10 +151,11 @@ class ArrayData:
 
 
 class BatchData:
-    """An iterable of batches (x, y) or (x, y, sample_weight): a generator, a data loader, a list.
+    """Batches (x, y) or (x, y, sample_weight): of a generator, a data loader, a list, or a Sequence as Keras has it.
 
     Args:
-        batches: the iterable; with `steps` one iterator goes on over the passes and is begun anew when it ends.
+        batches: an iterable, or an object with `__len__` and `__getitem__`. With `steps` one iterator goes on over the
+            passes and is begun anew when it ends. Its `on_epoch_end`, if it has one, is called after each pass.
         steps: number of batches of a pass; None: until the iterator ends.
         class_weight: as for `ArrayData`.
         targets: False for `predict`, where a batch may be x alone.
@@ -164,22 +165,30 @@ class BatchData:
 
     def __init__(
         self,
-        batches: Iterable[Any],
+        batches: Any,
         steps: int | None = None,
         class_weight: Mapping[int, float] | None = None,
         targets: bool = True,
     ) -> None:
-        self.batches = batches
+        self.batches = batches if isinstance(batches, Iterable) else _Indexed(batches)
+        self._end_pass: Callable[[], object] | None = None
+        if hasattr(batches, "__getitem__"):
+            self._end_pass = getattr(batches, "on_epoch_end", None)
         self.steps = None if steps is None else check_size(steps, "steps_per_epoch")
         self.class_weight = class_weight
         self.targets = targets
         self._iterator: Iterator[Any] | None = None
         if self.steps is None:
             with contextlib.suppress(TypeError):
-                self.steps = len(batches)  # type: ignore[arg-type]
+                self.steps = len(batches)
         self._limit = steps
 
     def __iter__(self) -> Iterator[Batch]:
+        yield from self._read()
+        if self._end_pass is not None:
+            self._end_pass()
+
+    def _read(self) -> Iterator[Batch]:
         if self._limit is None:
             count = 0
             for item in self.batches:
@@ -213,6 +222,35 @@ class BatchData:
         return Batch(data.x, data.y, data.sample_weight)
 
 
+class _Indexed:
+    """A Sequence of batches as an iterable: its own end is where `__len__` says, not an IndexError."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.batches[index] for index in range(len(self.batches)))
+
+
+def holds_batches(value: Any) -> bool:
+    """Whether a list or tuple is one of batches: it has tuples of two or three arrays and nothing else."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(isinstance(item, tuple) and len(item) in (2, 3) for item in value)
+        and all(hasattr(part, "__array__") or isinstance(part, list) for item in value for part in item[:2])
+    )
+
+
+def _gives_batches(value: Any) -> bool:
+    """Whether something is neither an array nor what NumPy makes one of, and can be gone through."""
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        return False
+    if isinstance(value, (list, tuple, Mapping, str)):
+        return False
+    return isinstance(value, Iterable) or (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
+
+
 def make_data(
     x: Any,
     y: Any = None,
@@ -225,14 +263,14 @@ def make_data(
     class_weight: Mapping[int, float] | None = None,
     targets: bool = True,
 ) -> ArrayData | BatchData:
-    """Return the data object for arrays, or for an iterable of batches given as `x` alone."""
-    array_like = hasattr(x, "__array__") or isinstance(x, (list, tuple)) or not isinstance(x, Iterable)
-    if not array_like and not hasattr(x, "__array_interface__"):
+    """Return the data object for arrays, or for batches given as `x` alone."""
+    if _gives_batches(x) or (targets and y is None and holds_batches(x)):
         if y is not None or sample_weight is not None:
             raise ValueError("y: expected None when x is an iterable of batches, which hold their own targets")
         return BatchData(x, steps, class_weight, targets)
-    if x is None:
-        raise TypeError("x: expected an array or an iterable of batches, got None")
+    if x is None or isinstance(x, (Mapping, str)):
+        got = "None" if x is None else type(x).__name__
+        raise TypeError(f"x: expected an array or an iterable of batches, got {got}")
     if targets and y is None:
         raise ValueError("y: expected targets, got None")
     if steps is not None:

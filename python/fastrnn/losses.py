@@ -260,7 +260,12 @@ class FunctionLoss(Loss):
     def _call(self, which: int, y_true: Array, y_pred: Array) -> Array:
         result = self.function(y_true, y_pred)
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"loss: expected a function that returns (values, gradient), got {type(result).__name__}")
+            name = getattr(self.function, "__name__", type(self.function).__name__)
+            raise TypeError(
+                f"loss: expected {name} to return (values, gradient), got {type(result).__name__}; nothing is "
+                "differentiated by itself here: return the gradient d values / d y_pred too, or derive from "
+                "fastrnn.losses.Loss"
+            )
         expected = y_pred.shape if which else y_pred.shape[:-1]
         array = np.array(result[which], dtype=y_pred.dtype)
         if array.shape != expected:

@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ._core import Model
 from ._registry import serialize
 from ._typing import Array, Config
@@ -84,7 +82,7 @@ class Sequential(Trainer):
             self._input_shape, self._declared = layer.batch_input_shape, True
         if self._input_shape is not None:
             shape = self._input_shape if self._output_shape is None else self._output_shape
-            self._output_shape = _build_layer(layer, shape)
+            self._output_shape = _build_layer(layer, shape, self._layers)
         self._layers.append(layer)
 
     def pop(self) -> Layer:
@@ -105,8 +103,8 @@ class Sequential(Trainer):
         if not self._layers:
             raise ValueError("layers: expected at least one, got an empty Sequential")
         shape = input_shape
-        for layer in self._layers:
-            shape = _build_layer(layer, shape)
+        for index, layer in enumerate(self._layers):
+            shape = _build_layer(layer, shape, self._layers[:index])
         self._input_shape, self._output_shape = input_shape, shape
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
@@ -130,9 +128,9 @@ class Sequential(Trainer):
 
     def __call__(self, x: Any, training: bool = False) -> Array:
         """Return the output for one batch; training=True applies dropout."""
-        return self.forward_batch(np.asarray(x), training)[0]
+        return self.forward_batch(x, training)[0]
 
-    def forward_batch(self, x: Array, training: bool = False) -> tuple[Array, Array | None]:
+    def forward_batch(self, x: Any, training: bool = False) -> tuple[Array, Array | None]:
         """Return the output for one batch and its mask, building the model first when needed."""
         if not self._layers:
             raise ValueError("layers: expected at least one, got an empty Sequential")
@@ -289,9 +287,21 @@ class Sequential(Trainer):
         return native_model(self, dtype, fast_activations)
 
 
-def _build_layer(layer: Layer, shape: Shape) -> Shape:
-    """Build the layer unless it is built; return its output's shape. ValueError when the input does not fit."""
-    layer.check_input(shape)
+def _build_layer(layer: Layer, shape: Shape, below: Sequence[Layer]) -> Shape:
+    """Build the layer unless it is built; return its output's shape. ValueError when the input does not fit.
+
+    Args:
+        layer: to stand on top.
+        shape: of its input.
+        below: the layers before it.
+    """
+    try:
+        layer.check_input(shape)
+    except ValueError as error:
+        if not below or getattr(below[-1], "return_sequences", True):
+            raise
+        hint = f"{below[-1].name} gives its last step alone, with return_sequences=True all of them"
+        raise ValueError(f"{error}; {hint}") from None
     if not layer.built:
         layer.build((None, *shape[1:]))
     return layer.compute_output_shape(shape)

@@ -5,7 +5,6 @@ Their weights and Keras' layout of them are in `_recurrent_weights`, masks in `_
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,11 +12,12 @@ import numpy as np
 
 from . import config, functional
 from ._core import PackedWeights
+from ._hints import unknown_keyword
 from ._masking import MaskPlan, check_mask, plan_mask
 from ._recurrent_weights import RecurrentWeights
 from ._registry import positive
 from ._typing import Array, Config, Identifier
-from .base_layer import Layer, Shape, check_rate, check_size
+from .base_layer import Shape, check_rate, check_size
 from .functional._options import CELLS
 from .initializers import Initializer, serialize
 from .initializers import get as get_initializer
@@ -102,7 +102,7 @@ class Recurrent(RecurrentWeights):
         known = self._keywords()
         for name in kwargs:
             if name not in known:
-                raise TypeError(f"{type(self).__name__}: unknown keyword {name!r}, expected one of {', '.join(known)}")
+                raise unknown_keyword(type(self).__name__, name, known)
         options = {name: kwargs.pop(name, _OPTIONS[name][0]) for name in self._option_names()}
         super().__init__(**kwargs)
         for name, value in options.items():
@@ -124,28 +124,13 @@ class Recurrent(RecurrentWeights):
         self._mask_rng = config.random_generator(seed) if any(options.get(name) for name in _RANDOM) else None
 
     @classmethod
-    def from_config(cls, settings: Config) -> Any:
-        """See `Layer.from_config`."""
-        known = cls._keywords()
-        for key in settings:
-            if key not in known:
-                raise ValueError(f"{cls.__name__} config: unknown key {key!r}")
-        try:
-            return cls(**settings)
-        except TypeError as error:
-            raise ValueError(f"{cls.__name__} config: {error}") from None
-
-    @classmethod
     def _option_names(cls) -> list[str]:
         known = CELLS[cls.cell].weights | CELLS[cls.cell].run
         return [name for name in _OPTIONS if {"layer_norm": "ln_hh"}.get(name, name) in known]
 
     @classmethod
     def _keywords(cls) -> list[str]:
-        """The names of all arguments of the class, those which reach a base class by **kwargs among them."""
-        constructors = [base.__init__ for base in cls.__mro__ if issubclass(base, Layer)]
-        named = {p for function in constructors for p in inspect.signature(function).parameters}
-        return sorted((named | set(cls._option_names())) - {"self", "kwargs", "args"})
+        return sorted({*super()._keywords(), *cls._option_names()})
 
     # -- states ----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from . import config
 from ._training_step import BatchTrainer, Data, Result
 from ._typing import Array
 from .callbacks import Callback, CallbackList, History
-from .data_adapter import ArrayData, BatchData, make_data
+from .data_adapter import ArrayData, BatchData, holds_batches, make_data
 
 __all__ = ["Trainer"]
 
@@ -41,7 +41,8 @@ class Trainer(BatchTrainer):
         """Train for `epochs - initial_epoch` passes over the data.
 
         Args:
-            x: array (N, ...), or an iterable of batches (x, y) or (x, y, sample_weight).
+            x: array (N, ...), or batches (x, y) or (x, y, sample_weight): a list of them, any iterable, or an object
+                with `__len__` and `__getitem__` as Keras' Sequence, whose `on_epoch_end` is called after each pass.
             y: targets (N, ...), in the form the loss wants.
             batch_size: 32 when None. Not for an iterable.
             epochs: number of the last epoch.
@@ -76,7 +77,9 @@ class Trainer(BatchTrainer):
         )  # fmt: skip
         validation: Data | None = None
         if validation_data is not None:
-            given = validation_data if isinstance(validation_data, (tuple, list)) else (validation_data,)
+            given = validation_data
+            if not isinstance(given, (tuple, list)) or (isinstance(given, list) and holds_batches(given)):
+                given = (given,)
             validation = make_data(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
         elif validation_split:
             if not isinstance(data, ArrayData):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._hints import unknown_keyword
 from ._options import CELLS
 
 Options = dict[str, Any]
@@ -28,7 +29,7 @@ def split(
         if name not in weights and name not in run:
             parameters = inspect.signature(function).parameters.values()
             known = sorted({p.name for p in parameters if p.kind is not p.VAR_KEYWORD} | weights | run)
-            raise TypeError(f"{function.__name__}: unknown keyword {name!r}, expected one of {', '.join(known)}")
+            raise unknown_keyword(function.__name__, name, known)
         if value is not None:
             (theirs if name in run else ours)[name] = value
     return ours, theirs
