@@ -311,6 +311,21 @@ def test_threads_do_not_change_the_result_of_any_dtype(variant, cut, packing, is
     check_threads(*packed_problem(variant, packing, ragged, **sizes_for(cut, variant)))
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+def test_rows_that_end_beside_a_chunk(training, isa):
+    """Threads that share units work in chunks of some 26 steps. A row may end with one, or the step before or after:
+    rows of every length below 61 are tried, beside one that goes on.
+    """
+    lstm = next(v for v in VARIANTS if v.id == "lstm-none")
+    problem = make_problem(lstm, hidden=171, inputs=7, batch=7, steps=60, dtype="float32")
+    for shortest in range(1, 60, 6):
+        lengths = np.array([60, *range(shortest, shortest + 6)])
+        alone, together = (
+            tuple(problem.forward(fastrnn, lengths=lengths, training=training, threads=n))[:3] for n in (1, 2)
+        )
+        assert_same(together, alone)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_threads_do_not_change_a_long_result(dtype):
     """More than 10 ms of work is cut in rows that are computed in place."""

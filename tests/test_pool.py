@@ -21,9 +21,9 @@ from variants import VARIANTS, make_problem
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("count", [1, 3, 17, 100])
+@pytest.mark.parametrize("count", [1, 3, 17, 100, 200])
 def test_many_streams_step_at_once(count, dtype, isa):
-    """More rows than any tile of the kernels, in an order of their own."""
+    """More rows than any tile of the kernels, and than two and three of a pool's, in an order of their own."""
     weights = weights_of(dtype=dtype)
     rng = np.random.default_rng(0)
     pool = fastrnn.StreamPool(weights, capacity=count + 2, queue=1)

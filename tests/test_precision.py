@@ -133,6 +133,22 @@ def test_int8_is_an_integer_product_times_two_scales(k, rows, isa):
     np.testing.assert_array_equal(identity_layer(x, w, "int8"), whole * (scale_x * scale_w.T))
 
 
+@pytest.mark.parametrize("which", ["x", "w"])
+def test_int8_rows_of_small_numbers_have_a_scale_too(which, isa):
+    """Down to 1e-30, below which a row is nothing: 127 / amax might be infinite."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal((n, 33)).astype(np.float32) for n in (7, 7))
+    small = {"x": x, "w": w}[which]
+    small /= np.abs(small).max(axis=1, keepdims=True)
+    small *= np.float32([[1], [1e-4], [1e-5], [0.9e-5], [1e-15], [1.1e-30], [0.9e-30]])
+    (q_x, scale_x), (q_w, scale_w) = quantised.quantise_rows(x), quantised.quantise_rows(w)
+    expected = (q_x.astype(np.int32) @ q_w.T.astype(np.int32)).astype(np.float32) * (scale_x * scale_w.T)
+    there = expected.any(axis=1 if which == "x" else 0)
+    assert there[:6].all()
+    assert not there[6]
+    np.testing.assert_array_equal(identity_layer(x, w, "int8"), expected)
+
+
 @pytest.mark.parametrize("k", [513, 1024, 1100])
 @pytest.mark.parametrize("rows", [1, 2, 13])
 @low_dtypes
@@ -206,6 +222,20 @@ def test_what_is_not_finite_in_a_weight_reaches_its_unit_alone(variant, dtype, v
     assert_same([np.delete(a, unit, axis=2) for a in spoiled], [np.delete(a, unit, axis=2) for a in clean])
     if np.isnan(value) or dtype == "int8":
         assert np.isnan(spoiled.y[..., unit]).all()
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0xFFBFFFFF, 0x7F80FFFF, 0x7FFFFFFF], ids=hex)
+@low_dtypes
+def test_a_nan_stays_one_whatever_its_payload(dtype, bits, isa):
+    """Of one in the low bits alone, the upper half is that of an infinity; another's would carry into the sign."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.uniform(0.5, 1, (n, 21)).astype(np.float32) for n in (3, 17))
+    for array, at in ((x, np.s_[1]), (w, np.s_[:, 1])):
+        bad = array.copy()
+        bad.view(np.uint32)[1, 20] = bits
+        y = identity_layer(bad if array is x else x, bad if array is w else w, dtype)
+        assert np.isnan(y[at]).all()
+        assert np.isnan(y).sum() == y[at].size
 
 
 @pytest.mark.parametrize("name", ["x", "h0", "w_ih", "w_hh"])

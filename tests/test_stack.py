@@ -303,6 +303,16 @@ def test_threads_and_batch_do_not_change_a_bit(cell, layers, directions, merge, 
         assert_equal(replace(problem, arrays=part, run=run).forward(threads=threads), expected)
 
 
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("layers", [4, 5])
+def test_deep_stacks_on_threads_are_the_loop(layers, lengths):
+    """Every layer of a wavefront waits for the one below, and not the first three alone."""
+    problem = make("lstm", layers, batch=3, steps=97, hidden=61, lengths=lengths)
+    expected = loop_forward(problem)[0]
+    for threads in (2, 3, 4, 5):
+        assert_equal(problem.forward(threads=threads), expected)
+
+
 @forms
 def test_threads_do_not_change_gradients(directions, merge):
     for batch in (1, 5, 19):
@@ -422,14 +432,17 @@ def test_reference_philox_gives_the_known_answers():
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 1])
 @pytest.mark.parametrize("rate", [1e-9, 0.25, 0.5, 0.999])
 def test_masks_are_those_of_the_contract(rate, seed):
-    """Two pairs of layers tell the streams apart; the width is more than the masks' block and no multiple of four."""
-    shape = (3, 4, 259)
+    """Two pairs of layers tell the streams apart; the width is two of the masks' blocks of 256 and a part of one that
+    begins with a whole Philox word and ends within another.
+    """
+    width = 2 * 256 + 7
+    shape = (3, 4, width)
     x = np.random.default_rng(0).standard_normal(shape)
     options = {"dropout": rate, "seed": seed, "training": True}
     first = between_mask(shape, 0, rate, seed, "float64")
-    np.testing.assert_array_equal(stack_forward(x, identity_layers(2, 259), **options)[0], x * first)
+    np.testing.assert_array_equal(stack_forward(x, identity_layers(2, width), **options)[0], x * first)
     second = between_mask(shape, 1, rate, seed, "float64")
-    np.testing.assert_array_equal(stack_forward(x, identity_layers(3, 259), **options)[0], x * first * second)
+    np.testing.assert_array_equal(stack_forward(x, identity_layers(3, width), **options)[0], x * first * second)
 
 
 def test_statistics_of_the_masks():
