@@ -1,5 +1,6 @@
-// How long blocks need to tell each other what they have computed, in four ways: the figures that csrc/cuda/plan.cc
-// assumes. Every round each block publishes kWords words and reads those of all others, and checks them.
+// How long blocks need to tell each other what they have computed, in four ways: the figures that
+// csrc/cuda/plan/plan.cc assumes. Every round each block publishes kWords words and reads those of all others, and
+// checks them.
 //
 //   grid_sync   cooperative groups' barrier, then plain loads past L1
 //   flags       a release store by one thread of a block, acquire loads of all flags, then the data: as Tier::grid does
@@ -15,7 +16,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "cuda/device.h"
+#include "cuda/kernels/primitives.h"
 
 using namespace fastrnn::cuda;
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fastrnn
-from fastrnn.latency.timing import spinning
+from fastrnn.cli.latency.timing import spinning
 
 from .measure import Unable
 

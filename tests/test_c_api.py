@@ -12,7 +12,7 @@ import pytest
 
 import fastrnn
 from fastrnn import system
-from fastrnn.__main__ import main
+from fastrnn.cli.command_line import main
 
 ROOT = Path(__file__).parents[1]
 OK, INVALID, FULL, UNKNOWN = 0, 1, 3, 4

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastrnn import callbacks, optimizers
-from fastrnn.progress import ProgressBar, duration, number
+from fastrnn.callbacks.progress import ProgressBar, duration, number
 
 
 class FakeModel:

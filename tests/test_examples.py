@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import __main__ as command_line
+from fastrnn.cli import command_line
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -103,7 +103,7 @@ def test_demo(tmp_path, capsys):
 
 
 def test_demo_repeats_by_seed(tmp_path):
-    from fastrnn import demo
+    from fastrnn.cli import demo
 
     def go(seed):
         return demo.run(epochs=1, units=8, characters=8000, out=str(tmp_path / "m.npz"), seed=seed, verbose=0)["loss"]
@@ -113,7 +113,7 @@ def test_demo_repeats_by_seed(tmp_path):
 
 
 def test_demo_stops_after_seconds(tmp_path):
-    from fastrnn import demo
+    from fastrnn.cli import demo
 
     settings = {"epochs": 10**6, "units": 8, "characters": 8000, "out": str(tmp_path / "m.npz"), "verbose": 0}
     assert demo.run(seconds=0.2, **settings)["characters_per_second"] > 0

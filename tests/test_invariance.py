@@ -273,8 +273,9 @@ def test_session_gives_the_bits_of_one_call(variant, packing, batch, isa):
     assert_same((np.concatenate(pieces), h[None], *([] if c is None else [c[None]])), whole)
 
 
-# Enough work for threads to be asked (csrc/core/forward_threads.cc, kWorthThreads), in both ways of cutting it: units,
-# where 4 threads have fewer than 16 rows and a step is worth sharing, in more than one chunk of steps; else rows.
+# Enough work for threads to be asked (csrc/core/layer/forward_threads.cc, kWorthThreads), in both ways of cutting
+# it: units, where 4 threads have fewer than 16 rows and a step is worth sharing, in more than one chunk of steps; else
+# rows.
 UNITS = {
     "rnn": {"hidden": 330, "steps": 140},
     "gru": {"hidden": 205, "steps": 75},

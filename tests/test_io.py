@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fastrnn import config, io, losses, optimizers
-from fastrnn.base_layer import LAYERS
 from fastrnn.io import load_model, save_model
 from fastrnn.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, SimpleRNN, TimeDistributed
+from fastrnn.layers.base import LAYERS
 from fastrnn.model import Sequential
 
 B, T, I, C = 6, 4, 3, 2  # noqa: E741 - I is the input size everywhere

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn.__main__ import main
-from fastrnn.latency import native, report, shapes, timing
+from fastrnn.cli.command_line import main
+from fastrnn.cli.latency import native, report, shapes, timing
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = shapes.Shape("small", 2, 8, 3)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fastrnn import config
-from fastrnn.base_layer import layer_from_config
 from fastrnn.initializers import serialize
 from fastrnn.layers import (
     GRU,
@@ -22,6 +21,7 @@ from fastrnn.layers import (
     RepeatVector,
     TimeDistributed,
 )
+from fastrnn.layers.base import layer_from_config
 from layer_problems import D64, MASKS, NORMAL, B, H, I, T
 
 

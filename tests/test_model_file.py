@@ -12,7 +12,6 @@ import pytest
 import fastrnn
 from fastrnn import io
 from fastrnn._registry import serialize
-from fastrnn.base_layer import layer_from_config
 from fastrnn.io import load_model
 from fastrnn.layers import (
     GRU,
@@ -32,6 +31,7 @@ from fastrnn.layers import (
     SimpleRNN,
     TimeDistributed,
 )  # fmt: skip
+from fastrnn.layers.base import layer_from_config
 from fastrnn.model import Sequential
 from options import COMBINATIONS, SINGLES, Case, make_case
 from variants import VARIANTS, make_problem

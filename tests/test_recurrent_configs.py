@@ -9,9 +9,9 @@ import pytest
 
 import fastrnn
 from fastrnn import config
-from fastrnn.base_layer import layer_from_config
 from fastrnn.initializers import RandomNormal, serialize
 from fastrnn.layers import GRU, LSTM, Bidirectional, SimpleRNN
+from fastrnn.layers.base import layer_from_config
 from fastrnn.recurrent_layers import MGU, SLSTM, IndRNN
 from layer_problems import RATES, B, H, I, T, without
 

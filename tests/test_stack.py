@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn.stack import StackOutput, stack_backward, stack_forward
+from fastrnn.functional.stack import StackOutput, stack_backward, stack_forward
 from variants import GATES
 
 MERGES = ("concat", "sum", "mean", "mul")

@@ -14,7 +14,7 @@ import pytest
 
 import fastrnn
 from fastrnn import _core
-from fastrnn.stack import stack_backward, stack_forward
+from fastrnn.functional.stack import stack_backward, stack_forward
 from options import COMBINATIONS, SINGLES, Case, make_case
 from test_stack import FORMS, MERGES, assert_equal, merged
 from variants import both_dtypes

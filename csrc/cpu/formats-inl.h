@@ -10,7 +10,7 @@
 //                      kConverts is false where rows are used as they are
 #pragma once
 
-#include "core/kernels.h"
+#include "core/backend/kernels.h"
 
 namespace fastrnn::FASTRNN_ISA {
 

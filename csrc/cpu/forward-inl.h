@@ -1,4 +1,4 @@
-// One time step of any cell, and W x of many at once. The loop over time is core's (core/forward.cc).
+// One time step of any cell, and W x of many at once. The loop over time is core's (core/layer/forward.cc).
 //
 // W x of a chunk of time steps is one matrix product; then, step by step, each panel's accumulators start from it, take
 // in R h, and the cell finishes its units while they are in L1. y itself is the h that the next step reads.

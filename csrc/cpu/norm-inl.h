@@ -6,7 +6,7 @@
 // v is some columns of `hidden` elements, `padded` apart; what lies between them is neither read nor relied on.
 #pragma once
 
-#include "core/kernels.h"
+#include "core/backend/kernels.h"
 #include "math-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/kernels.h"
+#include "core/backend/kernels.h"
 
 namespace fastrnn::FASTRNN_ISA {
 

@@ -5,15 +5,15 @@
 
 # What all builds have: the choice of a tier, and the reason why there is no device.
 target_sources(fastrnn_core PRIVATE
-  csrc/cuda/devices.cc
-  csrc/cuda/layer.cc
-  csrc/cuda/memory.cc
-  csrc/cuda/names.cc
-  csrc/cuda/plan.cc
-  csrc/cuda/plan_public.cc
-  csrc/cuda/problem.cc
-  csrc/cuda/require.cc
-  csrc/cuda/status.cc)
+  csrc/cuda/plan/devices.cc
+  csrc/cuda/run/layer.cc
+  csrc/cuda/runtime/memory.cc
+  csrc/cuda/plan/names.cc
+  csrc/cuda/plan/plan.cc
+  csrc/cuda/plan/plan_public.cc
+  csrc/cuda/plan/problem.cc
+  csrc/cuda/runtime/require.cc
+  csrc/cuda/plan/status.cc)
 
 set(fastrnn_nvcc_wanted 12.8)  # the first to know sm_100a and sm_120
 
@@ -108,24 +108,24 @@ else()
     CUDA_STANDARD 17
     CUDA_VISIBILITY_PRESET hidden)
   target_sources(fastrnn_core PRIVATE
-    csrc/cuda/blaslt.cc
-    csrc/cuda/gradients.cc
-    csrc/cuda/kernel_table.cc
-    csrc/cuda/kernels_gru_after.cu
-    csrc/cuda/kernels_gru_before.cu
-    csrc/cuda/kernels_gru_output.cu
-    csrc/cuda/kernels_lstm.cu
-    csrc/cuda/kernels_norm.cu
-    csrc/cuda/kernels_product.cu
-    csrc/cuda/kernels_rnn.cu
-    csrc/cuda/kernels_rows.cu
-    csrc/cuda/kernels_step_ends.cu
-    csrc/cuda/kernels_steps.cu
-    csrc/cuda/run.cc
-    csrc/cuda/run_device.cc
-    csrc/cuda/run_stack.cc
-    csrc/cuda/run_steps.cc
-    csrc/cuda/run_steps_back.cc
-    csrc/cuda/runtime_cuda.cc)
+    csrc/cuda/runtime/blaslt.cc
+    csrc/cuda/run/gradients.cc
+    csrc/cuda/kernels/kernel_table.cc
+    csrc/cuda/kernels/resident/kernels_gru_after.cu
+    csrc/cuda/kernels/resident/kernels_gru_before.cu
+    csrc/cuda/kernels/resident/kernels_gru_output.cu
+    csrc/cuda/kernels/resident/kernels_lstm.cu
+    csrc/cuda/kernels/dense/kernels_norm.cu
+    csrc/cuda/kernels/dense/kernels_product.cu
+    csrc/cuda/kernels/resident/kernels_rnn.cu
+    csrc/cuda/kernels/dense/kernels_rows.cu
+    csrc/cuda/kernels/graph/kernels_step_ends.cu
+    csrc/cuda/kernels/graph/kernels_steps.cu
+    csrc/cuda/run/run.cc
+    csrc/cuda/run/run_device.cc
+    csrc/cuda/run/run_stack.cc
+    csrc/cuda/run/run_steps.cc
+    csrc/cuda/run/run_steps_back.cc
+    csrc/cuda/runtime/runtime_cuda.cc)
   target_link_libraries(fastrnn_core PRIVATE ${FASTRNN_CUDART} ${CMAKE_DL_LIBS} rt)
 endif()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import CudaError, CudaWeights, DeviceArray, FullError, Model, PackedWeights, Session, StreamPool
-from ._plan import CpuPlan, CudaPlan, plan
 from .functional import (
     GRUGrads,
     GRUOutput,
@@ -53,26 +52,33 @@ from .functional import (
     slstm_cell,
     slstm_forward,
 )
-from .stack import StackGrads, StackOutput, stack_backward, stack_forward
+from .functional.plan import CpuPlan, CudaPlan, plan
+from .functional.stack import StackGrads, StackOutput, stack_backward, stack_forward
 from .system import get_num_threads, info, isa_available, set_num_threads
 
 if TYPE_CHECKING:
     from .config import set_floatx, set_random_seed
-    from .io import load_model, save_model
     from .layers import (
+        GRU,
+        LSTM,
+        MGU,
+        SLSTM,
         Activation,
+        Bidirectional,
         Dense,
         Dropout,
         Embedding,
         Flatten,
+        IndRNN,
         Input,
         Layer,
         Masking,
         RepeatVector,
+        SimpleRNN,
         TimeDistributed,
     )
     from .model import Sequential
-    from .recurrent_layers import GRU, LSTM, MGU, SLSTM, Bidirectional, IndRNN, SimpleRNN
+    from .saving import load_model, save_model
 
 __version__: str = _core.version
 

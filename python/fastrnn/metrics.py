@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import losses
-from ._loss import as_float, expand_weight
 from ._registry import Registry, serialize
 from ._typing import Array, Config, Identifier
+from .losses.base import as_float, expand_weight
 
 __all__ = [
     "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",

@@ -9,10 +9,10 @@ from typing import Any
 from ._core import Model
 from ._registry import serialize
 from ._typing import Array, Config
-from .base_layer import Layer, Shape, check_shape, layer_from_config, unique_name
 from .layers import Embedding, Input
+from .layers.base import Layer, Shape, check_shape, layer_from_config, unique_name
 from .parameters import Parameter
-from .trainer import Trainer
+from .training.trainer import Trainer
 
 __all__ = ["Sequential"]
 
@@ -268,7 +268,7 @@ class Sequential(Trainer):
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
         """Write architecture, weights and training state to one file; see `fastrnn.io.save_model`."""
-        from .io import save_model
+        from .saving import save_model
 
         save_model(self, path, include_optimizer=include_optimizer)
 
@@ -282,7 +282,7 @@ class Sequential(Trainer):
             dtype: to store the recurrent weights in: "float32", "bfloat16", "bfloat16_weights" or "int8".
             fast_activations: sigmoid and tanh with a larger error, in float32 alone.
         """
-        from .io import native_model
+        from .saving.files import native_model
 
         return native_model(self, dtype, fast_activations)
 

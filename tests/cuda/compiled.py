@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120")
-FILES = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+FILES = sorted((ROOT / "csrc" / "cuda").rglob("*.cu"))
 # Left out where no targets are named: the LSTM and the GRU of two phases, which are not, need more registers.
 _LIGHTER = ("kernels_rnn", "kernels_gru_after", "kernels_gru_output")
 _FLAGS = ["-std=c++17", f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'csrc' / 'include'}", "-Xptxas", "-v,-warn-spills"]

@@ -8,7 +8,8 @@ from types import ModuleType
 import emulated as build
 import pytest
 
-from fastrnn.functional import _arrays, _device
+from fastrnn.functional.gpu import arrays as _arrays
+from fastrnn.functional.gpu import calls as _device
 
 
 @pytest.fixture

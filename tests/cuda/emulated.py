@@ -27,9 +27,9 @@ _NOT_EMULATED = {"blaslt.cc", "runtime_cuda.cc", "status.cc", "kernel_table.cc"}
 _BINDINGS = ("array_view", "bind_cuda", "bind_device_array", "bind_options", "device_array")
 _KERNELS = ("rnn", "lstm", "gru_after", "gru_before", "gru_output", "steps")
 _CORE = (
-    "core/check_run.cc",
-    "core/options.cc",
-    "core/dispatch.cc",
+    "core/backend/check_run.cc",
+    "core/backend/options.cc",
+    "core/backend/dispatch.cc",
     "cpu/kernels_portable.cc",
 )  # what the host side takes of the CPU's
 
@@ -55,9 +55,9 @@ def module() -> ModuleType:
     """Build what has changed, and import it."""
     KEPT.mkdir(parents=True, exist_ok=True)
     # The kernels first: they take longest.
-    sources = [CUDA / f"kernels_{name}.cu" for name in _KERNELS]
+    sources = [path for name in _KERNELS for path in CUDA.rglob(f"kernels_{name}.cu")]
     sources += [PYTHON / f"{name}.cc" for name in _BINDINGS]
-    sources += [path for path in sorted(CUDA.glob("*.cc")) if path.name not in _NOT_EMULATED]
+    sources += [path for path in sorted(CUDA.rglob("*.cc")) if path.name not in _NOT_EMULATED]
     sources += [
         EMULATION / f"{name}.cc" for name in ("python_module", "emulated_runtime", "emulation", "fibre", "half")
     ]
@@ -84,7 +84,7 @@ def _compile(source: Path) -> Path:
     foreign = [pybind11.get_include(), sysconfig.get_paths()["include"]]
     # Kernels are run: they are worth optimising. Bindings take half a minute each beyond -O0.
     flags = [
-        "-O1" if source.parent in (CUDA, EMULATION) else "-O0",
+        "-O1" if {CUDA, EMULATION} & set(source.parents) else "-O0",
         "-std=c++17",
         "-fPIC",
         "-fvisibility=hidden",

@@ -14,7 +14,7 @@ import pytest
 
 import fastrnn
 from fastrnn import _core
-from fastrnn.functional import _cublas
+from fastrnn.functional.gpu import cublas as _cublas
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUS = _core.cuda_status()

@@ -1,7 +1,7 @@
 // The kernels that the tests of the host side run: those with resident weights of three cells, and those of single
 // steps of all.
-#include "cuda/instantiate.h"
-#include "cuda/step_table.h"
+#include "cuda/kernels/graph/step_table.h"
+#include "cuda/kernels/resident/instantiate.h"
 #include "emulated_runtime.h"
 
 FASTRNN_KERNELS(lstm, Lstm)

@@ -5,11 +5,11 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "cuda/norm_kernel.h"
-#include "cuda/params.h"
-#include "cuda/product_kernel.h"
-#include "cuda/rows_kernel.h"
-#include "cuda/step_ends.h"
+#include "cuda/kernels/dense/norm_kernel.h"
+#include "cuda/kernels/dense/product_kernel.h"
+#include "cuda/kernels/dense/rows_kernel.h"
+#include "cuda/kernels/graph/step_ends.h"
+#include "cuda/shared/params.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

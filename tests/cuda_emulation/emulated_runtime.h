@@ -5,9 +5,9 @@
 #include <set>
 #include <vector>
 
-#include "cuda/devices.h"
-#include "cuda/kernel_table.h"
-#include "cuda/runtime.h"
+#include "cuda/plan/devices.h"
+#include "cuda/shared/kernel_table.h"
+#include "cuda/shared/runtime.h"
 #include "emulation.h"
 
 namespace fastrnn::cuda {

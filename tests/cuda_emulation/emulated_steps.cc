@@ -1,5 +1,5 @@
 // The kernels of single steps, of every cell: all that the tests of Tier::graph run, compiled in seconds.
-#include "cuda/step_table.h"
+#include "cuda/kernels/graph/step_table.h"
 #include "emulated_runtime.h"
 
 namespace fastrnn::cuda {

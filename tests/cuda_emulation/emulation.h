@@ -1,6 +1,6 @@
-// CUDA's execution model on one processor thread, for the tests: what csrc/cuda/device.h calls where nvcc does not
-// compile it. One fibre per CUDA thread, all blocks of a launch alive together, a seeded scheduler that switches at
-// every barrier, shuffle, atomic, acquire load and pause.
+// CUDA's execution model on one processor thread, for the tests: what csrc/cuda/kernels/primitives.h calls where nvcc
+// does not compile it. One fibre per CUDA thread, all blocks of a launch alive together, a seeded scheduler that
+// switches at every barrier, shuffle, atomic, acquire load and pause.
 //
 // What it cannot show: weak memory (a fibre sees every store at once), what ptxas makes of a kernel, whether blocks
 // really fit a device together, bits, speed.

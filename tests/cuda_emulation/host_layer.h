@@ -1,7 +1,7 @@
 // One layer on an emulated device in the words of the public interface, from arrays of the host or of the device.
 #pragma once
 
-#include "cuda/run_stack.h"
+#include "cuda/run/run_stack.h"
 
 namespace fastrnn::cuda {
 

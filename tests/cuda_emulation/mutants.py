@@ -31,7 +31,7 @@ MODES = {
 
 
 def sources(folder: str, without: tuple[str, ...] = ()) -> list[str]:
-    return [f"{folder}/{p.name}" for p in sorted((ROOT / folder).glob("*.cc")) if p.name not in without]
+    return [str(p.relative_to(ROOT)) for p in sorted((ROOT / folder).rglob("*.cc")) if p.name not in without]
 
 
 RUNTIME = [f"{EMULATION}/{name}.cc" for name in ("emulation", "fibre", "half")]
@@ -307,6 +307,12 @@ def compile_source(tree: pathlib.Path, source: str, mode: str, out: pathlib.Path
         raise SystemExit(f"{source} does not compile:\n{built.stderr[:2000]}")
 
 
+def find(tree: pathlib.Path, name: str) -> pathlib.Path:
+    """The file of that name; no two below csrc/cuda share one."""
+    (path,) = (tree / "csrc/cuda").rglob(name)
+    return path
+
+
 def includes(compiled: pathlib.Path, file: pathlib.Path) -> bool:
     return str(file) in compiled.with_suffix(".d").read_text().split()
 
@@ -332,13 +338,13 @@ def judge(test: str, kept: pathlib.Path, mutant: Mutant | None = None) -> tuple[
         if mutant is not None:
             for part in ("csrc", EMULATION):
                 shutil.copytree(ROOT / part, tree / part)
-            path = tree / "csrc/cuda" / mutant.file
+            path = find(tree, mutant.file)
             path.write_text(path.read_text().replace(mutant.old, mutant.new))
         for mode in modes_of(test):
             objects = []
             for source in parts_of(test):
                 compiled = object_in(kept, source, mode)
-                if mutant is not None and includes(compiled, ROOT / "csrc/cuda" / mutant.file):
+                if mutant is not None and includes(compiled, find(ROOT, mutant.file)):
                     compiled = object_in(tree, source, mode)
                     compile_source(tree, source, mode, compiled)
                 objects.append(str(compiled))
@@ -358,7 +364,7 @@ def main() -> int:
     arguments = parser.parse_args()
     chosen = [m for m in MUTANTS if arguments.only in m.name and m.test in arguments.test]
     for mutant in chosen:
-        text = (ROOT / "csrc/cuda" / mutant.file).read_text()
+        text = find(ROOT, mutant.file).read_text()
         if text.count(mutant.old) != 1:
             raise SystemExit(f"{mutant.name}: its text is {text.count(mutant.old)} times in {mutant.file}")
     caught = dict.fromkeys(MODES, 0)

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "emulation.h"
 #include "fastrnn/fastrnn.hpp"
 

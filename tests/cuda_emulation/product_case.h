@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/runtime.h"
+#include "cuda/shared/runtime.h"
 #include "expect.h"
 
 namespace fastrnn::cuda::test {

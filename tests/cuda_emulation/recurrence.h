@@ -7,7 +7,7 @@
 #include <numeric>
 #include <string>
 
-#include "cuda/recurrence.h"
+#include "cuda/kernels/resident/recurrence.h"
 #include "reference.h"
 
 namespace test {

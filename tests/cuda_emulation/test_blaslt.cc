@@ -1,6 +1,6 @@
 // Products by cuBLASLt, with a library of the same functions that computes on the host: which arguments it is given,
 // what becomes of rows that are columns there, and what is said where it cannot be had.
-#include "cuda/blaslt.h"
+#include "cuda/runtime/blaslt.h"
 
 #include <dlfcn.h>
 

@@ -1,5 +1,5 @@
-// The primitives of csrc/cuda/device.h in the emulation, and what the emulation must notice.
-#include "cuda/device.h"
+// The primitives of csrc/cuda/kernels/primitives.h in the emulation, and what the emulation must notice.
+#include "cuda/kernels/primitives.h"
 
 #include <array>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/formats.h"
+#include "cuda/kernels/resident/formats.h"
 
 namespace {
 

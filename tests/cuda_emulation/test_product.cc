@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "cuda/plan.h"
-#include "cuda/product_kernel.h"
+#include "cuda/kernels/dense/product_kernel.h"
+#include "cuda/plan/plan.h"
 #include "emulated_runtime.h"
 #include "expect.h"
 #include "product_case.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/rows_kernel.h"
+#include "cuda/kernels/dense/rows_kernel.h"
 #include "emulated_runtime.h"
 #include "expect.h"
 

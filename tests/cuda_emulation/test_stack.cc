@@ -6,7 +6,7 @@
 #include <random>
 #include <string>
 
-#include "cuda/run_stack.h"
+#include "cuda/run/run_stack.h"
 #include "emulated_runtime.h"
 
 namespace {

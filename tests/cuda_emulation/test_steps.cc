@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <string>
 
-#include "cuda/device.h"
-#include "cuda/run_steps.h"
+#include "cuda/kernels/primitives.h"
+#include "cuda/run/run_steps.h"
 #include "emulated_runtime.h"
 #include "reference.h"
 

@@ -7,8 +7,8 @@
 #include <chrono>
 #include <thread>
 
-#include "core/aligned.h"
-#include "core/threads.h"
+#include "core/base/aligned.h"
+#include "core/base/threads.h"
 #include "problem.h"
 
 namespace {

@@ -11,7 +11,7 @@
 #include <new>
 #include <thread>
 
-#include "core/threads.h"
+#include "core/base/threads.h"
 #include "problem.h"
 
 namespace {

@@ -110,7 +110,7 @@ struct PackOptions {
 };
 
 template <class T>
-struct PackedData;  // csrc/core/pack.h
+struct PackedData;  // csrc/core/weights/pack.h
 
 /// Parameters packed for the instruction set that was in use when they were packed.
 template <class T>
@@ -137,7 +137,7 @@ class FASTRNN_API Weights {
 };
 
 /// Dropout in training, as rates in [0,1), all inverted. A mask depends on the seed and on the place of its elements
-/// alone (csrc/core/random.h).
+/// alone (csrc/core/base/random.h).
 struct DropoutOptions {
   double inputs = 0;     // x, the same at all steps (Gal & Ghahramani 2016)
   double recurrent = 0;  // h where it meets w_hh, the same at all steps (likewise)
@@ -178,7 +178,7 @@ template <class T>
 FASTRNN_API void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments);
 
 template <class T>
-struct SessionData;  // csrc/core/forward.cc
+struct SessionData;  // csrc/core/layer/forward.cc
 
 /// A stream: one layer over a batch of sequences that come piece by piece. It owns its states, which begin as zeros,
 /// and all memory that a step needs: step, run and reset neither allocate nor throw. One thread at a time may use it;
@@ -210,7 +210,7 @@ class FASTRNN_API Session {
 };
 
 template <class T>
-struct SavedData;  // csrc/core/layer.h
+struct SavedData;  // csrc/core/layer/layer.h
 
 /// What the backward pass needs beyond x and y, which it borrows: they must outlive it, unchanged.
 template <class T>
@@ -262,7 +262,7 @@ template <class T>
 FASTRNN_API void activate(const ActivationOption& activation, const T* x, T* y, Index n, bool fast = false);
 
 template <class T>
-struct MatrixData;  // csrc/core/matmul.cc
+struct MatrixData;  // csrc/core/weights/matmul.cc
 
 /// The right factor b (k,n) of matrix products, packed for the instruction set in use. Immutable.
 template <class T>

@@ -16,7 +16,7 @@
 
 namespace fastrnn {
 
-struct Stage;  // csrc/core/model.cc
+struct Stage;  // csrc/core/model/model.cc
 
 /// Layers one after the other: recurrent ones, forwards in time, and dense ones with their activations, which see each
 /// step alone. Immutable once it is shared.

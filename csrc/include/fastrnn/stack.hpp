@@ -39,7 +39,7 @@ template <class T>
 FASTRNN_API void forward(const Stack<T>& stack, const ForwardArguments<T>& arguments);
 
 template <class T>
-struct StackSavedData;  // csrc/core/stack_training.cc
+struct StackSavedData;  // csrc/core/stack/stack_training.cc
 
 /// What the backward pass needs beyond x and y, which it borrows: they must outlive it, unchanged. The outputs of the
 /// layers within are its own; masks are computed again.

@@ -79,7 +79,6 @@ Options of a run: taken by ``<cell>_forward``, packed weights or not.
 from __future__ import annotations
 
 from .._core import Cache, PackedWeights
-from ._device import pack_cuda
 from ._gru import gru_backward, gru_cell, gru_forward, mgu_backward, mgu_cell, mgu_forward, pack_gru, pack_mgu
 from ._lstm import lstm_backward, lstm_cell, lstm_forward, pack_lstm
 from ._options import Activation, ActivationName, DtypeName, ForgetGate, PeepholeOutput, Reset
@@ -110,6 +109,7 @@ from ._rnn import (
     rnn_forward,
 )
 from ._slstm import pack_slstm, slstm_backward, slstm_cell, slstm_forward
+from .gpu.calls import pack_cuda
 
 __all__ = [
     "Activation", "ActivationName", "Cache", "DtypeName", "ForgetGate", "GRUGrads", "GRUOutput", "IndRNNGrads",

@@ -10,8 +10,8 @@ import numpy as np
 from .. import _core
 from .._core import Cache, PackedWeights
 from ._arguments import Function, Options, check_alone, split, stack_states, weight_dropout
-from ._device import GpuCache, backward_on_gpu, is_gpu, state_parts
 from ._options import CELLS, PARAMETERS
+from .gpu.calls import GpuCache, backward_on_gpu, is_gpu, state_parts
 
 
 def pack(

@@ -8,9 +8,9 @@ from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array
 from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._device import GpuCall, forward_on_gpu, is_gpu
 from ._options import DtypeName, PeepholeOutput
 from ._results import LSTMGrads, LSTMOutput, LSTMState
+from .gpu.calls import GpuCall, forward_on_gpu, is_gpu
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -9,9 +9,9 @@ from .._core import Cache, PackedWeights
 from .._typing import Array
 from ._arguments import batch_size, stack_states
 from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._device import GpuCall, forward_on_gpu, is_gpu
 from ._options import DtypeName, ForgetGate
 from ._results import SLSTMGrads, SLSTMOutput, SLSTMState
+from .gpu.calls import GpuCall, forward_on_gpu, is_gpu
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -14,7 +14,7 @@ from .._core import PackedWeights
 from .._registry import one_of
 from .._typing import Array
 from ..functional import gru_forward, lstm_forward, pack_gru, pack_lstm, pack_rnn, rnn_forward
-from ..stack import stack_forward
+from ..functional.stack import stack_forward
 from ._onnx_attributes import Attributes, read_attributes
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")

@@ -1,0 +1,274 @@
+// One run of the recurrence over time on one thread: workspace, pointer lists, and the loop that calls the backend.
+#pragma once
+
+#include <algorithm>
+
+#include "core/base/float_mode.h"
+#include "core/layer/layer.h"
+
+namespace fastrnn {
+
+/// W x of so many bytes is computed ahead: enough rows for a good product, little enough to stay in L2 and L3.
+/// (Longer chunks as rows of a ragged batch retire, up to the same number of rows, were no faster.)
+constexpr Index kChunkBytes = 512 * 1024;
+/// Rows of x of so many bytes are multiplied at a time: they stay in L2 while the panels pass.
+constexpr Index kBlockBytes = 192 * 1024;
+
+template <class T>
+Index chunk_steps(const PackedData<T>& packed, Index steps, Index rows) {
+  const Index step_bytes = std::max<Index>(1, rows * packed.cell.columns * packed.padded * Index(sizeof(T)));
+  return std::max<Index>(1, std::min(steps, kChunkBytes / step_bytes));
+}
+
+template <class T>
+Mode mode_of(const PackedData<T>& packed, const Layer<T>& layer, bool training) {
+  if (layer.general) return training ? Mode::general_training : Mode::general;
+  return training ? Mode::training : packed.pack_options.fast_activations ? Mode::fast : Mode::inference;
+}
+
+/// Whether rows need nothing but x, their states and lengths: neither masks nor boundaries nor a second look at a step.
+template <class T>
+bool is_simple(const Layer<T>& layer) {
+  bool masked = layer.h_mask != nullptr || layer.norm_column >= 0;
+  for (const int column : layer.mask_column) masked = masked || column >= 0;
+  return !masked && layer.times == nullptr && layer.reset == nullptr && layer.y.start == nullptr &&
+         !layer.options.layer_norm && layer.cell.c_states <= 1 && layer.state == layer.hidden;
+}
+
+/// Room for `rows` rows of every operand of a step, or for a block of the `inputs` rows of x.
+template <class T>
+void place_operands(const PackedData<T>& packed, Index rows, Index inputs, Arena& arena, ForwardCall<T>& call) {
+  OperandSpace<T>& space = call.operands;
+  // The widest form is a float a term and a tail; whole vectors are written.
+  space.row_bytes = spaced<T>(std::max(packed.inputs, packed.hidden) + 64 / Index(sizeof(T))) * Index(sizeof(T));
+  space.block = std::clamp<Index>(kBlockBytes / space.row_bytes, 8, std::max<Index>(8, inputs));
+  const bool converts = packed.pack_options.precision != Precision::full;
+  const Index most = converts ? std::max(rows, space.block) : 0;
+  arena.take(space.memory, converts ? std::max(2 * rows, space.block) * space.row_bytes : 0);
+  for (int s = 0; s < 2; ++s) {
+    arena.take(space.rows[s], most);
+    arena.take(space.scales[s], most);
+  }
+}
+
+template <class T>
+void place_step_lists(Index rows, Arena& arena, ForwardCall<T>& call) {
+  arena.take(call.h_prev, rows);
+  arena.take(call.h_operand, rows);
+  arena.take(call.c_prev, rows);
+  arena.take(call.c, rows);
+  arena.take(call.kept, rows);
+  arena.take(call.gates, rows);
+  arena.take(call.y, rows);
+}
+
+/// Runs the rows in layer.order through some of their steps, or all. It allocates nothing: place() gives it memory.
+template <class T>
+class ForwardRun {
+ public:
+  /// When `saving`, gates and c go where the layer has them, else they are the run's own. `masks` fills the columns
+  /// that the layer has for them.
+  ForwardRun(const PackedData<T>& packed, const Layer<T>& layer, Index chunk, bool saving,
+             const StepMasks<T>* masks = nullptr)
+      : packed_(packed), chunk_(chunk), saving_(saving), masks_(masks) {
+    call_.layer = layer;
+    call_.panels = packed.panels;
+    call_.bias = packed.bias;
+    call_.recurrent_bias = packed.recurrent_bias;
+  }
+
+  void place(Arena& arena) {
+    Layer<T>& layer = call_.layer;
+    const Index rows = layer.rows;
+    if (!saving_) {
+      arena.take(layer.gates, chunk_ * rows * layer.gates_width);
+      arena.take(layer.c, 2 * rows * layer.c_width);
+      if (layer.h_mask != nullptr) arena.take(layer.h_operand, rows * layer.padded);
+    }
+    bool staged = false;
+    for (int p = 0; p < layer.cell.phases; ++p)
+      staged = staged || layer.cell.phase[p].norm != cells::kNoNorm || layer.cell.phase[p].from >= 0;
+    arena.take(call_.raw, staged ? rows * layer.cell.gates * layer.padded : 0);
+    place_operands(packed_, rows, chunk_ * rows, arena, call_);
+    arena.take(call_.input_rows, chunk_ * rows);
+    arena.take(call_.output_rows, chunk_ * rows);
+    place_step_lists(rows, arena, call_);
+  }
+
+  Layer<T>& layer() { return call_.layer; }
+  const Layer<T>& layer() const { return call_.layer; }
+
+  /// Before every `every`-th step, c of row b is copied to row (step / every) * B + b of `rows`, c_width wide.
+  void checkpoint(Index every, T* rows) {
+    every_ = every;
+    checkpoints_ = rows;
+  }
+  /// y, which is there already, is computed to these rows (layer.rows of padded) instead.
+  void discard_y(T* rows) { discarded_ = rows; }
+
+  void run() { run(0, call_.layer.longest()); }
+
+  void run(Index begin, Index end) {
+    const FlushDenormals flush;
+    const Layer<T>& layer = call_.layer;
+    const ForwardKernels<T>& kernels = packed_.forward_kernels();
+    const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, saving_))][int(layer.kind)];
+    const Index longest = std::min(end, layer.longest());
+    Index active = layer.rows;
+    for (Index first = begin; first < longest; first += chunk_) {
+      const Index last = std::min(first + chunk_, longest);
+      const Index n = list_chunk(first, last, active);
+      if (last - first == 1 && are_whole(layer.cell)) {
+        active = list_step(first, first, active);
+        kernels.whole_step(call_, cell[0], active);
+        continue;
+      }
+      for (int phase = 0; phase < layer.cell.phases; ++phase)
+        if (layer.cell.phase[phase].input) kernels.project(call_, phase, 0, n, {0, packed_.panels[phase].count});
+      for (Index s = first; s < last; ++s) {
+        active = list_step(first, s, active);
+        for (int phase = 0; phase < layer.cell.phases; ++phase)
+          kernels.step(call_, phase, cell[phase], active, {0, packed_.panels[phase].count});
+      }
+    }
+  }
+
+  const T* final_h(Index i) const {
+    const Layer<T>& layer = call_.layer;
+    const Index b = layer.order[i], length = layer.length[b];
+    return length > 0 ? layer.y.at(layer.time(b, length - 1), b) : layer.h0 + b * layer.padded;
+  }
+  const T* final_c(Index i) const {
+    const Layer<T>& layer = call_.layer;
+    const Index b = layer.order[i], length = layer.length[b];
+    return length > 0 ? c_row(length - 1, i) : layer.c0 + b * layer.c_width;
+  }
+
+ private:
+  /// Where gates and c of step s of the i-th row in order lie.
+  T* gates_row(Index first, Index s, Index i) const {
+    const Layer<T>& layer = call_.layer;
+    return saving_ ? layer.saved_gates(layer.order[i], s)
+                   : layer.gates + ((s - first) * layer.rows + i) * layer.gates_width;
+  }
+  T* c_row(Index s, Index i) const {
+    const Layer<T>& layer = call_.layer;
+    return layer.c + (saving_ ? layer.saved_row(layer.order[i], s) : (s & 1) * layer.rows + i) * layer.c_width;
+  }
+  const T* c_before(Index s, Index i) const {
+    const Layer<T>& layer = call_.layer;
+    const Index b = layer.order[i];
+    if (saving_ || s == 0 || layer.begins(b, s)) return layer.c_before(b, s);
+    return c_row(s - 1, i);
+  }
+
+  /// Lists x and W x of steps first .. last; returns how many rows they are.
+  Index list_chunk(Index first, Index last, Index active) {
+    const Layer<T>& layer = call_.layer;
+    Index n = 0;
+    for (Index s = first; s < last; ++s) {
+      while (layer.length[layer.order[active - 1]] <= s) --active;
+      for (Index i = 0; i < active; ++i, ++n) {
+        const Index b = layer.order[i];
+        call_.input_rows[n] = layer.x.at(layer.time(b, s), b);
+        call_.output_rows[n] = gates_row(first, s, i);
+      }
+    }
+    return n;
+  }
+
+  /// Lists what step s reads and writes; returns how many rows it has.
+  Index list_step(Index first, Index s, Index active) {
+    const Layer<T>& layer = call_.layer;
+    const Index padded = layer.padded;
+    while (layer.length[layer.order[active - 1]] <= s) --active;
+    for (Index i = 0; i < active; ++i) {
+      const Index b = layer.order[i];
+      call_.h_prev[i] = call_.h_operand[i] = layer.h_before(b, s);
+      call_.y[i] = discarded_ != nullptr ? discarded_ + i * padded : layer.y.at(layer.time(b, s), b);
+      call_.gates[i] = gates_row(first, s, i);
+      if (layer.cell.columns > cells::kOperandColumn) call_.kept[i] = call_.gates[i] + cells::kOperandColumn * padded;
+      if (layer.cell.c_states > 0) {
+        call_.c_prev[i] = c_before(s, i);
+        call_.c[i] = c_row(s, i);
+      }
+      if (layer.h_mask != nullptr) drop_h(s, i);
+      if (masks_ != nullptr) masks_->fill(layer, layer.time(b, s), b, call_.gates[i]);
+      if (checkpoints_ != nullptr && s % every_ == 0)
+        std::copy_n(call_.c_prev[i], layer.c_width, checkpoints_ + (s / every_ * layer.batch + b) * layer.c_width);
+    }
+    return active;
+  }
+
+  void drop_h(Index s, Index i) {
+    const Layer<T>& layer = call_.layer;
+    const Index b = layer.order[i];
+    T* row = layer.h_operand + (saving_ ? layer.saved_row(b, s) : i) * layer.padded;
+    const T *h = call_.h_prev[i], *mask = layer.h_mask + b * layer.padded;
+    for (Index u = 0; u < layer.state; ++u) row[u] = h[u] * mask[u];
+    call_.h_operand[i] = row;
+  }
+
+  const PackedData<T>& packed_;
+  ForwardCall<T> call_;
+  Index chunk_;
+  bool saving_;
+  const StepMasks<T>* masks_;
+  Index every_ = 0;
+  T* checkpoints_ = nullptr;
+  T* discarded_ = nullptr;
+};
+
+/// What all runs of a call have in common.
+template <class T>
+struct ForwardPlan {
+  bool saving = false;
+  const StepMasks<T>* masks = nullptr;  // in training
+  Index checkpoint_every = 0;
+  T* checkpoints = nullptr;
+
+  ForwardRun<T> make_run(const PackedData<T>& packed, const Layer<T>& layer) const {
+    ForwardRun<T> run(packed, layer, chunk_steps(packed, layer.steps, layer.rows), saving, masks);
+    if (checkpoints != nullptr) run.checkpoint(checkpoint_every, checkpoints);
+    return run;
+  }
+};
+
+/// h_n and c_n of a row.
+template <class T>
+void write_state(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b, const T* h, const T* c) {
+  std::copy_n(h, layer.state, arguments.h_n + b * layer.state);
+  for (Index j = 0; j < layer.cell.c_states; ++j)
+    std::copy_n(c + j * layer.padded, layer.hidden, arguments.c_n + (j * layer.batch + b) * layer.hidden);
+}
+
+/// y of row b where it has no step of its own: zeros, or what was there last if a mask left the step out.
+template <class T>
+void fill_gaps(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b) {
+  if (layer.y.start != nullptr) return;
+  if (layer.times == nullptr) {
+    for (Index t = layer.length[b]; t < layer.steps; ++t) std::fill_n(layer.y.at(t, b), layer.state, T(0));
+    return;
+  }
+  const T* last = layer.zeros;
+  for (Index i = 0; i < layer.steps; ++i) {
+    const Index t = layer.reverse ? layer.steps - 1 - i : i;
+    T* y = layer.y.at(t, b);
+    if (arguments.mask[t * layer.batch + b] == 0)
+      std::copy_n(last, layer.state, y);
+    else if (!arguments.zero_output_for_mask)
+      last = y;
+  }
+}
+
+template <class T>
+void finish_rows(const ForwardRun<T>& run, const ForwardArguments<T>& arguments) {
+  const Layer<T>& layer = run.layer();
+  for (Index i = 0; i < layer.rows; ++i) {
+    const Index b = layer.order[i];
+    write_state(layer, arguments, b, run.final_h(i), run.final_c(i));
+    fill_gaps(layer, arguments, b);
+  }
+}
+
+}  // namespace fastrnn

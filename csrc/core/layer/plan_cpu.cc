@@ -1,0 +1,83 @@
+// What forward() would do with a call, asked of the same functions that it asks.
+#include "core/backend/dispatch.h"
+#include "core/backend/options.h"
+#include "core/layer/forward_threads.h"
+#include "fastrnn/plan.hpp"
+
+namespace fastrnn {
+
+namespace {
+
+struct Form {
+  const char* dtype;
+  bool is_double;
+  Precision precision;
+};
+constexpr Form kForms[] = {{"float32", false, Precision::full},
+                           {"float64", true, Precision::full},
+                           {"bfloat16", false, Precision::bfloat16},
+                           {"bfloat16_weights", false, Precision::bfloat16_weights},
+                           {"int8", false, Precision::int8}};
+
+const Form& find_form(const std::string& dtype) {
+  std::string names;
+  for (const Form& form : kForms) {
+    if (dtype == form.dtype) return form;
+    names += (names.empty() ? "'" : ", '") + std::string(form.dtype) + "'";
+  }
+  throw Error("dtype: expected one of " + names + ", got '" + dtype + "'");
+}
+
+template <class T>
+CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
+  Parameters<T> none;
+  none.inputs = query.inputs;
+  none.hidden = query.hidden;
+  PackOptions pack_options;
+  pack_options.precision = precision;
+  check_options(query.cell, none, pack_options);
+  const Backend& backend = current_backend();
+  const KernelTable<T>& kernels = backend.table<T>();
+  PackedData<T> packed{};
+  packed.options = query.cell;
+  packed.pack_options = pack_options;
+  packed.cell_options = cell_options(query.cell, none, pack_options, kernels);
+  packed.cell_options.peephole = static_cast<cells::Peephole>(query.cell.peephole);
+  packed.kind = kind_of(query.cell, packed.cell_options);
+  packed.cell = cells::describe(packed.kind, packed.cell_options);
+  packed.hidden = query.hidden;
+  packed.padded = (query.hidden + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+  const bool general = needs_general(packed.cell_options, packed.kind);
+  const bool simple = packed.cell.c_states <= 1 && !packed.cell_options.layer_norm;
+  const Sharing sharing =
+      share({packed.cell.gates, packed.cell.phases, query.inputs, query.hidden, query.batch,
+             double(query.batch) * double(query.steps), simple, query.training, threads > 0 ? threads : num_threads()});
+  static const char* const splits[] = {"one thread", "units", "rows, copied", "rows in place"};
+  CpuPlan result;
+  result.kernel = std::string(backend.name) + " " + query.dtype + (query.training ? ", training" : ", inference") +
+                  (general ? ", general form" : "");
+  result.split = splits[int(sharing.split)];
+  result.reason = sharing.reason;
+  result.threads = sharing.threads;
+  result.chunk = query.steps > 0 ? chunk_steps(packed, query.steps, query.batch) : 0;
+  double matrices = 0;
+  for (int p = 0; p < packed.cell.phases; ++p)
+    for (int s = 0; s < packed.cell.phase[p].sources; ++s)
+      for (int g = 0; g < packed.cell.phase[p].gates; ++g) matrices += packed.cell.phase[p].source[s].block[g] >= 0;
+  const double element = double(sizeof(T)) / kernels.forward[int(precision)]->terms;
+  result.weight_bytes = std::size_t(matrices * double(query.hidden) * double(packed.padded) * element);
+  result.flops_per_step = 2.0 * double(query.batch) * double(query.hidden) *
+                          (matrices * double(query.hidden) + packed.cell.gates * double(query.inputs));
+  return result;
+}
+
+}  // namespace
+
+CpuPlan plan_cpu(const PlanQuery& query, int threads) {
+  const Form& form = find_form(query.dtype);
+  if (query.training && form.precision != Precision::full)
+    throw Error("dtype: expected 'float32' or 'float64' for training, got '" + query.dtype + "'");
+  return form.is_double ? plan<double>(query, form.precision, threads) : plan<float>(query, form.precision, threads);
+}
+
+}  // namespace fastrnn

@@ -1,0 +1,179 @@
+// From a model's file to a Model: the schema of docs/model-file.md.
+#include <cfloat>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/model/layer_entry.h"
+#include "core/model/safetensors.h"
+#include "fastrnn/model.hpp"
+
+namespace fastrnn {
+
+namespace {
+
+constexpr const char* kEntry = "fastrnn.native";
+constexpr Index kVersion = 1;
+constexpr std::size_t kMostLayers = 4096;
+
+/// The arrays of one layer, by the names of the parameters that they are.
+class Arrays {
+ public:
+  Arrays(const LayerEntry& entry, SafetensorsFile& file) : entry_(entry), file_(file) {}
+
+  /// Null where the layer has none, unless it must.
+  const float* read(const char* parameter, const std::vector<Index>& shape, bool required = false) {
+    Tensor* tensor = find(parameter);
+    if (tensor == nullptr) {
+      if (required) throw Error(std::string("arrays: expected ") + parameter);
+      return nullptr;
+    }
+    if (std::vector<Index>(tensor->shape, tensor->shape + tensor->axes) != shape) {
+      Tensor expected;
+      for (const Index size : shape) expected.shape[expected.axes++] = size;
+      throw Error(std::string(parameter) + ", array " + quoted(tensor->name) + ": expected shape " +
+                  expected.shape_text() + ", got " + tensor->shape_text());
+    }
+    if (tensor->dtype != entry_.dtype)
+      throw Error(std::string(parameter) + ", array " + quoted(tensor->name) + ": expected dtype " +
+                  std::string(entry_.dtype) + ", that of the layer, got " + std::string(tensor->dtype));
+    if (std::exchange(tensor->used, true))
+      throw Error(std::string(parameter) + ", array " + quoted(tensor->name) + ": expected an array of its own");
+    ++read_;
+    return values_.emplace_back(file_.floats(*tensor)).data();
+  }
+  Tensor* find(const char* parameter) {
+    for (const auto& [name, array] : entry_.arrays)
+      if (name == parameter) {
+        Tensor* tensor = file_.find(array);
+        if (tensor == nullptr)
+          throw Error(std::string(parameter) + ": expected the name of an array, got " + quoted(array));
+        return tensor;
+      }
+    return nullptr;
+  }
+  /// Nothing that the file gives is left out without a word.
+  void check_all_read(const char* names) const {
+    if (read_ != entry_.arrays.size()) throw Error(std::string("arrays: expected none but ") + names);
+  }
+
+ private:
+  const LayerEntry& entry_;
+  SafetensorsFile& file_;
+  std::vector<std::vector<float>> values_;
+  std::size_t read_ = 0;
+};
+
+void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
+  CellOptions options = entry.options;
+  Arrays arrays(entry, file);
+  const bool lstm = options.cell == CellType::lstm, rnn = options.cell == CellType::rnn;
+  const bool norm = lstm || rnn || options.cell == CellType::gru;
+  const Index hidden = entry.hidden, outputs = entry.outputs, rows = gate_count(options.cell) * hidden;
+  const bool projected = lstm && arrays.find("w_hr") != nullptr;
+  if (projected ? outputs > hidden : outputs != hidden)
+    throw Error("outputs: expected " + std::string(projected ? "at most " : "") + "hidden, " + std::to_string(hidden) +
+                ", got " + std::to_string(outputs));
+  Parameters<float> parameters;
+  parameters.inputs = entry.inputs;
+  parameters.hidden = hidden;
+  parameters.w_ih = arrays.read("w_ih", {rows, entry.inputs}, true);
+  if (options.cell == CellType::indrnn)
+    parameters.w_hh = arrays.read("w_hh", {hidden}, true);
+  else
+    parameters.w_hh = arrays.read("w_hh", {rows, outputs}, true);
+  parameters.b_ih = arrays.read("b_ih", {rows});
+  parameters.b_hh = arrays.read("b_hh", {rows});
+  if (projected) {
+    parameters.projection = outputs;
+    parameters.w_hr = arrays.read("w_hr", {outputs, hidden});
+  }
+  if (const Tensor* peepholes = lstm ? arrays.find("w_peep") : nullptr) {
+    const bool full = peepholes->axes == 3;
+    options.peephole = full ? Peephole::full : Peephole::diagonal;
+    parameters.w_peep =
+        arrays.read("w_peep", full ? std::vector<Index>{3, hidden, hidden} : std::vector<Index>{3, hidden});
+  }
+  if (norm) {
+    if (!rnn) parameters.ln_ih = arrays.read("ln_ih", {rows});
+    parameters.ln_hh = arrays.read("ln_hh", {rows});
+  }
+  if (lstm) parameters.ln_c = arrays.read("ln_c", {2, hidden});
+  arrays.check_all_read(lstm   ? "w_ih, w_hh, b_ih, b_hh, w_peep, w_hr, ln_ih, ln_hh and ln_c"
+                        : rnn  ? "w_ih, w_hh, b_ih, b_hh and ln_hh"
+                        : norm ? "w_ih, w_hh, b_ih, b_hh, ln_ih and ln_hh"
+                               : "w_ih, w_hh, b_ih and b_hh");
+  model.add_recurrent(options, parameters);
+}
+
+void add_dense(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
+  Arrays arrays(entry, file);
+  const float* kernel = arrays.read("kernel", {entry.inputs, entry.outputs}, true);
+  const float* bias = arrays.read("bias", {entry.outputs});
+  arrays.check_all_read("kernel and bias");
+  model.add_dense(entry.inputs, entry.outputs, kernel, bias);
+}
+
+void add(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
+  if (entry.kind == "recurrent") return add_recurrent(model, entry, file);
+  if (entry.kind == "dense") return add_dense(model, entry, file);
+  if (entry.kind == "activation") return model.add_activation(entry.activation);
+  model.add_softmax();
+}
+
+std::shared_ptr<const Model> read_model(const ByteSource& source, const PackOptions& options) {
+  SafetensorsFile file(source);
+  std::string text(file.metadata(kEntry));
+  if (text.empty())
+    throw Error(std::string("expected the metadata entry '") + kEntry +
+                "', which fastrnn writes to .safetensors files, got none");
+  const auto model = std::make_shared<Model>(options);
+  JsonReader json(text.data(), text.size(), kEntry);
+  bool has_version = false;
+  std::string refusal;
+  json.object([&](std::string_view key) {
+    if (!std::exchange(has_version, true)) {
+      // First of all: what follows may have another form in another version.
+      const Index version = key == "version" ? json.integer() : 0;
+      if (version != kVersion) json.fail("version " + std::to_string(kVersion) + " first", std::to_string(version));
+    } else if (key == "refused") {
+      refusal = std::string(json.string());
+    } else if (key == "layers") {
+      json.array([&](std::size_t i) {
+        if (i == kMostLayers) json.fail("at most " + std::to_string(kMostLayers) + " layers", "more");
+        try {
+          add(*model, read_layer(json), file);
+        } catch (const Error& error) {
+          throw Error("layer " + std::to_string(i) + ": " + error.what());
+        }
+      });
+    } else {
+      json.fail("layers or refused", quoted(key));
+    }
+  });
+  json.end();
+  if (!refusal.empty()) throw Error("expected a model that can run step by step, got " + refusal);
+  if (model->stages().empty()) throw Error(std::string(kEntry) + ": expected at least one layer");
+  return model;
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::load(const std::string& path, const PackOptions& options) {
+  try {
+    return read_model(FileSource(path), options);
+  } catch (const Error& error) {
+    throw Error(path + ": " + error.what());
+  }
+}
+
+std::shared_ptr<const Model> Model::load(const void* data, std::size_t bytes, const PackOptions& options) {
+  try {
+    return read_model(MemorySource(data, bytes), options);
+  } catch (const Error& error) {
+    throw Error(std::string("model: ") + error.what());
+  }
+}
+
+}  // namespace fastrnn

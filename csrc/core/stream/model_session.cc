@@ -1,0 +1,204 @@
+// A batch of streams over a model. All of it lies in one block of memory, which may be the caller's: nothing is freed
+// there, so everything in it is trivially destructible.
+#include <algorithm>
+#include <new>
+#include <string>
+#include <type_traits>
+
+#include "core/layer/forward_run.h"
+#include "core/stream/model_state.h"
+
+namespace fastrnn {
+
+namespace {
+
+/// Steps of all layers that are computed before the next ones: W x of so many is one product.
+constexpr Index kSteps = 16;
+
+class RecurrentPart {
+ public:
+  RecurrentPart(const Stage& stage, const ForwardArguments<float>& arguments, Arena& arena)
+      : memory_(place_layer(stage.weights->packed(), arguments, false, 0, layer_, arena)),
+        run_(stage.weights->packed(), layer_, chunk_steps(stage.weights->packed(), kSteps, arguments.batch), false) {
+    run_.place(arena);
+  }
+
+  void fill(const ForwardArguments<float>& arguments) { fill_layer(arguments, memory_, layer_); }
+
+  const Layer<float>& layer() const { return run_.layer(); }
+  float* h(Index b) const { return memory_.h0 + b * layer().padded; }
+  float* c(Index b) const { return memory_.c0 + b * layer().c_width; }
+
+  void advance(const float* x, Index steps, float* y) noexcept {
+    Layer<float>& own = run_.layer();
+    own.steps = steps;
+    own.x = {x, own.batch * own.inputs, own.inputs, nullptr};
+    own.y = {y, own.batch * own.state, own.state, nullptr};
+    std::fill_n(memory_.length, own.batch, steps);
+    run_.run();
+    for (Index b = 0; b < own.batch; ++b) {
+      std::copy_n(run_.final_h(b), own.state, h(b));
+      std::copy_n(run_.final_c(b), own.c_width, c(b));
+    }
+  }
+  void reset() noexcept {
+    std::fill_n(memory_.h0, layer().batch * layer().padded, 0.0f);
+    std::fill_n(memory_.c0, layer().batch * layer().c_width, 0.0f);
+  }
+  float* state(Index j, Index b) const { return j == 0 ? h(b) : c(b) + (j - 1) * layer().padded; }
+
+ private:
+  Layer<float> layer_;
+  LayerMemory<float> memory_;
+  ForwardRun<float> run_;
+};
+static_assert(std::is_trivially_destructible_v<RecurrentPart>);
+
+}  // namespace
+
+struct ModelSession::Data {
+  // The first two are empty where the caller owns memory and model.
+  std::shared_ptr<const Model> owned_model;
+  AlignedBuffer owned_memory;
+  const Model* model;
+  Index batch;
+  RecurrentPart** parts;  // per stage; null for those without a state
+  float* between[2];      // what one layer hands to the next
+  const float** rows;
+
+  /// Lays everything out; measures over a null arena.
+  static Data* place(const Model& model, Index batch, Arena& arena, bool real) {
+    char* self;
+    arena.take(self, sizeof(Data));
+    Data local{};
+    Data* const made = real ? new (self) Data() : nullptr;
+    Data& data = real ? *made : local;
+    const Index stages = Index(model.stages().size());
+    Index widest = 0;
+    for (const auto& stage : model.stages()) widest = std::max(widest, stage->outputs);
+    data.model = &model;
+    data.batch = batch;
+    arena.take(data.parts, stages);
+    arena.take(data.between[0], kSteps * batch * widest);
+    arena.take(data.between[1], kSteps * batch * widest);
+    arena.take(data.rows, kSteps * batch);
+    ForwardArguments<float> arguments;
+    arguments.batch = batch;
+    for (Index i = 0; i < stages; ++i) {
+      const Stage& stage = *model.stages()[i];
+      if (real) data.parts[i] = nullptr;
+      if (!stage.is_recurrent()) continue;
+      char* place;
+      arena.take(place, sizeof(RecurrentPart));
+      if (real) {
+        data.parts[i] = new (place) RecurrentPart(stage, arguments, arena);
+        data.parts[i]->fill(arguments);
+      } else {
+        const RecurrentPart measured(stage, arguments, arena);
+      }
+    }
+    return made;
+  }
+
+  float* state(std::size_t stage, Index j, Index b) const { return parts[stage]->state(j, b); }
+
+  /// Up to kSteps steps through all layers; the last one writes to y.
+  void run(const float* x, Index steps, float* y) noexcept {
+    const auto& stages = model->stages();
+    const float* from = x;
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      float* to = i + 1 == stages.size() ? y : between[i % 2];
+      const Stage& stage = *stages[i];
+      if (parts[i] != nullptr) {
+        parts[i]->advance(from, steps, to);
+      } else {
+        for (Index r = 0; r < steps * batch; ++r) rows[r] = from + r * stage.inputs;
+        stage.apply(rows, steps * batch, to, model->options().fast_activations);
+      }
+      from = to;
+    }
+  }
+};
+
+ModelSession::ModelSession(std::shared_ptr<const Model> model, Index batch) {
+  const std::size_t bytes = size(*model, batch);
+  AlignedBuffer memory(bytes);
+  Arena arena(memory.data());
+  data_ = Data::place(*model, batch, arena, true);
+  data_->owned_model = std::move(model);
+  data_->owned_memory = std::move(memory);
+}
+
+ModelSession::ModelSession(const Model& model, Index batch, void* memory) {
+  size(model, batch);  // checks
+  if (reinterpret_cast<std::uintptr_t>(memory) % kAlignment != 0)
+    throw Error("memory: expected an address that is a multiple of " + std::to_string(kAlignment));
+  Arena arena(memory);
+  data_ = Data::place(model, batch, arena, true);
+}
+
+std::size_t ModelSession::size(const Model& model, Index batch) {
+  if (batch < 1) throw Error("batch: expected 1 or more, got " + std::to_string(batch));
+  if (model.stages().empty()) throw Error("model: expected at least one layer");
+  Index widest = model.inputs() + 64;
+  for (const auto& stage : model.stages()) widest += stage->outputs + 64;
+  // Beyond, sizes in bytes would overflow: a row takes less than 64 times its widths for each step of a chunk.
+  if (batch > PTRDIFF_MAX / Index(sizeof(float)) / 64 / kSteps / widest) throw std::bad_alloc();
+  Arena arena;
+  Data::place(model, batch, arena, false);
+  return arena.used();
+}
+
+ModelSession::~ModelSession() {
+  if (data_ == nullptr) return;
+  // The block holds what owns it: take that out first.
+  const std::shared_ptr<const Model> model = std::move(data_->owned_model);
+  const AlignedBuffer memory = std::move(data_->owned_memory);
+  data_->~Data();
+}
+ModelSession::ModelSession(ModelSession&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+ModelSession& ModelSession::operator=(ModelSession&& other) noexcept {
+  std::swap(data_, other.data_);
+  return *this;
+}
+
+ModelSession ModelSession::clone() const {
+  // Of a session in the caller's memory, too, the copy owns its own; the model stays with its owner.
+  std::shared_ptr<const Model> model = data_->owned_model;
+  if (model == nullptr) model = std::shared_ptr<const Model>(std::shared_ptr<const Model>(), data_->model);
+  ModelSession copy(std::move(model), data_->batch);
+  std::vector<char> state(state_bytes());
+  get_state(state.data());
+  copy.set_state(state.data(), state.size());
+  return copy;
+}
+
+void ModelSession::step(const float* x, float* y) noexcept { data_->run(x, 1, y); }
+
+void ModelSession::run(const float* x, Index steps, float* y) noexcept {
+  const Index inputs = data_->batch * data_->model->inputs(), outputs = data_->batch * data_->model->outputs();
+  for (Index first = 0; first < steps; first += kSteps)
+    data_->run(x + first * inputs, std::min(kSteps, steps - first), y + first * outputs);
+}
+
+void ModelSession::reset() noexcept {
+  for (std::size_t i = 0; i < data_->model->stages().size(); ++i)
+    if (data_->parts[i] != nullptr) data_->parts[i]->reset();
+}
+
+std::size_t ModelSession::state_bytes() const noexcept { return state_size(*data_->model, data_->batch); }
+
+void ModelSession::get_state(void* bytes) const noexcept {
+  write_states(*data_->model, data_->batch, bytes,
+               [&](std::size_t stage, Index j, Index b) { return data_->state(stage, j, b); });
+}
+
+bool ModelSession::set_state(const void* bytes, std::size_t count) noexcept {
+  return read_states(*data_->model, data_->batch, bytes, count,
+                     [&](std::size_t stage, Index j, Index b) { return data_->state(stage, j, b); });
+}
+
+const Model& ModelSession::model() const noexcept { return *data_->model; }
+Index ModelSession::batch() const noexcept { return data_->batch; }
+
+}  // namespace fastrnn

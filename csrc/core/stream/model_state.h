@@ -1,0 +1,85 @@
+// The states of a model's recurrent layers as bytes: what sessions and pools export and import.
+#pragma once
+
+#include <cstring>
+
+#include "core/model/model.h"
+
+namespace fastrnn {
+
+/// Calls each(packed, index of the stage) for the recurrent layers.
+template <class Each>
+void for_each_recurrent(const Model& model, const Each& each) {
+  for (std::size_t i = 0; i < model.stages().size(); ++i)
+    if (model.stages()[i]->is_recurrent()) each(model.stages()[i]->weights->packed(), i);
+}
+
+inline StateLayer sizes_of(const PackedData<float>& packed) {
+  return {std::uint32_t(packed.state), std::uint32_t(packed.hidden), std::uint32_t(packed.cell.c_states), 0};
+}
+
+inline std::size_t state_size(const Model& model, Index batch) {
+  std::size_t bytes = sizeof(StateHeader);
+  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
+    const Index floats = batch * (packed.state + packed.cell.c_states * packed.hidden);
+    bytes += sizeof(StateLayer) + std::size_t(floats) * sizeof(float);
+  });
+  return bytes;
+}
+
+/// `row(stage, state, b)` is where h (state 0) or a cell state (1, 2, ...) of row b begins.
+template <class Row>
+void write_states(const Model& model, Index batch, void* bytes, const Row& row) {
+  char* to = static_cast<char*>(bytes);
+  const auto write = [&](const void* from, std::size_t count) {
+    std::memcpy(to, from, count);
+    to += count;
+  };
+  const StateHeader header = {{'F', 'R', 'N', 'N'},
+                              kStateVersion,
+                              std::uint32_t(batch),
+                              std::uint32_t(model.layers()),
+                              state_size(model, batch)};
+  write(&header, sizeof header);
+  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
+    const StateLayer sizes = sizes_of(packed);
+    write(&sizes, sizeof sizes);
+  });
+  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t stage) {
+    for (Index j = 0; j <= packed.cell.c_states; ++j)
+      for (Index b = 0; b < batch; ++b)
+        write(row(stage, j, b), std::size_t(j == 0 ? packed.state : packed.hidden) * sizeof(float));
+  });
+}
+
+/// False, and nothing written, unless the bytes are those of such a model and batch.
+template <class Row>
+bool read_states(const Model& model, Index batch, const void* bytes, std::size_t count, const Row& row) {
+  const char* from = static_cast<const char*>(bytes);
+  const auto read = [&](void* to, std::size_t n) {
+    std::memcpy(to, from, n);
+    from += n;
+  };
+  if (count != state_size(model, batch)) return false;
+  StateHeader header;
+  read(&header, sizeof header);
+  if (std::memcmp(header.magic, "FRNN", 4) != 0 || header.version != kStateVersion || header.bytes != count ||
+      header.batch != std::uint32_t(batch) || header.layers != std::uint32_t(model.layers()))
+    return false;
+  bool same = true;
+  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
+    StateLayer found;
+    read(&found, sizeof found);
+    const StateLayer sizes = sizes_of(packed);
+    same = same && std::memcmp(&found, &sizes, sizeof sizes) == 0;
+  });
+  if (!same) return false;
+  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t stage) {
+    for (Index j = 0; j <= packed.cell.c_states; ++j)
+      for (Index b = 0; b < batch; ++b)
+        read(row(stage, j, b), std::size_t(j == 0 ? packed.state : packed.hidden) * sizeof(float));
+  });
+  return true;
+}
+
+}  // namespace fastrnn

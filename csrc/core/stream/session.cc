@@ -1,0 +1,113 @@
+// A stream over one layer.
+#include <cstdint>
+#include <new>
+#include <string>
+
+#include "core/layer/forward_run.h"
+
+namespace fastrnn {
+
+/// Time steps whose W x a session computes at once: little, as it keeps the memory.
+constexpr Index kSessionChunk = 16;
+
+template <class T>
+struct SessionData {
+  std::shared_ptr<const Weights<T>> weights;
+  Layer<T> layer;
+  AlignedBuffer memory;
+  ForwardRun<T> run;
+  AlignedBuffer run_memory;
+  Index* length;
+  T* h;
+  T* c;
+
+  SessionData(std::shared_ptr<const Weights<T>> given, const ForwardArguments<T>& arguments)
+      : weights(std::move(given)),
+        memory(lay_out(weights->packed(), arguments, false, 0, layer)),
+        run(weights->packed(), layer, chunk_steps(weights->packed(), kSessionChunk, arguments.batch), false),
+        run_memory(allocate([&](Arena& arena) { run.place(arena); })),
+        length(const_cast<Index*>(layer.length)),
+        h(const_cast<T*>(layer.h0)),
+        c(const_cast<T*>(layer.c0)) {}
+};
+
+template <class T>
+Session<T>::Session(std::shared_ptr<const Weights<T>> weights, Index batch) {
+  if (batch < 1) throw Error("batch: expected 1 or more, got " + std::to_string(batch));
+  // Beyond, sizes in bytes would overflow: a row takes less than 64 times its inputs and units for each step of a
+  // chunk.
+  const Index widest = weights->inputs() + weights->hidden() + 64;
+  if (batch > PTRDIFF_MAX / Index(sizeof(T)) / 64 / kSessionChunk / widest) throw std::bad_alloc();
+  ForwardArguments<T> arguments;
+  arguments.batch = batch;
+  data_ = std::make_unique<SessionData<T>>(std::move(weights), arguments);
+}
+template <class T>
+Session<T>::~Session() = default;
+template <class T>
+Session<T>::Session(Session&& other) noexcept = default;
+template <class T>
+Session<T>& Session<T>::operator=(Session&& other) noexcept = default;
+
+template <class T>
+void Session<T>::step(const T* x, T* y) noexcept {
+  const Layer<T>& layer = data_->layer;
+  run({x, 0, layer.inputs, nullptr}, 1, {y, 0, layer.state, nullptr});
+}
+
+template <class T>
+void Session<T>::run(const Sequence<const T>& x, Index steps, const Sequence<T>& y) noexcept {
+  if (steps <= 0) return;
+  SessionData<T>& data = *data_;
+  Layer<T>& layer = data.run.layer();
+  layer.steps = steps;
+  layer.x = x;
+  layer.y = y;
+  std::fill_n(data.length, layer.batch, steps);
+  data.run.run();
+  for (Index b = 0; b < layer.batch; ++b) {
+    std::copy_n(data.run.final_h(b), layer.state, data.h + b * layer.padded);
+    std::copy_n(data.run.final_c(b), layer.c_width, data.c + b * layer.c_width);
+  }
+}
+
+template <class T>
+void Session<T>::reset() noexcept {
+  set_state(nullptr, nullptr);
+}
+
+template <class T>
+void Session<T>::set_state(const T* h, const T* c) noexcept {
+  const Layer<T>& layer = data_->layer;
+  pad_rows(h, data_->h, layer.batch, layer.state, layer.padded);
+  pad_cell_states(layer, c, data_->c);
+}
+
+template <class T>
+void Session<T>::get_state(T* h, T* c) const noexcept {
+  const Layer<T>& layer = data_->layer;
+  for (Index b = 0; b < layer.batch; ++b) {
+    std::copy_n(data_->h + b * layer.padded, layer.state, h + b * layer.state);
+    for (Index j = 0; j < layer.cell.c_states; ++j)
+      std::copy_n(data_->c + b * layer.c_width + j * layer.padded, layer.hidden,
+                  c + (j * layer.batch + b) * layer.hidden);
+  }
+}
+
+template <class T>
+const Weights<T>& Session<T>::weights() const noexcept {
+  return *data_->weights;
+}
+template <class T>
+Index Session<T>::batch() const noexcept {
+  return data_->layer.batch;
+}
+template <class T>
+std::size_t Session<T>::bytes() const noexcept {
+  return data_->memory.bytes() + data_->run_memory.bytes();
+}
+
+template class Session<float>;
+template class Session<double>;
+
+}  // namespace fastrnn

@@ -1,0 +1,247 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "core/stream/batch_step.h"
+#include "core/stream/model_state.h"
+#include "fastrnn/pool.hpp"
+
+namespace fastrnn {
+
+namespace {
+
+/// A stream's place. Steps lie in a ring of `queue` places, and so do results; together they are at most `queue`.
+struct Slot {
+  std::uint32_t generation = 0;
+  bool open = false;
+  std::uint8_t current = 0;  // which of two places has the states: a step reads one and writes the other
+  Index first_waiting = 0, waiting = 0;
+  Index first_ready = 0, ready = 0;
+};
+
+/// A recurrent layer: its kernels' workspace and the states of every slot, twice.
+struct Part {
+  BatchStep<float> step;
+  float *h[2], *c[2];
+  Part(const PackedData<float>& packed, Index rows) : step(packed, rows) {}
+};
+
+}  // namespace
+
+struct StreamPool::Data {
+  std::shared_ptr<const Model> model;
+  Index capacity, queue;
+  Index open_count = 0;
+  Index next = 0;                            // where advance() begins
+  std::vector<std::unique_ptr<Part>> parts;  // per stage; null for those without a state
+  std::vector<Slot> slots;
+  std::vector<Index> free, chosen;
+  std::vector<const float*> rows;
+  AlignedBuffer memory;
+  float *inputs, *results;  // (capacity, queue, I) and (capacity, queue, O)
+  float* between[2];
+
+  Slot* find(Stream stream) noexcept {
+    const Index slot = stream & 0xffffffff;
+    if (stream < 0 || slot >= capacity || !slots[slot].open || slots[slot].generation != std::uint32_t(stream >> 32))
+      return nullptr;
+    return &slots[slot];
+  }
+  Index index_of(const Slot& slot) const noexcept { return &slot - slots.data(); }
+  float* input(const Slot& slot, Index i) noexcept {
+    return inputs + (index_of(slot) * queue + (slot.first_waiting + i) % queue) * model->inputs();
+  }
+  float* result(const Slot& slot, Index i) noexcept {
+    return results + (index_of(slot) * queue + (slot.first_ready + i) % queue) * model->outputs();
+  }
+  /// h (state 0) or a cell state of a slot.
+  float* state(std::size_t stage, Index j, const Slot& slot) noexcept {
+    const Part& part = *parts[stage];
+    const Index b = index_of(slot), padded = part.step.h_width();
+    return j == 0 ? part.h[slot.current] + b * padded
+                  : part.c[slot.current] + b * part.step.c_width() + (j - 1) * padded;
+  }
+  void clear(Slot& slot) noexcept {
+    slot.first_waiting = slot.waiting = slot.first_ready = slot.ready = 0;
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      if (parts[i] != nullptr) {
+        std::fill_n(state(i, 0, slot), parts[i]->step.h_width(), 0.0f);
+        std::fill_n(state(i, 1, slot), parts[i]->step.c_width(), 0.0f);
+      }
+  }
+  void compute(Index n) noexcept;
+};
+
+/// One step of the chosen slots through all layers. A layer's new h is the next one's x where it lies.
+void StreamPool::Data::compute(Index n) noexcept {
+  for (Index i = 0; i < n; ++i) rows[i] = input(slots[chosen[i]], 0);
+  int buffer = 0;
+  for (std::size_t s = 0; s < parts.size(); ++s) {
+    const Stage& stage = *model->stages()[s];
+    if (Part* part = parts[s].get()) {
+      const Index h_width = part->step.h_width(), c_width = part->step.c_width();
+      for (Index i = 0; i < n; ++i) {
+        const Index b = chosen[i];
+        const int now = slots[b].current;
+        float* h = part->h[1 - now] + b * h_width;
+        part->step.set_row(i, rows[i], part->h[now] + b * h_width, h, part->c[now] + b * c_width,
+                           part->c[1 - now] + b * c_width);
+        rows[i] = h;
+      }
+      part->step.run(n);
+    } else {
+      float* y = between[buffer];
+      buffer = 1 - buffer;
+      stage.apply(rows.data(), n, y, model->options().fast_activations);
+      for (Index i = 0; i < n; ++i) rows[i] = y + i * stage.outputs;
+    }
+  }
+  for (Index i = 0; i < n; ++i) {
+    Slot& slot = slots[chosen[i]];
+    std::copy_n(rows[i], model->outputs(), result(slot, slot.ready));
+    slot.current ^= 1;
+    slot.first_waiting = (slot.first_waiting + 1) % queue;
+    --slot.waiting;
+    ++slot.ready;
+  }
+}
+
+StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index queue)
+    : data_(std::make_unique<Data>()) {
+  if (capacity < 1 || capacity > 0x7fffffff)
+    throw Error("capacity: expected 1 or more streams, got " + std::to_string(capacity));
+  if (queue < 1) throw Error("queue: expected 1 or more steps, got " + std::to_string(queue));
+  if (model->stages().empty()) throw Error("model: expected at least one layer");
+  Index widest = model->inputs() + model->outputs() + 64;
+  for (const auto& stage : model->stages()) widest += 4 * (stage->outputs + 64);
+  if (queue > PTRDIFF_MAX / 64 / capacity / widest) throw std::bad_alloc();
+  Data& data = *data_;
+  data.capacity = capacity;
+  data.queue = queue;
+  data.slots.resize(capacity);
+  data.chosen.resize(capacity);
+  data.rows.resize(capacity);
+  for (Index b = capacity; b > 0; --b) data.free.push_back(b - 1);
+  Index widest_function = 0;
+  for (const auto& stage : model->stages()) {
+    data.parts.push_back(stage->is_recurrent() ? std::make_unique<Part>(stage->weights->packed(), capacity) : nullptr);
+    if (!stage->is_recurrent()) widest_function = std::max(widest_function, stage->outputs);
+  }
+  data.memory = allocate([&](Arena& arena) {
+    arena.take(data.inputs, capacity * queue * model->inputs());
+    arena.take(data.results, capacity * queue * model->outputs());
+    for (float*& buffer : data.between) arena.take(buffer, capacity * widest_function);
+    for (const auto& part : data.parts) {
+      if (part == nullptr) continue;
+      part->step.place(arena);
+      for (int k = 0; k < 2; ++k) {
+        arena.take(part->h[k], capacity * part->step.h_width());
+        arena.take(part->c[k], capacity * part->step.c_width());
+      }
+    }
+  });
+  data.model = std::move(model);
+}
+StreamPool::~StreamPool() = default;
+StreamPool::StreamPool(StreamPool&& other) noexcept = default;
+StreamPool& StreamPool::operator=(StreamPool&& other) noexcept = default;
+
+StreamPool::Stream StreamPool::open() noexcept {
+  Data& data = *data_;
+  if (data.free.empty()) return kNone;
+  const Index b = data.free.back();
+  data.free.pop_back();
+  Slot& slot = data.slots[b];
+  slot.open = true;
+  slot.generation = (slot.generation + 1) & 0x7fffffff;
+  data.clear(slot);
+  ++data.open_count;
+  return Stream(slot.generation) << 32 | b;
+}
+
+StreamPool::Result StreamPool::close(Stream stream) noexcept {
+  Slot* slot = data_->find(stream);
+  if (slot == nullptr) return Result::unknown_stream;
+  slot->open = false;
+  slot->waiting = slot->ready = 0;
+  data_->free.push_back(data_->index_of(*slot));  // within the capacity of its first filling
+  --data_->open_count;
+  return Result::ok;
+}
+
+StreamPool::Result StreamPool::reset(Stream stream) noexcept {
+  Slot* slot = data_->find(stream);
+  if (slot == nullptr) return Result::unknown_stream;
+  data_->clear(*slot);
+  return Result::ok;
+}
+
+StreamPool::Result StreamPool::push(Stream stream, const float* x, Index steps) noexcept {
+  Data& data = *data_;
+  Slot* slot = data.find(stream);
+  if (slot == nullptr) return Result::unknown_stream;
+  if (steps > data.queue - slot->waiting - slot->ready) return Result::full;
+  const Index inputs = data.model->inputs();
+  for (Index t = 0; t < steps; ++t) std::copy_n(x + t * inputs, inputs, data.input(*slot, slot->waiting++));
+  return Result::ok;
+}
+
+Index StreamPool::advance(Index most) noexcept {
+  Data& data = *data_;
+  Index n = 0, b = data.next;
+  for (Index seen = 0; seen < data.capacity && n < most; ++seen) {
+    if (data.slots[b].waiting > 0) data.chosen[n++] = b;
+    b = b + 1 < data.capacity ? b + 1 : 0;
+  }
+  data.next = b;
+  if (n > 0) data.compute(n);
+  return n;
+}
+
+Index StreamPool::pull(Stream stream, float* y, Index most) noexcept {
+  Data& data = *data_;
+  Slot* slot = data.find(stream);
+  if (slot == nullptr) return -1;
+  const Index n = std::max<Index>(0, std::min(most, slot->ready)), outputs = data.model->outputs();
+  for (Index t = 0; t < n; ++t) std::copy_n(data.result(*slot, t), outputs, y + t * outputs);
+  slot->first_ready = (slot->first_ready + n) % data.queue;
+  slot->ready -= n;
+  return n;
+}
+
+Index StreamPool::waiting(Stream stream) const noexcept {
+  const Slot* slot = data_->find(stream);
+  return slot != nullptr ? slot->waiting : -1;
+}
+Index StreamPool::ready(Stream stream) const noexcept {
+  const Slot* slot = data_->find(stream);
+  return slot != nullptr ? slot->ready : -1;
+}
+Index StreamPool::runnable() const noexcept {
+  return std::count_if(data_->slots.begin(), data_->slots.end(), [](const Slot& slot) { return slot.waiting > 0; });
+}
+
+std::size_t StreamPool::state_bytes() const noexcept { return state_size(*data_->model, 1); }
+
+StreamPool::Result StreamPool::get_state(Stream stream, void* bytes) const noexcept {
+  const Slot* slot = data_->find(stream);
+  if (slot == nullptr) return Result::unknown_stream;
+  write_states(*data_->model, 1, bytes,
+               [&](std::size_t stage, Index j, Index) { return data_->state(stage, j, *slot); });
+  return Result::ok;
+}
+
+bool StreamPool::set_state(Stream stream, const void* bytes, std::size_t count) noexcept {
+  const Slot* slot = data_->find(stream);
+  return slot != nullptr && read_states(*data_->model, 1, bytes, count, [&](std::size_t stage, Index j, Index) {
+           return data_->state(stage, j, *slot);
+         });
+}
+
+const Model& StreamPool::model() const noexcept { return *data_->model; }
+Index StreamPool::capacity() const noexcept { return data_->capacity; }
+Index StreamPool::queue() const noexcept { return data_->queue; }
+Index StreamPool::size() const noexcept { return data_->open_count; }
+std::size_t StreamPool::bytes() const noexcept { return data_->memory.bytes(); }
+
+}  // namespace fastrnn

@@ -1,0 +1,53 @@
+// Packing: from canonical parameters to panels (forward), and from panels to their transposes (backward).
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "core/backend/kernels.h"
+#include "core/base/aligned.h"
+#include "fastrnn/fastrnn.hpp"
+
+namespace fastrnn {
+
+template <class T>
+struct TransposedPanels {
+  Panels<T> back[kPhases];
+  Panels<T> input;
+  AlignedBuffer memory;
+};
+
+template <class T>
+struct PackedData {
+  CellOptions options;
+  PackOptions pack_options;
+  cells::Kind kind;
+  cells::Options cell_options;
+  cells::Description cell;
+  bool general;  // needs the cells' general form
+  const Backend* backend;
+  Index inputs, hidden, padded;
+  Index state, padded_state;  // of h and y
+  Panels<T> panels[kPhases];
+  NormParams<T> norm;
+  T* bias;
+  T* recurrent_bias;
+  T* params;
+  AlignedBuffer memory;
+
+  Index width_of(cells::Operand operand) const { return operand == cells::Operand::h_prev ? state : hidden; }
+  const KernelTable<T>& kernels() const { return backend->table<T>(); }
+  const ForwardKernels<T>& forward_kernels() const { return *kernels().forward[int(pack_options.precision)]; }
+  /// For the backward pass: made by the first one and kept.
+  const TransposedPanels<T>& transposed() const;
+
+ private:
+  mutable std::once_flag once_;
+  mutable TransposedPanels<T> transposed_;
+};
+
+template <class T>
+std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters<T>& parameters,
+                                    const PackOptions& pack_options);
+
+}  // namespace fastrnn

@@ -1,0 +1,3 @@
+#include "cuda/kernels/resident/instantiate.h"
+
+FASTRNN_KERNELS(lstm, Lstm)

@@ -1,0 +1,321 @@
+// The recurrence kernels: a whole sequence in one launch, forward and backward, for any cell whose matrices are w_hh
+// alone, any type of weights and any way in which blocks share the hidden units.
+//
+// A step, for each phase of the cell: multiply the slab by the operand; when all warps are done, compute the cell for
+// this block's rows and units; publish what the next product needs; commit. W x and, backward, all that was saved for a
+// step are fetched while the step before it is under way.
+#pragma once
+
+#include "cuda/kernels/resident/tile.h"
+
+namespace fastrnn::cuda {
+
+template <class Cell, class Format, Tier tier>
+class Forward {
+  static constexpr cells::Description kCell = Cell::describe(cells::Options{});
+  static constexpr int kPhases = kCell.phases;
+  using PhaseSlab = Slab<Format, Format::kShape.register_steps / kPhases>;
+
+ public:
+  FASTRNN_DEVICE static void run(const ForwardParams& params) { Forward(params).sequence(); }
+
+ private:
+  const ForwardParams& params_;
+  const Layout& layout_;
+  Tile<Format, tier> tile_;
+  PhaseSlab slab0_, slab1_;  // not an array: it would not stay in registers
+
+  FASTRNN_DEVICE Forward(const ForwardParams& params) : params_(params), layout_(params.layout), tile_(params) {}
+
+  FASTRNN_DEVICE void sequence() {
+    load_slab<0>();
+    if constexpr (kPhases > 1) load_slab<1>();
+    tile_.clear_operand();
+    load_units();
+    sync_block();
+    begin_rows();
+    fetch(0);
+    tile_.exchange.begin();
+    for (int s = 0; s < tile_.longest; ++s) {
+      if (!phase<0>(s)) return;
+      if constexpr (kPhases > 1)
+        if (!phase<1>(s)) return;
+    }
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE PhaseSlab& slab() {
+    if constexpr (Phase == 0) return slab0_;
+    return slab1_;
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE void load_slab() {
+    const int units = params_.geometry.units;
+    slab<Phase>().load(layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int row, int k) {
+      const int gate = row / units, u = row % units;
+      if (gate >= kCell.phase[Phase].gates || u >= tile_.units || k >= params_.hidden) return 0.0f;
+      const int block = kCell.phase[Phase].first_gate + gate;
+      return params_.w_hh[(Index(block) * params_.hidden + tile_.first_unit + u) * params_.hidden + k];
+    });
+  }
+
+  /// Biases and peepholes of this block's units.
+  FASTRNN_DEVICE void load_units() const {
+    constexpr int kStart = kCell.start_from_b_hh;
+    float* bias = tile_.floats(layout_.bias);
+    float* peep = tile_.floats(layout_.params);
+    const int units = params_.geometry.units, hidden = params_.hidden;
+    for (int u = thread_index(); u < tile_.units; u += block_threads()) {
+      const int unit = tile_.first_unit + u;
+      for (int g = 0; g < kCell.gates; ++g) {
+        const float recurrent = tile_.value_or_zero(params_.b_hh, g * hidden + unit);
+        bias[g * units + u] = tile_.value_or_zero(params_.b_ih, g * hidden + unit) + (g == kStart ? 0.0f : recurrent);
+        if (g == kStart) bias[kCell.gates * units + u] = recurrent;
+      }
+      for (int j = 0; j < 3; ++j) peep[j * units + u] = tile_.value_or_zero(params_.w_peep, j * hidden + unit);
+    }
+  }
+
+  /// h0 and c0: the state of this block's units, and the operand of the first product, which every block reads itself.
+  FASTRNN_DEVICE void begin_rows() {
+    float* state = tile_.floats(layout_.state);
+    tile_.each_element([&](const Element& e) {
+      const Index at = Index(e.b) * params_.hidden + e.unit;
+      const float h = tile_.value_or_zero(params_.h0, at);
+      state[e.index] = h;
+      if (e.length == 0) params_.h_n[at] = h;
+      if constexpr (kCell.c_states > 0) {
+        const float c = tile_.value_or_zero(params_.c0, at);
+        state[layout_.elements + e.index] = c;
+        if (e.length == 0) params_.c_n[at] = c;
+      }
+      for (int t = e.length; t < params_.steps; ++t) params_.y.at(t, e.b)[e.unit] = 0;
+    });
+    if (params_.h0 == nullptr) return;
+    auto* operand = tile_.exchange.operand();
+    for (int i = thread_index(); i < tile_.rows * params_.hidden; i += block_threads()) {
+      const int row = i / params_.hidden, k = i % params_.hidden;
+      operand[row * layout_.operand_stride + k] =
+          round_to<typename Format::Element>(params_.h0[Index(tile_.batch_row(row)) * params_.hidden + k]);
+    }
+  }
+
+  FASTRNN_DEVICE void fetch(int s) const {
+    tile_.each_element([&](const Element& e) {
+      if (s >= e.length) return;
+      const float* wx = params_.input + tile_.saved(e, s, kCell.gates);
+      for (int g = 0; g < kCell.gates; ++g) tile_.fetch(e, g, wx + Index(g) * params_.hidden);
+    });
+  }
+
+  /// False if the launch is lost.
+  template <int Phase>
+  FASTRNN_DEVICE bool phase(int s) {
+    constexpr bool kLast = Phase + 1 == kPhases;
+    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));
+    sync_block();
+    if (Phase == 0) wait_copies();
+    tile_.each_element([&](const Element& e) {
+      if (s < e.length) compute<Phase>(e, s);
+    });
+    if (kLast) fetch(s + 1);
+    if (kLast && s + 1 == tile_.longest) return true;
+    return tile_.exchange.commit();
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE void compute(const Element& e, int s) {
+    constexpr int kNext = (Phase + 1) % kPhases;
+    constexpr cells::Operand kOperand = kCell.phase[kNext].source[0].operand;
+    ForwardUnit<Cell> u;
+    u.first_gate = kCell.phase[Phase].first_gate;
+    u.hidden = params_.hidden;
+    u.elements = layout_.elements;
+    u.units = params_.geometry.units;
+    u.partial = tile_.partial(e, Phase);
+    u.wx_row = tile_.floats(layout_.staged) + e.index;
+    u.bias = tile_.floats(layout_.bias) + e.u;
+    u.peep = tile_.floats(layout_.params) + e.u;
+    u.state = tile_.floats(layout_.state) + e.index;
+    u.column = tile_.floats(layout_.kept) + e.index;
+    u.gates = params_.gates != nullptr ? params_.gates + tile_.saved(e, s, kCell.columns) : nullptr;
+    u.saved_c = params_.c != nullptr ? params_.c + tile_.saved(e, s, 1) : nullptr;
+    u.y = params_.y.at(params_.time(e.b, s), e.b) + e.unit;
+    Cell::template forward<Phase>(params_.options, u);
+    // A row that ends publishes no more: after the last step, peers may have left and their shared memory with them.
+    if (Phase + 1 < kPhases || s + 1 < e.length) {
+      const bool kept = kOperand == cells::Operand::kept;
+      return tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
+    }
+    params_.h_n[Index(e.b) * params_.hidden + e.unit] = u.state[0];
+    if constexpr (kCell.c_states > 0) params_.c_n[Index(e.b) * params_.hidden + e.unit] = u.state[u.elements];
+  }
+};
+
+template <class Cell, class Format, Tier tier>
+class Backward {
+  static constexpr cells::Description kCell = Cell::describe(cells::Options{});
+  static constexpr int kPhases = kCell.back_phases;
+  using PhaseSlab = Slab<Format, Format::kShape.register_steps / kPhases>;
+
+ public:
+  FASTRNN_DEVICE static void run(const BackwardParams& params) { Backward(params).sequence(); }
+
+ private:
+  const BackwardParams& params_;
+  const Layout& layout_;
+  Tile<Format, tier> tile_;
+  PhaseSlab slab0_, slab1_;  // not an array: it would not stay in registers
+
+  FASTRNN_DEVICE Backward(const BackwardParams& params) : params_(params), layout_(params.layout), tile_(params) {}
+
+  FASTRNN_DEVICE void sequence() {
+    load_slab<0>();
+    if constexpr (kPhases > 1) load_slab<1>();
+    tile_.clear_operand();
+    load_units();
+    sync_block();
+    begin_rows();
+    fetch(tile_.longest - 1);
+    tile_.exchange.begin();
+    for (int s = tile_.longest - 1; s >= 0; --s) {
+      if (!phase<0>(s)) return;
+      if constexpr (kPhases > 1)
+        if (!phase<1>(s)) return;
+    }
+    end_rows();
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE PhaseSlab& slab() {
+    if constexpr (Phase == 0) return slab0_;
+    return slab1_;
+  }
+
+  /// Rows of the slab are hidden units of h; the operand has a source of H gate gradients for each block of w_hh.
+  template <int Phase>
+  FASTRNN_DEVICE void load_slab() {
+    slab<Phase>().load(layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int u, int k) {
+      const int source = k / layout_.padded, j = k % layout_.padded;
+      if (u >= tile_.units || source >= kCell.back[Phase].sources || j >= params_.hidden) return 0.0f;
+      const int block = block_of<Phase>(source);
+      return params_.w_hh[(Index(block) * params_.hidden + j) * params_.hidden + tile_.first_unit + u];
+    });
+  }
+  template <int Phase, int I = 0>
+  FASTRNN_DEVICE static int block_of(int source) {
+    constexpr int kBlock = kCell.back[Phase].source[I].block;
+    if constexpr (I + 1 < kCell.back[Phase].sources)
+      if (source > I) return block_of<Phase, I + 1>(source);
+    return kBlock;
+  }
+
+  FASTRNN_DEVICE void load_units() const {
+    float* peep = tile_.floats(layout_.params);
+    const int units = params_.geometry.units;
+    for (int u = thread_index(); u < tile_.units; u += block_threads())
+      for (int j = 0; j < 3; ++j)
+        peep[j * units + u] = tile_.value_or_zero(params_.w_peep, j * params_.hidden + tile_.first_unit + u);
+  }
+
+  FASTRNN_DEVICE void begin_rows() const {
+    float* carry = tile_.floats(layout_.state);
+    tile_.each_element([&](const Element& e) {
+      const Index at = Index(e.b) * params_.hidden + e.unit;
+      carry[e.index] = tile_.value_or_zero(params_.dh_n, at);
+      if constexpr (kCell.c_states > 0) carry[layout_.elements + e.index] = tile_.value_or_zero(params_.dc_n, at);
+      for (int t = e.length; t < params_.steps; ++t)
+        for (int j = 0; j < kCell.dcolumns; ++j)
+          params_.dgates[((Index(t) * params_.batch + e.b) * kCell.dcolumns + j) * params_.hidden + e.unit] = 0;
+    });
+  }
+
+  FASTRNN_DEVICE void fetch(int s) const {
+    if (s < 0) return;
+    tile_.each_element([&](const Element& e) {
+      if (s >= e.length) return;
+      const Index first = Index(e.b) * params_.hidden + e.unit;
+      const float* column = params_.gates + tile_.saved(e, s, kCell.columns);
+      int j = 0;
+      for (; j < kCell.columns; ++j) tile_.fetch(e, j, column + Index(j) * params_.hidden);
+      if constexpr (kCell.c_states > 0) {
+        tile_.fetch(e, j++, params_.c + tile_.saved(e, s, 1));
+        tile_.fetch(e, j++,
+                    s > 0                   ? params_.c + tile_.saved(e, s - 1, 1)
+                    : params_.c0 != nullptr ? params_.c0 + first
+                                            : nullptr);
+      }
+      tile_.fetch(e, j++,
+                  s > 0                   ? params_.y.at(params_.time(e.b, s - 1), e.b) + e.unit
+                  : params_.h0 != nullptr ? params_.h0 + first
+                                          : nullptr);
+      tile_.fetch(e, j, params_.dy.data != nullptr ? params_.dy.at(params_.time(e.b, s), e.b) + e.unit : nullptr);
+    });
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE bool phase(int s) {
+    constexpr bool kNextStep = kCell.back[Phase].source[0].next;
+    if (!kNextStep || s + 1 < tile_.longest)
+      slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));
+    sync_block();
+    if (Phase == 0) wait_copies();
+    tile_.each_element([&](const Element& e) {
+      if (s >= e.length) return;
+      const bool has_sum = !kNextStep || s + 1 < e.length;
+      compute<Phase>(e, s, has_sum ? tile_.partial(e, Phase).sum(0) : 0.0f);
+    });
+    if (Phase + 1 == kPhases) fetch(s - 1);
+    return tile_.exchange.commit();
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE void compute(const Element& e, int s, float sum) {
+    BackwardUnit<Cell> u;
+    u.hidden = params_.hidden;
+    u.elements = layout_.elements;
+    u.units = params_.geometry.units;
+    u.sum = Value(sum);
+    u.staged = tile_.floats(layout_.staged) + e.index;
+    u.peep = tile_.floats(layout_.params) + e.u;
+    u.carry = tile_.floats(layout_.state) + e.index;
+    u.dgates = params_.dgates + tile_.saved(e, s, kCell.dcolumns);
+    Cell::template backward<Phase>(params_.options, u);
+    publish<(Phase + 1) % kPhases>(e, u);
+  }
+
+  /// The operand of a phase: its sources side by side.
+  template <int Phase, int I = 0>
+  FASTRNN_DEVICE void publish(const Element& e, const BackwardUnit<Cell>& u) {
+    constexpr int kColumn = kCell.back[Phase].source[I].column;
+    tile_.publish(e, I, u.dgate(kColumn).v);
+    if constexpr (I + 1 < kCell.back[Phase].sources) publish<Phase, I + 1>(e, u);
+  }
+
+  /// What the matrices and the carries leave is the gradient of h0 and c0.
+  FASTRNN_DEVICE void end_rows() {
+    if (tile_.longest > 0)
+      slab0_.multiply(layout_, layout_.cut[0], tile_.exchange.operand(), tile_.floats(layout_.partial));
+    sync_block();
+    const float* carry = tile_.floats(layout_.state);
+    tile_.each_element([&](const Element& e) {
+      const Index at = Index(e.b) * params_.hidden + e.unit;
+      params_.dh0[at] = carry[e.index] + (e.length > 0 ? tile_.partial(e, 0).sum(0) : 0.0f);
+      if constexpr (kCell.c_states > 0) params_.dc0[at] = carry[layout_.elements + e.index];
+    });
+  }
+};
+
+template <class Cell, class Format, Tier tier>
+FASTRNN_KERNEL(kThreads)
+forward_recurrence(FASTRNN_CONSTANT ForwardParams params) {
+  Forward<Cell, Format, tier>::run(params);
+}
+template <class Cell, class Format, Tier tier>
+FASTRNN_KERNEL(kThreads)
+backward_recurrence(FASTRNN_CONSTANT BackwardParams params) {
+  Backward<Cell, Format, tier>::run(params);
+}
+
+}  // namespace fastrnn::cuda

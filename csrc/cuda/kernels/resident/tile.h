@@ -1,0 +1,101 @@
+// What forward and backward recurrence kernels have in common: which rows and units a block has, and its memory.
+#pragma once
+
+#include "cuda/kernels/resident/exchange.h"
+#include "cuda/kernels/resident/slab.h"
+#include "cuda/kernels/resident/units.h"
+
+namespace fastrnn::cuda {
+
+/// A pair of batch row and hidden unit that a thread computes.
+struct Element {
+  int index;   // among the block's
+  int row, u;  // within the tile and among the block's units
+  int b;       // of the batch
+  int unit;    // of the layer
+  int length;
+};
+
+/// Most threads of a recurrence kernel: with them each may have 255 registers.
+constexpr int kThreads = 256;
+
+template <class Format, Tier tier>
+struct Tile {
+  using Operand = typename Format::Element;
+  const LayerParams& params;
+  const Layout& layout;
+  char* shared;
+  Exchange<Operand, tier> exchange;
+  int first_row, rows, first_unit, units, longest = 0;
+
+  FASTRNN_DEVICE Tile(const LayerParams& params)
+      : params(params), layout(params.layout), shared(shared_memory()), exchange(params, shared) {
+    const Geometry& g = params.geometry;
+    first_row = exchange.group() * g.rows;
+    rows = smaller(g.rows, params.batch - first_row);
+    first_unit = exchange.member() * g.units;
+    units = smaller(g.units, params.hidden - first_unit);  // of the last blocks none may be left
+    for (int row = 0; row < rows; ++row) {
+      const int length = params.length_of(batch_row(row));
+      if (length > longest) longest = length;
+    }
+  }
+
+  FASTRNN_DEVICE static int smaller(int a, int b) { return a < b ? a : b; }
+  FASTRNN_DEVICE int batch_row(int row) const {
+    return params.order != nullptr ? params.order[first_row + row] : first_row + row;
+  }
+  FASTRNN_DEVICE float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
+
+  template <class Work>
+  FASTRNN_DEVICE void each_element(const Work& work) const {
+    FASTRNN_NO_UNROLL
+    for (int i = thread_index(); i < layout.elements; i += block_threads()) {
+      Element e;
+      e.index = i;
+      e.row = i / params.geometry.units;
+      e.u = i % params.geometry.units;
+      if (e.row >= rows || e.u >= units) continue;
+      e.b = batch_row(e.row);
+      e.unit = first_unit + e.u;
+      e.length = params.length_of(e.b);
+      work(e);
+    }
+  }
+
+  /// Offset in an array (T,B,columns,H).
+  FASTRNN_DEVICE Index saved(const Element& e, int step, int columns) const {
+    return (Index(params.time(e.b, step)) * params.batch + e.b) * columns * params.hidden + e.unit;
+  }
+  FASTRNN_DEVICE static float value_or_zero(const float* array, Index at) {
+    return array != nullptr ? array[at] : 0.0f;
+  }
+
+  /// Source s of the operand, in the row and at the unit of an element.
+  FASTRNN_DEVICE void publish(const Element& e, int source, float value) {
+    exchange.publish(e.row * layout.operand_stride + source * layout.padded + e.unit, round_to<Operand>(value));
+  }
+
+  /// Clears the operand's slots, with the rows and columns beyond the problem that products read.
+  FASTRNN_DEVICE void clear_operand() const {
+    auto* words = reinterpret_cast<unsigned*>(shared + layout.operand);
+    const int count = Exchange<Operand, tier>::kSlots * layout.operand_bytes / 4;
+    for (int i = thread_index(); i < count; i += block_threads()) words[i] = 0;
+  }
+
+  FASTRNN_DEVICE Partial partial(const Element& e, int phase) const {
+    return {floats(layout.partial) + e.row * layout.partial_stride + e.u, layout.cut[phase].chunks,
+            layout.columns * layout.partial_stride};
+  }
+
+  /// 4 bytes that will be needed in the next step, or zero.
+  FASTRNN_DEVICE void fetch(const Element& e, int j, const float* from) const {
+    float* to = floats(layout.staged) + j * layout.elements + e.index;
+    if (from != nullptr)
+      copy_async<4>(to, from);
+    else
+      *to = 0;
+  }
+};
+
+}  // namespace fastrnn::cuda

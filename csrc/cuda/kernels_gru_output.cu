@@ -1,3 +1,0 @@
-#include "cuda/instantiate.h"
-
-FASTRNN_KERNELS(gru_output, GruOutput)

@@ -1,3 +1,0 @@
-#include "cuda/instantiate.h"
-
-FASTRNN_KERNELS(rnn, Rnn)

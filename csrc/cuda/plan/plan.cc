@@ -1,0 +1,297 @@
+#include "cuda/plan/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/shared/product.h"
+#include "cuda/shared/steps.h"
+
+namespace fastrnn::cuda {
+
+namespace {
+
+// Of every device here; clocks, bytes and results a multiprocessor.
+constexpr int kBlockThreads = 256;      // a block: 255 registers are a thread's then, the most there are
+constexpr int kRegisters = 255;         // CUDA C++ Programming Guide
+constexpr double kSharedRate = 128;     // 32 banks of 4 bytes (the same)
+constexpr double kSharedLatency = 29;   // Luo et al. 2024, arXiv:2402.13499
+constexpr double kTensorLatency = 33;   // of mma.m16n8k16 on the sum of the one before it (the same)
+constexpr double kFmaLatency = 4;       // the same
+constexpr double kSpecialRate = 16;     // exponentials and reciprocals (CUDA C++ Programming Guide, throughput)
+constexpr double kSpecialsPerGate = 2;  // an activation is an exponential and a reciprocal
+constexpr double kMostBytes = 1 << 20;  // of weights that any block could hold, and more
+// Assumed; bench/cuda.py is there to measure them.
+constexpr double kBlockBarrier = 30;  // __syncthreads of eight warps
+constexpr double kCellLatency = 200;  // the chain from a gate's sum to h
+constexpr double kFence = 1;          // a release costs the way to L2 and back,
+constexpr double kFlag = 1.5;         // and a flag half of it to be there, half a poll, and half to be seen
+constexpr double kGraphNode = 1.5;    // microseconds between two kernels of a graph
+constexpr double kGemmShare = 0.5;    // of the peak, in the project's own product, whose tiles the batch may not fill
+
+Products products_of(const cells::Description& cell, Pass pass) {
+  return pass == Pass::backward ? backward_products(cell) : forward_products(cell);
+}
+
+std::string kibibytes(double bytes) { return std::to_string(std::llround(bytes / 1024)) + " KB"; }
+
+std::string microseconds(double us) {
+  std::string text = std::to_string(us);
+  return text.substr(0, text.find('.') + 3) + " us";
+}
+
+/// Elements of the recurrent matrices: all that is to be resident.
+double matrix_elements(const Products& products, int hidden) {
+  double elements = 0;
+  for (int p = 0; p < products.phases; ++p)
+    elements += double(products.rows[p]) * products.sources[p] * double(hidden) * double(hidden);
+  return elements;
+}
+
+/// What Tier::graph multiplies at a step, and the kernels that it launches.
+struct StepProducts {
+  double elements = 0;  // of the matrices
+  int nodes = 0;
+};
+
+StepProducts step_products(const Problem& problem, const cells::Description& cell) {
+  const bool backward = problem.pass == Pass::backward;
+  const double h = problem.hidden, p = problem.projection > 0 ? problem.projection : h;
+  StepProducts products;
+  const auto add = [&](cells::Matrix matrix) { products.elements += matrix == cells::Matrix::w_peep ? h * h : h * p; };
+  for (int i = 0; i < (backward ? cell.back_phases : cell.phases); ++i) {
+    const int sources = backward ? cell.back[i].sources : cell.phase[i].sources;
+    products.nodes += 1 + (backward && sources > 0 ? 1 : sources);
+    for (int s = 0; s < sources; ++s) {
+      if (backward) {
+        add(cell.back[i].source[s].matrix);
+        continue;
+      }
+      for (int g = 0; g < cell.phase[i].gates; ++g)
+        if (cell.phase[i].source[s].block[g] >= 0) add(cell.phase[i].source[s].matrix);
+    }
+  }
+  return products;
+}
+
+/// Steps along the operand of all warps, those of empty tasks among them.
+struct Steps {
+  int registers = 0, shared = 0, chain = 0;  // chain: of one warp
+};
+
+Steps steps_of(const Layout& layout, int phases, int warps) {
+  Steps steps;
+  for (int p = 0; p < phases; ++p) {
+    steps.registers += warps * layout.cut[p].register_steps;
+    steps.shared += warps * layout.cut[p].shared_steps;
+    steps.chain += layout.cut[p].register_steps + layout.cut[p].shared_steps;
+  }
+  return steps;
+}
+
+class Planner {
+ public:
+  Planner(const Problem& problem, const DeviceSpec& device)
+      : problem_(problem),
+        device_(device),
+        cell_(cells::describe(problem.kind, problem.options)),
+        products_(products_of(cell_, problem.pass)),
+        shape_(task_shape(problem.type)) {}
+
+  Candidate candidate(Tier tier) const {
+    Candidate found{tier, {}, {}};
+    const std::string beyond = beyond_plain(problem_);
+    if (tier <= Tier::grid && !beyond.empty()) {
+      found.reason = "of the kernels that keep weights on the chip none has " + beyond;
+    } else if (!is_written(tier, problem_.kind, problem_.type, problem_.pass)) {
+      found.reason = "there is no such kernel";
+    } else if (tier == Tier::graph) {
+      found.plan = graph();
+    } else if (tier == Tier::cluster && device_.cluster == 1) {
+      found.reason = "expected a device with clusters (sm_90 or later), got sm_" + std::to_string(device_.major) +
+                     std::to_string(device_.minor);
+    } else {
+      search(tier, found);
+    }
+    return found;
+  }
+
+ private:
+  /// Every way to share the units and the batch; the fastest that fits.
+  void search(Tier tier, Candidate& found) const {
+    const double matrix = matrix_elements(products_, problem_.hidden) * shape_.element;
+    const int most = std::min(most_members(tier), problem_.hidden);
+    for (int rows = 1; matrix / most < kMostBytes; rows *= 2) {
+      rows = std::min(rows, problem_.batch);
+      if (double(rows) * problem_.hidden * shape_.element > device_.shared) break;
+      for (const int wanted : members(tier, divide_up(problem_.batch, rows))) {
+        const int units = divide_up(problem_.hidden, wanted);
+        // A cluster has the size it has, with idle blocks at its end; a grid has no more blocks than work.
+        const int count = tier == Tier::grid ? divide_up(problem_.hidden, units) : wanted;
+        const Plan plan = plan_of(tier, {kBlockThreads, count, units, rows});
+        if (plan.shared_bytes > std::size_t(device_.shared)) continue;
+        if (!found.plan || plan.us_per_step() < found.plan->us_per_step()) found.plan = plan;
+      }
+      if (rows == problem_.batch) break;
+    }
+    if (!found.plan)
+      found.reason = "weights of " + kibibytes(matrix) + " in " + std::to_string(most) +
+                     (most == 1 ? " block do" : " blocks do") + " not fit into their registers and " +
+                     kibibytes(device_.shared) + " of shared memory each, beside the rows of a step";
+  }
+
+  int most_members(Tier tier) const {
+    return tier == Tier::block ? 1 : tier == Tier::cluster ? device_.cluster : device_.processors;
+  }
+
+  std::vector<int> members(Tier tier, int groups) const {
+    if (tier == Tier::block) return {1};
+    if (tier == Tier::grid) {
+      const int each = device_.processors / groups;  // all blocks must be resident at once
+      return each > 0 ? std::vector<int>{each} : std::vector<int>{};
+    }
+    std::vector<int> sizes;
+    for (int size = 2; size <= device_.cluster; size *= 2) sizes.push_back(size);
+    return sizes;
+  }
+
+  Plan plan_of(Tier tier, const Geometry& geometry) const {
+    const Layout layout = layout_of(cell_, problem_.pass, problem_.type, tier, geometry, problem_.hidden);
+    const int warps = geometry.threads / 32;
+    const Steps steps = steps_of(layout, products_.phases, warps);
+    Plan plan;
+    plan.tier = tier;
+    plan.geometry = geometry;
+    plan.layout = layout;
+    plan.blocks = geometry.blocks(problem_.batch);
+    plan.waves = divide_up(plan.blocks, device_.processors / geometry.members * geometry.members);
+    plan.registers = kRegisters;
+    plan.shared_bytes = std::size_t(layout.total);
+    const double step_bytes = shape_.words * 32 * 4;
+    plan.register_weights = std::size_t(steps.registers * step_bytes);
+    plan.shared_weights = std::size_t(steps.shared * step_bytes);
+    plan.flops = 2 * matrix_elements(products_, problem_.hidden) * problem_.batch;
+    exchange(plan, layout);
+    multiply(plan, layout, steps);
+    finish(plan, layout);
+    return plan;
+  }
+
+  double us(double clocks) const { return clocks / (device_.clock * 1e3); }
+
+  void exchange(Plan& plan, const Layout& layout) const {
+    const Geometry& geometry = plan.geometry;
+    const int phases = products_.phases;
+    // Backward, a unit publishes the gradient of every gate.
+    const double published =
+        double(layout.gathered) * geometry.units / problem_.hidden * geometry.rows * shape_.element;
+    const double gathered = double(layout.gathered) * geometry.rows * shape_.element;
+    if (plan.tier == Tier::block) {
+      plan.us.publish = us(published / kSharedRate);
+      plan.us.wait = us(phases * kBlockBarrier);
+    } else if (plan.tier == Tier::cluster) {
+      plan.us.publish = us(phases * device_.cluster_latency + published * geometry.members / device_.cluster_rate);
+      plan.us.wait = us(phases * device_.cluster_latency);  // of the barrier
+    } else {
+      plan.us.publish = us(phases * (kBlockBarrier + kFence * device_.l2_latency));
+      plan.us.wait = us(phases * kFlag * device_.l2_latency);
+      plan.us.gather = us(phases * device_.l2_latency + gathered / device_.l2_rate);
+      plan.bytes += plan.blocks * (published + gathered);
+    }
+    plan.bytes += double(problem_.batch) * problem_.hidden * 4 * per_unit_floats();
+  }
+
+  /// Floats that a step reads or writes for each unit and row, beside the exchange.
+  double per_unit_floats() const {
+    if (problem_.pass == Pass::backward) return cell_.columns + 2 * cell_.c_states + 2 + cell_.dcolumns;
+    const double kept = problem_.pass == Pass::training ? cell_.columns + cell_.c_states : 0;
+    return cell_.gates + 1 + kept;
+  }
+
+  void multiply(Plan& plan, const Layout& layout, const Steps& steps) const {
+    const int tiles = layout.columns / shape_.columns;
+    const double all = double(steps.registers + steps.shared) * tiles;
+    const double work = all * shape_.rows * shape_.columns * shape_.depth;
+    const double operand = all * shape_.columns * shape_.depth * shape_.element;
+    const double weights = double(steps.shared) * tiles * shape_.words * 32 * 4;
+    const bool tensor = problem_.type != Type::float32;
+    const double rate = !tensor                       ? device_.fma_rate
+                        : problem_.type == Type::tf32 ? device_.tensor_rate / 2
+                                                      : device_.tensor_rate;
+    // Two chains of tensor products, or 32 of FFMA; each step waits for the one before it.
+    const double links = tensor ? shape_.words / 4 / 2 * kTensorLatency : 4 * kFmaLatency;
+    const double chain = double(steps.chain) * tiles * links;
+    plan.us.product = us(kSharedLatency + std::max({work / rate, (operand + weights) / kSharedRate, chain}));
+  }
+
+  void finish(Plan& plan, const Layout& layout) const {
+    double sums = 0;
+    for (int p = 0; p < products_.phases; ++p)
+      sums += double(layout.cut[p].chunks) * layout.columns * layout.cut[p].tiles * shape_.rows * 4;
+    plan.us.reduce = us(products_.phases * (kBlockBarrier + kSharedLatency) + 2 * sums / kSharedRate);
+    const double specials = double(layout.elements) * (cell_.gates + cell_.c_states) * kSpecialsPerGate;
+    plan.us.cell = us(products_.phases * kCellLatency + specials / kSpecialRate);
+  }
+
+  /// The products and the cell kernel of each phase of each step.
+  Plan graph() const {
+    Plan plan;
+    plan.tier = Tier::graph;
+    plan.geometry = {kStepThreads, 1, problem_.hidden, problem_.batch};
+    plan.blocks = divide_up(problem_.hidden * problem_.batch, kStepThreads);
+    plan.registers = kRegisters;
+    const StepProducts products = step_products(problem_, cell_);
+    const double weights = products.elements * 4;  // float32 in memory, rounded as they are read
+    const double l2 = device_.l2_rate * device_.processors * device_.clock * 1e3;  // bytes a microsecond
+    const bool resident = weights <= device_.l2_bytes / 2;                         // the other half is for what passes
+    plan.flops = 2 * products.elements * problem_.batch;
+    plan.bytes = weights + double(problem_.batch) * problem_.hidden * 4 * (per_unit_floats() + 2 * cell_.gates);
+    plan.us.weights = weights / (resident ? l2 : device_.memory_rate * 1e3);
+    const double columns = round_up(problem_.batch, kProductTile);
+    plan.us.product = us(products.elements * columns / (device_.fma_rate * device_.processors * kGemmShare));
+    plan.us.launch = products.nodes * kGraphNode;
+    return plan;
+  }
+
+  const Problem& problem_;
+  const DeviceSpec& device_;
+  cells::Description cell_;
+  Products products_;
+  TaskShape shape_;
+};
+
+}  // namespace
+
+bool is_written(Tier tier, cells::Kind kind, Type, Pass) {
+  if (tier == Tier::graph) return true;
+  const bool cell = kind == cells::Kind::rnn || kind == cells::Kind::lstm || kind == cells::Kind::gru_after ||
+                    kind == cells::Kind::gru_before || kind == cells::Kind::gru_output;
+  return cell && tier <= Tier::grid;
+}
+
+Choice choose(const Problem& problem, const DeviceSpec& device, std::optional<Tier> forced) {
+  const Planner planner(problem, device);
+  Choice choice;
+  const Candidate* best = nullptr;
+  for (int t = 0; t < kTiers; ++t) choice.candidates.push_back(planner.candidate(Tier(t)));
+  for (const Candidate& candidate : choice.candidates) {
+    if (!candidate.plan || (forced && candidate.tier != *forced)) continue;
+    if (best == nullptr || candidate.plan->us_per_step() < best->plan->us_per_step()) best = &candidate;
+  }
+  if (best == nullptr) {
+    if (forced)
+      throw Error("tier: expected one that can run this, got '" + std::string(tier_name(*forced)) +
+                  "': " + choice.candidates[int(*forced)].reason);
+    std::string reasons;
+    for (const Candidate& candidate : choice.candidates)
+      reasons += std::string(reasons.empty() ? "" : "; ") + tier_name(candidate.tier) + ": " + candidate.reason;
+    throw CudaError(0, "no CUDA kernel can run this: " + reasons);
+  }
+  for (Candidate& candidate : choice.candidates)
+    if (candidate.plan && &candidate != best)
+      candidate.reason = "predicted " + microseconds(candidate.plan->us_per_step()) + " a step, against " +
+                         microseconds(best->plan->us_per_step()) + (forced ? ", which was asked for" : "");
+  choice.plan = *best->plan;
+  return choice;
+}
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,133 @@
+// The public functions over a Runtime; where the backend is not built in, the error that says so.
+#include "fastrnn/cuda_layer.hpp"
+
+#include <mutex>
+#include <vector>
+
+#include "cuda/run/run_stack.h"
+
+namespace fastrnn {
+
+namespace {
+
+using namespace cuda;
+
+#if defined(FASTRNN_CUDA)
+/// Asked once: what a device is does not change, and the runtime takes long to tell.
+const DeviceSpec& spec_of(int ordinal) {
+  static const std::vector<DeviceSpec> specs = [] {
+    require_cuda_device();  // throws where there is none, and the next call asks again
+    std::vector<DeviceSpec> found;
+    for (const CudaDevice& device : cuda_status().devices) found.push_back(device_spec(device));
+    return found;
+  }();
+  if (ordinal < 0 || ordinal >= int(specs.size())) require_cuda_device(ordinal);
+  return specs[std::size_t(ordinal)];
+}
+#endif
+
+}  // namespace
+
+struct CudaWeights::Data {
+  CudaOptions where;
+  Type type;
+  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<DeviceLayer> layer;
+};
+
+CudaWeights::CudaWeights([[maybe_unused]] const CellOptions& options,
+                         [[maybe_unused]] const Parameters<float>& parameters, const CudaOptions& where,
+                         [[maybe_unused]] bool there)
+    : data_(new Data{where, find_type(where.dtype), nullptr, nullptr}) {
+#if defined(FASTRNN_CUDA)
+  spec_of(where.ordinal);
+  data_->runtime = open_runtime(where.ordinal, nullptr);
+  data_->layer = std::make_unique<DeviceLayer>(*data_->runtime, options, parameters, there);
+  if (!there) data_->runtime->wait();  // whatever stream a call is on
+#else
+  require_cuda_device(where.ordinal);
+#endif
+}
+
+CudaWeights::~CudaWeights() {
+  if (data_->layer != nullptr && data_->layer->owns()) data_->runtime->wait_for_device();
+}
+
+const CellOptions& CudaWeights::options() const noexcept { return data_->layer->options(); }
+const CudaOptions& CudaWeights::where() const noexcept { return data_->where; }
+Index CudaWeights::inputs() const noexcept { return data_->layer->inputs(); }
+Index CudaWeights::hidden() const noexcept { return data_->layer->hidden(); }
+Index CudaWeights::outputs() const noexcept { return data_->layer->outputs(); }
+
+namespace {
+
+StackShape shape_of(const CudaStack& stack) {
+  const StackShape shape = shape_of_stack(stack.weights, stack.directions, stack.merge, stack.dropout);
+  const CudaOptions& first = stack.weights[0]->where();
+  for (const auto& weights : stack.weights)
+    if (weights->where().ordinal != first.ordinal || weights->where().dtype != first.dtype)
+      throw Error("layers: expected all on cuda:" + std::to_string(first.ordinal) + " in " + first.dtype +
+                  ", got one on cuda:" + std::to_string(weights->where().ordinal) + " in " + weights->where().dtype);
+  return shape;
+}
+
+/// A call with the runtime that it needs.
+struct Call {
+  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<StackRun> run;
+
+  Call([[maybe_unused]] const CudaStack& stack, [[maybe_unused]] const ForwardArguments<float>& arguments,
+       const CudaRun& options, [[maybe_unused]] bool training) {
+    shape_of(stack);
+    DeviceStack layers{
+        {}, stack.directions, stack.merge, stack.dropout, stack.weights[0]->data().type, find_tier(options.tier)};
+    for (const auto& weights : stack.weights) layers.layers.push_back(weights->data().layer.get());
+#if defined(FASTRNN_CUDA)
+    const int ordinal = stack.weights[0]->where().ordinal;
+    runtime = open_runtime(ordinal, options.stream);
+    run = std::make_unique<StackRun>(*runtime, spec_of(ordinal), layers, arguments, training, options.there);
+#endif
+  }
+};
+
+}  // namespace
+
+Index output_width(const CudaStack& stack) { return shape_of(stack).merged; }
+
+void forward_cuda(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run) {
+  Call(stack, arguments, run, /*training=*/false);
+}
+
+struct CudaSaved::Data {
+  const CudaStack stack;
+  const Call call;
+  std::mutex mutex;  // of its runtime, which threads use in turns
+
+  Data(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
+      : stack(stack), call(stack, arguments, run, /*training=*/true) {}
+};
+
+CudaSaved::CudaSaved(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
+    : data_(new Data(stack, arguments, run)) {}
+
+CudaSaved::~CudaSaved() = default;
+
+void CudaSaved::backward([[maybe_unused]] const StackBackwardArguments<float>& arguments) const {
+#if defined(FASTRNN_CUDA)
+  const std::lock_guard<std::mutex> lock(data_->mutex);
+  data_->call.run->backward(arguments);
+#endif
+}
+
+void CudaSaved::backward(const BackwardArguments<float>& arguments) const {
+  backward(StackBackwardArguments<float>{arguments.dy,
+                                         arguments.dh_n,
+                                         arguments.dc_n,
+                                         arguments.dx,
+                                         arguments.dh0,
+                                         arguments.dc0,
+                                         {arguments},
+                                         arguments.threads});
+}
+
+}  // namespace fastrnn

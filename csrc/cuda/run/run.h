@@ -1,0 +1,52 @@
+// A layer in one direction on a device, from arrays there to arrays there.
+#pragma once
+
+#include "cuda/plan/plan.h"
+#include "cuda/shared/params.h"
+#include "cuda/shared/runtime.h"
+
+namespace fastrnn::cuda {
+
+/// All arrays are float32 on the device, contiguous but for rows (t,b) and in time order; fastrnn.hpp has the shapes.
+/// Null: h0, c0, biases and peepholes are zero or absent, all rows have T steps, and nothing is kept for the backward
+/// pass. What `extension` has only Tier::graph takes.
+struct LayerJob {
+  Problem problem;  // but for its pass
+  int inputs = 0;
+  bool reverse = false;
+  const float* x = nullptr;
+  Index x_step = 0, x_row = 0;
+  const float *w_ih = nullptr, *w_hh = nullptr, *w_peep = nullptr;
+  const float *h0 = nullptr, *c0 = nullptr;
+  const int *length = nullptr, *order = nullptr;  // (B) each; order: by decreasing length
+  Extension extension{};
+};
+
+/// Of a pass that keeps gates, the steps of x and y are B of their rows, so that all rows lie one behind the other.
+struct ForwardJob : LayerJob {
+  Index y_step = 0, y_row = 0;
+  const float *b_ih = nullptr, *b_hh = nullptr;
+  float *y = nullptr, *h_n = nullptr, *c_n = nullptr;
+  float *gates = nullptr, *c = nullptr;  // (T,B,saved_columns(),H), (T,B,c_states,H)
+};
+
+/// y, gates and c are what the forward pass of the same layer left; x, y, dy and dx have all rows one behind the other.
+/// Gradients that are null are zero, or not wanted; dh0 is, and dc0 where there is a c0.
+struct BackwardJob : LayerJob {
+  const float *y = nullptr, *gates = nullptr, *c = nullptr;
+  const float *dy = nullptr, *dh_n = nullptr, *dc_n = nullptr;
+  float *dx = nullptr, *dh0 = nullptr, *dc0 = nullptr;
+  Index y_row = 0, dy_row = 0, dx_row = 0;
+  bool add_dx = false;  // to what is in dx
+  float *dw_ih = nullptr, *dw_hh = nullptr, *db_ih = nullptr, *db_hh = nullptr, *dw_peep = nullptr;
+  float *dw_hr = nullptr, *dln_ih = nullptr, *dln_hh = nullptr, *dln_c = nullptr;
+};
+
+/// Enqueues W x and the recurrence; Tier::grid waits for them, too: only then is it known that no block was lost.
+/// Throws CudaError.
+void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier = {});
+
+/// Enqueues the recurrence backwards, waits for it likewise, and enqueues the products and sums that it leaves to do.
+void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob& job, std::optional<Tier> tier = {});
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,187 @@
+// Where a recurrence kernel keeps what: the same arithmetic for the kernel, the planner and the tests.
+//
+// A block multiplies its slab of the recurrent matrix, `gates * units` rows (forward) or `units` rows of the transposed
+// matrix (backward), by the operand that its group shares: a row of `depth` elements for each row of the batch. The
+// slab is cut into tasks of kRows rows and some steps of kDepth along the operand; a warp takes some tasks that follow
+// each other. The first kRegisterSteps steps of a warp's tasks stay in registers, the others in shared memory, for the
+// whole sequence. Each task leaves partial sums, which the threads that compute the cell add up in a fixed order.
+#pragma once
+
+#include <cstddef>
+
+#include "cells/list.h"
+#include "cuda/shared/types.h"
+
+namespace fastrnn::cuda {
+
+FASTRNN_CELL constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
+FASTRNN_CELL constexpr int round_up(int a, int b) { return divide_up(a, b) * b; }
+
+/// Who computes what. A group of `members` blocks computes `rows` rows of the batch, each block `units` hidden units.
+/// blocks = members * ceil(B / rows); members * units >= H.
+struct Geometry {
+  int threads;  // a multiple of 32
+  int members;  // 1 for Tier::block, the cluster's size for Tier::cluster
+  int units;
+  int rows;
+  FASTRNN_CELL int blocks(int batch) const { return members * divide_up(batch, rows); }
+};
+
+constexpr int kMostPhases = 2;  // of a cell whose weights are resident
+constexpr int kAllPhases = 3;   // of any: cells::Description
+
+/// What a pass of a cell multiplies, by phase.
+struct Products {
+  int phases;
+  int rows[kAllPhases];     // of the slab, for each unit
+  int sources[kAllPhases];  // parts of H elements of the operand
+};
+
+constexpr Products forward_products(const cells::Description& cell) {
+  Products p{cell.phases, {}, {}};
+  for (int i = 0; i < p.phases; ++i) {
+    p.rows[i] = cell.phase[i].gates;
+    p.sources[i] = 1;
+  }
+  return p;
+}
+constexpr Products backward_products(const cells::Description& cell) {
+  Products p{cell.back_phases, {}, {}};
+  for (int i = 0; i < p.phases; ++i) {
+    p.rows[i] = 1;
+    p.sources[i] = cell.back[i].sources;
+  }
+  return p;
+}
+
+/// The shape of a format's tasks (formats.h has what they do).
+struct TaskShape {
+  int rows;            // of the slab
+  int columns;         // rows of the batch that are multiplied at a time
+  int depth;           // elements of the operand a step
+  int words;           // of a step's weights, in each lane
+  int element;         // bytes of an element of the operand
+  int register_steps;  // of all phases together
+  int spacing;         // elements between the operand's rows, so that the lanes of a tile meet different banks
+};
+FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
+  // Whole 16-byte vectors of float32 meet all banks as they are; pairs of 16 bits, and single tf32s, need rows that
+  // are 4 words off.
+  switch (type) {
+    case Type::float32: return {8, 4, 128, 32, 4, 4, 0};
+    case Type::tf32: return {16, 8, 32, 16, 4, 11, 4};
+    default: return {16, 8, 64, 16, 2, 11, 8};
+  }
+}
+
+/// How a phase's product is cut.
+struct Cut {
+  int tiles;      // of rows
+  int all_steps;  // along the operand
+  int steps;      // of a chunk of it
+  int chunks;
+  int tasks;           // of a warp
+  int register_steps;  // of a warp
+  int shared_steps;    // of a warp
+
+  static Cut make(const TaskShape& shape, int rows, int depth, int warps, int register_steps) {
+    Cut cut{};
+    cut.tiles = divide_up(rows, shape.rows);
+    cut.all_steps = divide_up(depth, shape.depth);
+    int mine = 0;  // steps of a warp: as few as possible, then as few chunks
+    for (int chunks = 1; chunks <= warps && chunks <= cut.all_steps; ++chunks) {
+      const int steps = divide_up(cut.all_steps, chunks), used = divide_up(cut.all_steps, steps);
+      const int tasks = divide_up(cut.tiles * used, warps);
+      if (mine != 0 && tasks * steps >= mine) continue;
+      mine = tasks * steps;
+      cut.steps = steps;
+      cut.chunks = used;
+      cut.tasks = tasks;
+    }
+    cut.register_steps = mine < register_steps ? mine : register_steps;
+    cut.shared_steps = mine - cut.register_steps;
+    return cut;
+  }
+};
+
+/// Offsets into shared memory, in bytes.
+struct Layout {
+  int padded;          // H, up to whole 16-byte copies: the width of a source in the operand
+  int gathered;        // elements of an operand's row that blocks publish
+  int width;           // and that are multiplied: whole steps
+  int operand_stride;  // and the distance of rows: spaced so that a tile's rows lie in different banks
+  int columns;         // rows of the batch, up to whole tiles
+  int partial_stride;  // between batch rows of partial sums, likewise spaced
+  int elements;        // units * rows: pairs that this block computes the cell for
+  int operand_bytes;   // of one slot
+  Cut cut[kMostPhases];
+  int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, total;
+};
+
+/// `staged` floats are fetched for each element and step, `states` kept from step to step, `kept` from phase to phase;
+/// `slots` operands are in shared memory.
+inline Layout make_layout(const Products& products, const TaskShape& shape, const Geometry& geometry, int hidden,
+                          int slots, int staged, int states, int kept, int biases) {
+  Layout layout{};
+  const int warps = geometry.threads / 32;
+  layout.padded = round_up(hidden, 16 / shape.element);
+  layout.columns = round_up(geometry.rows, shape.columns);
+  layout.elements = geometry.units * geometry.rows;
+  int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
+  for (int p = 0; p < products.phases; ++p) {
+    const int gathered = products.sources[p] * layout.padded;
+    if (gathered > layout.gathered) layout.gathered = gathered;
+  }
+  layout.width = round_up(layout.gathered, shape.depth);
+  layout.operand_stride = layout.width + shape.spacing;
+  layout.operand_bytes = layout.columns * layout.operand_stride * shape.element;
+  layout.operand = at;
+  at += slots * layout.operand_bytes;
+  for (int p = 0; p < products.phases; ++p) {
+    const int rows = products.rows[p] * geometry.units, depth = products.sources[p] * layout.padded;
+    layout.cut[p] = Cut::make(shape, rows, depth, warps, shape.register_steps / products.phases);
+    layout.weights[p] = at;
+    at += warps * layout.cut[p].shared_steps * 32 * shape.words * 4;
+    const int slab = layout.cut[p].tiles * shape.rows;
+    if (slab > most_rows) most_rows = slab;
+    if (layout.cut[p].chunks > most_chunks) most_chunks = layout.cut[p].chunks;
+  }
+  layout.partial_stride = round_up(most_rows, 16) + 4;
+  partial = most_chunks * layout.columns * layout.partial_stride * 4;
+  layout.partial = at;
+  at += partial;
+  layout.staged = at;
+  at += staged * layout.elements * 4;
+  layout.state = at;
+  at += states * layout.elements * 4;
+  layout.kept = at;
+  at += kept * layout.elements * 4;
+  layout.bias = at;
+  at += biases * geometry.units * 4;
+  layout.params = at;
+  at += 3 * geometry.units * 4;
+  layout.total = at;
+  return layout;
+}
+
+/// What forward and backward fetch and keep (units.h).
+constexpr int forward_staged(const cells::Description& cell) { return cell.gates; }
+constexpr int backward_staged(const cells::Description& cell) {
+  return cell.columns + 2 * cell.c_states + 2;  // columns, c, c before, h before, dy
+}
+
+/// Of a recurrence kernel. Its `total` is the dynamic shared memory.
+inline Layout layout_of(const cells::Description& cell, Pass pass, Type type, Tier tier, const Geometry& geometry,
+                        int hidden) {
+  const bool backward = pass == Pass::backward;
+  return make_layout(backward ? backward_products(cell) : forward_products(cell), task_shape(type), geometry, hidden,
+                     tier == Tier::grid ? 1 : 2, backward ? backward_staged(cell) : forward_staged(cell),
+                     1 + cell.c_states, !backward && cell.phases > 1 ? cell.columns : 0, backward ? 0 : cell.gates + 1);
+}
+
+/// Of LayerParams::exchange: two slots for each group. Of flags: 4 bytes a block.
+inline std::size_t exchange_bytes(const Layout& layout, const Geometry& geometry, int batch) {
+  return 2 * std::size_t(layout.operand_bytes) * (geometry.blocks(batch) / geometry.members);
+}
+
+}  // namespace fastrnn::cuda

@@ -1,0 +1,101 @@
+// What a recurrence kernel is given. Plain data, all pointers into device memory; passed by value.
+//
+// Shapes: T time steps, B batch, H hidden, G gates. All arrays are float32 and contiguous but for y, dy. What is kept
+// for the backward pass lies by time, as x and y do, so that the products after the loop meet rows in one order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/shared/layout.h"
+#include "cuda/shared/random_mask.h"
+
+namespace fastrnn::cuda {
+
+/// Rows (t,b) of H elements, `step` and `row` elements apart.
+template <class T>
+struct Rows {
+  T* data;
+  Index step, row;
+  FASTRNN_CELL T* at(int t, int b) const { return data + t * step + b * row; }
+};
+
+/// What Tier::graph alone knows. Null or zero: absent.
+struct Extension {
+  int projection;              // P: the width of h, h0, y and their gradients, and of the rows of w_hh
+  const float* w_hr;           // (P,H)
+  const float *ln_ih, *ln_hh;  // (G*H)
+  const float* ln_c;           // (2,H)
+  float norm_epsilon;
+  float gate_bias[4];          // a constant that each unit's bias has beside b_ih and b_hh, by gate
+  const int* times;            // (B,T): the time of each step of a row, of which it has length[b]
+  const unsigned char* reset;  // (T,B): not zero where a new sequence begins
+  int truncate;                // no gradient flows to a step before one whose number this divides
+  // Training alone.
+  RandomMask candidate, zoneout_h, zoneout_c;
+  RandomMask recurrent;  // of h where it meets w_hh: that of time 0 at all steps
+  float* statistics;  // (T,B,kStatistics) with layer normalisation: 1 / standard deviation, as core/backend/kernels.h
+                      // has them
+};
+
+struct LayerParams {
+  Geometry geometry;
+  Layout layout;  // layout_of(); here it is read from constant memory: as a local it took the registers of 7 kernels
+  cells::Options options;
+  int steps, batch, hidden;
+  bool reverse;         // row b runs through times length[b]-1 .. 0
+  const int* length;    // (B) in 0..T; null: T
+  const int* order;     // (B) the rows by decreasing length, so that a group's rows end together; null: as they are
+  const float* w_hh;    // (G*H,H)
+  const float* b_ih;    // (G*H), or null: zeros
+  const float* b_hh;    // (G*H), or null: zeros
+  const float* w_peep;  // (3,H): diagonal peepholes, or null; Tier::graph: (3,H,H) if full, u of an IndRNN
+  const float* h0;      // (B,H), or null: zeros
+  const float* c0;      // (B,H), or null: zeros; with several cell states (c_states,B,H)
+  Rows<float> y;        // (T,B,H): written by forward, zeros where a row has ended; read by backward
+  float* gates;         // (T,B,columns,H): written by forward unless null, read by backward
+  float* c;             // (T,B,H), likewise; with several cell states (T,B,c_states,H)
+  Extension extension;
+  // Tier::grid alone: zeroed before every launch.
+  void* exchange;    // what blocks publish; exchange_bytes
+  unsigned* flags;   // a word per block
+  unsigned* status;  // zero; becomes kGaveUp if a block has waited for more than `spin_budget` looks at a flag
+  unsigned spin_budget;
+
+  /// Of h and y: P.
+  FASTRNN_CELL int width() const { return extension.projection > 0 ? extension.projection : hidden; }
+  FASTRNN_CELL int length_of(int b) const { return length != nullptr ? length[b] : steps; }
+  FASTRNN_CELL int time(int b, int step) const {
+    if (extension.times != nullptr) return extension.times[Index(b) * steps + step];
+    return reverse ? length_of(b) - 1 - step : step;
+  }
+  /// Whether a step begins with zeros. Backwards in time the same boundary is met from its other side.
+  FASTRNN_CELL bool begins(int b, int step) const {
+    if (extension.reset == nullptr || step >= length_of(b)) return false;
+    const int t = time(b, step) + (reverse ? 1 : 0);
+    return t < length_of(b) && extension.reset[Index(t) * batch + b] != 0;
+  }
+  /// Whether no gradient leaves a step towards the one before it.
+  FASTRNN_CELL bool cuts(int b, int step) const {
+    return begins(b, step) || (extension.truncate > 0 && step > 0 && step % extension.truncate == 0);
+  }
+};
+
+constexpr unsigned kGaveUp = 1;
+
+struct ForwardParams : LayerParams {
+  const float* input;  // (T,B,G*H): W x, without bias
+  float* h_n;          // (B,H)
+  float* c_n;          // (B,H), as c0
+};
+
+struct BackwardParams : LayerParams {
+  Rows<const float> dy;  // (T,B,H); data null: zeros
+  const float* dh_n;     // (B,H), or null: zeros
+  const float* dc_n;     // (B,H), or null: zeros; as c0
+  float* dgates;         // (T,B,dcolumns,H), zeros where a row has ended
+  float* dh0;            // (B,H)
+  float* dc0;            // (B,H), as c0
+};
+
+}  // namespace fastrnn::cuda

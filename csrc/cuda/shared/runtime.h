@@ -1,0 +1,88 @@
+// What the host side needs of a device, as one interface: over the CUDA runtime in the library, over the emulation in
+// the tests, so that all but the calls of CUDA themselves runs without a GPU.
+//
+// All work is in the order of one stream; a failure throws CudaError.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "cuda/shared/types.h"
+
+namespace fastrnn::cuda {
+
+struct LaunchShape {
+  int blocks, threads;
+  int cluster = 1;
+  bool cooperative = false;
+  std::size_t shared = 0;  // dynamic
+};
+
+/// A row-major float32 matrix on the device, as it is or turned. Rows begin `stride` elements apart, so that it may be
+/// some columns of a wider one.
+struct Factor {
+  const float* data;
+  std::ptrdiff_t stride;
+  bool transposed = false;
+};
+
+/// c = op(a) op(b), or c += it: op(a) is (m,k), op(b) (k,n), c (m,n) in rows `c_stride` apart. No extent need be above
+/// zero; without k the product is zero.
+struct Product {
+  int m, n, k;
+  Factor a, b;
+  float* c;
+  std::ptrdiff_t c_stride;
+  bool accumulate = false;
+  Type type = Type::float32;  // elements of a and b are rounded to it; sums are float32
+};
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;  // it is there after wait()
+  virtual void clear(void* device, std::size_t bytes) = 0;
+  virtual void multiply(const Product& product) = 0;
+  /// Blocks of such a launch that the device can have at the same time.
+  virtual int resident_blocks(const void* kernel, const LaunchShape& shape) = 0;
+  virtual void launch(const void* kernel, const LaunchShape& shape, void* params) = 0;
+  /// Enqueues what `work` enqueues (products and launches alone) `times` times.
+  virtual void repeat(int times, const std::function<void()>& work) = 0;
+  virtual void wait() = 0;
+  /// For all that all streams of the device have, whether it fails or not.
+  virtual void wait_for_device() noexcept = 0;
+  /// What is given to the stream from now on waits for what `other`, a stream of the same device, has so far.
+  virtual void follow(void* other) = 0;
+};
+
+/// Of one device, which is there, and a stream of it (a cudaStream_t; null: the legacy default stream).
+std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream);
+
+/// The device on which memory is that a kernel may use. Throws CudaError for any other address.
+int ordinal_of(const void* memory);
+
+/// Memory of the device, for the length of a call.
+class Buffer {
+ public:
+  Buffer(Runtime& runtime, std::size_t bytes)
+      : runtime_(runtime), data_(bytes > 0 ? runtime.allocate(bytes) : nullptr) {}
+  ~Buffer() {
+    if (data_ != nullptr) runtime_.release(data_);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  template <class T = float>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  Runtime& runtime_;
+  void* data_;
+};
+
+}  // namespace fastrnn::cuda

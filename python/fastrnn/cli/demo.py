@@ -1,0 +1,172 @@
+"""``python -m fastrnn demo``: train a small language model on text that comes with Python, in about a minute.
+
+The model reads characters and predicts the next one. It is trained on the first nine tenths of Python's help topics
+and judged on the last tenth.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from .._typing import Array
+from ..callbacks.base import Callback, Logs
+from ..config import set_random_seed
+from ..data import CharVocabulary, python_topics, windows
+from ..layers import LSTM, Dense, Embedding, Input
+from ..model import Sequential
+from ..optimizers import Adam
+from ..schedules import CosineDecay
+
+__all__ = ["TimeLimit", "character_model", "generate", "next_character_windows", "run"]
+
+WINDOW = 64  # characters per training sequence
+BATCH = 16
+
+
+class TimeLimit(Callback):
+    """End training after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Start the clock."""
+        self._end = time.perf_counter() + self.seconds
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Look at the clock."""
+        if time.perf_counter() > self._end:
+            self.model.stop_training = True
+
+
+def character_model(
+    vocabulary: int, units: int, *, batch_size: int | None = None, stateful: bool = False
+) -> Sequential:
+    """Return an LSTM language model over characters: numbers (B, T) in, probabilities (B, T, vocabulary) out.
+
+    Args:
+        vocabulary: number of characters.
+        units: size of the LSTM.
+        batch_size: B, if it is to be fixed.
+        stateful: keep the state between calls, to generate character by character.
+    """
+    return Sequential(
+        [
+            Input((None,), batch_size=batch_size),
+            Embedding(vocabulary, 32),
+            LSTM(units, return_sequences=True, stateful=stateful),
+            Dense(vocabulary, activation="softmax"),
+        ]
+    )
+
+
+def next_character_windows(numbers: Array, length: int) -> tuple[Array, Array]:
+    """Cut a text (N,) into inputs and targets (n, length), each target one character further on."""
+    cut = windows(numbers, length + 1, length)
+    return cut[:, :-1], cut[:, 1:]
+
+
+def generate(
+    model: Sequential, vocabulary: CharVocabulary, prompt: str, length: int, temperature: float, seed: int
+) -> str:
+    """Continue `prompt` by `length` characters drawn from the model's predictions.
+
+    Args:
+        model: as `character_model` makes it.
+        vocabulary: the model's.
+        prompt: one character at least.
+        length: characters to draw.
+        temperature: > 0; below 1 prefers likely characters, above 1 evens them out.
+        seed: of the draws.
+    """
+    units = model.layers[1].get_config()["units"]
+    twin = character_model(len(vocabulary), units, batch_size=1, stateful=True)
+    twin.set_weights(model.get_weights())
+    rng = np.random.default_rng(seed)
+    last = vocabulary.encode(prompt)[np.newaxis]
+    drawn: list[int] = []
+    for _ in range(length):
+        log_p = np.log(twin.predict_on_batch(last)[0, -1].astype(np.float64) + 1e-30) / temperature
+        log_p[0] = -np.inf  # never the unknown character
+        p = np.exp(log_p - log_p.max())
+        drawn.append(int(rng.choice(len(p), p=p / p.sum())))
+        last = np.array([[drawn[-1]]])
+    return vocabulary.decode(drawn)
+
+
+def run(
+    *,
+    epochs: int = 3,
+    units: int = 128,
+    seconds: float | None = None,
+    characters: int | None = None,
+    out: str = "fastrnn-demo.npz",
+    seed: int = 0,
+    verbose: int = 1,
+) -> dict[str, float]:
+    """Train, report and save. The same arguments on the same machine give the same model, unless `seconds` cuts in.
+
+    Args:
+        epochs: passes over the text.
+        units: size of the LSTM.
+        seconds: stop training after that long.
+        characters: use only so many characters of the text.
+        out: file for the model.
+        seed: of the weights, the order of the batches and the sample.
+        verbose: 0 trains silently, 1 shows progress.
+
+    Returns:
+        "loss" (nats per character), "bits_per_character" and "perplexity" on held-out text, "characters_per_second"
+        of training.
+    """
+    set_random_seed(seed)
+    text = python_topics()[:characters]
+    vocabulary = CharVocabulary(text)
+    numbers = vocabulary.encode(text)
+    held_out = len(numbers) // 10
+    x, y = next_character_windows(numbers[:-held_out], WINDOW)
+    x_test, y_test = next_character_windows(numbers[-held_out:], WINDOW)
+    print(f"Text: Python's help topics, {len(text):,} characters, {len(vocabulary) - 1} distinct; last tenth held out.")
+
+    model = character_model(len(vocabulary), units)
+    rate = CosineDecay(0.01, decay_steps=epochs * -(-len(x) // BATCH), alpha=0.05)
+    model.compile(Adam(rate, global_clipnorm=1.0), "sparse_categorical_crossentropy")
+    print(f"Model: embedding 32, LSTM {units}, softmax; {model.count_params():,} parameters, seed {seed}.", flush=True)
+    start = time.perf_counter()
+    limit = [TimeLimit(seconds)] if seconds is not None else []
+    seen = _Count()
+    model.fit(
+        x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test), verbose=verbose,
+        callbacks=[*limit, seen],
+    )  # fmt: skip
+    took = time.perf_counter() - start
+
+    loss = float(model.evaluate(x_test, y_test, batch_size=256, return_dict=True)["loss"])
+    figures = {
+        "loss": loss,
+        "bits_per_character": loss / math.log(2),
+        "perplexity": math.exp(loss),
+        "characters_per_second": seen.batches * BATCH * WINDOW / took,
+    }
+    model.save(out)
+    print(
+        f"Held out: {figures['bits_per_character']:.3f} bits per character, perplexity {figures['perplexity']:.2f} "
+        f"(guessing evenly: {math.log2(len(vocabulary)):.2f} bits, perplexity {len(vocabulary)})."
+    )
+    print(f"Trained {took:.0f} s at {figures['characters_per_second']:,.0f} characters/s. Saved {out}")
+    print("A sample at temperature 0.5:")
+    print("    " + generate(model, vocabulary, "The ", 240, 0.5, seed).replace("\n", "\n    "))
+    return figures
+
+
+class _Count(Callback):
+    """Count the batches trained on."""
+
+    batches = 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self.batches += 1

@@ -1,0 +1,1 @@
+"""The functions on a GPU: arrays that are there, and calls that go there."""

@@ -1,0 +1,317 @@
+"""Where a call runs: ``device=`` of the functions, weights in the memory of a GPU, and the calls there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ... import _core
+from ..._core import CudaWeights, PackedWeights
+from ..._typing import Array
+from .._arguments import Options, batch_size, check_alone, split, stack_states, weight_dropout
+from .._options import CELLS, PARAMETERS
+from .arrays import Target, describe, find_target, must_wait, ordinal_of, take
+from .cublas import find_cublas
+
+_GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
+
+
+def pack_cuda(
+    cell: str,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    dtype: str = "float32",
+    device: str = "cuda",
+    **options: Any,
+) -> CudaWeights:
+    """Copy the parameters of a layer to a GPU once, for any number of calls.
+
+    ``<cell>_forward`` and ``stack_forward`` take the result in place of packed weights, and run where it is.
+
+    Args:
+        cell: "rnn", "lstm", "gru", "indrnn", "mgu" or "slstm". w_ih, w_hh, b_ih, b_hh: as of ``pack_<cell>``, float32.
+        dtype: "float32", "tf32", "bfloat16" or "float16": what the weights, and what they meet, are rounded to there.
+        device: "cuda" or "cuda:N".
+        options: all further arguments of ``pack_<cell>``, but for its dtype and fast_activations.
+
+    Returns:
+        CudaWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. CudaError: the GPU is not there, and why.
+    """
+    if cell not in CELLS:
+        raise ValueError(f"cell: expected one of {', '.join(map(repr, CELLS))}, got {cell!r}")
+    table = CELLS[cell]
+    further, _ = split(pack_cuda, options, table.weights | table.defaults.keys() | {"seed"})
+    parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
+    return _weights_on_gpu(cell, {**parameters, **further}, _core.parse_cuda_device(device), dtype, None)
+
+
+def is_cuda_weights(value: object) -> bool:
+    """Whether it is what `pack_cuda` returns."""
+    return isinstance(value, _core.CudaWeights)
+
+
+def is_gpu(options: Mapping[str, Any], x: object = None, weights: object = None) -> bool:
+    """Whether a call runs on a GPU, there or not: ``device=`` names one, or `x` or `weights` are on one.
+
+    Raises:
+        TypeError: ``device`` is not a string. ValueError: it is none of "cpu", "cuda", "cuda:N", or not where `x` or
+            `weights` are, or an option of the GPU comes without one.
+    """
+    packed = type(weights) is _core.CudaWeights
+    if not options and not packed and type(x) is np.ndarray:  # of a service that calls for every few samples
+        return False
+    device = options.get("device")
+    if device is not None and not isinstance(device, str):
+        raise TypeError(f"device: expected a str, got {type(device).__name__}")
+    places = {"x": ordinal_of(x), "the weights": weights.ordinal if packed else None}  # type: ignore[attr-defined]
+    for name, ordinal in places.items():
+        if device is None or ordinal is None or device == "cuda":
+            continue
+        if device == "cpu" or _core.parse_cuda_device(device) != ordinal:
+            verb = "is" if name == "x" else "are"
+            raise ValueError(f"device: expected 'cuda:{ordinal}', where {name} {verb}, got {device!r}")
+    if None not in places.values() and len(set(places.values())) > 1:
+        raise ValueError(f"x: expected an array on cuda:{places['the weights']}, where the weights are, got "
+                         f"one on cuda:{places['x']}")  # fmt: skip
+    if device is not None and device != "cpu":
+        _core.parse_cuda_device(device)
+        return True
+    if any(ordinal is not None for ordinal in places.values()):
+        return True
+    for name in _GPU_OPTIONS[1:]:
+        if options.get(name) is not None:
+            raise ValueError(f"{name}: expected nothing on the CPU, got {options[name]!r}")
+    return False
+
+
+class GpuCache(NamedTuple):
+    """What a forward call with ``training=True`` left on a GPU. Of its arrays it keeps those that are there.
+
+    Args:
+        target: where those are; None for arrays of NumPy. wait: whether a call returns only when its work is done.
+    """
+
+    core: Any
+    target: Target | None
+    wait: bool
+
+
+def forward_on_gpu(
+    function: Callable[..., Any],
+    cell: str,
+    x: object,
+    parameters: tuple[object, object, object, object],
+    states: Options,
+    named: Options,
+    options: Mapping[str, Any],
+    call: GpuCall,
+) -> tuple[Any, ...]:
+    """Run <cell>_forward on a GPU and return y and the final states, and in training a cache, as on the CPU.
+
+    Arrays are NumPy's, which go there and come back, or all on the GPU, where the results stay: as arrays of the
+    library of x, or DeviceArray.
+
+    Args:
+        function: the one that was called. parameters: w_ih, w_hh, b_ih, b_hh. states: by name, None for zero. named:
+            its arguments which belong to the weights. options: its further keywords. call: its other arguments.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, or the GPU's kernels do not know it. CudaError: the GPU is not
+            there, and why; or no kernel can run this on it; or it failed.
+    """
+    table = CELLS[cell]
+    further, run = split(function, options, table.weights, table.run)
+    weights: Any = parameters[0]
+    place = _Place.of(x, run, weights)
+    given = {**named, **further, "w_hh": parameters[1], "b_ih": parameters[2], "b_hh": parameters[3]}
+    wait = place.waits((x, *states.values(), weights, *(given.get(name) for name in PARAMETERS)))
+    x = _array("x", x, place.target)
+    if is_cuda_weights(weights):
+        check_alone(cell, weights, given)
+    else:
+        weight_dropout(given, run, bool(call.training))
+        weights = _weights_on_gpu(cell, {"w_ih": weights, **given}, place.ordinal, place.dtype, place.target)
+    h0, *others = states.values()
+    if len(others) > 1:
+        joined = {name: state for name, state in states.items() if name != "h0"}
+        others = [_join(joined, lambda: batch_size(x, call.batch_first, run), weights.hidden_size, place.target)]
+    c0 = others[0] if others else None
+    y, h_n, c_n, cache = _forward([[weights]], x, h0, c0, place, wait, run, call)
+    found = (y, h_n, *_parts(c_n, place.target))
+    return found if cache is None else (*found, cache)
+
+
+def stack_on_gpu(
+    layers: list[list[Any]], x: object, h0: object, c0: object, run: Options, call: GpuCall, merge: str, dropout: float
+) -> tuple[Any, Any, Any, GpuCache | None]:
+    """Run stack_forward on a GPU and return y, h_n, c_n or None, and in training a cache; as `forward_on_gpu` does."""
+    run = dict(run)
+    place = _Place.of(x, run, layers[0][0])
+    wait, x = place.waits((x, h0, c0)), _array("x", x, place.target)
+    y, h_n, c_n, cache = _forward(layers, x, h0, c0, place, wait, run, call, merge, dropout)
+    return y, h_n, c_n if place.target is None else _wrap(c_n, place.target), cache
+
+
+def backward_on_gpu(
+    cell: str | None, dy: object, cache: GpuCache, dh_n: object, dc_n: object, need_dx: bool
+) -> tuple[Any, Any, Any, list[list[dict[str, Any]]]]:
+    """Return the gradients of x, the states and, by layer and direction, the parameters, in arrays as the call's.
+
+    Args:
+        cell: that of the function; None for a stack. dc_n: one array, or a dict of the several of a cell.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. CudaError: the GPU failed.
+    """
+    core, target = cache.core, cache.target
+    if cell is not None and core.cell != cell:
+        raise ValueError(f"cache: expected one of {cell}_forward, got one of {core.cell}_forward")
+    if isinstance(dc_n, dict):
+        dc_n = _join(dc_n, lambda: int(core.batch), core.hidden_size, target)
+    if target is None:
+        found: tuple[Any, Any, Any, list[list[dict[str, Any]]]] = core.backward(dy, dh_n, dc_n, bool(need_dx))
+        return found
+    wait = cache.wait or must_wait((dy, dh_n, dc_n), target.stream)
+    given = (None if value is None else take(name, value, target)
+             for name, value in (("dy", dy), ("dh_n", dh_n), ("dc_n", dc_n)))  # fmt: skip
+    dx, dh0, dc0, layers = core.backward(*given, bool(need_dx), wait)
+    wrapped = [[{k: target.wrap(v) for k, v in one.items()} for one in row] for row in layers]
+    return _wrap(dx, target), _wrap(dh0, target), dc0 if cell else _wrap(dc0, target), wrapped
+
+
+def state_parts(array: Any, cache: GpuCache) -> tuple[Any, ...]:
+    """The states of a cell out of the one array that a call has for them, which may be None."""
+    return _parts(array, cache.target)
+
+
+class GpuCall(NamedTuple):
+    """The arguments of a forward call which concern neither weights nor states, nor are options of a run."""
+
+    lengths: Any
+    reverse: bool
+    batch_first: bool
+    training: bool
+    out: object
+    threads: int | None
+
+
+class _Place(NamedTuple):
+    """Where a call runs and how, taken out of the options of its run."""
+
+    ordinal: int
+    dtype: str
+    tier: str
+    target: Target | None  # for arrays that are there; None for NumPy's
+
+    @staticmethod
+    def of(x: object, run: Options, weights: object) -> _Place:
+        device, dtype, tier, stream = (run.pop(name, None) for name in _GPU_OPTIONS)
+        ordinal = ordinal_of(x)
+        if ordinal is None and stream is not None:
+            raise ValueError("stream: expected nothing for arrays of NumPy, got a stream")
+        target = None if ordinal is None else find_target(x, ordinal, stream)
+        if is_cuda_weights(weights):
+            ordinal, packed = weights.ordinal, weights.dtype  # type: ignore[attr-defined]
+            if dtype not in (None, packed):
+                raise ValueError(f"device_dtype: expected {packed!r}, which the weights have, got {dtype!r}")
+            dtype = packed
+        elif ordinal is None:
+            ordinal = _core.parse_cuda_device(device)
+        return _Place(int(ordinal), dtype or "float32", tier or "", target)
+
+    def waits(self, arguments: Any) -> bool:
+        """Whether arguments may be gone as soon as the call returns, so that it must wait."""
+        return self.target is not None and must_wait(arguments, self.target.stream)
+
+
+def _weights_on_gpu(cell: str, given: Options, ordinal: int, dtype: str, target: Target | None) -> CudaWeights:
+    """Copies of the host's parameters, or those that are there already. `given`: with the options of the weights."""
+    arrays: Options = {}
+    settings: Options = {}
+    for name, value in given.items():
+        if value is not None:
+            (arrays if name in PARAMETERS else settings)[name] = value
+    if isinstance(arrays.get("w_ih"), PackedWeights):
+        raise TypeError("w_ih: expected an array or CudaWeights on a GPU, got PackedWeights")
+    for name in ("w_ih", "w_hh"):
+        if name not in arrays:
+            raise TypeError(f"{name}: expected an array, got NoneType")
+    arrays = {name: _array(name, value, target) for name, value in arrays.items()}
+    find_cublas()
+    pack = _core.pack_cuda if target is None else _core.refer_cuda
+    return pack(cell, arrays, settings, ordinal, dtype)
+
+
+def _forward(
+    layers: list[list[Any]],
+    x: object,
+    h0: object,
+    c0: object,
+    place: _Place,
+    wait: bool,
+    run: Options,
+    call: GpuCall,
+    merge: str = "concat",
+    dropout: float = 0.0,
+) -> tuple[Any, Any, Any, GpuCache | None]:
+    """Of layers on a GPU, with an x that was checked. c_n is left as the native module has it."""
+    if call.threads is not None:
+        raise ValueError(f"threads: expected nothing on a GPU, got {call.threads!r}")
+    target, lengths = place.target, call.lengths
+    if ordinal_of(lengths) is not None:
+        raise TypeError(f"lengths: expected integers on the host, got {describe(lengths)}")
+    states = (None if value is None else _array(name, value, target) for name, value in (("h0", h0), ("c0", c0)))
+    arguments = (layers, x, *states, lengths, bool(call.reverse), bool(call.batch_first), bool(call.training))
+    options = (run or None, merge, dropout, place.tier)
+    core: Any
+    if target is None:
+        y, h_n, c_n, core = _core.cuda_forward(*arguments, call.out, *options)
+        return y, h_n, c_n, None if core is None else GpuCache(core, None, wait)
+    if call.out is not None:
+        raise ValueError("out: expected nothing for arrays on a GPU, got an array")
+    where = target.stream, target.stream_owner, wait
+    *found, c_n_there, core = _core.cuda_forward_device(*arguments, *options, *where)
+    y_there, h_n_there = map(target.wrap, found)
+    return y_there, h_n_there, c_n_there, None if core is None else GpuCache(core, target, wait)
+
+
+def _array(name: str, value: object, target: Target | None) -> Any:
+    """`value`, if it is a float32 array where x is."""
+    if target is not None:
+        return take(name, value, target)
+    if not isinstance(value, np.ndarray):
+        where = "a numpy.ndarray or an array on a CUDA device" if name == "x" else "a numpy.ndarray, as x"
+        raise TypeError(f"{name}: expected {where}, got {describe(value)}")
+    if value.dtype != np.float32:
+        raise TypeError(f"{name}: expected float32 on a GPU, got {value.dtype}")
+    return value
+
+
+def _join(states: Options, batch: Callable[[], int], hidden: int, target: Target | None) -> Any:
+    """Several states as the one array of the kernels; of arrays on a GPU none may be given, for that needs a copy."""
+    given = [name for name, value in states.items() if value is not None]
+    if not given:
+        return None
+    if target is not None:
+        raise ValueError(f"{given[0]}: expected None for arrays on a GPU, where several states are not joined")
+    return stack_states(states, (1, batch(), hidden), np.dtype(np.float32))
+
+
+def _wrap(array: Any, target: Target) -> Any:
+    return None if array is None else target.wrap(array)
+
+
+def _parts(array: Any, target: Target | None) -> tuple[Any, ...]:
+    if array is None:
+        return ()
+    if target is None:
+        return tuple(array[k : k + 1] for k in range(len(array)))
+    return tuple(target.wrap(part) for part in _core.device_array_parts(array))

@@ -1,0 +1,136 @@
+"""Recurrent layers for the cells which Keras has not: IndRNN, MGU and sLSTM. Arguments are as in `LSTM`.
+
+`get_weights()` gives them in the layout of Keras' layers, with the gates in the order of the functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ..._registry import one_of
+from ..._typing import Config
+from ...initializers import RandomUniform
+from ...parameters import Parameter
+from ..base import Shape, register_layer
+from .activation import check_activation, native_activation, serialize_activation
+from .base import Init, Recurrent
+
+__all__ = ["MGU", "SLSTM", "IndRNN"]
+
+
+@register_layer
+class IndRNN(Recurrent):
+    """Independently recurrent network (Li et al. 2018): h' = f(W x + b + u*h), each unit seeing none but itself.
+
+    Several on top of each other are what mixes the units. Arguments as `SimpleRNN` without `layer_norm` and
+    `weight_dropout`, and with two other defaults:
+
+    Args:
+        activation: "relu", as the authors have it.
+        recurrent_initializer: of u (H,). None is uniform in [0, 1): the authors draw from [0, 2^(1/T)], which tends to
+            that for long sequences, and T is not known here.
+    """
+
+    cell = "indrnn"
+    gates = 1
+    gate_order = (0,)
+
+    def __init__(
+        self, units: int, activation: Any = "relu", *, recurrent_initializer: Init | None = None, **kwargs: Any
+    ) -> None:
+        if recurrent_initializer is None:
+            recurrent_initializer = RandomUniform(0.0, 1.0)
+        super().__init__(units, recurrent_initializer=recurrent_initializer, **kwargs)
+        self.activation = check_activation(activation, "activation")
+
+    def _recurrent_weight(self) -> Parameter:
+        return self._keras_weight("w_hh", (self.units,), self.recurrent_initializer)
+
+    def _cell_options(self) -> Config:
+        return {"activation": native_activation(self.activation)}
+
+    def get_config(self) -> Config:
+        """The constructor's arguments."""
+        return {**super().get_config(), "activation": serialize_activation(self.activation)}
+
+
+@register_layer
+class MGU(Recurrent):
+    """Minimal gated unit (Zhou et al. 2016): a GRU with one gate f that resets and updates; gates f, n.
+
+    Arguments as `GRU`, without its `reset` and `layer_norm`.
+    """
+
+    cell = "mgu"
+    gates = 2
+    gate_order = (0, 1)
+
+    def __init__(
+        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", **kwargs: Any
+    ) -> None:
+        super().__init__(units, **kwargs)
+        self.activation = check_activation(activation, "activation")
+        self.recurrent_activation = check_activation(recurrent_activation, "recurrent_activation")
+
+    def _cell_options(self) -> Config:
+        return {
+            "activation": native_activation(self.activation),
+            "recurrent_activation": native_activation(self.recurrent_activation),
+        }
+
+    def get_config(self) -> Config:
+        """The constructor's arguments."""
+        settings = {
+            "activation": serialize_activation(self.activation),
+            "recurrent_activation": serialize_activation(self.recurrent_activation),
+        }
+        return {**super().get_config(), **settings}
+
+
+@register_layer
+class SLSTM(Recurrent):
+    """sLSTM (Beck et al. 2024): an LSTM with exponential gates, a normaliser n and a stabiliser m; gates i, f, z, o.
+
+    The recurrent matrix is dense (the paper's is made of blocks). Arguments as `LSTM` for the four that its cell has of
+    the options: `dropout`, `recurrent_dropout`, `weight_dropout`, `zero_output_for_mask`; `truncate` and
+    `checkpoint_every`; and
+
+    Args:
+        forget_gate: "sigmoid" or "exp".
+        unit_forget_bias: start the bias of the forget gate at 1, as in `LSTM`. (The paper spreads it over the units by
+            a power law; give a `bias_initializer` and False for that.)
+        return_state: `layer(x)` gives (y, h, c, n, m).
+    """
+
+    cell = "slstm"
+    gates = 4
+    gate_order = (0, 1, 2, 3)
+    state_names = ("h0", "c0", "n0", "m0")
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        forget_gate: Literal["sigmoid", "exp"] = "sigmoid",
+        unit_forget_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        if forget_gate not in ("sigmoid", "exp"):
+            raise one_of("forget_gate", ("sigmoid", "exp"), forget_gate)
+        self.forget_gate = forget_gate
+        self.unit_forget_bias = bool(unit_forget_bias)
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the weights for inputs (B, T, I)."""
+        super().build(input_shape)
+        if self.b_ih is not None and self.unit_forget_bias:
+            self.b_ih.value[self.units : 2 * self.units] = 1.0
+
+    def _cell_options(self) -> Config:
+        return {"forget_gate": self.forget_gate}
+
+    def get_config(self) -> Config:
+        """The constructor's arguments."""
+        settings = {"forget_gate": self.forget_gate, "unit_forget_bias": self.unit_forget_bias}
+        return {**super().get_config(), **settings}

@@ -1,0 +1,151 @@
+"""What all losses share: shapes, sample weights and the reduction. The losses themselves are in `losses`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .._registry import one_of
+from .._typing import Array, Config
+
+_REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
+
+
+class Loss:
+    """Base class. A subclass implements `values` and `value_gradient`, and `fused_value_gradient` where it can.
+
+    Args:
+        reduction: "sum_over_batch_size" divides the weighted sum by the number of values, "sum" does not divide,
+            "mean_with_sample_weight" divides by the sum of the weights.
+
+    Attributes:
+        fused_activation: name of the activation whose pre-activation `fused_gradient` differentiates to, or None.
+    """
+
+    fused_activation: str | None = None
+
+    def __init__(self, reduction: str = "sum_over_batch_size") -> None:
+        if reduction not in _REDUCTIONS:
+            raise one_of("reduction", _REDUCTIONS, reduction)
+        self.reduction = reduction
+
+    # -- what a subclass gives; y_true and y_pred have passed `prepare` --
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the loss of each element, shape ``y_pred.shape[:-1]``."""
+        raise self._incomplete("values")
+
+    def value_gradient(self, y_true: Array, y_pred: Array) -> Array:
+        """Return d values / d y_pred, shape of y_pred."""
+        raise self._incomplete("value_gradient")
+
+    def _incomplete(self, method: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__}: a loss of your own needs a method {method}(y_true, y_pred), "
+            "see fastrnn.losses.Loss"
+        )
+
+    def fused_value_gradient(self, y_true: Array, y_pred: Array) -> Array:
+        """Return d values / d logits for activated `y_pred`."""
+        raise ValueError(f"loss: expected one with a fused activation, got {type(self).__name__}")
+
+    def prepare(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        """Bring `y_true` to the shape and dtype of `y_pred`: a missing last axis of length 1 is added.
+
+        Raises:
+            ValueError: the shapes do not match; nothing is broadcast.
+        """
+        y_true, y_pred = np.asarray(y_true), as_float(y_pred)
+        if y_true.shape == y_pred.shape[:-1] and y_pred.shape[-1] == 1:
+            y_true = y_true[..., np.newaxis]
+        if y_true.shape != y_pred.shape:
+            raise ValueError(f"y_true: expected shape {y_pred.shape} (that of y_pred), got {y_true.shape}")
+        return y_true.astype(y_pred.dtype, copy=False), y_pred
+
+    # -- what a model calls --
+
+    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> float:
+        """Return the reduced loss.
+
+        Args:
+            y_true: targets, shaped as y_pred (sparse: without its last axis).
+            y_pred: predictions (B, C) or (B, T, C).
+            sample_weight: (B,) or (B, T), None for ones.
+        """
+        values = self.values(*self.prepare(y_true, y_pred))
+        factors = self._factors(values.shape, sample_weight, values.dtype)
+        return float(np.sum(values * factors, dtype=np.float64))
+
+    def gradient(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
+        """Return d loss / d y_pred, a new array of y_pred's shape and dtype."""
+        return self._weighted(self.value_gradient, y_true, y_pred, sample_weight)
+
+    def fused_gradient(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
+        """Return d loss / d logits, where y_pred = fused_activation(logits); shape and dtype of y_pred.
+
+        Raises:
+            ValueError: the loss has no `fused_activation`.
+        """
+        return self._weighted(self.fused_value_gradient, y_true, y_pred, sample_weight)
+
+    def _weighted(
+        self, function: Callable[[Array, Array], Array], y_true: Array, y_pred: Array, sample_weight: Array | None
+    ) -> Array:
+        y_true, y_pred = self.prepare(y_true, y_pred)
+        result = function(y_true, y_pred)
+        result *= self._factors(y_pred.shape[:-1], sample_weight, y_pred.dtype)[..., np.newaxis]
+        return result
+
+    def _factors(self, shape: tuple[int, ...], sample_weight: Array | None, dtype: np.dtype[np.generic]) -> Array:
+        """Return what each value is multiplied by before the plain sum; broadcasts to `shape`."""
+        weight = np.ones((1,) * len(shape)) if sample_weight is None else expand_weight(sample_weight, shape)
+        if self.reduction == "sum":
+            divisor = 1.0
+        elif self.reduction == "sum_over_batch_size":
+            divisor = float(np.prod(shape))
+        else:
+            divisor = float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
+        return np.asarray(weight / divisor if divisor else weight * 0.0, dtype=dtype)
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments as a JSON-serialisable dict."""
+        return {"reduction": self.reduction}
+
+
+def expand_weight(sample_weight: Array, shape: tuple[int, ...]) -> Array:
+    """Return `sample_weight` with trailing axes of length 1 added, or one dropped, so that it broadcasts to `shape`.
+
+    Raises:
+        ValueError: its shape is no prefix of `shape`.
+    """
+    weight = np.asarray(sample_weight)
+    if weight.ndim == len(shape) + 1 and weight.shape[-1] == 1:
+        weight = weight[..., 0]
+    if weight.ndim > len(shape) or any(w not in (1, s) for w, s in zip(weight.shape, shape, strict=False)):
+        raise ValueError(f"sample_weight: expected shape {shape} or a leading part of it, got {weight.shape}")
+    return weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim))
+
+
+def mask_to_weight(mask: Array, sample_weight: Array | None = None) -> Array:
+    """Return per-time-step weights under which masked steps do not count and the rest is divided by its own number.
+
+    Keras does the same to a masked output: ``weight * mask * size / valid``.
+
+    Args:
+        mask: (B, T) or (B,), True where the step counts.
+        sample_weight: None, (B,) or (B, T).
+    """
+    mask = np.asarray(mask, dtype=bool)
+    weight = np.ones((1,) * mask.ndim) if sample_weight is None else expand_weight(sample_weight, mask.shape)
+    return np.where(mask, weight * (mask.size / max(1, int(mask.sum()))), 0.0)
+
+
+def as_float(y_pred: Array) -> Array:
+    """Return `y_pred` as an array, or raise TypeError (no floating dtype) or ValueError (a scalar)."""
+    y_pred = np.asarray(y_pred)
+    if not np.issubdtype(y_pred.dtype, np.floating):
+        raise TypeError(f"y_pred: expected a floating dtype, got {y_pred.dtype}")
+    if y_pred.ndim == 0:
+        raise ValueError("y_pred: expected at least 1 dimension, got a scalar")
+    return y_pred

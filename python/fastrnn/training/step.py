@@ -1,0 +1,241 @@
+"""compile, and the step on one batch: forward, loss, backward, update, metrics. The loop over data is in `trainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import losses, optimizers
+from .. import metrics as metrics_module
+from .._typing import Array, Config
+from ..callbacks import History
+from ..losses import Loss
+from ..metrics import Metric
+from ..parameters import Parameter
+from .data_adapter import ArrayData, Batch, BatchData, class_weight_to_sample_weight
+
+__all__ = ["BatchTrainer", "Data", "Result"]
+
+Data = ArrayData | BatchData
+Result = float | list[float] | dict[str, float]
+
+
+class BatchTrainer:
+    """What a model needs to be trained: it gives `forward_batch`, `backward_batch` and `parameters`.
+
+    Attributes:
+        optimizer, loss: what `compile` was given, as objects; None before.
+        metrics: the metrics, those of `weighted_metrics` last.
+        stop_training: a callback sets it to end `fit` after the current epoch.
+        history: the `History` of the last `fit`.
+    """
+
+    def __init__(self) -> None:
+        self.compiled = False
+        self.optimizer: Any = None
+        self.loss: Loss | None = None
+        self.metrics: list[Metric] = []
+        self._unweighted = 0  # so many of `metrics` see no sample weights
+        self.stop_training = False
+        self.history: History | None = None
+
+    # -- what the model gives --------------------------------------------------------------------------------------
+
+    def forward_batch(self, x: Array, training: bool) -> tuple[Array, Array | None]:
+        """Return the output and its mask (B, T) or None."""
+        raise NotImplementedError
+
+    def backward_batch(self, dy: Array, from_logits: bool) -> None:
+        """Store all gradients, given that of the output, or of what enters its activation."""
+        raise NotImplementedError
+
+    def parameters(self) -> list[Parameter]:
+        """All weights, always in the same order."""
+        raise NotImplementedError
+
+    @property
+    def output_activation(self) -> str | None:
+        """Name of the activation which ends the model, if `backward_batch` can start before it."""
+        raise NotImplementedError
+
+    # -- compile ---------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        """Say how to train.
+
+        Args:
+            optimizer: name, config or object of `fastrnn.optimizers`.
+            loss: name, config or object of `fastrnn.losses`, or a function as `losses.get` takes it.
+            metrics: names or objects of `fastrnn.metrics`; they see masks, but no sample or class weights. In
+                Keras `loss_weights`, which we have not, comes before them: write `metrics=` in code meant for both.
+            weighted_metrics: the same, for metrics which see the weights too.
+
+        Raises:
+            ValueError: for an unknown name.
+            TypeError: for a value of the wrong type.
+        """
+        new_optimizer = optimizers.get(optimizer)
+        new_loss = None if loss is None else losses.get(loss)
+        plain = [metrics_module.get(m, new_loss) for m in _as_list(metrics)]
+        weighted = [metrics_module.get(m, new_loss) for m in _as_list(weighted_metrics)]
+        names = ["loss", *(m.name for m in plain + weighted)]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f"metrics: expected different names, got {name!r} twice")
+        self.optimizer, self.loss, self.metrics = new_optimizer, new_loss, plain + weighted
+        self._unweighted = len(plain)
+        self.compiled = True
+
+    def get_compile_config(self) -> Config | None:
+        """The arguments of `compile` as JSON-serialisable configs; None for a model not compiled.
+
+        Raises:
+            TypeError: if the loss or a metric is a function.
+        """
+        if not self.compiled:
+            return None
+        serialized = [metrics_module.serialize(m) for m in self.metrics]
+        return {
+            "optimizer": optimizers.serialize(self.optimizer),
+            "loss": None if self.loss is None else losses.serialize(self.loss),
+            "metrics": serialized[: self._unweighted],
+            "weighted_metrics": serialized[self._unweighted :],
+        }
+
+    def _need_compiled(self) -> Loss:
+        if not self.compiled:
+            raise RuntimeError("You must compile your model before training or testing: model.compile(optimizer, loss)")
+        if self.loss is None:
+            raise ValueError("loss: expected one to train or test with, got None; give it to model.compile")
+        return self.loss
+
+    # -- one batch -------------------------------------------------------------------------------------------------
+
+    def _loss_weight(self, weight: Array | None, mask: Array | None, y_pred: Array) -> Array | None:
+        """Return the loss' sample weight: a masked step counts for nothing, as Keras does it."""
+        if mask is None or mask.shape != y_pred.shape[:-1]:
+            return weight
+        assert self.loss is not None
+        if self.loss.reduction == "sum_over_batch_size":
+            return losses.mask_to_weight(mask, weight)
+        return _mask_weight(mask, weight)
+
+    def _update_metrics(self, batch: Batch, y_pred: Array, mask: Array | None) -> None:
+        assert batch.y is not None
+        if mask is not None and mask.shape != y_pred.shape[:-1]:
+            mask = None
+        for index, metric in enumerate(self.metrics):
+            weight = batch.sample_weight if index >= self._unweighted else None
+            metric.update_state(batch.y, y_pred, weight if mask is None else _mask_weight(mask, weight))
+
+    def _train_step(self, batch: Batch, loss: Loss) -> float:
+        y_pred, mask = self.forward_batch(batch.x, training=True)
+        assert batch.y is not None
+        weight = self._loss_weight(batch.sample_weight, mask, y_pred)
+        value = loss(batch.y, y_pred, weight)
+        fused = loss.fused_activation is not None and loss.fused_activation == self.output_activation
+        gradient = loss.fused_gradient if fused else loss.gradient
+        self.backward_batch(gradient(batch.y, y_pred, weight), fused)
+        self.optimizer.apply(self.parameters())
+        self._update_metrics(batch, y_pred, mask)
+        return value
+
+    def _test_step(self, batch: Batch, loss: Loss) -> float:
+        y_pred, mask = self.forward_batch(batch.x, training=False)
+        assert batch.y is not None
+        self._update_metrics(batch, y_pred, mask)
+        return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred))
+
+    def _pass(
+        self, data: Data, step: Callable[[Batch, Loss], float], hooks: tuple[Callable[..., None], Callable[..., None]]
+    ) -> dict[str, float]:
+        """Run `step` over all batches; return the means, each batch's loss weighted by its size as in Keras."""
+        loss = self._need_compiled()
+        self._reset_metrics()
+        total, count = 0.0, 0
+        logs: dict[str, float] = {}
+        for index, batch in enumerate(data):
+            hooks[0](index, None)
+            size = len(batch.x)
+            total += step(batch, loss) * size
+            count += size
+            logs = self._logs(total / max(1, count))
+            hooks[1](index, logs)
+            if self.stop_training and step == self._train_step:
+                break
+        return logs or self._logs(0.0)
+
+    def _reset_metrics(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _logs(self, loss: float) -> dict[str, float]:
+        return {"loss": loss, **{m.name: m.result() for m in self.metrics}}
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Result:
+        """Make one optimizer step on one batch; return its loss (before the step), or [loss, metrics...]."""
+        return self._on_batch(self._train_step, x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Result:
+        """Return the loss of one batch, or [loss, metrics...]."""
+        return self._on_batch(self._test_step, x, y, sample_weight, None, return_dict)
+
+    def _on_batch(
+        self,
+        step: Callable[[Batch, Loss], float],
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Mapping[int, float] | None,
+        return_dict: bool,
+    ) -> Result:
+        loss = self._need_compiled()
+        if y is None:
+            raise ValueError("y: expected targets, got None")
+        batch = Batch(np.asarray(x), np.asarray(y), None if sample_weight is None else np.asarray(sample_weight))
+        if len(batch.x) != len(np.atleast_1d(y)):
+            raise ValueError(f"y: expected {len(batch.x)} examples as x has, got {len(np.atleast_1d(y))}")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError("class_weight: expected None when sample_weight is given, got both")
+            batch = batch._replace(sample_weight=class_weight_to_sample_weight(np.asarray(y), class_weight))
+        self._reset_metrics()
+        value = step(batch, loss)
+        return self._result(self._logs(value), return_dict)
+
+    def _result(self, logs: dict[str, float], return_dict: bool) -> Result:
+        if return_dict:
+            return logs
+        return list(logs.values()) if self.metrics else logs["loss"]
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """Return the output for one batch."""
+        return self.forward_batch(np.asarray(x), training=False)[0]
+
+
+def _mask_weight(mask: Array, weight: Array | None) -> Array:
+    """Return mask (B, T) times weight (B,), (B, 1), (B, T) or None."""
+    if weight is None:
+        return mask.astype(np.float32)
+    return mask * (weight[:, np.newaxis] if weight.ndim == 1 else weight.reshape(weight.shape[:2]))
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,185 @@
+"""fit, evaluate and predict: the loops over data around a model, as Keras has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from .. import config
+from .._typing import Array
+from ..callbacks import Callback, CallbackList, History
+from .data_adapter import ArrayData, BatchData, holds_batches, make_data
+from .step import BatchTrainer, Data, Result
+
+__all__ = ["Trainer"]
+
+
+class Trainer(BatchTrainer):
+    """A `BatchTrainer` that goes through whole data sets."""
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Callback | Iterable[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Train for `epochs - initial_epoch` passes over the data.
+
+        Args:
+            x: array (N, ...), or batches (x, y) or (x, y, sample_weight): a list of them, any iterable, or an object
+                with `__len__` and `__getitem__` as Keras' Sequence, whose `on_epoch_end` is called after each pass.
+            y: targets (N, ...), in the form the loss wants.
+            batch_size: 32 when None. Not for an iterable.
+            epochs: number of the last epoch.
+            verbose: 0 silent, 1 or "auto" a progress bar, 2 a line per epoch.
+            callbacks: objects of `fastrnn.callbacks`.
+            validation_split: the last part of x and y, taken before shuffling, is held out.
+            validation_data: (x, y) or (x, y, sample_weight) or an iterable of batches; goes before validation_split.
+            shuffle: draw a new order every epoch. Not for an iterable.
+            class_weight: class number to weight; the weight of its examples (or steps) in the loss.
+            sample_weight: (N,), or (N, T) for sequence outputs.
+            initial_epoch: number of epochs already done.
+            steps_per_epoch, validation_steps: batches of a pass over an endless iterable.
+            validation_batch_size: batch_size when None.
+            validation_freq: validate every so many epochs.
+
+        Returns:
+            History, whose `history` maps "loss", the metrics, and "val_..." of these to lists.
+
+        Raises:
+            RuntimeError: if the model is not compiled.
+            ValueError, TypeError: for arguments that do not fit, before anything is trained.
+        """
+        self._need_compiled()
+        for name, number, least in (
+            ("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0), ("validation_freq", validation_freq, 1)
+        ):  # fmt: skip
+            if not isinstance(number, (int, np.integer)) or number < least:
+                raise ValueError(f"{name}: expected an integer of at least {least}, got {number!r}")
+        data = make_data(
+            x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
+            rng=config.random_generator(), class_weight=class_weight,
+        )  # fmt: skip
+        validation: Data | None = None
+        if validation_data is not None:
+            given = validation_data
+            if not isinstance(given, (tuple, list)) or (isinstance(given, list) and holds_batches(given)):
+                given = (given,)
+            validation = make_data(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
+        elif validation_split:
+            if not isinstance(data, ArrayData):
+                raise ValueError("validation_split: expected 0 when x is an iterable; give validation_data")
+            data, validation = data.split(validation_split)
+            validation.batch_size = validation_batch_size or data.batch_size
+        hooks = CallbackList(
+            callbacks, add_history=True, add_progbar=verbose != 0, model=self, epochs=epochs, steps=data.steps,
+            samples=data.size, verbose=verbose,
+        )  # fmt: skip
+        self.stop_training = False
+        self.history = hooks.history
+        hooks.on_train_begin()
+        logs: dict[str, float] = {}
+        try:
+            for epoch in range(initial_epoch, epochs):
+                hooks.on_epoch_begin(epoch)
+                logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
+                if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
+                    tested = self._evaluate(validation, hooks)
+                    logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
+                hooks.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+        finally:  # so that files and progress bars are closed when a step raises, too
+            hooks.on_train_end(logs)
+        assert hooks.history is not None
+        return hooks.history
+
+    @overload
+    def evaluate(
+        self,
+        x: Any = ...,
+        y: Any = ...,
+        batch_size: int | None = ...,
+        verbose: str | int = ...,
+        sample_weight: Any = ...,
+        steps: int | None = ...,
+        callbacks: Callback | Iterable[Callback] | None = ...,
+        return_dict: Literal[False] = ...,
+    ) -> float | list[float]: ...
+
+    @overload
+    def evaluate(
+        self,
+        x: Any = ...,
+        y: Any = ...,
+        batch_size: int | None = ...,
+        verbose: str | int = ...,
+        sample_weight: Any = ...,
+        steps: int | None = ...,
+        callbacks: Callback | Iterable[Callback] | None = ...,
+        *,
+        return_dict: Literal[True],
+    ) -> dict[str, float]: ...
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+        return_dict: bool = False,
+    ) -> Result:
+        """Return the loss, or [loss, metrics...], or both by name with `return_dict`. Prints nothing.
+
+        Arguments and errors as `fit`; `verbose` is accepted for Keras' sake.
+        """
+        self._need_compiled()
+        data = make_data(x, y, sample_weight, batch_size=batch_size, steps=steps)
+        return self._result(self._evaluate(data, CallbackList(callbacks, model=self)), return_dict)
+
+    def _evaluate(self, data: Data, hooks: CallbackList) -> dict[str, float]:
+        hooks.on_test_begin()
+        logs = self._pass(data, self._test_step, (hooks.on_test_batch_begin, hooks.on_test_batch_end))
+        hooks.on_test_end(logs)
+        return logs
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", steps: int | None = None
+    ) -> Array:
+        """Return the outputs for x, computed in batches of `batch_size` (32 when None). Prints nothing.
+
+        NaN in x is no error here and gives NaN out.
+        """
+        data = make_data(x, batch_size=batch_size, steps=steps, targets=False)
+        if isinstance(data, BatchData):
+            return np.concatenate([self.forward_batch(batch.x, training=False)[0] for batch in data])
+        if data.size <= data.batch_size:  # also for no examples at all: the shape of the output is wanted
+            return self.forward_batch(data.x, training=False)[0]
+        result: Array | None = None
+        start = 0
+        for batch in data:
+            y, _ = self.forward_batch(batch.x, training=False)
+            if result is None:
+                result = np.empty((data.size, *y.shape[1:]), y.dtype)
+            result[start : start + len(y)] = y
+            start += len(y)
+        assert result is not None
+        return result
