@@ -106,6 +106,17 @@ def test_fused_gradient_is_finite_where_the_chain_is_not():
     assert losses.BinaryCrossentropy(from_logits=True)([[1.0, 0.0]], z) == pytest.approx(200)
 
 
+@pytest.mark.parametrize("p", [[1.0, 0.0], [0.0, 1.0], [1 - 1e-9, 1e-9]], ids=str)
+@pytest.mark.parametrize(("loss", "target"), [(losses.SparseCategoricalCrossentropy(), [0]),
+                                              (losses.CategoricalCrossentropy(), [[1.0, 0.0]]),
+                                              (losses.BinaryCrossentropy(), [[1.0, 0.0]])])  # fmt: skip
+def test_probabilities_beyond_the_clip_have_its_value_and_no_gradient(loss, target, p):
+    """Keras clips to [1e-7, 1 - 1e-7]."""
+    expected = -math.log(1 - 1e-7) if p[0] > 0.5 else -math.log(1e-7)
+    assert loss(target, np.array([p])) == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_array_equal(loss.gradient(target, np.array([p])), np.zeros((1, 2)))
+
+
 def test_values_by_hand():
     y, p = np.array([[1.0, 2.0], [0.0, 0.0]]), np.array([[2.0, 4.0], [0.0, 1.0]])
     assert losses.MeanSquaredError()(y, p) == pytest.approx((2.5 + 0.5) / 2)

@@ -271,14 +271,15 @@ class Batches(Callback):
         self.calls.append("test")
 
 
-def test_validation_split_takes_the_last_part(rng):
-    x, y = toy(rng, 20)
+@pytest.mark.parametrize(("size", "at"), [(20, 15), (18, 13)])
+def test_validation_split_takes_the_last_part(size, at, rng):
+    x, y = toy(rng, size)
     model, recorder = classifier(), Batches()
     model.compile(optimizers.SGD(0.0), "categorical_crossentropy", ["accuracy"])
     history = model.fit(x, y, batch_size=6, validation_split=0.25, callbacks=recorder, verbose=0).history
-    np.testing.assert_allclose([history["loss"][0], history["accuracy"][0]], model.evaluate(x[:15], y[:15]), rtol=1e-5)
+    np.testing.assert_allclose([history["loss"][0], history["accuracy"][0]], model.evaluate(x[:at], y[:at]), rtol=1e-5)
     validation = [history["val_loss"][0], history["val_accuracy"][0]]
-    np.testing.assert_allclose(validation, model.evaluate(x[15:], y[15:]), rtol=1e-5)
+    np.testing.assert_allclose(validation, model.evaluate(x[at:], y[at:]), rtol=1e-5)
     assert recorder.calls == ["epoch 0", *((i, ["accuracy", "loss"]) for i in range(3)), "test"]
 
 
@@ -353,6 +354,11 @@ def test_iterables_of_batches(rng):
             data["steps_per_epoch"] = 3
         results.append(model.fit(**data, epochs=2, verbose=0).history)
     assert results[0] == results[1] == results[2]
+    results = []
+    for x_given in (Loader(), iter(batches * 2)):  # a pass may end anywhere; an iterator that ends is begun anew
+        config.set_random_seed(4)
+        results.append(classifier().fit(x_given, steps_per_epoch=2, epochs=3, verbose=0).history)
+    assert results[0] == results[1]
     np.testing.assert_allclose(model.evaluate(Loader()), model.evaluate(x, y, batch_size=4), rtol=1e-6)
     np.testing.assert_allclose(model.predict(b[0] for b in batches), model.predict(x), rtol=1e-6)
     with pytest.raises(ValueError, match="x: the iterable gave no batch"):
