@@ -45,6 +45,16 @@ def test_a_session_gives_the_bits_of_layer_after_layer(dtype, isa):
     np.testing.assert_array_equal(np.stack([session.step(x_t) for x_t in x]), y)
 
 
+def test_many_layers_take_turns_with_two_buffers():
+    names = ("lstm-none", "gru-after", "rnn-tanh", "lstm-none", "gru-before", "rnn-relu")
+    widths = (I, 17, 5, 33, 8, 3, 9)
+    layers = [layer(name, *sizes) for name, *sizes in zip(names, widths, widths[1:], strict=False)]
+    y = x = x_of()
+    for weights in layers:
+        y = getattr(fastrnn, f"{weights.cell}_forward")(y, weights)[0]
+    np.testing.assert_array_equal(fastrnn.Session(fastrnn.Model(layers), B).run(x), y)
+
+
 def test_weights_are_a_model_of_one_layer():
     weights = weights_of()
     x = x_of(5, 1)
