@@ -41,7 +41,7 @@ CSRC = {
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
-_GROUND = ["_core", "_typing", "_registry", "_hints", "config", "parameters"]
+_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "config", "parameters"]
 _TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
@@ -50,6 +50,7 @@ WING = {
     "config": [],
     "parameters": [],
     "_hints": [],
+    "_log": [],
     "_registry": ["_typing", "_hints"],
     "system": ["_core"],
     "activations": _GROUND,

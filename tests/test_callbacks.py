@@ -2,13 +2,16 @@
 
 import csv
 import io
+import logging
 import math
+import re
 import sys
 
 import numpy as np
 import pytest
 
-from fastrnn import callbacks, optimizers
+from fastrnn import Dense, Sequential, callbacks, optimizers
+from fastrnn.callbacks import progress
 from fastrnn.callbacks.progress import ProgressBar, duration, number
 
 
@@ -309,16 +312,38 @@ def test_progress_bar_on_a_terminal():
     assert len(lines) == 2
 
 
-def test_progress_without_tqdm(monkeypatch):
+def test_progress_without_tqdm_is_a_plain_bar(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(progress._PlainBar, "INTERVAL", 0)
+    monkeypatch.setenv("COLUMNS", "60")
     out = Terminal()
-    train(ProgressBar(out), [2.0, 1.0], steps=2, verbose=1)
-    assert "\r" not in out.getvalue()
-    assert out.getvalue().count("\n") == 2
+    train(ProgressBar(out), [2.0, 1.0], steps=2, samples=64, verbose=1)
+    drawn = [line for part in out.getvalue().split("\r") for line in part.split("\n")]
+    assert "Epoch 1/2 [>                   ] 0/2" in drawn
+    assert any(line.startswith("Epoch 1/2 [==========>         ] 1/2 - 0s left - ") for line in drawn)
+    assert all(len(line.rstrip()) < 60 for line in drawn if "[" in line)
+    screen = [line.split("\r")[-1] for line in out.getvalue().split("\n")]
+    assert [line.split(" - ")[0] for line in screen] == ["Epoch 1/2", "Epoch 2/2", ""]
 
 
-def test_progress_bar_is_put_away_when_training_breaks_off():
-    pytest.importorskip("tqdm")
+def test_plain_bar_of_unknown_length_and_a_shorter_line(monkeypatch):
+    monkeypatch.setattr(progress._PlainBar, "INTERVAL", 0)
+    out = Terminal()
+    bar = progress._PlainBar("Predict", None, out)
+    bar.advance("loss: 0.123456")
+    bar.advance("")
+    bar.close()
+    lines = out.getvalue().split("\r")
+    assert [line.rstrip() for line in lines] == ["", "Predict 0", "Predict 1 - loss: 0.123456", "Predict 2", "", ""]
+    assert len(lines[3]) == len(lines[2])  # what was longer is written over
+
+
+@pytest.mark.parametrize("with_tqdm", [True, False])
+def test_progress_bar_is_put_away_when_training_breaks_off(with_tqdm, monkeypatch):
+    if with_tqdm:
+        pytest.importorskip("tqdm")
+    else:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
     out = Terminal()
     bar = ProgressBar(out)
     bar.set_params({"epochs": 1, "steps": 4, "verbose": 1})
@@ -326,7 +351,85 @@ def test_progress_bar_is_put_away_when_training_breaks_off():
     bar.on_epoch_begin(0)
     bar.on_train_batch_end(0, {"loss": 1.0})
     bar.on_train_end()
-    assert bar._bar is None
+    assert out.getvalue().split("\r")[-1].strip() == ""
+    assert out.getvalue().count("\n") == 0
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_evaluate_and_predict_show_progress_when_asked(verbose, capsys):
+    model, x, y = classifier()
+    model.evaluate(x, y), model.predict(x, batch_size=4)
+    assert capsys.readouterr().out == ""
+    loss = model.evaluate(x, y, batch_size=4, verbose=verbose)
+    line = capsys.readouterr().out
+    assert line.startswith("Evaluate - ")
+    assert line.endswith(f"samples/s - loss: {loss:.4f}\n")
+    for data in (x, iter([x[:5], x[5:]])):
+        model.predict(data, verbose=verbose)
+        assert capsys.readouterr().out.startswith("Predict - ")
+
+
+def test_evaluate_and_predict_draw_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    model, x, y = classifier()
+    for call, first in (
+        (lambda: model.evaluate(x, y, 4, verbose=1), "Evaluate"),
+        (lambda: model.predict(x, 4, 1), "Pr"),
+    ):
+        out = Terminal()
+        monkeypatch.setattr(sys, "stdout", out)
+        call()
+        assert out.getvalue().startswith(f"\r{first}")
+        assert "] 0/3" in out.getvalue()
+
+
+@pytest.mark.parametrize("verbose", ["loud", 3, None])
+def test_verbose_is_checked(verbose):
+    model, x, y = classifier()
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="verbose: expected one of 'auto', '0', '1', '2', got "):
+            call(x, y, verbose=verbose)
+
+
+# -- logging, divergence --
+
+
+def classifier():
+    model = Sequential([Dense(2)])
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    return model, rng.standard_normal((10, 3)).astype("float32"), rng.standard_normal((10, 2))
+
+
+def test_the_log_has_what_training_decides(caplog, tmp_path, capfd):
+    model, x, y = classifier()
+    plateau = callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=1e9)
+    stop = callbacks.EarlyStopping("loss", patience=2, min_delta=1e9)
+    path = tmp_path / "model.npz"
+    model.fit(x, y, epochs=5, verbose=0)
+    assert capfd.readouterr() == ("", "")  # no handler, no words
+    with caplog.at_level(logging.INFO, "fastrnn"):
+        model.fit(x, y, epochs=5, verbose=0, callbacks=[plateau, stop, callbacks.ModelCheckpoint(path)])
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    for expected in ("epoch 1 of 5: {'loss': ", "learning rate 0.01 -> 0.001", "early stopping", f"saved {path}"):
+        assert expected in text
+    assert {record.name for record in caplog.records} == {"fastrnn"}
+
+
+def test_divergence_is_one_warning_with_the_epoch():
+    model, x, y = classifier()
+    model.compile(optimizers.SGD(1e30), "mse")
+    with pytest.warns(callbacks.DivergenceWarning) as caught:
+        model.fit(x, y, epochs=4, batch_size=5, verbose=0)
+    (only,) = caught  # and none of NumPy's
+    assert only.filename == __file__
+    assert re.match(r"loss became (inf|nan) in epoch [12], batch [12]; a lower learning rate", str(only.message))
+    model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks.TerminateOnNaN())  # which says so itself
+
+
+def test_an_evaluation_that_overflows_does_not_warn():
+    model, x, y = classifier()
+    assert model.evaluate(x, 1e30 * y) == math.inf
 
 
 def test_formats():

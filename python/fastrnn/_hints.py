@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Iterable
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 def did_you_mean(name: object, choices: Iterable[str]) -> str:
@@ -19,3 +24,11 @@ def unknown_keyword(function: str, name: str, known: Iterable[str]) -> TypeError
     known = list(known)
     hint = did_you_mean(name, known)
     return TypeError(f"{function}: unknown keyword {name!r}, expected one of {', '.join(known)}{hint}")
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside the package that the call came from."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

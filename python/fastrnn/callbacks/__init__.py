@@ -1,13 +1,14 @@
 """Callbacks: what `fit` calls around epochs and batches. Names, arguments and behaviour are Keras'."""
 
-from .base import Callback, CallbackList, History
-from .control import EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau, TerminateOnNaN
+from .base import Callback, CallbackList, DivergenceWarning, History, TerminateOnNaN
+from .control import EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau
 from .files import CSVLogger, ModelCheckpoint
 
 __all__ = [
     "CSVLogger",
     "Callback",
     "CallbackList",
+    "DivergenceWarning",
     "EarlyStopping",
     "History",
     "LambdaCallback",

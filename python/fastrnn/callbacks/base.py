@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
+
+from .._hints import warn
 
 Logs = dict[str, Any] | None
 
@@ -83,6 +86,41 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
 
+class DivergenceWarning(RuntimeWarning):
+    """The loss of a `fit` is not a finite number any more."""
+
+
+class TerminateOnNaN(Callback):
+    """Stop training when the loss is NaN or infinite."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Look at the loss."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: invalid loss ({loss}), terminating training")
+            self.model.stop_training = True
+
+
+class _Watch(Callback):
+    """Warn, once, when the loss is NaN or infinite."""
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._warned = False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not self._warned and not math.isfinite(loss):
+            self._warned = True
+            warn(
+                f"loss became {loss} in epoch {self._epoch + 1}, batch {batch + 1}; a lower learning rate or "
+                "clipnorm=1 of the optimizer, may help; the callback TerminateOnNaN ends training there",
+                DivergenceWarning,
+            )
+
+
 class CallbackList(Callback):
     """Several callbacks as one; they are called in order.
 
@@ -90,6 +128,7 @@ class CallbackList(Callback):
         callbacks: a callback, several, or None.
         add_history: append a `History` if there is none.
         add_progbar: append a `ProgressBar` if there is none.
+        add_watch: append what warns of a loss that is not finite, unless a `TerminateOnNaN` tells of it.
         model: given to `set_model`.
         **params: given to `set_params`.
 
@@ -104,6 +143,7 @@ class CallbackList(Callback):
         *,
         add_history: bool = False,
         add_progbar: bool = False,
+        add_watch: bool = False,
         model: Any = None,
         **params: Any,
     ) -> None:
@@ -117,6 +157,8 @@ class CallbackList(Callback):
 
             if not any(isinstance(c, ProgressBar) for c in self.callbacks):
                 self.callbacks.append(ProgressBar())
+        if add_watch and not any(isinstance(c, TerminateOnNaN) for c in self.callbacks):
+            self.callbacks.append(_Watch())
         self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
         if add_history and self.history is None:
             self.history = History()

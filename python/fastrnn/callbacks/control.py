@@ -7,16 +7,16 @@ A model, as seen from here, has ``stop_training``, ``optimizer.learning_rate``, 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
+from .._log import log
 from .._registry import positive
 from .._typing import Array
 from .base import Callback, Logs
 from .monitor import Monitor
 
-__all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"]
+__all__ = ["EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau"]
 
 
 class EarlyStopping(Callback):
@@ -83,6 +83,13 @@ class EarlyStopping(Callback):
                 self.wait = 0
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
+            log.info(
+                "epoch %d: early stopping, the best was %s %g in %d",
+                epoch + 1,
+                self._monitor.name,
+                self.best,
+                self.best_epoch + 1,
+            )
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
@@ -153,6 +160,7 @@ class ReduceLROnPlateau(Callback):
             if self.wait >= self.patience and rate > self.min_lr:
                 new = max(rate * self.factor, self.min_lr)
                 self.model.optimizer.learning_rate = new
+                log.info("epoch %d: learning rate %g -> %g", epoch + 1, rate, new)
                 if self.verbose:
                     print(f"Epoch {epoch + 1}: learning rate {rate:g} -> {new:g}")
                 self.cooldown_counter = self.cooldown
@@ -193,17 +201,6 @@ class LearningRateScheduler(Callback):
         """Put the rate into the logs."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-
-
-class TerminateOnNaN(Callback):
-    """Stop training when the loss is NaN or infinite."""
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Look at the loss."""
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            print(f"Batch {batch}: invalid loss ({loss}), terminating training")
-            self.model.stop_training = True
 
 
 class LambdaCallback(Callback):

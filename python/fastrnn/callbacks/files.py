@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
+from .._log import log
 from .._registry import one_of
 from .base import Callback, Logs
 from .monitor import Monitor
@@ -78,6 +79,7 @@ class ModelCheckpoint(Callback):
         path = self._path({"epoch": self._epoch + 1, **fields, **(logs or {})})
         path.parent.mkdir(parents=True, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(str(path))
+        log.info("epoch %d: saved %s", self._epoch + 1, path)
         if self.verbose:
             print(f"Epoch {self._epoch + 1}: saved {path}")
 

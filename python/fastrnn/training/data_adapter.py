@@ -267,6 +267,8 @@ def make_data(
     if _gives_batches(x) or (targets and y is None and holds_batches(x)):
         if y is not None or sample_weight is not None:
             raise ValueError("y: expected None when x is an iterable of batches, which hold their own targets")
+        if batch_size is not None:
+            raise ValueError(f"batch_size: expected None when x is an iterable of batches, got {batch_size}")
         return BatchData(x, steps, class_weight, targets)
     if x is None or isinstance(x, (Mapping, str)):
         got = "None" if x is None else type(x).__name__

@@ -137,22 +137,24 @@ class BatchTrainer:
             metric.update_state(batch.y, y_pred, weight if mask is None else _mask_weight(mask, weight))
 
     def _train_step(self, batch: Batch, loss: Loss) -> float:
-        y_pred, mask = self.forward_batch(batch.x, training=True)
-        assert batch.y is not None
-        weight = self._loss_weight(batch.sample_weight, mask, y_pred)
-        value = loss(batch.y, y_pred, weight)
-        fused = loss.fused_activation is not None and loss.fused_activation == self.output_activation
-        gradient = loss.fused_gradient if fused else loss.gradient
-        self.backward_batch(gradient(batch.y, y_pred, weight), fused)
-        self.optimizer.apply(self.parameters())
-        self._update_metrics(batch, y_pred, mask)
-        return value
+        with _quiet():
+            y_pred, mask = self.forward_batch(batch.x, training=True)
+            assert batch.y is not None
+            weight = self._loss_weight(batch.sample_weight, mask, y_pred)
+            value = loss(batch.y, y_pred, weight)
+            fused = loss.fused_activation is not None and loss.fused_activation == self.output_activation
+            gradient = loss.fused_gradient if fused else loss.gradient
+            self.backward_batch(gradient(batch.y, y_pred, weight), fused)
+            self.optimizer.apply(self.parameters())
+            self._update_metrics(batch, y_pred, mask)
+            return value
 
     def _test_step(self, batch: Batch, loss: Loss) -> float:
-        y_pred, mask = self.forward_batch(batch.x, training=False)
-        assert batch.y is not None
-        self._update_metrics(batch, y_pred, mask)
-        return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred))
+        with _quiet():
+            y_pred, mask = self.forward_batch(batch.x, training=False)
+            assert batch.y is not None
+            self._update_metrics(batch, y_pred, mask)
+            return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred))
 
     def _pass(
         self, data: Data, step: Callable[[Batch, Loss], float], hooks: tuple[Callable[..., None], Callable[..., None]]
@@ -226,6 +228,11 @@ class BatchTrainer:
     def predict_on_batch(self, x: Any) -> Array:
         """Return the output for one batch."""
         return self.forward_batch(np.asarray(x), training=False)[0]
+
+
+def _quiet() -> np.errstate:
+    """NumPy's warnings of overflow and NaN say neither where nor when; the loss shows them, and `fit` warns of that."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def _mask_weight(mask: Array, weight: Array | None) -> Array:

@@ -8,8 +8,10 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from .. import config
+from .._log import log
 from .._typing import Array
 from ..callbacks import Callback, CallbackList, History
+from ..callbacks.progress import Progress, level
 from .data_adapter import ArrayData, BatchData, holds_batches, make_data
 from .step import BatchTrainer, Data, Result
 
@@ -75,20 +77,22 @@ class Trainer(BatchTrainer):
             x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
             rng=config.random_generator(), class_weight=class_weight,
         )  # fmt: skip
+        level(verbose, auto=1)  # refuses what is none
         validation: Data | None = None
         if validation_data is not None:
             given = validation_data
             if not isinstance(given, (tuple, list)) or (isinstance(given, list) and holds_batches(given)):
                 given = (given,)
-            validation = make_data(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
+            size = validation_batch_size or (batch_size if len(given) > 1 else None)
+            validation = make_data(*given, batch_size=size, steps=validation_steps)
         elif validation_split:
             if not isinstance(data, ArrayData):
                 raise ValueError("validation_split: expected 0 when x is an iterable; give validation_data")
             data, validation = data.split(validation_split)
             validation.batch_size = validation_batch_size or data.batch_size
         hooks = CallbackList(
-            callbacks, add_history=True, add_progbar=verbose != 0, model=self, epochs=epochs, steps=data.steps,
-            samples=data.size, verbose=verbose,
+            callbacks, add_history=True, add_progbar=verbose != 0, add_watch=True, model=self, epochs=epochs,
+            steps=data.steps, samples=data.size, verbose=verbose,
         )  # fmt: skip
         self.stop_training = False
         self.history = hooks.history
@@ -102,6 +106,7 @@ class Trainer(BatchTrainer):
                     tested = self._evaluate(validation, hooks)
                     logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
                 hooks.on_epoch_end(epoch, logs)
+                log.info("epoch %d of %d: %s", epoch + 1, epochs, logs)
                 if self.stop_training:
                     break
         finally:  # so that files and progress bars are closed when a step raises, too
@@ -147,13 +152,17 @@ class Trainer(BatchTrainer):
         callbacks: Callback | Iterable[Callback] | None = None,
         return_dict: bool = False,
     ) -> Result:
-        """Return the loss, or [loss, metrics...], or both by name with `return_dict`. Prints nothing.
+        """Return the loss, or [loss, metrics...], or both by name with `return_dict`.
 
-        Arguments and errors as `fit`; `verbose` is accepted for Keras' sake.
+        Arguments and errors as `fit`, but that "auto" is silent: `verbose` 1 shows a bar, 2 a line at the end.
         """
         self._need_compiled()
         data = make_data(x, y, sample_weight, batch_size=batch_size, steps=steps)
-        return self._result(self._evaluate(data, CallbackList(callbacks, model=self)), return_dict)
+        shown = level(verbose, auto=0)
+        hooks = CallbackList(
+            callbacks, add_progbar=shown != 0, model=self, steps=data.steps, samples=data.size, verbose=shown
+        )
+        return self._result(self._evaluate(data, hooks), return_dict)
 
     def _evaluate(self, data: Data, hooks: CallbackList) -> dict[str, float]:
         hooks.on_test_begin()
@@ -164,19 +173,33 @@ class Trainer(BatchTrainer):
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", steps: int | None = None
     ) -> Array:
-        """Return the outputs for x, computed in batches of `batch_size` (32 when None). Prints nothing.
+        """Return the outputs for x, computed in batches of `batch_size` (32 when None).
 
-        NaN in x is no error here and gives NaN out.
+        NaN in x is no error here and gives NaN out. "auto" is silent: `verbose` 1 shows a bar, 2 a line at the end.
         """
         data = make_data(x, batch_size=batch_size, steps=steps, targets=False)
+        progress = Progress("Predict", data.steps, data.size, level(verbose, auto=0))
+        try:
+            result = self._outputs(data, progress)
+            progress.finish()
+        finally:
+            progress.close()
+        return result
+
+    def _outputs(self, data: Data, progress: Progress) -> Array:
+        def forward(x: Array) -> Array:
+            y, _ = self.forward_batch(x, training=False)
+            progress.advance()
+            return y
+
         if isinstance(data, BatchData):
-            return np.concatenate([self.forward_batch(batch.x, training=False)[0] for batch in data])
+            return np.concatenate([forward(batch.x) for batch in data])
         if data.size <= data.batch_size:  # also for no examples at all: the shape of the output is wanted
-            return self.forward_batch(data.x, training=False)[0]
+            return forward(data.x)
         result: Array | None = None
         start = 0
         for batch in data:
-            y, _ = self.forward_batch(batch.x, training=False)
+            y = forward(batch.x)
             if result is None:
                 result = np.empty((data.size, *y.shape[1:]), y.dtype)
             result[start : start + len(y)] = y
