@@ -64,7 +64,8 @@ WING = {
     "layers": _TOOLS,
     "optimizers": _TOOLS,
     "training": _NOUNS,
-    "model": [*_NOUNS, "training"],
+    "_summary": ["layers"],
+    "model": [*_NOUNS, "training", "_summary"],
     "saving": [*_NOUNS, "training", "model"],
     "reference": [],
     # Faces: modules that people import, which only hand names on.

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from fastrnn import config, losses, optimizers
+from fastrnn import config, load_model, losses, optimizers
 from fastrnn.callbacks import Callback, EarlyStopping
 from fastrnn.layers import (
     GRU,
@@ -619,3 +619,13 @@ def test_callbacks_end_when_a_step_raises(rng):
     with pytest.raises(RuntimeError, match="stop here"):
         classifier().fit(x, y, verbose=0, callbacks=[Failing()])
     assert ended == [True]
+
+
+def test_metadata_goes_where_the_config_goes(tmp_path):
+    model = Sequential([Input((I,)), Dense(2)])
+    assert "metadata" not in model.get_config()
+    model.metadata["classes"] = ["yes", "no"]
+    model.save(tmp_path / "model.npz")
+    assert load_model(tmp_path / "model.npz").metadata == {"classes": ["yes", "no"]}
+    with pytest.raises(ValueError, match="model config: expected metadata to be a dict, got list"):
+        Sequential.from_config({**model.get_config(), "metadata": [1]})

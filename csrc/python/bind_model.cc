@@ -70,6 +70,12 @@ Immutable, and safe to share between threads. x and y are float32 whatever the d
 Args:
     layers: PackedWeights, or a sequence of them: recurrent layers, each with the outputs of the one before as inputs.)doc")
       .def(py::init([](py::handle layers) { return PyModel{model_from(layers)}; }), "layers"_a)
+      .def(py::init([](const py::args&, const py::kwargs&) -> PyModel {
+        throw py::type_error(
+            "Model: expected layers alone, PackedWeights or a sequence of them, for Session and StreamPool; a model to "
+            "train is fastrnn.Sequential([LSTM(8), ...]), and inputs= and outputs= are of a functional API, as Keras "
+            "has");
+      }))
       .def_static("load", &load, "source"_a, "dtype"_a = "float32", "fast_activations"_a = false,
                   R"doc(A model from a .safetensors file of model.save or fastrnn.io.save_layers.
 

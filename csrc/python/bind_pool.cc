@@ -1,4 +1,5 @@
 // StreamPool: many streams, pushed, advanced and pulled one by one or many in one call.
+#include "native_weights.h"
 #include "streams.h"
 
 namespace fastrnn::python {
@@ -253,7 +254,8 @@ to do. With `most`, the next call begins behind the last stream that was served:
 head of its queue waits for at most ceil(R / most) calls.
 
 Args:
-    weights: PackedWeights (not of "float64") or a Model. Arrays are float32.
+    weights: PackedWeights (not of "float64"), a Model, or a Sequential, which is taken by its to_native(). Arrays are
+        float32.
     capacity: how many streams there may be.
     queue: steps of a stream that may wait or be results not yet pulled, together.
 
@@ -262,7 +264,8 @@ Raises:
     FullError: from open and push.)doc")
       .def(py::init([](py::object weights, py::handle capacity, py::handle queue) {
              const Index streams = integer("capacity", capacity, 1, 0x7fffffff);
-             return std::make_unique<PyPool>(std::move(weights), streams, integer("queue", queue, 1, PTRDIFF_MAX));
+             return std::make_unique<PyPool>(native_weights(std::move(weights)), streams,
+                                             integer("queue", queue, 1, PTRDIFF_MAX));
            }),
            "weights"_a, "capacity"_a = 1024, "queue"_a = 16)
       .def("open", &PyPool::open, "count"_a = py::none(),
@@ -316,7 +319,12 @@ Raises:
       .def_property_readonly("capacity", [](const PyPool& p) { return p.pool().capacity(); })
       .def_property_readonly("queue", [](const PyPool& p) { return p.pool().queue(); })
       .def_property_readonly("weights", &PyPool::weights)
-      .def_property_readonly("nbytes", [](const PyPool& p) { return p.pool().bytes(); });
+      .def_property_readonly("nbytes", [](const PyPool& p) { return p.pool().bytes(); })
+      .def("__repr__", [](const PyPool& p) {
+        return "StreamPool(" + std::string(py::repr(p.weights())) +
+               ", capacity=" + std::to_string(p.pool().capacity()) + ", queue=" + std::to_string(p.pool().queue()) +
+               ")";
+      });
 }
 
 }  // namespace fastrnn::python

@@ -82,7 +82,17 @@ Immutable, and usable more than once. It refers to the x and y of its call: they
       .def_property_readonly("batch",
                              [](const Cache& c) { return std::visit([](auto& s) { return s->batch(); }, c.saved); })
       .def_property_readonly("nbytes",
-                             [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });
+                             [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); })
+      .def("__repr__", [](const Cache& c) {
+        return std::visit(
+            [](auto& s) {
+              const auto& w = s->weights();
+              return "Cache(" + std::string(cell_name(w.options().cell)) + ", " + std::to_string(w.inputs()) + " -> " +
+                     std::to_string(w.hidden()) + ", batch=" + std::to_string(s->batch()) + ", " +
+                     std::to_string(s->bytes()) + " bytes)";
+            },
+            c.saved);
+      });
   module.def("forward", &forward_any, "weights"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(),
              "lengths"_a = py::none(), "reverse"_a = false, "batch_first"_a = false, "training"_a = false,
              "out"_a = py::none(), "threads"_a = py::none(), "run"_a = py::none());

@@ -1,4 +1,5 @@
 // Session: a stream that keeps its state, step by step, with as little as possible around the kernel.
+#include "native_weights.h"
 #include "sessions.h"
 
 namespace fastrnn::python {
@@ -275,13 +276,14 @@ memory is taken when the session is made. One thread at a time may use a session
 of sessions may share weights.
 
 Args:
-    weights: PackedWeights from pack_lstm and its likes, or a Model. Arrays have the dtype of its x: float64 for
+    weights: PackedWeights from pack_lstm and its likes, a Model, or a Sequential, which is taken by its to_native().
+        Arrays have the dtype of its x: float64 for
         PackedWeights of "float64", else float32.
     batch: B, the number of sequences that advance together.)doc");
   session
       .def(py::init([](py::object weights, py::handle batch) {
              const Index rows = integer("batch", batch, 1, PTRDIFF_MAX);
-             return std::make_unique<PySession>(std::move(weights), rows);
+             return std::make_unique<PySession>(native_weights(std::move(weights)), rows);
            }),
            "weights"_a, "batch"_a = 1)
       .def("_step", &PySession::step, "x"_a, "out"_a = py::none())
@@ -301,7 +303,10 @@ Returns:
       .def("set_state", &PySession::set_state_bytes, "state"_a, "Takes what get_state gave.")
       .def_property_readonly("weights", &PySession::weights)
       .def_property_readonly("batch", &PySession::batch)
-      .def_property_readonly("nbytes", &PySession::nbytes);
+      .def_property_readonly("nbytes", &PySession::nbytes)
+      .def("__repr__", [](const PySession& s) {
+        return "Session(" + std::string(py::repr(s.weights())) + ", batch=" + std::to_string(s.batch()) + ")";
+      });
   PyObject* const step = PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(session.ptr()), &step_method);
   if (step == nullptr) throw py::error_already_set();
   session.attr("step") = py::reinterpret_steal<py::object>(step);

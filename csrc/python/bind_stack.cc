@@ -100,7 +100,12 @@ void bind_stack(py::module_& module) {
 Immutable, and usable more than once. It refers to the x and y of its call: they must not be changed before the last use.)doc")
       .def_property_readonly("layers", [](const StackCache& c) { return c.layers; })
       .def_property_readonly(
-          "nbytes", [](const StackCache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); });
+          "nbytes", [](const StackCache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); })
+      .def("__repr__", [](const StackCache& c) {
+        const std::size_t bytes = std::visit([](auto& s) { return s->bytes(); }, c.saved);
+        return "StackCache(layers=" + std::to_string(c.layers.size()) +
+               ", directions=" + std::to_string(c.layers[0].size()) + ", " + std::to_string(bytes) + " bytes)";
+      });
   module.def("stack_forward", &forward_any, "layers"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(),
              "lengths"_a = py::none(), "batch_first"_a = false, "training"_a = false, "out"_a = py::none(),
              "threads"_a = py::none(), "run"_a = py::none(), "merge"_a = "concat", "dropout"_a = 0.0);

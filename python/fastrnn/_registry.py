@@ -41,6 +41,11 @@ def serialize(thing: Any) -> Config:
     return {"class_name": type(thing).__name__, "config": thing.get_config()}
 
 
+def show(thing: Any) -> str:
+    """Return ``Name(argument=value, ...)`` from what `get_config` gives: the repr of what has a config."""
+    return f"{type(thing).__name__}({', '.join(f'{k}={v!r}' for k, v in thing.get_config().items())})"
+
+
 class Registry(Generic[T]):
     """Classes of one kind, reachable by name.
 

@@ -152,6 +152,9 @@ class CharVocabulary:
         self.characters = "".join(sorted(set(text)))
         self._index = {c: i for i, c in enumerate(self.characters, 1)}
 
+    def __repr__(self) -> str:
+        return f"CharVocabulary({len(self.characters)} characters)"
+
     def __len__(self) -> int:
         """The number of classes, the unknown one included."""
         return len(self.characters) + 1

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import config
-from ._registry import Registry, one_of, positive, serialize
+from ._registry import Registry, one_of, positive, serialize, show
 from ._typing import Array, Config, DTypeLike, Identifier
 
 __all__ = [
@@ -54,7 +54,7 @@ class Initializer:
         return {}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        return show(self)
 
 
 class Constant(Initializer):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from . import _summary
 from ._core import Model
 from ._registry import serialize
 from ._typing import Array, Config
@@ -30,11 +31,16 @@ class Sequential(Trainer):
     Args:
         layers: added one after the other.
         name: of the model.
+
+    Attributes:
+        metadata: a dict of your own, of what JSON has, that goes into the model's file and comes back from it: class
+            names, a vocabulary, the scale of the inputs.
     """
 
     def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
         super().__init__()
         self.name = name if name is not None else unique_name("Sequential")
+        self.metadata: dict[str, Any] = {}
         self._layers: list[Layer] = []
         self._input_shape: Shape | None = None  # with the batch axis
         self._declared = False  # whether the user gave that shape; then data must have it
@@ -232,27 +238,23 @@ class Sequential(Trainer):
 
     def summary(self, print_fn: Callable[[str], object] = print) -> None:
         """Print a table of the layers, their output shapes and their numbers of parameters."""
-        rows = [("Layer (type)", "Output shape", "Params")]
-        shape = self._input_shape
-        for layer in self._layers:
-            shape = layer.compute_output_shape(shape) if shape is not None and layer.built else None
-            params = f"{layer.count_params():,}" if layer.built else "unbuilt"
-            rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else _show(shape), params))
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        rule = "─" * len(lines[0])
-        trainable = sum(p.size for p in self.trainable_weights)
-        total = sum(p.size for p in self.parameters())
-        print_fn(f"Model: {self.name}")
-        for line in (rule, lines[0], rule, *lines[1:], rule):
+        for line in _summary.text(self):
             print_fn(line)
-        print_fn(f"Total params: {total:,} (trainable {trainable:,}, frozen {total - trainable:,})")
+
+    def __repr__(self) -> str:
+        return _summary.line(self)
+
+    def _repr_html_(self) -> str:
+        return _summary.table(self)
 
     def get_config(self) -> Config:
-        """Name, input shape and the layers' configs; JSON-serialisable."""
+        """Name, input shape, the layers' configs and the metadata; JSON-serialisable."""
         shape = None if self._input_shape is None else list(self._input_shape)
         layers = [serialize(layer) for layer in self._layers]
-        return {"name": self.name, "input_shape": shape, "declared": self._declared, "layers": layers}
+        settings: Config = {"name": self.name, "input_shape": shape, "declared": self._declared, "layers": layers}
+        if self.metadata:
+            settings["metadata"] = dict(self.metadata)
+        return settings
 
     @classmethod
     def from_config(cls, settings: Config) -> Sequential:
@@ -260,6 +262,10 @@ class Sequential(Trainer):
         if not isinstance(settings, dict) or not isinstance(settings.get("layers"), list):
             raise ValueError(f"model config: expected a dict with a list of layers, got {type(settings).__name__}")
         model = cls([layer_from_config(entry) for entry in settings["layers"]], name=settings.get("name"))
+        metadata = settings.get("metadata", {})
+        if not isinstance(metadata, dict):
+            raise ValueError(f"model config: expected metadata to be a dict, got {type(metadata).__name__}")
+        model.metadata = dict(metadata)
         shape = settings.get("input_shape")
         if shape is not None:
             model._build(check_shape(shape, "input_shape"))

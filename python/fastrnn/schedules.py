@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ._registry import Registry, positive, serialize
+from ._registry import Registry, positive, serialize, show
 from ._typing import Config, Identifier
 
 __all__ = [
@@ -29,7 +29,7 @@ class Schedule:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        return show(self)
 
 
 class _Decay(Schedule):

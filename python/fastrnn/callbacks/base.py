@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,13 @@ class Callback:
     def __init__(self) -> None:
         self.model: Any = None
         self.params: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        """The name, and those arguments of the constructor that are not at their default, as far as they were kept."""
+        arguments = inspect.signature(type(self)).parameters.values()
+        kept = [(a.name, repr(vars(self)[a.name]), repr(a.default)) for a in arguments if a.name in vars(self)]
+        shown = [f"{name}={value}" for name, value, default in kept if value != default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def set_model(self, model: Any) -> None:
         """Take the model, before training."""
@@ -74,6 +82,10 @@ class History(Callback):
         super().__init__()
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
+
+    def __repr__(self) -> str:
+        last = "".join(f", {name}={values[-1]:.4g}" for name, values in self.history.items() if values)
+        return f"History({len(self.epoch)} epochs{last})"
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Start anew."""
@@ -167,6 +179,9 @@ class CallbackList(Callback):
             self.set_model(model)
         if params:
             self.set_params(params)
+
+    def __repr__(self) -> str:
+        return f"CallbackList({self.callbacks!r})"
 
     def set_model(self, model: Any) -> None:
         """Hand on to every callback."""

@@ -49,6 +49,7 @@ class EarlyStopping(Callback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__()
+        self.monitor = monitor
         self._monitor = Monitor(monitor, mode, min_delta)
         self.patience = patience
         self.verbose = verbose
@@ -128,6 +129,7 @@ class ReduceLROnPlateau(Callback):
         super().__init__()
         if not 0 < factor < 1:
             raise ValueError(f"factor: expected a number in (0, 1), got {factor!r}")
+        self.monitor = monitor
         self._monitor = Monitor(monitor, mode, min_delta)
         self.factor = factor
         self.patience = patience

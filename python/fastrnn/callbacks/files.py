@@ -49,6 +49,7 @@ class ModelCheckpoint(Callback):
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq
+        self.monitor = monitor
         self._monitor = Monitor(monitor, mode)
         self.best = self._monitor.worst if initial_value_threshold is None else float(initial_value_threshold)
         self._epoch = 0

@@ -323,7 +323,8 @@ class Layer:
         return sorted({p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} - {"self"})
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+        what = f"{self.built_shape}, {self.count_params():,} params" if self.built else "not built"
+        return f"<{type(self).__name__} {self.name!r}: {what}>"
 
 
 _Self = TypeVar("_Self", bound=Layer)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .._registry import one_of
+from .._registry import one_of, show
 from .._typing import Array, Config
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
@@ -107,6 +107,9 @@ class Loss:
         else:
             divisor = float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
         return np.asarray(weight / divisor if divisor else weight * 0.0, dtype=dtype)
+
+    def __repr__(self) -> str:
+        return show(self)
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as a JSON-serialisable dict."""

@@ -286,6 +286,9 @@ class FunctionLoss(Loss):
     def value_gradient(self, y_true: Array, y_pred: Array) -> Array:
         return self._call(1, y_true, y_pred)
 
+    def __repr__(self) -> str:
+        return f"FunctionLoss({self.function!r})"
+
     def get_config(self) -> Config:
         raise TypeError(f"loss: expected a fastrnn Loss (a function cannot be saved), got {self.function!r}")
 

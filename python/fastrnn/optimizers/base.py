@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from .. import schedules
-from .._registry import positive
+from .._registry import positive, show
 from .._typing import Array, Config
 from ..parameters import Parameter
 
@@ -98,7 +98,7 @@ class Optimizer:
         }
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        return show(self)
 
     # -- the update --
 
