@@ -80,7 +80,7 @@ FORWARD: list[tuple[str, str, Any, type[Exception], str, str]] = [
     ("rnn", "w_ih", zeros(0, I), ValueError, "shape (...", "(0, 3)"),
     ("lstm", "x", zeros(T, B, 4), ValueError, "shape (5, 4, 3)", "(5, 4, 4)"),
     ("lstm", "w_hh", zeros(32, 7), ValueError, "shape (32, 8)", "(32, 7)"),
-    ("gru", "w_hh", zeros(8, 24), ValueError, "shape (24, 8)", "(8, 24)"),
+    ("gru", "w_hh", zeros(8, 24), ValueError, "shape (24, 8)", "(8, 24); did you mean w_hh.T?"),
     ("rnn", "w_hh", zeros(8), ValueError, "shape (8, 8)", "(8,)"),
     ("lstm", "b_ih", zeros(8), ValueError, "shape (32,)", "(8,)"),
     ("gru", "b_hh", zeros(1, 24), ValueError, "shape (24,)", "(1, 24)"),

@@ -7,6 +7,7 @@ import pytest
 
 import fastrnn
 from fastrnn import GRU, LSTM, Activation, Bidirectional, Dense, Dropout, Input, Layer, Sequential, TimeDistributed
+from fastrnn.interop import torch_layers
 
 H, FEATURES = 5, 3
 
@@ -60,6 +61,72 @@ def test_no_hint_where_nothing_is_near():
     with pytest.raises(TypeError, match="unknown keyword 'xyz', ") as caught:
         LSTM(H, xyz=1)
     assert "did you mean" not in str(caught.value)
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+def zeros(*shape, dtype="float32"):
+    return np.zeros(shape, dtype)
+
+
+X = zeros(2, 1, FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("cell", "w_ih", "w_hh", "hint"),
+    [
+        ("lstm", (FEATURES, 4 * H), (4 * H, H), "w_ih.T"),
+        ("lstm", (4 * H, FEATURES), (H, 4 * H), "w_hh.T"),
+        ("lstm", (FEATURES, 4 * H), (H, 4 * H), "w_ih.T and w_hh.T"),
+        ("gru", (3, 3 * H), (H, 3 * H), "w_ih.T and w_hh.T"),
+        ("rnn", (FEATURES, H), (H, H), "w_ih.T"),
+        ("indrnn", (FEATURES, H), (H,), "w_ih.T"),
+        ("gru", (4 * H, FEATURES), (4 * H, H), None),
+        ("lstm", (4 * H, FEATURES), (4 * H, H + 1), None),
+        ("lstm", (4 * H,), (4 * H, H), None),
+        ("lstm", (), (), None),
+    ],
+)
+def test_transposed_weights(cell, w_ih, w_hh, hint):
+    for call in (
+        lambda: getattr(fastrnn, f"{cell}_forward")(X, zeros(*w_ih), zeros(*w_hh)),
+        lambda: getattr(fastrnn, f"pack_{cell}")(zeros(*w_ih), zeros(*w_hh)),
+    ):
+        with pytest.raises(ValueError, match=r"^w_[ih]h: expected shape \(") as caught:
+            call()
+        assert str(caught.value).partition("; did you mean ")[2] == (f"{hint}?" if hint else "")
+
+
+def test_x_of_float64_is_to_blame():
+    w_ih, w_hh = zeros(4 * H, FEATURES), zeros(4 * H, H)
+    message = r"^x: expected float32 \(the dtype of the weights\), got float64; convert it, x\.astype\('float32'\)$"
+    for call in (
+        lambda: fastrnn.lstm_forward(X.astype("float64"), w_ih, w_hh),
+        lambda: fastrnn.lstm_cell(X[0].astype("float64"), w_ih, w_hh),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+    with pytest.raises(TypeError, match=r"^w_hh: expected float32 \(the dtype of x\), got float64$"):
+        fastrnn.lstm_forward(X, w_ih, w_hh.astype("float64"))
+    with pytest.raises(TypeError, match=r"^w_hh: expected float64 \(the dtype of x\), got float32$"):
+        fastrnn.lstm_forward(X.astype("float64"), w_ih.astype("float64"), w_hh)
+
+
+def test_torch_layers_prefix():
+    names = {"weight_ih": zeros(4 * H, FEATURES), "weight_hh": zeros(4 * H, H)}
+    state = {f"encoder.lstm.{name}_l0": array for name, array in names.items()}
+    state["head.weight"] = zeros(2, H)
+    for prefix in ("", "encoder.", "lstm."):
+        with pytest.raises(ValueError, match=r"; did you mean prefix='encoder\.lstm\.'\?$"):
+            torch_layers(state, prefix)
+    ((packed,),) = torch_layers(state, "encoder.lstm.")
+    assert packed.hidden_size == H
+    both = {**state, **{f"decoder.{name}_l0": array for name, array in names.items()}}
+    with pytest.raises(ValueError, match=r"; did you mean prefix='decoder\.' or 'encoder\.lstm\.'\?$"):
+        torch_layers(both)
+    with pytest.raises(ValueError, match=r", got 'weight'$"):
+        torch_layers({"weight": zeros(2, H)})
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------
@@ -120,3 +187,33 @@ def test_a_layer_of_ones_own_says_what_it_lacks():
     assert model.predict(x).shape == (2, 1)
     with pytest.raises(NotImplementedError, match=r"NoBackward: .* needs a method backward\(dy\), see fastrnn\.Layer$"):
         model.fit(x, y, verbose=0)
+
+
+# -- what is not a Sequential, and what takes one ----------------------------------------------------------------------
+
+
+def test_model_is_not_keras_model():
+    for call in (lambda: fastrnn.Model(inputs=1, outputs=2), lambda: fastrnn.Model(1, 2), fastrnn.Model):
+        with pytest.raises(
+            TypeError, match=r"^Model: expected layers alone, .* a model to train is fastrnn\.Sequential"
+        ):
+            call()
+
+
+def test_sessions_and_pools_take_a_sequential():
+    pytest.importorskip("safetensors")
+    model = Sequential([Input((None, FEATURES)), LSTM(H, return_sequences=True), Dense(2, activation="softmax")])
+    x = np.random.default_rng(0).standard_normal((1, 4, FEATURES)).astype("float32")
+    session, native = fastrnn.Session(model), fastrnn.Session(model.to_native())
+    assert isinstance(session.weights, fastrnn.Model)
+    np.testing.assert_array_equal(session.run(x[0][:, None]), native.run(x[0][:, None]))
+    np.testing.assert_allclose(session.state[0][0], native.state[0][0])
+    pool = fastrnn.StreamPool(model, capacity=2)
+    stream = pool.open()
+    native.reset()
+    np.testing.assert_array_equal(pool.step(stream, x[0, 0]), native.step(x[0, 0]))
+    with pytest.raises(ValueError, match="expected a built model"):
+        fastrnn.Session(Sequential([LSTM(H)]))
+    for wrong in (Sequential, object(), None):
+        with pytest.raises(TypeError, match="weights: expected PackedWeights or a Model, got "):
+            fastrnn.Session(wrong)

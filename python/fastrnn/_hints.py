@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
@@ -32,3 +33,39 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def explain_weights(error: Exception, arrays: Mapping[str, Any], x: Any) -> Exception:
+    """Return the error of a call's parameters, told of the usual slips: transposed weights, an x in float64.
+
+    Args:
+        error: what the native module says.
+        arrays: the parameters by name.
+        x: the call's, or None.
+    """
+    text = str(error)
+    given = [array for array in arrays.values() if array is not None]
+    if isinstance(error, TypeError):
+        dtypes = {str(getattr(array, "dtype", None)) for array in given}
+        if "(the dtype of x)" in text and str(x.dtype) == "float64" and dtypes == {"float32"}:
+            return TypeError(
+                "x: expected float32 (the dtype of the weights), got float64; convert it, x.astype('float32')"
+            )
+        return error
+    w_ih, w_hh = (tuple(getattr(arrays.get(name), "shape", ())) for name in ("w_ih", "w_hh"))
+    for names, ih, hh in (
+        ("", w_ih, w_hh),
+        ("w_ih.T", w_ih[::-1], w_hh),
+        ("w_hh.T", w_ih, w_hh[::-1]),
+        ("w_ih.T and w_hh.T", w_ih[::-1], w_hh[::-1]),
+    ):
+        if _fit(ih, hh):
+            return type(error)(f"{text}; did you mean {names}?") if names else error
+    return error
+
+
+def _fit(w_ih: tuple[int, ...], w_hh: tuple[int, ...]) -> bool:
+    """Whether shapes go together: (G*H, I) and (G*H, H), with a projection (G*H, P), of an IndRNN (H,)."""
+    if len(w_ih) != 2 or not w_hh or w_ih[0] != w_hh[0]:
+        return False
+    return len(w_hh) == 1 or (len(w_hh) == 2 and w_hh[1] > 0 and w_hh[0] % w_hh[1] == 0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Cache, PackedWeights
+from .._hints import explain_weights
 from ._arguments import Function, Options, check_alone, split, stack_states, weight_dropout
 from ._options import CELLS, PARAMETERS
 from .gpu.calls import GpuCache, backward_on_gpu, is_gpu, state_parts
@@ -27,7 +28,10 @@ def pack(
     for name, value in options.items():
         if value is not None:
             (arrays if name in PARAMETERS else settings)[name] = value
-    return _core.pack(cell, arrays, settings, dtype=dtype, fast_activations=fast_activations, x=x)
+    try:
+        return _core.pack(cell, arrays, settings, dtype=dtype, fast_activations=fast_activations, x=x)
+    except (TypeError, ValueError) as error:
+        raise explain_weights(error, arrays, x) from None
 
 
 def pack_cell(

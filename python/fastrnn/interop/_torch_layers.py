@@ -14,6 +14,7 @@ from .._typing import Array
 
 _NAMES = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_hr": "w_hr"}
 _KEY = re.compile(rf"({'|'.join(_NAMES)})(?:_l(\d+)(_reverse)?)?")
+_KEY_AT_END = re.compile(rf"(?<![^.]){_KEY.pattern}$")
 _CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of gates
 
 
@@ -43,13 +44,20 @@ def torch_layers(state: Mapping[str, Any], prefix: str = "", **options: Any) -> 
             continue
         match = _KEY.fullmatch(key[len(prefix) :])
         if match is None:
-            raise ValueError(f"{expected}, got {key!r}")
+            raise ValueError(f"{expected}, got {key!r}{_prefix_hint(state)}")
         name, layer, reverse = match.groups()
         layers.setdefault((int(layer or 0), int(reverse is not None)), {})[name] = np.asarray(value)
     if not layers:
-        raise ValueError(f"{expected}, got none")
+        raise ValueError(f"{expected}, got none{_prefix_hint(state)}")
     depth, directions = (1 + max(index) for index in zip(*layers, strict=True))
     return [tuple(_pack(layers.get((k, d), {}), k, d, options) for d in range(directions)) for k in range(depth)]
+
+
+def _prefix_hint(state: Mapping[str, Any]) -> str:
+    """Name the prefixes under which `state` has a module's weights, where there are any."""
+    found = {key[: match.start()] for key in state if isinstance(key, str) and (match := _KEY_AT_END.search(key))}
+    prefixes = sorted(found - {""})
+    return f"; did you mean prefix={' or '.join(repr(p) for p in prefixes[:3])}?" if prefixes else ""
 
 
 def _pack(arrays: dict[str, Array], layer: int, direction: int, options: dict[str, Any]) -> PackedWeights:
