@@ -95,7 +95,12 @@ def test_demo(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "bits per character, perplexity" in text
     assert "characters/s" in text
-    assert "A sample at temperature 0.5:" in text
+    assert f"A sample at temperature 0.5; fastrnn demo --sample {out} " in text
+    written = text.split("writes more:\n    ")[1].rstrip("\n").replace("\n    ", "\n")
+    assert command_line.main(["demo", "--sample", str(out)]) == 0
+    assert capsys.readouterr().out == f"The {written}\n"
+    assert command_line.main(["demo", "--sample", str(out), "--prompt", "def "]) == 0
+    assert capsys.readouterr().out.startswith("def ")
     model = fastrnn.load_model(out)
     p = model.predict(np.array([[1, 2, 3]]))
     assert p.shape == (1, 3, model.layers[-1].get_config()["units"])
@@ -119,6 +124,20 @@ def test_demo_stops_after_seconds(tmp_path):
     assert demo.run(seconds=0.2, **settings)["characters_per_second"] > 0
 
 
+def test_demo_samples_from_its_own_files_alone(tmp_path, capsys):
+    path = tmp_path / "other.npz"
+    model = fastrnn.Sequential([fastrnn.Input((3,)), fastrnn.Dense(2)])
+    model.save(path)
+    for arguments, message in (
+        (["--sample", str(path)], "expected a model that `fastrnn demo` has saved, with its vocabulary"),
+        (["--sample", str(tmp_path / "none.npz")], "No such file"),
+        (["--sample", str(path), "--prompt", ""], "prompt: expected at least one character, got none"),
+        (["--prompt", ""], "prompt: expected at least one character, got none"),
+    ):
+        assert command_line.main(["demo", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_demo_with_too_little_text(tmp_path, capsys):
     assert command_line.main(["demo", "--characters", "50", "--out", str(tmp_path / "m.npz")]) == 2
     assert "fastrnn demo: error: length: expected a number in" in capsys.readouterr().err
@@ -135,6 +154,15 @@ def test_info_and_help(capsys):
     with pytest.raises(SystemExit):
         command_line.main(["demo", "--epochs", "0"])
     assert "expected a number >= 1, got 0" in capsys.readouterr().err
+
+
+def test_version_and_no_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command_line.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"fastrnn {fastrnn.__version__}\n"
+    assert command_line.main([]) == 2
+    assert capsys.readouterr().err == command_line.parser().format_help()
 
 
 def test_module_runs_from_the_command_line(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .._core import version
 from .latency import add_arguments as add_latency_arguments
 
 
@@ -17,14 +18,16 @@ def parser() -> argparse.ArgumentParser:
         description="Recurrent neural networks at the speed of the hardware.",
         epilog="'fastrnn COMMAND --help' tells the options of a command.",
     )
+    main.add_argument("--version", action="version", version=f"fastrnn {version}")
     main.add_argument("--cmake-dir", action=_CMakeDir, help="print the folder of the CMake package, and exit")
-    commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = main.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("info", help="show version, instruction set and build", description="Show fastrnn.info().")
     demo = commands.add_parser(
         "demo",
-        help="train a small character language model, about a minute, nothing is downloaded",
+        help="train a small character language model, half a minute, nothing is downloaded",
         description="Train an LSTM on Python's own help texts, report perplexity on held-out text and the speed of "
-        "training, save the model, and print a sample of what it writes.",
+        "training, save the model with its vocabulary, and print a sample of what it writes; or, with --sample, print "
+        "a sample of a model saved before.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--epochs", type=_at_least_1, default=3, help="passes over the text")
@@ -33,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--characters", type=_at_least_1, default=None, help="use only so much of the text")
     demo.add_argument("--out", default="fastrnn-demo.npz", help="file to save the model in")
     demo.add_argument("--seed", type=int, default=0, help="the same seed gives the same model")
+    demo.add_argument("--sample", metavar="FILE", default=None, help="train nothing; write text from this file's model")
+    demo.add_argument("--prompt", default="The ", help="what the sample goes on from")
     demo.add_argument("--quiet", action="store_true", help="show no progress")
     latency = commands.add_parser(
         "latency",
@@ -49,9 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Args:
         argv: arguments without the program's name; `sys.argv` when None.
+
+    Returns:
+        0, or another number for an error, which stands on stderr.
     """
     options = vars(parser().parse_args(argv))
     command = options.pop("command")
+    if command is None:
+        parser().print_help(sys.stderr)
+        return 2
     if command == "latency":
         return _latency(options)
     return _info() if command == "info" else _demo(**options)
@@ -92,12 +103,15 @@ def _info() -> int:
     return 0
 
 
-def _demo(quiet: bool, **options: Any) -> int:
+def _demo(quiet: bool, sample: str | None, **options: Any) -> int:
     from . import demo
 
     try:
-        demo.run(verbose=0 if quiet else 1, **options)
-    except ValueError as error:
+        if sample is not None:
+            print(demo.sample(sample, options["prompt"], seed=options["seed"]))
+        else:
+            demo.run(verbose=0 if quiet else 1, **options)
+    except (ValueError, OSError, ImportError) as error:
         print(f"fastrnn demo: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

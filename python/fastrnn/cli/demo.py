@@ -1,4 +1,4 @@
-"""``python -m fastrnn demo``: train a small language model on text that comes with Python, in about a minute.
+"""``python -m fastrnn demo``: train a small language model on text that comes with Python, in half a minute.
 
 The model reads characters and predicts the next one. It is trained on the first nine tenths of Python's help topics
 and judged on the last tenth.
@@ -20,7 +20,7 @@ from ..model import Sequential
 from ..optimizers import Adam
 from ..schedules import CosineDecay
 
-__all__ = ["TimeLimit", "character_model", "generate", "next_character_windows", "run"]
+__all__ = ["TimeLimit", "character_model", "generate", "next_character_windows", "run", "sample"]
 
 WINDOW = 64  # characters per training sequence
 BATCH = 16
@@ -98,6 +98,28 @@ def generate(
     return vocabulary.decode(drawn)
 
 
+def sample(path: str, prompt: str = "The ", length: int = 240, temperature: float = 0.5, seed: int = 0) -> str:
+    """Return `prompt` and what a model goes on with; the arguments are those of `generate`.
+
+    Args:
+        path: a file that `run` has saved: its metadata has the vocabulary.
+        prompt, length, temperature, seed: see `generate`.
+
+    Raises:
+        ValueError: the file is no such model, or the prompt is empty.
+        OSError: it cannot be read.
+    """
+    from ..saving import load_model
+
+    _check_prompt(prompt)
+    model = load_model(path, compile=False)
+    characters = model.metadata.get("vocabulary")
+    kinds = [type(layer) for layer in model.layers]
+    if not isinstance(characters, str) or kinds != [Embedding, LSTM, Dense]:
+        raise ValueError(f"{path}: expected a model that `fastrnn demo` has saved, with its vocabulary")
+    return prompt + generate(model, CharVocabulary(characters), prompt, length, temperature, seed)
+
+
 def run(
     *,
     epochs: int = 3,
@@ -106,6 +128,7 @@ def run(
     characters: int | None = None,
     out: str = "fastrnn-demo.npz",
     seed: int = 0,
+    prompt: str = "The ",
     verbose: int = 1,
 ) -> dict[str, float]:
     """Train, report and save. The same arguments on the same machine give the same model, unless `seconds` cuts in.
@@ -117,12 +140,14 @@ def run(
         characters: use only so many characters of the text.
         out: file for the model.
         seed: of the weights, the order of the batches and the sample.
+        prompt: what the sample goes on from.
         verbose: 0 trains silently, 1 shows progress.
 
     Returns:
         "loss" (nats per character), "bits_per_character" and "perplexity" on held-out text, "characters_per_second"
         of training.
     """
+    _check_prompt(prompt)
     set_random_seed(seed)
     text = python_topics()[:characters]
     vocabulary = CharVocabulary(text)
@@ -133,6 +158,7 @@ def run(
     print(f"Text: Python's help topics, {len(text):,} characters, {len(vocabulary) - 1} distinct; last tenth held out.")
 
     model = character_model(len(vocabulary), units)
+    model.metadata["vocabulary"] = vocabulary.characters
     rate = CosineDecay(0.01, decay_steps=epochs * -(-len(x) // BATCH), alpha=0.05)
     model.compile(Adam(rate, global_clipnorm=1.0), "sparse_categorical_crossentropy")
     print(f"Model: embedding 32, LSTM {units}, softmax; {model.count_params():,} parameters, seed {seed}.", flush=True)
@@ -158,9 +184,14 @@ def run(
         f"(guessing evenly: {math.log2(len(vocabulary)):.2f} bits, perplexity {len(vocabulary)})."
     )
     print(f"Trained {took:.0f} s at {figures['characters_per_second']:,.0f} characters/s. Saved {out}")
-    print("A sample at temperature 0.5:")
-    print("    " + generate(model, vocabulary, "The ", 240, 0.5, seed).replace("\n", "\n    "))
+    print(f"A sample at temperature 0.5; fastrnn demo --sample {out} --prompt TEXT writes more:")
+    print("    " + generate(model, vocabulary, prompt, 240, 0.5, seed).replace("\n", "\n    "))
     return figures
+
+
+def _check_prompt(prompt: str) -> None:
+    if not prompt:
+        raise ValueError("prompt: expected at least one character, got none")
 
 
 class _Count(Callback):
