@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +27,10 @@ import aiohttp
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "server"
 I = O = 128  # noqa: E741  # of the model that is served when none is named
+HANDSHAKE = (
+    b"GET /stream HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 def module(name: str) -> Any:
@@ -73,6 +80,24 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, subprocess.Pop
 def options(**given: Any) -> Any:
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     return pytest.mark.parametrize("server", [words], indirect=True, ids=[""])
+
+
+def address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+@contextlib.contextmanager
+def never_reading(url: str) -> Iterator[None]:
+    """A client that sends chunks until there is no room for more, and never reads an answer."""
+    x = bytes(4 * 4 * I)
+    with socket.create_connection(address(url)) as client:
+        client.sendall(HANDSHAKE)
+        client.settimeout(0.3)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while True:
+                client.sendall(b"\x82\xff" + struct.pack("!Q", len(x)) + bytes(4) + x)
+        yield
 
 
 async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int | None, str]:
@@ -175,6 +200,104 @@ def test_it_says_what_is_too_much(server):
     asyncio.run(main())
 
 
+@options(deadline_ms=60_000)
+def test_who_owes_nothing_delays_nobody(server):
+    """Idle streams, and one that never reads and so has stopped to send."""
+
+    async def main() -> None:
+        x = x_of(1)
+        async with aiohttp.ClientSession() as session:
+            one, *_ = [await session.ws_connect(f"{server[0]}/stream") for _ in range(3)]
+            with never_reading(server[0]):
+                for right in alone(x, x, x):
+                    await one.send_bytes(x.tobytes())
+                    assert await one.receive_bytes(timeout=20) == right
+
+    asyncio.run(main())
+
+
+@options(capacity=2, stall_seconds=0.5)
+def test_who_never_reads_loses_its_place(server):
+    async def main() -> None:
+        x = x_of(1)
+        with never_reading(server[0]), never_reading(server[0]):
+            async with aiohttp.ClientSession() as session:
+                socket = None
+                for _ in range(200):
+                    with contextlib.suppress(aiohttp.WSServerHandshakeError):  # 503
+                        socket = await session.ws_connect(f"{server[0]}/stream")
+                        break
+                    await asyncio.sleep(0.1)
+                assert socket is not None
+                await socket.send_bytes(x.tobytes())
+                assert await socket.receive_bytes(timeout=20) == alone(x)[0]
+
+    asyncio.run(main())
+
+
+@options(capacity=2, connections=3, header_seconds=0.5)
+def test_half_a_request_and_too_many_connections(server):
+    def connect() -> socket.socket:
+        return socket.create_connection(address(server[0]), timeout=20)
+
+    with connect() as silent, connect() as half, connect() as body:
+        half.sendall(HANDSHAKE[:-2])
+        body.sendall(b"POST /model HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        with connect() as late:
+            assert late.recv(12) == b"HTTP/1.1 503"
+        assert body.recv(12) == b"HTTP/1.1 404"
+        for one in (silent, half, body):
+            with contextlib.suppress(ConnectionError):
+                while one.recv(1 << 16):
+                    pass
+        with connect() as late:
+            late.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert late.recv(12) == b"HTTP/1.1 200"
+
+
+@options()
+def test_pings_are_answered_up_to_a_limit(server):
+    async def main() -> None:
+        x = x_of(1)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{server[0]}/stream", autoping=False) as socket,
+        ):
+            for right in alone(x, x):
+                for number in range(100):
+                    await socket.ping(b"%d" % number)
+                    assert (await socket.receive(timeout=20)).data == b"%d" % number
+                await socket.send_bytes(x.tobytes())
+                assert await socket.receive_bytes(timeout=20) == right
+            for _ in range(101):
+                await socket.ping()
+            for _ in range(100):
+                assert (await socket.receive(timeout=20)).type is aiohttp.WSMsgType.PONG
+            assert await closed(socket) == (1008, "more than 100 pings without a chunk")
+
+    asyncio.run(main())
+
+
+def test_a_small_attack():
+    """As examples/server/README.md says it, with fewer attackers, who want more places than there are."""
+    command = [sys.executable, str(FOLDER / "attack.py"), "--attackers", "48", "--connections", "4", "--seconds", "2"]
+    command += ["--quiet-seconds", "0.2", "--again-seconds", "0.5", "--server"]
+    command += ["--capacity", "24", "--connections", "50"]
+    command += ["--stall-seconds", "0.5", "--header-seconds", "0.5", "--idle-seconds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    for name in ("alone", "beside_attackers", "newcomers_beside_attackers"):
+        tally = result[name]
+        assert tally["sent"] > 0, name
+        assert (tally["not_sent"], tally["lost"], tally["mismatched"]) == (0, 0, 0), name
+    assert len(result["attackers"]) == 8
+    for name, attack in result["attackers"].items():
+        assert attack["ended"] > attack["refused"], name
+    assert result["memory_kib"]["peak"] - result["memory_kib"]["before"] < 100 << 10
+    assert done.stderr == ""
+
+
 @options(idle_seconds=0.5)
 def test_who_is_silent_is_closed(server):
     async def main() -> None:
@@ -190,12 +313,15 @@ def test_who_leaves_while_computed_for_disturbs_nobody(server):
         x = x_of(2)
         async with aiohttp.ClientSession() as session:
             leaving, staying, waiting = [await session.ws_connect(f"{server[0]}/stream") for _ in range(3)]
+            await waiting.send_bytes(x.tobytes())  # the batches wait for its next one
+            first, second = alone(x, x)
+            assert await waiting.receive_bytes(timeout=20) == first
             await leaving.send_bytes(x.tobytes())
             await staying.send_bytes(x.tobytes())
             leaving._response.connection.transport.abort()
             assert await staying.receive_bytes(timeout=20) == alone(x)[0]
             await waiting.send_bytes(x.tobytes())
-            assert await waiting.receive_bytes(timeout=20) == alone(x)[0]
+            assert await waiting.receive_bytes(timeout=20) == second
 
     asyncio.run(main())
 
@@ -204,8 +330,9 @@ def test_a_stream_may_end_while_it_waits():
     async def main() -> None:
         engine = module("engine").Engine(model(), capacity=3, max_steps=1, deadline=0.2)
         running = asyncio.create_task(engine.run())
-        leaving, staying, _ = [await engine.open() for _ in range(3)]  # the third keeps the batch waiting
+        leaving, staying, third = [await engine.open() for _ in range(3)]
         x = x_of(1)
+        engine.answered(third)  # the batch waits for its next chunk
         waits, stays = (asyncio.create_task(engine.compute(stream, x)) for stream in (leaving, staying))
         await asyncio.sleep(0)
         await engine.close(leaving)
@@ -225,7 +352,9 @@ def test_it_answers_what_is_due_before_it_stops(server):
         x = x_of(1)
         async with aiohttp.ClientSession() as session:
             due, idle = [await session.ws_connect(f"{url}/stream") for _ in range(2)]
-            await due.send_bytes(x.tobytes())  # waits for the other one, or its deadline
+            await idle.send_bytes(x.tobytes())
+            assert await idle.receive_bytes(timeout=20) == alone(x)[0]
+            await due.send_bytes(x.tobytes())  # waits for the next one of the other
             await asyncio.sleep(0.2)
             process.send_signal(signal.SIGTERM)
             assert await closed(idle) == (1012, "the server stops")
@@ -236,3 +365,48 @@ def test_it_answers_what_is_due_before_it_stops(server):
 
     asyncio.run(main())
     assert process.wait(20) == 0
+
+
+@options(drain_seconds=0.5)
+def test_it_stops_in_the_time_it_promises_whoever_does_not_read(server):
+    url, process = server
+    with never_reading(url), never_reading(url):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0  # it was two minutes
+
+
+def test_a_bad_option_is_answered_with_one_line():
+    bad = [
+        ("server", "--port 99999", "argument --port: expected 0 to 65535, got 99999"),
+        ("server", "--deadline-ms -1", "argument --deadline-ms: expected 0 to 1e+06, got -1"),
+        ("server", "--idle-seconds nan", "argument --idle-seconds: expected 0.001 to 1e+06, got nan"),
+        ("server", "--capacity many", "argument --capacity: invalid int value: 'many'"),
+        ("server", "--capacity 5 --connections 4", "argument --capacity: expected at most 4 connections, got 5"),
+        ("server", "--dtype float31", "argument --dtype: invalid choice: 'float31' (choose from "),
+        ("server", "--model nothing.npz", "the model: nothing.npz: expected a file that can be read, got: "),
+        ("server", "--host 256.0.0.1", "arguments --host and --port: "),
+        ("server", "--prot 1", "unrecognized arguments: --prot 1"),
+        ("load", "--seconds 0", "argument --seconds: expected 0.001 to 1e+06, got 0"),
+        ("attack", "--attackers 0", "argument --attackers: expected 1 to 1e+06, got 0"),
+    ]
+    code = (
+        "import importlib, sys\nfor name, words in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    try: importlib.import_module(name).main(words.split())\n"
+        "    except SystemExit as end: print(end.code)\n"
+    )
+    words = [word for name, options, _ in bad for word in (name, options)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=FOLDER, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["2"] * len(bad)
+    for line, (name, _, text) in zip(done.stderr.splitlines(), bad, strict=True):
+        assert line.startswith(f"{name}.py: error: {text}")
+
+
+@options()
+def test_the_client_of_the_readme(server):
+    [code] = re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
+    assert "http://127.0.0.1:8000/stream" in code
+    names: dict[str, Any] = {}
+    exec(code.replace("http://127.0.0.1:8000", server[0]), names)
+    assert names["y"].tobytes() == alone(names["x"])[0]

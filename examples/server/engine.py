@@ -25,8 +25,10 @@ class Request:
 
 
 class Engine:
-    """Streams on one pool. A batch is computed when every open stream has sent something, or `deadline` seconds after
-    the first of its chunks came: whichever is earlier. A stream has one chunk at a time in the engine.
+    """Streams on one pool. A batch waits for the streams that were answered less than `deadline` seconds ago, which may
+    be about to send again, but no longer than `deadline` after the first of its chunks came. A stream that has been
+    silent for longer, because it is idle or does not read its answers, delays nobody. A stream has one chunk at a time
+    in the engine.
 
     The pool is for one thread at a time: a lock gives it to the executor for a batch, which computes without the GIL,
     and in between to the event loop, where streams join and leave.
@@ -41,6 +43,7 @@ class Engine:
         self._executor = ThreadPoolExecutor(1, "batches")
         self._pending: list[Request] = []
         self._first = 0.0  # when the first of them came
+        self._answered: dict[int, float] = {}  # when streams that may be about to send were answered; oldest first
         self._some, self._all = asyncio.Event(), asyncio.Event()
 
     async def open(self) -> int:
@@ -54,9 +57,14 @@ class Engine:
         """Ends a stream; what it waits for is never answered."""
         async with self._lock:
             self._pending = [request for request in self._pending if request.stream != stream]
+            self._answered.pop(stream, None)
             self._pool.close(stream)
             self.open_streams -= 1
             self._notice()
+
+    def answered(self, stream: int) -> None:
+        """To be called when a stream's answer has left: from now on it may send its next chunk."""
+        self._answered[stream] = asyncio.get_running_loop().time()
 
     async def compute(self, stream: int, x: Any) -> bytes:
         """y (T, O) of the stream's next chunk x (T, I), 1 <= T <= max_steps, as bytes."""
@@ -65,22 +73,34 @@ class Engine:
             self._first = loop.time()
         request = Request(stream, x, loop.create_future())
         self._pending.append(request)
+        self._answered.pop(stream, None)
         self._notice()
         return await request.answer
 
     def _notice(self) -> None:
         if self._pending:
             self._some.set()
-        if len(self._pending) >= self.open_streams:
+        if not self._answered:
             self._all.set()
+
+    def _patience(self) -> float:
+        """Seconds that the batch may still wait for others."""
+        now = asyncio.get_running_loop().time()
+        for stream, answered in list(self._answered.items()):
+            if answered + self.deadline > now:
+                break
+            del self._answered[stream]
+        if not self._answered:
+            return 0.0
+        newest = next(reversed(self._answered.values()))
+        return min(self._first, newest) + self.deadline - now
 
     async def run(self) -> None:
         """Computes batches until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._some.wait()
-            rest = self._first + self.deadline - loop.time()
-            if len(self._pending) < self.open_streams and rest > 0:
+            if (rest := self._patience()) > 0:
                 self._all.clear()
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._all.wait(), rest)
@@ -102,6 +122,7 @@ class Engine:
                     request.answer.set_exception(answer)
                 else:
                     request.answer.set_result(answer)
+            await asyncio.sleep(0)  # those who wait send the answers now, and call `answered`
 
     def _compute(self, batch: list[Request]) -> list[bytes]:
         """In the executor: chunks of one length are pushed and pulled in one call."""

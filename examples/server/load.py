@@ -26,9 +26,11 @@ import numpy as np
 from server import event_loop
 
 import fastrnn
+from options import COUNT, SECONDS, Parser, within
 
 HERE = Path(__file__).resolve().parent
 ANSWER_SECONDS = 10.0  # after which a chunk counts as lost
+CONNECT_SECONDS = 60.0  # for which who is refused tries again
 
 
 @dataclass
@@ -69,6 +71,18 @@ def sequences(options: argparse.Namespace, chunks: int) -> list[list[tuple[bytes
     return made
 
 
+async def connect(client: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
+    """A connection to the stream; tries again while there is no room."""
+    end = time.perf_counter() + CONNECT_SECONDS
+    while True:
+        try:
+            return await client.ws_connect(url, max_msg_size=0)
+        except (aiohttp.ClientError, OSError):
+            if time.perf_counter() > end:
+                raise
+        await asyncio.sleep(0.1)
+
+
 async def stream(
     connection: aiohttp.ClientWebSocketResponse,
     sequence: list[tuple[bytes, bytes]],
@@ -99,7 +113,7 @@ async def load(options: argparse.Namespace, url: str, made: list[Any], seconds: 
     tally, pace = Tally(), options.chunk_ms / 1e3
     chunks = max(1, round(seconds / pace))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
-        connections = [await client.ws_connect(url, max_msg_size=0) for _ in range(options.connections)]
+        connections = [await connect(client, url) for _ in range(options.connections)]
         start = time.perf_counter() + 0.2
         streams = [
             stream(connection, made[k % len(made)][:chunks], pace, start + pace * k / len(connections), tally)
@@ -126,18 +140,19 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_kib(pid: int) -> int:
-    """Memory of a process, by Linux."""
+def resident_kib(pid: int, what: str = "VmRSS") -> int:
+    """Memory of a process, by Linux; VmHWM is the most it ever had."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 @contextlib.contextmanager
-def own_server(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
-    """A server on a free port; ends with SIGTERM, as a service is ended."""
+def own_server(options: argparse.Namespace, *more: str) -> Iterator[tuple[str, int]]:
+    """A server on a free port, with `more` options; ends with SIGTERM, as a service is ended."""
     command = [sys.executable, str(HERE / "server.py"), "--port", "0", "--dtype", options.dtype]
     command += ["--capacity", str(options.connections), "--max-steps", str(options.steps)]
     command += ["--model", options.model] if options.model else []
+    command += more
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -172,22 +187,19 @@ def run(options: argparse.Namespace, url: str, pid: int | None) -> dict[str, Any
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="load.py",
-        description=(__doc__ or "").splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--url", help="of a server that runs; without it, one is started, and stopped at the end")
-    parser.add_argument("--pid", type=int, help="of that server, to watch its memory")
-    parser.add_argument("--connections", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--chunk-ms", type=float, default=32, help="between the chunks of a stream")
-    parser.add_argument("--steps", type=int, default=1, help="time steps in a chunk")
-    parser.add_argument("--model", help="the server's, if it is not the random one")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--sequences", type=int, default=50, help="different ones; connections take them in turn")
-    parser.add_argument("--warm-up", type=float, default=5, help="seconds of the same load before memory is read")
-    parser.add_argument("--patience", type=float, default=4, help="times as long as it should take, then give up")
+    parser = Parser(prog="load.py", description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--url", help="of a server that runs; without it, one is started, and stopped at the end")
+    add("--pid", type=COUNT, help="of that server, to watch its memory")
+    add("--connections", type=COUNT, default=500)
+    add("--seconds", type=SECONDS, default=60)
+    add("--chunk-ms", type=SECONDS, default=32, help="between the chunks of a stream")
+    add("--steps", type=COUNT, default=1, help="time steps in a chunk")
+    add("--model", help="the server's, if it is not the random one")
+    add("--dtype", choices=models.DTYPES, default="float32")
+    add("--sequences", type=COUNT, default=50, help="different ones; connections take them in turn")
+    add("--warm-up", type=SECONDS, default=5, help="seconds of the same load before memory is read")
+    add("--patience", type=within(float, 1, 1e6), default=4, help="times as long as it should take, then give up")
     return parser.parse_args(argv)
 
 

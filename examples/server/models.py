@@ -8,6 +8,8 @@ import numpy as np
 
 import fastrnn
 
+DTYPES = "float32", "bfloat16", "bfloat16_weights", "int8"
+
 
 def load(path: str | None, dtype: str) -> Any:
     """The model of a file, or, where there is none, an LSTM from 128 to 128 with the same random weights each time: the

@@ -2,7 +2,7 @@
 
 A message is a chunk of float32, little-endian, (T, I); its answer is one message, (T, O). Close codes: 1003 a text,
 1007 not whole steps, 1008 idle, 1009 too long, 1012 the server stops. No room, or no longer: HTTP 503, before the
-handshake.
+handshake. Who does not read is cut off without a word: connections.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -41,19 +40,36 @@ class Metrics:
         self.steps.inc(steps)
 
 
+CLOSE_SECONDS = 2.0  # that a client has to answer our close
+PINGS = 100  # that a client may send before its next chunk
+
+
 class Connection:
     """One client, its stream, and whether an answer to it is due."""
 
-    def __init__(self, socket: web.WebSocketResponse, stream: int) -> None:
-        self.socket, self.stream = socket, stream
+    def __init__(self, request: web.BaseRequest, socket: web.WebSocketResponse, stream: int) -> None:
+        self.request, self.socket, self.stream = request, socket, stream
         self.busy, self.last = False, time.monotonic()
+        self.code: int | None = None  # with which it is closed
 
     async def close(self, code: int, reason: str) -> None:
-        await self.socket.close(code=code, message=reason.encode())
+        """Says why it ends. Who does not read leaves no room to say so, and is cut off by Connections later."""
+        if self.code is None:
+            self.code = code
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.socket.close(code=code, message=reason.encode()), CLOSE_SECONDS)
+
+    async def dismiss(self, code: int, reason: str) -> None:
+        """Says why, and reads no more: what comes before the client agreed to a close would have to be looked at."""
+        self.code = code
+        await self.socket.send_frame(code.to_bytes(2, "big") + reason.encode(), WSMsgType.CLOSE)
+        if self.request.transport is not None:
+            self.request.transport.close()
+        await self.socket.close()  # sees that there is nothing to close
 
 
 class Service:
-    """The application, and its connections."""
+    """The pages, and the connections that are streams."""
 
     def __init__(self, engine: Engine, idle_seconds: float, drain_seconds: float, about: dict[str, Any]) -> None:
         self.engine, self.about = engine, about
@@ -62,26 +78,23 @@ class Service:
         engine.on_batch = self.metrics.count_batch
         self.connections: set[Connection] = set()
         self.draining = False
-        self.app = web.Application()
-        self.app.add_routes(
-            [
-                web.get("/stream", self.stream),
-                web.get("/metrics", self.show_metrics),
-                web.get("/model", self.show_model),
-                web.get("/health", self.show_health),
-            ]
-        )
-        self.app.cleanup_ctx.append(self.tasks)
-        self.app.on_shutdown.append(self.drain)
+        self.pages = {
+            "/stream": self.stream,
+            "/metrics": self.show_metrics,
+            "/model": self.show_model,
+            "/health": self.show_health,
+        }
 
-    async def tasks(self, app: web.Application) -> AsyncIterator[None]:
-        """What runs beside the connections."""
-        tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self.close_idle())]
-        yield
-        for task in tasks:
-            task.cancel()
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """A request of HTTP."""
+        page = self.pages.get(request.path)
+        if page is None or request.method not in ("GET", "HEAD"):
+            return web.Response(text=f"404: expected GET of one of {', '.join(self.pages)}\n", status=404)
+        response = await page(request)
+        response.force_close()  # a page for a connection: requests cannot queue up in one
+        return response
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
+    async def stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """A connection from its beginning to its end."""
         if self.draining:
             return self.refuse("the server stops")
@@ -90,18 +103,25 @@ class Service:
         except fastrnn.FullError:
             return self.refuse("all streams are taken")
         limit = 4 * self.engine.inputs * self.engine.max_steps + 1  # what reaches it is closed with 1009
-        # The bytes of floats hardly shrink: no compression.
-        socket = web.WebSocketResponse(compress=False, max_msg_size=limit, timeout=2.0)
-        connection = Connection(socket, stream)
+        # The bytes of floats hardly shrink: no compression. writer_limit: an answer waits where the one before it lies.
+        socket = web.WebSocketResponse(
+            compress=False, max_msg_size=limit, timeout=CLOSE_SECONDS, autoping=False, writer_limit=0
+        )
+        connection = Connection(request, socket, stream)
         self.connections.add(connection)
         self.metrics.open.inc()
         try:
-            await socket.prepare(request)
-            await self.serve(connection)
+            with contextlib.suppress(ConnectionError):  # the client is gone
+                request.protocol.pause_reading()  # what comes too early waits where it is
+                await socket.prepare(request)
+                request.protocol.resume_reading()
+                await self.serve(connection)
         finally:
+            if (error := socket.exception()) is not None:
+                error.__traceback__ = None  # holds the connection, and all that it sent, in a cycle
             self.connections.discard(connection)
             self.metrics.open.dec()
-            self.metrics.closed.labels(str(socket.close_code)).inc()
+            self.metrics.closed.labels(str(connection.code or socket.close_code)).inc()
             await self.engine.close(stream)
         return socket
 
@@ -111,49 +131,63 @@ class Service:
 
     async def serve(self, connection: Connection) -> None:
         """Answers chunks until one side closes."""
-        socket, engine, bytes_per_step = connection.socket, self.engine, 4 * self.engine.inputs
+        request, socket, engine = connection.request, connection.socket, self.engine
+        bytes_per_step, pings = 4 * engine.inputs, 0
         async for message in socket:
             data = message.data
-            start = connection.last = time.monotonic()
+            if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                pings += 1
+                if pings > PINGS:  # thousands come in one read, and aiohttp does not count them as bytes that wait
+                    await connection.dismiss(1008, f"more than {PINGS} pings without a chunk")
+                    return
+                if message.type is WSMsgType.PING:
+                    await socket.pong(data)
+                continue
+            pings, start = 0, time.monotonic()
+            connection.last = start
             if message.type is not WSMsgType.BINARY:
-                await connection.close(1003, "expected a binary message")
+                await connection.dismiss(1003, "expected a binary message")
                 return
             steps, rest = divmod(len(data), bytes_per_step)
             if steps == 0 or rest:
-                await connection.close(1007, f"expected steps of {bytes_per_step} bytes, got {len(data)} bytes")
+                reason = f"expected steps of {bytes_per_step} bytes, got {len(data)} bytes"
+                await connection.dismiss(1007, reason)
                 return
             connection.busy = True
+            request.protocol.pause_reading()  # what it sends meanwhile waits in its own machine, and is bounded there
             y = await engine.compute(connection.stream, np.frombuffer(data, "<f4").reshape(steps, -1))
-            with contextlib.suppress(ConnectionError):  # the client is gone; the next message says so
-                await socket.send_bytes(y)
+            await socket.send_bytes(y)
+            engine.answered(connection.stream)
             connection.busy = False
+            request.protocol.resume_reading()
             self.metrics.seconds.observe(time.monotonic() - start)
             if self.draining:
                 await connection.close(1012, "the server stops")
 
     async def close_idle(self) -> None:
-        """Closes connections that sent nothing for too long."""
+        """Closes, until it is cancelled, connections that sent nothing for too long."""
         while True:
             await asyncio.sleep(min(1.0, self.idle_seconds / 4))
             limit = time.monotonic() - self.idle_seconds
             idle = [c for c in self.connections if not c.busy and c.last < limit]
             await asyncio.gather(*(c.close(1008, f"idle for {self.idle_seconds:g} seconds") for c in idle))
 
-    async def drain(self, app: web.Application) -> None:
-        """Refuses who comes, answers what was taken up, and closes everyone with 1012."""
+    async def drain(self) -> None:
+        """Refuses who comes, answers what was taken up, and closes everyone with 1012; `drain_seconds` at most."""
         self.draining = True
         end = time.monotonic() + self.drain_seconds
-        idle = [c for c in self.connections if not c.busy]
-        await asyncio.gather(*(c.close(1012, "the server stops") for c in idle))
+        closing = [asyncio.create_task(c.close(1012, "the server stops")) for c in self.connections if not c.busy]
         while self.connections and time.monotonic() < end:
             await asyncio.sleep(0.01)
+        for task in closing:
+            task.cancel()
 
-    async def show_metrics(self, request: web.Request) -> web.Response:
+    async def show_metrics(self, request: web.BaseRequest) -> web.Response:
         text = generate_latest(self.metrics.registry)
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    async def show_model(self, request: web.Request) -> web.Response:
+    async def show_model(self, request: web.BaseRequest) -> web.Response:
         return web.json_response(self.about)
 
-    async def show_health(self, request: web.Request) -> web.Response:
+    async def show_health(self, request: web.BaseRequest) -> web.Response:
         return self.refuse("the server stops") if self.draining else web.Response(text="ok\n")
