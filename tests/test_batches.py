@@ -40,7 +40,14 @@ class Indexed:
         self.passes += 1
 
 
-@pytest.mark.parametrize("kind", [list, tuple, Indexed], ids=["list", "tuple", "Sequence"])
+class Keras3(Indexed):
+    """keras.utils.PyDataset can be gone through, too."""
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, Indexed, Keras3])
 def test_fit_evaluate_and_validation_take_them(kind, batches):
     by_hand, model = model_of(), model_of()
     for _ in range(2):
@@ -54,8 +61,9 @@ def test_fit_evaluate_and_validation_take_them(kind, batches):
     assert model.evaluate(kind(batches)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_sequence_hears_of_the_end_of_each_pass(batches):
-    data = Indexed(batches)
+@pytest.mark.parametrize("kind", [Indexed, Keras3])
+def test_a_sequence_hears_of_the_end_of_each_pass(kind, batches):
+    data = kind(batches)
     model = model_of()
     model.fit(data, epochs=2, verbose=0)
     assert (data.passes, data.read) == (2, [0, 1, 2, 0, 1, 2])
@@ -64,31 +72,19 @@ def test_a_sequence_hears_of_the_end_of_each_pass(batches):
     assert (data.passes, data.read[9:]) == (5, [0, 1, 2, 0])
 
 
-def test_keras_own(batches):
-    pytest.importorskip("torch")
-    import os
-
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    keras = pytest.importorskip("keras")
-
-    class Mine(keras.utils.PyDataset):
-        __len__ = Indexed.__len__
-        __getitem__ = Indexed.__getitem__
-
-        def __init__(self):
-            super().__init__()
-            self.batches, self.read = batches, []
-
-    model, plain = model_of(), model_of()
-    model.fit(Mine(), epochs=1, verbose=0)
-    plain.fit(batches, epochs=1, verbose=0)
-    np.testing.assert_array_equal(model.get_weights()[0], plain.get_weights()[0])
-
-
 @pytest.mark.parametrize("x", [{"x": 1}, "data.csv", {1, 2}.__len__], ids=["dict", "str", "method"])
 def test_what_is_neither(x):
     with pytest.raises((TypeError, ValueError), match=r"^x: expected|^y: expected"):
         model_of().fit(x, verbose=0)
+
+
+def test_batches_have_a_size_already(batches):
+    model = model_of()
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=r"^batch_size: expected None when x is an iterable of batches, got 2$"):
+            call(batches, batch_size=2)
+    x, y = batches[0]
+    model.fit(x, y, batch_size=2, validation_data=batches, verbose=0)  # which is of x and y alone
 
 
 def test_lists_of_numbers_are_arrays_as_ever():

@@ -91,6 +91,8 @@ def test_history_shows_the_last_epoch():
     model.compile(optimizers.SGD(0.0), "mse")
     history = model.fit(np.zeros((2, 4, FEATURES)), np.ones((2, 2)), epochs=2, verbose=0, validation_split=0.5)
     assert repr(history) == "History(2 epochs, loss=1, val_loss=1)"
+    history.on_epoch_end(2, {"note": "slow", "loss": 0.123456})
+    assert repr(history) == "History(3 epochs, loss=0.1235, val_loss=1, note='slow')"
 
 
 def test_nothing_public_shows_its_address():

@@ -84,8 +84,9 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
 
     def __repr__(self) -> str:
-        last = "".join(f", {name}={values[-1]:.4g}" for name, values in self.history.items() if values)
-        return f"History({len(self.epoch)} epochs{last})"
+        last = {name: values[-1] for name, values in self.history.items()}  # a callback may log what is no number
+        shown = (f", {k}={f'{v:.4g}' if isinstance(v, (int, float)) else repr(v)}" for k, v in last.items())
+        return f"History({len(self.epoch)} epochs{''.join(shown)})"
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Start anew."""
