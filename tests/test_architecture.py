@@ -41,7 +41,7 @@ CSRC = {
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
-_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "config", "parameters"]
+_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "_file_writing", "config", "parameters"]
 _TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
@@ -51,6 +51,7 @@ WING = {
     "parameters": [],
     "_hints": [],
     "_log": [],
+    "_file_writing": [],
     "_registry": ["_typing", "_hints"],
     "system": ["_core"],
     "activations": _GROUND,

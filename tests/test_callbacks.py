@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import math
+import os
 import re
 import sys
 
@@ -152,32 +153,65 @@ def test_checkpoint_every_epoch_with_fields(tmp_path):
 
 
 def test_checkpoint_best_only_threshold_and_weights(tmp_path):
-    path = str(tmp_path / "{epoch}")
+    path = str(tmp_path / "{epoch}.npz")
     model, _ = train(callbacks.ModelCheckpoint(path, save_best_only=True), [3, 2, 2, 4, 1])
-    assert [p[-1] for p in model.saved] == ["1", "2", "5"]
+    assert [p[-5] for p in model.saved] == ["1", "2", "5"]
     checkpoint = callbacks.ModelCheckpoint(
         path, save_best_only=True, initial_value_threshold=1.5, save_weights_only=True
     )
     model, _ = train(checkpoint, [3, 2, 1])
-    assert model.saved == ["weights:" + str(tmp_path / "3")]
+    assert model.saved == ["weights:" + str(tmp_path / "3.npz")]
     assert checkpoint.best == 1.0
     model, _ = train(callbacks.ModelCheckpoint(path, "acc", save_best_only=True), [0.1, 0.3, 0.2], name="acc")
-    assert [p[-1] for p in model.saved] == ["1", "2"]
+    assert [p[-5] for p in model.saved] == ["1", "2"]
 
 
 def test_checkpoint_by_batches(tmp_path):
-    checkpoint = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{batch}", save_freq=3)
+    checkpoint = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{batch}.npz", save_freq=3)
     model, _ = train(checkpoint, [1, 1, 1], batches=2)
-    assert [p.rsplit("/", 1)[-1].rsplit("\\", 1)[-1] for p in model.saved] == ["2-1", "3-2"]
+    assert [os.path.basename(p) for p in model.saved] == ["2-1.npz", "3-2.npz"]
 
 
 def test_checkpoint_errors(tmp_path):
     with pytest.raises(ValueError, match=r"filepath: expected fields among epoch, loss, val_loss, got 'acc'"):
-        train(callbacks.ModelCheckpoint(tmp_path / "{acc}"), [1])
+        train(callbacks.ModelCheckpoint(tmp_path / "{acc}.npz"), [1])
+    with pytest.raises(
+        ValueError, match=r"filepath: expected fields among epoch, loss, val_loss, got one without a name"
+    ):
+        train(callbacks.ModelCheckpoint(tmp_path / "{}.npz"), [1])
     with pytest.raises(ValueError, match=r"save_freq: expected one of 'epoch', .* got 0"):
-        callbacks.ModelCheckpoint("x", save_freq=0)
+        callbacks.ModelCheckpoint("x.npz", save_freq=0)
     with pytest.raises(ValueError, match="mode: expected one of 'auto', 'min', 'max', got 'low'"):
-        callbacks.ModelCheckpoint("x", mode="low")
+        callbacks.ModelCheckpoint("x.npz", mode="low")
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m", "m-{val_loss:.3f}", "{epoch}.h5", "m.weights"])
+def test_checkpoint_refuses_another_suffix_when_it_is_made(name):
+    with pytest.raises(ValueError, match=r"filepath: expected a name ending in \.npz or \.safetensors, got"):
+        callbacks.ModelCheckpoint(name)
+
+
+def test_checkpoint_refuses_an_open_brace_when_it_is_made():
+    with pytest.raises(ValueError, match=r"filepath: expected a name with fields in braces, got 'm-\{epoch.npz'"):
+        callbacks.ModelCheckpoint("m-{epoch.npz")
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m-{epoch}.npz", "{epoch}/m.npz", "more/{epoch}.npz"])
+def test_checkpoint_finds_out_before_training_that_it_cannot_write(tmp_path, name):
+    (tmp_path / "file").write_text("no folder")
+    model, seen = FakeModel(), []
+    recorder = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(epoch))
+    with pytest.raises(OSError, match="file"):
+        train([callbacks.ModelCheckpoint(tmp_path / "file" / name), recorder], [1], model=model)
+    assert seen == model.saved == []
+
+
+def test_checkpoint_leaves_nothing_of_its_trial(tmp_path):
+    train(callbacks.ModelCheckpoint(tmp_path / "{{a}}" / "{epoch}" / "m.npz", save_best_only=True), [])
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["{a}"]
+    (tmp_path / "m.npz").mkdir()
+    with pytest.raises(IsADirectoryError):
+        train(callbacks.ModelCheckpoint(tmp_path / "m.npz"), [1])
 
 
 # -- CSV --

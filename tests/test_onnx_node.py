@@ -167,6 +167,19 @@ BAD_ATTRIBUTES = [
     ("RNN", {"clip": NAN}, "clip: expected a number > 0, got nan"),
     ("RNN", {"layout": 2}, "layout: expected 0 or 1, got 2"),
     ("LSTM", {"input_forget": -1}, "input_forget: expected 0 or 1, got -1"),
+    ("RNN", {"clip": 10**400}, "clip: expected a number in the range of float, got an integer beyond it"),
+    ("RNN", {"hidden_size": 10**9000}, "hidden_size: expected an integer of 64 bits, got one of 29898"),
+    (
+        "GRU",
+        {"linear_before_reset": -(2**63) - 1},
+        "linear_before_reset: expected an integer of 64 bits, got one of 64",
+    ),
+    ("RNN", {"layout": 2**62}, "layout: expected 0 or 1, got 4611686018427387904"),
+    (
+        "RNN",
+        {"activations": ["Elu"], "activation_alpha": [10**9000]},
+        "activation_alpha: expected a number in the range of float",
+    ),
     ("RNN", {"hidden_size": 0}, "hidden_size: expected an integer >= 1, got 0"),
     ("GRU", {"hidden_size": 4}, r"W: expected shape \(1, 12, 2\), got \(1, 15, 2\)"),
     ("RNN", {"activations": ["Swish"]}, "activations: expected one of 'Relu', .*'Elu', got 'Swish'"),
@@ -206,6 +219,8 @@ BAD_ATTRIBUTES = [
 BAD_ATTRIBUTE_TYPES = [
     ({"direction": 1}, "direction: expected a string, got int"),
     ({"clip": "1"}, "clip: expected a number, got str"),
+    ({"clip": np.ones(2)}, "clip: expected a number, got ndarray"),
+    ({"hidden_size": np.ones(2, int)}, "hidden_size: expected an integer, got ndarray"),
     ({"layout": 1.0}, "layout: expected an integer, got float"),
     ({"hidden_size": 5.0}, "hidden_size: expected an integer, got float"),
     ({"activations": "Tanh"}, "activations: expected a sequence of names, got str"),

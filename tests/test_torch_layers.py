@@ -73,8 +73,23 @@ def test_what_a_module_may_lack_or_have_besides():
         ({**state_of("lstm"), "weight_hh_l0": np.ones((21, 5))}, "", r"^weight_hh_l0: expected .*, got \(21, 5\)$"),
         ({**state_of("lstm"), "weight_hh_l0": np.ones((10, 5))}, "", r"^weight_hh_l0: expected .*, got \(10, 5\)$"),
         ({**state_of("lstm"), "weight_hh_l0": np.ones(5)}, "", r"^weight_hh_l0: expected .*, got \(5,\)$"),
+        ({**state_of("lstm"), "weight_hh_l0": 5}, "", r"^weight_hh_l0: expected .*, got \(\)$"),
     ],
 )
 def test_errors(state, prefix, message):
     with pytest.raises(ValueError, match=message):
+        torch_layers(state, prefix)
+
+
+@pytest.mark.parametrize(
+    ("state", "prefix", "message"),
+    [
+        ({**state_of("lstm"), 3: np.ones(2)}, "", "^state: expected names as weight_ih_l0, got a key of type int$"),
+        ({b"weight_ih_l0": np.ones((4, 1))}, "", "^state: expected names as weight_ih_l0, got a key of type bytes$"),
+        (list(state_of("lstm").items()), "", "^state: expected a mapping from names to arrays, got list$"),
+        (state_of("lstm"), 3, "^prefix: expected a str, got int$"),
+    ],
+)
+def test_errors_of_types(state, prefix, message):
+    with pytest.raises(TypeError, match=message):
         torch_layers(state, prefix)

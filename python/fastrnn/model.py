@@ -278,6 +278,18 @@ class Sequential(Trainer):
 
         save_model(self, path, include_optimizer=include_optimizer)
 
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone to one file; see `fastrnn.io.save_weights`."""
+        from .saving import save_weights
+
+        save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Set the weights from a file of `save_weights` or `save`; see `fastrnn.io.load_weights`."""
+        from .saving import load_weights
+
+        load_weights(self, path)
+
     def to_native(self, dtype: str = "float32", fast_activations: bool = False) -> Model:
         """The layers for `fastrnn.Session` and `fastrnn.StreamPool`, as `fastrnn.Model.load` reads them from a file.
 

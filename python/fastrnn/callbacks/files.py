@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
+from string import Formatter
 from typing import Any, TextIO
 
+from .._file_writing import check_path, check_suffix
 from .._log import log
 from .._registry import one_of
 from .base import Callback, Logs
@@ -18,7 +20,8 @@ class ModelCheckpoint(Callback):
 
     Args:
         filepath: where; may hold fields, ``"model-{epoch:02d}-{val_loss:.3f}.npz"``: the epoch counted from 1, with
-            `save_freq` in batches the batch, and everything in the logs. Missing folders are made.
+            `save_freq` in batches the batch, and everything in the logs. Ends in .npz or .safetensors. Missing folders
+            are made; that files can be made there is found out when training begins.
         monitor, mode: see `EarlyStopping`; used with `save_best_only`.
         verbose: 1 tells.
         save_best_only: save only when the monitored figure has improved.
@@ -28,6 +31,10 @@ class ModelCheckpoint(Callback):
 
     Attributes:
         best: the best figure so far.
+
+    Raises:
+        ValueError: `filepath` has another suffix, or a brace that is not closed.
+        ImportError: it ends in .safetensors, and the package of that name is missing.
     """
 
     def __init__(
@@ -45,6 +52,10 @@ class ModelCheckpoint(Callback):
         if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
             raise one_of("save_freq", ("epoch", "a number of batches > 0"), save_freq)
         self.filepath = os.fspath(filepath)
+        start, has_fields = _before_fields(self.filepath)
+        suffix = check_suffix(self.filepath, "filepath")
+        # What stands for all files when training begins.
+        self._sample = os.path.join(os.path.dirname(start), f"x{suffix}") if has_fields else start
         self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
@@ -54,6 +65,15 @@ class ModelCheckpoint(Callback):
         self.best = self._monitor.worst if initial_value_threshold is None else float(initial_value_threshold)
         self._epoch = 0
         self._batches = 0
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Find out whether files can be made in the folder; in the first without fields, where it has some.
+
+        Raises:
+            OSError: they cannot.
+        """
+        Path(self._sample).parent.mkdir(parents=True, exist_ok=True)
+        check_path(self._sample, "filepath")
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Note the epoch."""
@@ -87,10 +107,22 @@ class ModelCheckpoint(Callback):
     def _path(self, fields: dict[str, Any]) -> Path:
         try:
             return Path(self.filepath.format(**fields))
-        except KeyError as error:
-            raise ValueError(
-                f"filepath: expected fields among {', '.join(sorted(fields))}, got {error.args[0]!r}"
-            ) from None
+        except (KeyError, IndexError) as error:
+            got = repr(error.args[0]) if isinstance(error, KeyError) else "one without a name"
+            raise ValueError(f"filepath: expected fields among {', '.join(sorted(fields))}, got {got}") from None
+
+
+def _before_fields(template: str) -> tuple[str, bool]:
+    """What stands before the first field of a name, and whether there is one."""
+    start = ""
+    try:
+        for text, field, *_ in Formatter().parse(template):
+            start += text
+            if field is not None:
+                return start, True
+    except ValueError as error:
+        raise ValueError(f"filepath: expected a name with fields in braces, got {template!r}: {error}") from None
+    return start, False
 
 
 class CSVLogger(Callback):

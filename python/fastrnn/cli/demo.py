@@ -18,6 +18,7 @@ from ..data import CharVocabulary, python_topics, windows
 from ..layers import LSTM, Dense, Embedding, Input
 from ..model import Sequential
 from ..optimizers import Adam
+from ..saving import check_path
 from ..schedules import CosineDecay
 
 __all__ = ["TimeLimit", "character_model", "generate", "next_character_windows", "run", "sample"]
@@ -146,8 +147,12 @@ def run(
     Returns:
         "loss" (nats per character), "bits_per_character" and "perplexity" on held-out text, "characters_per_second"
         of training.
+
+    Raises:
+        ValueError, ImportError, OSError: before training, if `out` is no name of a model's file or cannot be written.
     """
     _check_prompt(prompt)
+    check_path(out)
     set_random_seed(seed)
     text = python_topics()[:characters]
     vocabulary = CharVocabulary(text)

@@ -6,6 +6,7 @@ The rules are those of the operators RNN, GRU and LSTM from opset 7 on (versions
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -85,18 +86,18 @@ def read_attributes(op_type: str, given: Mapping[str, Any]) -> Attributes:
     if "clip" in given:
         shared["clip"] = _number("clip", given["clip"])
         if not shared["clip"] > 0:
-            raise ValueError(f"clip: expected a number > 0, got {given['clip']}")
+            raise ValueError(f"clip: expected a number > 0, got {shared['clip']}")
     if op_type == "GRU":
         shared["reset"] = "after" if _flag("linear_before_reset", given) else "before"
     if op_type == "LSTM":
         shared["coupled"] = _flag("input_forget", given)
     hidden = given.get("hidden_size")
-    if hidden is not None and _integer("hidden_size", hidden) < 1:
+    if hidden is not None and (hidden := _integer("hidden_size", hidden)) < 1:
         raise ValueError(f"hidden_size: expected an integer >= 1, got {hidden}")
     count = 2 if direction == "bidirectional" else 1
     return Attributes(
         direction,
-        None if hidden is None else int(hidden),
+        hidden,
         _flag("layout", given),
         tuple({**shared, **activations} for activations in _activations(op_type, count, given)),
     )
@@ -176,15 +177,25 @@ def _text(name: str, value: Any) -> str:
 
 
 def _integer(name: str, value: Any) -> int:
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    return int(value)
+    """An INT of ONNX, which has 64 bits."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name}: expected an integer of 64 bits, got one of {number.bit_length()}")
+    return number
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number in the range of float, got an integer beyond it") from None
+    except (TypeError, ValueError):  # an array of several, or of objects
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
 
 
 def _flag(name: str, given: Mapping[str, Any]) -> bool:

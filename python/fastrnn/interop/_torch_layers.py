@@ -35,11 +35,17 @@ def torch_layers(state: Mapping[str, Any], prefix: str = "", **options: Any) -> 
 
     Raises:
         ValueError: no weights, a name which those modules have not, one that is missing, or a wrong shape.
-        TypeError: an option which the cell has not.
+        TypeError: no mapping from names, or an option which the cell has not.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected a mapping from names to arrays, got {type(state).__name__}")
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix: expected a str, got {type(prefix).__name__}")
     layers: dict[tuple[int, int], dict[str, Array]] = {}
     expected = f"state: expected names as {prefix}weight_ih_l0"
     for key, value in state.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{expected}, got a key of type {type(key).__name__}")
         if not key.startswith(prefix):
             continue
         match = _KEY.fullmatch(key[len(prefix) :])
@@ -66,7 +72,7 @@ def _pack(arrays: dict[str, Array], layer: int, direction: int, options: dict[st
         if name not in arrays:
             raise ValueError(f"state: expected {name}{suffix}, got none")
     shape = arrays["weight_hh"].shape
-    hidden = arrays.get("weight_hr", arrays["weight_hh"]).shape[-1]
+    *_, hidden = (0, *arrays.get("weight_hr", arrays["weight_hh"]).shape)
     gates, rest = divmod(shape[0], hidden) if len(shape) == 2 and hidden else (0, 0)
     if rest or gates not in _CELLS:
         raise ValueError(f"weight_hh{suffix}: expected shape (G*H, H) with G of 1, 3 or 4 gates, got {shape}")

@@ -6,9 +6,12 @@ what `backward` needs after `forward(..., training=True)`; after an inference pa
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import inspect
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -27,6 +30,37 @@ Shape = tuple["int | None", ...]
 LAYERS: dict[str, type[Layer]] = {}
 _LayerType = TypeVar("_LayerType", bound="type[Layer]")
 _name_counts: dict[str, int] = {}
+
+
+class _Room:
+    """Bytes that the weights of a model may have whose arrays are in a file."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def zeros(self, name: str, shape: tuple[int, ...], dtype: str) -> Array:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size > self.left:
+            raise ValueError(f"{name}: expected a shape that has room in the file's arrays, got {shape}")
+        self.left -= size
+        return np.zeros(shape, dtype)
+
+
+_room: contextvars.ContextVar[_Room | None] = contextvars.ContextVar("room", default=None)
+
+
+@contextlib.contextmanager
+def weights_from_file(size: int) -> Iterator[None]:
+    """Make new weights zeros, to be read from a file whose arrays have `size` bytes, without drawing initial values.
+
+    ValueError for a weight that is far larger than what the file has; one that is a little larger is left to the
+    comparison of shapes, which says more.
+    """
+    token = _room.set(_Room(2 * size + 2**20))
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 def register_layer(cls: _LayerType) -> _LayerType:
@@ -76,6 +110,13 @@ def check_rate(value: object, argument: str) -> float:
     return float(value)
 
 
+def check_flag(value: object, argument: str) -> bool:
+    """Return a bool, or 0 or 1, as a bool, or raise a TypeError that names `argument`: "no" would be true."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{argument}: expected a bool, got {type(value).__name__}")
+
+
 class Layer:
     """Base class of all layers.
 
@@ -111,7 +152,7 @@ class Layer:
             self.batch_input_shape = (None, *check_shape(input_shape, "input_shape"))
         self.built = False
         self.built_shape: Shape | None = None
-        self._trainable = bool(trainable)
+        self._trainable = check_flag(trainable, "trainable")
         self._parameters: list[Parameter] = []
         self._weight_rng: np.random.Generator | None = None
         self._cache: Any = None
@@ -125,7 +166,7 @@ class Layer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
+        self._trainable = check_flag(value, "trainable")
         for parameter in self.parameters():
             parameter.trainable = self._trainable
 
@@ -146,7 +187,11 @@ class Layer:
         """
         if self._weight_rng is None:
             self._weight_rng = config.random_generator()
-        value = initializer(shape, self.dtype, self._weight_rng)
+        room = _room.get()
+        if room is None:
+            value = initializer(shape, self.dtype, self._weight_rng)
+        else:
+            value = room.zeros(f"{self.name}/{name}", shape, self.dtype)
         parameter = Parameter(f"{self.name}/{name}", convert(value) if convert else value, self._trainable)
         self._parameters.append(parameter)
         return parameter
@@ -321,6 +366,10 @@ class Layer:
         constructors = [base.__init__ for base in cls.__mro__ if issubclass(base, Layer)]
         parameters = [p for function in constructors for p in inspect.signature(function).parameters.values()]
         return sorted({p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} - {"self"})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: all but what a forward pass kept for its backward pass."""
+        return {**self.__dict__, "_cache": None}
 
     def __repr__(self) -> str:
         what = f"{self.built_shape}, {self.count_params():,} params" if self.built else "not built"

@@ -13,7 +13,7 @@ from .._registry import serialize
 from .._typing import Array, Config
 from ..initializers import get as get_initializer
 from ..parameters import Parameter
-from .base import Layer, Shape, check_rate, check_shape, check_size, register_layer
+from .base import Layer, Shape, check_flag, check_rate, check_shape, check_size, register_layer
 from .recurrent.base import Init
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input"]
@@ -94,7 +94,7 @@ class Dense(_Activated):
         super().__init__(**kwargs)
         self.units = check_size(units, "units")
         self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = get_initializer(kernel_initializer)
         self.bias_initializer = get_initializer(bias_initializer)
         self.kernel: Parameter

@@ -11,7 +11,7 @@ from .._registry import serialize
 from .._typing import Array, Config
 from ..initializers import get as get_initializer
 from ..parameters import Parameter
-from .base import Layer, Shape, check_size, layer_from_config, register_layer
+from .base import Layer, Shape, check_flag, check_size, layer_from_config, register_layer
 from .recurrent.base import Init
 
 __all__ = ["Embedding", "Masking", "RepeatVector", "TimeDistributed"]
@@ -43,7 +43,7 @@ class Embedding(Layer):
         self.embeddings_initializer = get_initializer(
             "random_uniform" if embeddings_initializer == "uniform" else embeddings_initializer
         )
-        self.mask_zero = bool(mask_zero)
+        self.mask_zero = check_flag(mask_zero, "mask_zero")
         self.embeddings: Parameter
 
     def build(self, input_shape: Shape) -> None:

@@ -1,5 +1,5 @@
 """Saving and loading models and layers."""
 
-from .files import load_model, save_layers, save_model
+from .files import check_path, load_model, load_weights, save_layers, save_model, save_weights
 
-__all__ = ["load_model", "save_layers", "save_model"]
+__all__ = ["check_path", "load_model", "load_weights", "save_layers", "save_model", "save_weights"]

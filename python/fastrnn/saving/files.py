@@ -1,51 +1,57 @@
 """Saving and loading models.
 
-One file holds the architecture (JSON), the weights under their own names, and, for a compiled model, the optimizer's
-state, so that training goes on where it stopped. The suffix decides the container:
+One file holds the architecture (JSON), the weights under their own names, and, for a compiled model, what `compile` was
+given, and the optimizer's state: its step counter, with the schedule's place, and its moments. `fit` on a loaded model
+goes on from those. What is not saved: the number of the epoch (give `fit` its `initial_epoch`), the state of the random
+generators, so that the order of the examples and the masks of dropout are others than they would have been, the states
+of callbacks and of stateful layers. The suffix decides the container:
 
-* `.npz`: NumPy's own, needs nothing else; read with allow_pickle=False.
+* `.npz`: NumPy's own, needs nothing else; its entries are stored uncompressed.
 * `.safetensors`: https://github.com/huggingface/safetensors, needs `pip install fastrnn[io]`. The arrays have the
   same names; the JSON is the metadata entry "fastrnn", in the `.npz` the array of that name.
 
 Neither can run code when it is read. A `.safetensors` file also has the metadata entry "fastrnn.native", by which C++
 and C read it (docs/model-file.md): what runs step by step there is what this file holds, or the entry says why not.
-`save_layers` writes such a file from arrays.
+`save_layers` writes such a file from arrays; `save_weights` writes the weights alone.
 
-Weights are in the library's own layout (w_ih (G*H, I), gates i, f, g, o and
-r, z, n), which is PyTorch's. What stateful layers carry is not saved.
+Weights are in the library's own layout (w_ih (G*H, I), gates i, f, g, o and r, z, n), which is PyTorch's. They are
+finite: a model with a NaN or an infinity among its weights is neither saved nor loaded.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import warnings
-import zipfile
-from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, Union
 
 import numpy as np
 
+from .. import _file_writing
 from .._core import Model
+from .._file_writing import check_suffix, import_safetensors, write_file
 from .._typing import Array, Config
+from ..layers.base import weights_from_file
 from ..model import Sequential
 from ..parameters import Parameter
 from .native_layers import describe_layers, describe_model
+from .reading import read_npz, read_safetensors
 
-__all__ = ["load_model", "save_layers", "save_model"]
+__all__ = ["check_path", "load_model", "load_weights", "save_layers", "save_model", "save_weights"]
 
 _FORMAT_VERSION = 1
 _CONFIG_KEY = "fastrnn"
 _NATIVE_KEY = "fastrnn.native"
 _PathLike = Union[str, "os.PathLike[str]"]
+_T = TypeVar("_T")
 
 
 def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = True) -> None:
     """Write a model to one file.
 
     The file is written under another name in the same folder and then renamed: an interrupted save leaves the one
-    before as it was.
+    before as it was. It has the mode of the one before, and a link stays a link.
 
     Args:
         model: a built `Sequential`.
@@ -53,33 +59,59 @@ def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = Tru
         include_optimizer: also write what `compile` was given, and the optimizer's state.
 
     Raises:
-        ValueError: for another suffix or a model not built.
+        ValueError: for another suffix, a model not built, or weights that are not finite.
         ImportError: for .safetensors without the package of that name.
         OSError: if the file cannot be written.
     """
     path = os.fspath(path)
-    suffix = _suffix(path)
-    if not model.built:
-        raise ValueError("model: expected a built model; call build(input_shape) or give the data first")
+    suffix = check_suffix(path)
     parameters = _named_parameters(model)
-    arrays = {key: parameter.value for key, parameter in parameters.items()}
+    arrays = _finite_arrays(parameters)
     compile_config = _compile_config(model) if include_optimizer else None
     if compile_config is not None:
         arrays.update({f"optimizer/{key}": np.asarray(a) for key, a in model.optimizer.state_dict().items()})
-    header = json.dumps(
-        {
-            "format_version": _FORMAT_VERSION,
-            "class_name": "Sequential",
-            "config": model.get_config(),
-            "compile": compile_config,
-        }
-    )
+    header = {"class_name": "Sequential", "config": model.get_config(), "compile": compile_config}
+    metadata: Config = {}
     if suffix == ".safetensors":
         native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
-        _write_safetensors(path, arrays, {_CONFIG_KEY: header, _NATIVE_KEY: _json(native)})
-    else:
-        entries: dict[str, Any] = {_CONFIG_KEY: np.array(header), **arrays}
-        _write(path, lambda file: np.savez(file, **entries))
+        metadata[_NATIVE_KEY] = _json(native)
+    _write(path, suffix, header, arrays, metadata)
+
+
+def save_weights(model: Sequential, path: _PathLike) -> None:
+    """Write the weights of a model alone to one file, for `load_weights` of a model of the same architecture.
+
+    Arguments and errors as those of `save_model`.
+    """
+    path = os.fspath(path)
+    suffix = check_suffix(path)
+    _write(path, suffix, {"class_name": "Weights"}, _finite_arrays(_placed_parameters(model)))
+
+
+def load_weights(model: Sequential, path: _PathLike) -> None:
+    """Set the weights of a built model from a file of `save_weights` or `save_model`.
+
+    They are matched by the places of the layers, whatever the layers are called. Nothing is changed when one does not
+    fit.
+
+    Raises:
+        ValueError: if the model is not built, the file is damaged, or an array is missing, superfluous or of another
+            shape or dtype.
+        ImportError, OSError: as `load_model`.
+    """
+    path = os.fspath(path)
+    wanted = _placed_parameters(model)
+    header, arrays = _read(path)
+
+    def restore() -> None:
+        settings = _parse_header(header, ("Weights", "Sequential"))
+        found = arrays
+        if settings["class_name"] == "Sequential":
+            source = _placed_parameters(_restore(settings, arrays, compile=False))
+            found = {key: parameter.value for key, parameter in source.items()}
+        _assign(wanted, found)
+
+    _as_value_errors(path, restore)
 
 
 def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
@@ -103,10 +135,22 @@ def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
         OSError: if the file cannot be written.
     """
     path = os.fspath(path)
-    if _suffix(path) != ".safetensors":
+    if os.path.splitext(path)[1].lower() != ".safetensors":
         raise ValueError(f"path: expected a name ending in .safetensors, got {path!r}")
+    check_suffix(path)
     arrays, native = describe_layers(layers)
     _write_safetensors(path, arrays, {_NATIVE_KEY: _json(native)})
+
+
+def check_path(path: _PathLike) -> None:
+    """Raise what saving a model to `path` would raise for the path alone: before hours of training, not after them.
+
+    Raises:
+        ValueError: for another suffix than .npz or .safetensors.
+        ImportError: for .safetensors without the package of that name.
+        OSError: if no file can be made in the folder, or something else than a file has that name.
+    """
+    _file_writing.check_path(os.fspath(path))
 
 
 def load_model(path: _PathLike, compile: bool = True) -> Sequential:
@@ -118,38 +162,56 @@ def load_model(path: _PathLike, compile: bool = True) -> Sequential:
 
     Raises:
         ValueError: if the file is no such model, is damaged, comes from a newer fastrnn, has a layer unknown here (see
-            `fastrnn.layers.register_layer`), or an array is missing, superfluous or of another shape or dtype.
+            `fastrnn.layers.register_layer`), or an array is missing, superfluous, of another shape or dtype, or not
+            finite. Nothing of any size is made on the word of the header alone.
         ImportError: for .safetensors without the package of that name.
         OSError: if the file cannot be read.
     """
     path = os.fspath(path)
-    header, arrays = (_read_safetensors if _suffix(path) == ".safetensors" else _read_npz)(path)
+    header, arrays = _read(path)
+    return _as_value_errors(path, lambda: _restore(_parse_header(header, ("Sequential",)), arrays, compile))
+
+
+def _as_value_errors(path: str, restore: Callable[[], _T]) -> _T:
+    """What the file says decides what `restore` calls, layers of a user's own among it: whatever fails is its fault."""
     try:
-        return _restore(header, arrays, compile)
-    except (ValueError, TypeError, KeyError) as error:
+        return restore()
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _restore(header: str | None, arrays: dict[str, Array], compile: bool) -> Sequential:
+def _parse_header(header: str | None, classes: Sequence[str]) -> Config:
     if header is None:
         raise ValueError(f"expected a fastrnn model, found no entry {_CONFIG_KEY!r}")
     try:
         settings = json.loads(header)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"damaged header: {error}") from None
     version = settings.get("format_version") if isinstance(settings, dict) else None
-    if not isinstance(version, int) or version < 1:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(f"format_version: expected 1..{_FORMAT_VERSION}, got {version!r}")
     if version > _FORMAT_VERSION:
         raise ValueError(f"format_version: expected at most {_FORMAT_VERSION}, got {version} of a newer fastrnn")
-    if settings.get("class_name") != "Sequential":
-        raise ValueError(f"class_name: expected 'Sequential', got {settings.get('class_name')!r}")
-    model = Sequential.from_config(settings.get("config"))
-    if not model.built:
-        raise ValueError("config: expected the input_shape of a built model")
-    wanted = _named_parameters(model)
+    if settings.get("class_name") not in classes:
+        raise ValueError(f"class_name: expected {' or '.join(map(repr, classes))}, got {settings.get('class_name')!r}")
+    return dict(settings)
+
+
+def _restore(settings: Config, arrays: dict[str, Array], compile: bool) -> Sequential:
     state = {key[len("optimizer/") :]: array for key, array in arrays.items() if key.startswith("optimizer/")}
     found = {key: array for key, array in arrays.items() if not key.startswith("optimizer/")}
+    with weights_from_file(sum(array.nbytes for array in found.values())):
+        model = Sequential.from_config(settings.get("config", {}))
+    if not model.built:
+        raise ValueError("config: expected the input_shape of a built model")
+    _assign(_named_parameters(model), found)
+    if compile and settings.get("compile") is not None:
+        _restore_training(model, settings["compile"], state)
+    return model
+
+
+def _assign(wanted: Mapping[str, Parameter], found: Mapping[str, Array]) -> None:
+    """Set the parameters once all arrays are known to fit."""
     for key, parameter in wanted.items():
         if key not in found:
             raise ValueError(f"missing array {key!r}")
@@ -157,14 +219,24 @@ def _restore(header: str | None, arrays: dict[str, Array], compile: bool) -> Seq
             raise ValueError(f"{key}: expected shape {parameter.shape}, got {found[key].shape}")
         if found[key].dtype != parameter.value.dtype:
             raise ValueError(f"{key}: expected dtype {parameter.value.dtype}, got {found[key].dtype}")
+        _check_finite(key, found[key])
     for key in found:
         if key not in wanted:
             raise ValueError(f"unexpected array {key!r}")
     for key, parameter in wanted.items():
         parameter.assign(found[key])
-    if compile and settings.get("compile") is not None:
-        _restore_training(model, settings["compile"], state)
-    return model
+
+
+def _check_finite(key: str, array: Array) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise ValueError(f"{key}: expected finite numbers, got {array[~finite][0]}")
+
+
+def _finite_arrays(parameters: Mapping[str, Parameter]) -> dict[str, Array]:
+    for key, parameter in parameters.items():
+        _check_finite(key, parameter.value)
+    return {key: parameter.value for key, parameter in parameters.items()}
 
 
 def _restore_training(model: Sequential, settings: Any, state: dict[str, Array]) -> None:
@@ -189,11 +261,27 @@ def _restore_training(model: Sequential, settings: Any, state: dict[str, Array])
 
 def _named_parameters(model: Sequential) -> dict[str, Parameter]:
     """Return "layers/<index>/<name>" for every weight; the index tells apart what names may not."""
+    _check_built(model)
     named: dict[str, Parameter] = {}
     for index, layer in enumerate(model.layers):
         for parameter in layer.parameters():
             named[f"layers/{index}/{parameter.name}"] = parameter
     return named
+
+
+def _placed_parameters(model: Sequential) -> dict[str, Parameter]:
+    """Return "layers/<index>/<place>/<weight>" for every weight: what layers are called plays no part."""
+    _check_built(model)
+    return {
+        f"layers/{index}/{place}/{parameter.name.rpartition('/')[2]}": parameter
+        for index, layer in enumerate(model.layers)
+        for place, parameter in enumerate(layer.parameters())
+    }
+
+
+def _check_built(model: Sequential) -> None:
+    if not model.built:
+        raise ValueError("model: expected a built model; call build(input_shape) or give the data first")
 
 
 def _compile_config(model: Sequential) -> Config | None:
@@ -206,80 +294,34 @@ def _compile_config(model: Sequential) -> Config | None:
     return settings
 
 
-def _suffix(path: str) -> str:
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in (".npz", ".safetensors"):
-        raise ValueError(f"path: expected a name ending in .npz or .safetensors, got {path!r}")
-    return suffix
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            "a .safetensors file needs an extra: pip install fastrnn[io]; a name ending in .npz needs none"
-        ) from None
-    return safetensors
-
-
 def native_model(model: Sequential, dtype: str, fast_activations: bool) -> Model:
     """What `Sequential.to_native` returns, by way of the file that `save_model` would write."""
-    if not model.built:
-        raise ValueError("model: expected a built model; call build(input_shape) or give the data first")
     parameters = _named_parameters(model)
     native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
     arrays = {key: parameter.value for key, parameter in parameters.items()}
-    blob = _safetensors().numpy.save(arrays, metadata={_NATIVE_KEY: _json(native)})
+    blob = import_safetensors().numpy.save(arrays, metadata={_NATIVE_KEY: _json(native)})
     return Model.load(blob, dtype, fast_activations)
 
 
-def _write(path: str, write: Any) -> None:
-    """Call `write(file)` for a new file beside `path`, then put it in its place."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the new name on empty contents
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+def _write(
+    path: str, suffix: str, header: Config, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    text = json.dumps({"format_version": _FORMAT_VERSION, **header})
+    if suffix == ".safetensors":
+        _write_safetensors(path, arrays, {_CONFIG_KEY: text, **(metadata or {})})
+    else:
+        entries: dict[str, Any] = {_CONFIG_KEY: np.array(text), **arrays}
+        write_file(path, lambda file: np.savez(file, **entries))
 
 
-def _write_safetensors(path: str, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
-    blob = _safetensors().numpy.save(arrays, metadata=metadata)
-    _write(path, lambda file: file.write(blob))
+def _write_safetensors(path: str, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    blob = import_safetensors().numpy.save(dict(arrays), metadata=dict(metadata))
+    write_file(path, lambda file: file.write(blob))
+
+
+def _read(path: str) -> tuple[str | None, dict[str, Array]]:
+    return (read_safetensors if check_suffix(path) == ".safetensors" else read_npz)(path, _CONFIG_KEY)
 
 
 def _json(value: Config) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _read_npz(path: str) -> tuple[str | None, dict[str, Array]]:
-    with open(path, "rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-        except (ValueError, EOFError, OSError, AttributeError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: not a readable .npz file: {error}") from error
-    header = arrays.pop(_CONFIG_KEY, None)
-    if header is None or header.dtype.kind != "U" or header.shape != ():
-        return None, arrays
-    return str(header[()]), arrays
-
-
-def _read_safetensors(path: str) -> tuple[str | None, dict[str, Array]]:
-    library = _safetensors()
-    with open(path, "rb"):
-        pass  # the library's own error for a missing file is no OSError
-    try:
-        with library.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
-    except library.SafetensorError as error:
-        raise ValueError(f"{path}: not a readable .safetensors file: {error}") from error
-    return metadata.get(_CONFIG_KEY), arrays

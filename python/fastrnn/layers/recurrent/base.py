@@ -18,7 +18,7 @@ from ..._typing import Array, Config, Identifier
 from ...functional._options import CELLS
 from ...initializers import Initializer, serialize
 from ...initializers import get as get_initializer
-from ..base import Shape, check_rate, check_size
+from ..base import Shape, check_flag, check_rate, check_size
 from .masking import MaskPlan, check_mask, plan_mask
 from .weights import RecurrentWeights
 
@@ -42,10 +42,6 @@ def _count(value: Any, argument: str) -> int | None:
     return None if value is None else check_size(value, argument)
 
 
-def _flag(value: Any, argument: str) -> bool:
-    return bool(value)
-
-
 # The options of the functions which the layers take under the same names: default and check. Which of them a cell has
 # stands in functional/_options.py. `layer_norm` belongs to the cells with the weights it makes.
 _OPTIONS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
@@ -58,10 +54,10 @@ _OPTIONS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "clip": (None, _limit),
     "cell_clip": (None, _limit),
     "proj_clip": (None, _limit),
-    "zero_output_for_mask": (False, _flag),
+    "zero_output_for_mask": (False, check_flag),
     "truncate": (None, _count),
     "checkpoint_every": (None, _count),
-    "layer_norm": (False, _flag),
+    "layer_norm": (False, check_flag),
     "norm_eps": (None, _limit),
     "forget_bias": (0.0, _number),
 }
@@ -110,15 +106,15 @@ class Recurrent(RecurrentWeights):
         if options.get("norm_eps") is not None and not self.layer_norm:
             raise ValueError(f"norm_eps: expected None without layer_norm, got {options['norm_eps']}")
         self.units = check_size(units, "units")
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = get_initializer(kernel_initializer)
         self.recurrent_initializer = get_initializer(recurrent_initializer)
         self.bias_initializer = get_initializer(bias_initializer)
         self.seed = seed
-        self.return_sequences = bool(return_sequences)
-        self.return_state = bool(return_state)
-        self.go_backwards = bool(go_backwards)
-        self.stateful = bool(stateful)
+        self.return_sequences = check_flag(return_sequences, "return_sequences")
+        self.return_state = check_flag(return_state, "return_state")
+        self.go_backwards = check_flag(go_backwards, "go_backwards")
+        self.stateful = check_flag(stateful, "stateful")
         self.states: States | None = None
         self.initial_state_gradients: States | None = None
         self._mask_rng = config.random_generator(seed) if any(options.get(name) for name in _RANDOM) else None

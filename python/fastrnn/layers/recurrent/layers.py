@@ -21,7 +21,7 @@ from ..._typing import Config
 from ...initializers import Ones, serialize
 from ...initializers import get as get_initializer
 from ...parameters import Parameter
-from ..base import Shape, check_size, register_layer
+from ..base import Shape, check_flag, check_size, register_layer
 from .activation import check_activation, native_activation, serialize_activation
 from .base import Init, Recurrent
 
@@ -192,7 +192,7 @@ class LSTM(Recurrent):
         self._output_activation = (  # Layer's output_activation is what ends a layer
             None if output_activation is None else check_activation(output_activation, "output_activation")
         )
-        self.unit_forget_bias = bool(unit_forget_bias)
+        self.unit_forget_bias = check_flag(unit_forget_bias, "unit_forget_bias")
         if peephole not in (None, "diagonal", "full"):
             raise ValueError(f"peephole: expected None, 'diagonal' or 'full', got {peephole!r}")
         if peephole_output not in ("current", "previous"):
@@ -200,7 +200,7 @@ class LSTM(Recurrent):
         self.peephole = peephole
         self.peephole_output = peephole_output
         self.peephole_initializer = get_initializer(peephole_initializer)
-        self.coupled = bool(coupled)
+        self.coupled = check_flag(coupled, "coupled")
         if self.coupled and self.forget_bias:
             raise ValueError(f"forget_bias: expected 0 with coupled, which has no forget gate, got {self.forget_bias}")
         self.projection_units = None if projection_units is None else check_size(projection_units, "projection_units")

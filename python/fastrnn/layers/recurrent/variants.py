@@ -11,7 +11,7 @@ from ..._registry import one_of
 from ..._typing import Config
 from ...initializers import RandomUniform
 from ...parameters import Parameter
-from ..base import Shape, register_layer
+from ..base import Shape, check_flag, register_layer
 from .activation import check_activation, native_activation, serialize_activation
 from .base import Init, Recurrent
 
@@ -119,7 +119,7 @@ class SLSTM(Recurrent):
         if forget_gate not in ("sigmoid", "exp"):
             raise one_of("forget_gate", ("sigmoid", "exp"), forget_gate)
         self.forget_gate = forget_gate
-        self.unit_forget_bias = bool(unit_forget_bias)
+        self.unit_forget_bias = check_flag(unit_forget_bias, "unit_forget_bias")
 
     def build(self, input_shape: Shape) -> None:
         """Create the weights for inputs (B, T, I)."""
