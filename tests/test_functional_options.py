@@ -83,6 +83,18 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.parametrize("value", ["yes", 1, np.ones(1, bool)])
+def test_coupled_is_a_bool(value):
+    x, weights, _ = arguments("lstm")
+    for act in (
+        lambda: fastrnn.lstm_forward(x, **weights, coupled=value),
+        lambda: fastrnn.pack_lstm(**weights, coupled=value),
+    ):
+        with pytest.raises(TypeError, match=f"coupled: expected a bool, got .*{type(value).__name__}"):
+            act()
+    assert fastrnn.pack_lstm(**weights, coupled=np.bool_(True)).options["coupled"] is True
+
+
 @every_cell
 def test_signatures_and_results_have_the_documented_names(cell):
     x, weights, states = arguments(cell)

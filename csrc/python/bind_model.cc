@@ -1,5 +1,6 @@
 // Model: layers that sessions and pools run.
 #include "bindings.h"
+#include "fastrnn/unpack.hpp"
 
 namespace fastrnn::python {
 
@@ -23,6 +24,58 @@ std::shared_ptr<const Model> model_from(py::handle given) {
   }
   if (model->stages().empty()) wrong_value("layers", "one or more", "none");
   return model;
+}
+
+/// What pickle keeps: (restore_model, arguments). A layer is PackedWeights, (kernel, bias), an activation or "softmax".
+py::tuple reduce(const PyModel& self) {
+  const Model& model = *self.model;
+  py::list layers;
+  for (const UnpackedLayer& layer : unpack(model)) {
+    switch (layer.kind) {
+      case UnpackedLayer::Kind::recurrent: layers.append(PackedWeights{layer.weights, {}}); break;
+      case UnpackedLayer::Kind::dense: {
+        py::object bias = py::none();
+        if (!layer.bias.empty()) bias = py::array_t<float>(layer.outputs, layer.bias.data());
+        const std::vector<Index> shape = {layer.inputs, layer.outputs};
+        layers.append(py::make_tuple(py::array_t<float>(shape, layer.kernel.data()), bias));
+        break;
+      }
+      case UnpackedLayer::Kind::activation:
+        layers.append(
+            py::make_tuple(activation_name(layer.activation.kind), layer.activation.alpha, layer.activation.beta));
+        break;
+      case UnpackedLayer::Kind::softmax: layers.append("softmax"); break;
+    }
+  }
+  return py::make_tuple(py::module_::import("fastrnn._core").attr("restore_model"),
+                        py::make_tuple(1, int(model.options().precision), model.options().fast_activations, layers));
+}
+
+PyModel restore(const py::int_& version, int precision, bool fast_activations, const py::list& layers) {
+  if (version.cast<Index>() != 1) wrong_value("version", "1", py::str(version));
+  if (precision < 0 || precision >= kPrecisions) wrong_value("precision", "0 to 3", std::to_string(precision));
+  auto model = std::make_shared<Model>(PackOptions{static_cast<Precision>(precision), fast_activations});
+  for (const py::handle item : layers) {
+    if (py::isinstance<PackedWeights>(item)) {
+      model->add_recurrent(item.cast<const PackedWeights&>().get<float>());
+      continue;
+    }
+    if (py::isinstance<py::str>(item)) {
+      model->add_softmax();
+      continue;
+    }
+    const auto layer = item.cast<py::tuple>();
+    if (layer.size() == 3) {
+      model->add_activation(activation_option("activation", layer));
+      continue;
+    }
+    const py::array_t<float> kernel = contiguous<float>(float_array("kernel", layer[0]));
+    check_rank("kernel", kernel, "(I, O)", 2);
+    const Optional<float> bias("bias", layer[1], {kernel.shape(1)}, "kernel");
+    model->add_dense(kernel.shape(0), kernel.shape(1), kernel.data(), bias.given() ? bias.data() : nullptr);
+  }
+  if (model->stages().empty()) wrong_value("layers", "one or more", "none");
+  return {model};
 }
 
 PyModel load(py::handle source, const std::string& dtype, bool fast_activations) {
@@ -65,7 +118,8 @@ void bind_model(py::module_& module) {
   using namespace py::literals;
   bind_class<PyModel>(module, "Model", R"doc(Layers one after the other, for Session and StreamPool.
 
-Immutable, and safe to share between threads. x and y are float32 whatever the dtype of the weights.
+Immutable, and safe to share between threads; for pickle see PackedWeights. x and y are float32 whatever the dtype of the
+weights.
 
 Args:
     layers: PackedWeights, or a sequence of them: recurrent layers, each with the outputs of the one before as inputs.)doc")
@@ -91,11 +145,15 @@ Raises:
       .def_property_readonly(
           "layers", [](const PyModel& m) { return m.model->layers(); }, "How many of its layers are recurrent.")
       .def_property_readonly("nbytes", [](const PyModel& m) { return m.model->bytes(); })
+      .def("__reduce__", &reduce)
+      .def("__copy__", [](py::object self) { return self; })
+      .def("__deepcopy__", [](py::object self, py::handle) { return self; })
       .def("__repr__", [](const PyModel& m) {
         return "Model(" + std::to_string(m.model->inputs()) + " -> " + std::to_string(m.model->outputs()) + ", " +
                std::to_string(m.model->layers()) +
                (m.model->layers() == 1 ? " recurrent layer)" : " recurrent layers)");
       });
+  module.def("restore_model", &restore);  // what pickles call
 }
 
 }  // namespace fastrnn::python

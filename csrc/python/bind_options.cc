@@ -23,8 +23,10 @@ double bound(const std::string& name, py::handle object) {
 }
 
 bool boolean(const std::string& name, py::handle object) {
-  if (!PyBool_Check(object.ptr())) wrong_type(name, "a bool", Py_TYPE(object.ptr())->tp_name);
-  return object.ptr() == Py_True;
+  const std::string_view type = Py_TYPE(object.ptr())->tp_name;
+  if (!PyBool_Check(object.ptr()) && type != "numpy.bool" && type != "numpy.bool_")  // NumPy 2 and 1
+    wrong_type(name, "a bool", std::string(type));
+  return PyObject_IsTrue(object.ptr()) == 1;
 }
 
 std::uint64_t seed_of(py::handle object) {
@@ -58,29 +60,6 @@ constexpr std::pair<const char*, Activation> kActivations[] = {{"tanh", Activati
                                                                {"thresholded_relu", Activation::thresholded_relu},
                                                                {"affine", Activation::affine},
                                                                {"exponential", Activation::exponential}};
-
-/// A name, or a tuple (name, alpha) or (name, alpha, beta).
-ActivationOption activation_of(const std::string& argument, py::handle object) {
-  py::tuple given;
-  if (py::isinstance<py::str>(object))
-    given = py::make_tuple(object);
-  else if (py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object))
-    given = py::tuple(py::reinterpret_borrow<py::object>(object));
-  if (given.empty() || given.size() > 3 || !py::isinstance<py::str>(given[0]))
-    wrong_type(argument, "a name, (name, alpha) or (name, alpha, beta)", py::str(py::repr(object)));
-  const std::string name = py::str(given[0]);
-  std::string names;
-  for (const auto& [known, kind] : kActivations) {
-    if (name == known) {
-      ActivationOption option(kind);
-      if (given.size() > 1) option.alpha = number(argument, given[1]);
-      if (given.size() > 2) option.beta = number(argument, given[2]);
-      return option;
-    }
-    names += (names.empty() ? "'" : ", '") + std::string(known) + "'";
-  }
-  wrong_value(argument, "one of " + names, "'" + name + "'");
-}
 
 /// (T,B) of bool, as bytes in the order of time.
 std::vector<unsigned char> mask_of(const std::string& name, py::handle object, const Extent& extent) {
@@ -140,6 +119,33 @@ bool read_run(const py::dict& given, const Extent& extent, ParsedRun& run) {
 
 }  // namespace
 
+ActivationOption activation_option(const std::string& argument, py::handle object) {
+  py::tuple given;
+  if (py::isinstance<py::str>(object))
+    given = py::make_tuple(object);
+  else if (py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object))
+    given = py::tuple(py::reinterpret_borrow<py::object>(object));
+  if (given.empty() || given.size() > 3 || !py::isinstance<py::str>(given[0]))
+    wrong_type(argument, "a name, (name, alpha) or (name, alpha, beta)", py::str(py::repr(object)));
+  const std::string name = py::str(given[0]);
+  std::string names;
+  for (const auto& [known, kind] : kActivations) {
+    if (name == known) {
+      ActivationOption option(kind);
+      if (given.size() > 1) option.alpha = number(argument, given[1]);
+      if (given.size() > 2) option.beta = number(argument, given[2]);
+      return option;
+    }
+    names += (names.empty() ? "'" : ", '") + std::string(known) + "'";
+  }
+  wrong_value(argument, "one of " + names, "'" + name + "'");
+}
+
+const char* reset_name(Reset reset) {
+  static const char* const names[] = {"after", "before", "output"};
+  return names[int(reset)];
+}
+
 const char* activation_name(Activation activation) {
   for (const auto& [name, kind] : kActivations)
     if (kind == activation) return name;
@@ -159,17 +165,17 @@ CellOptions parse_cell_options(const std::string& cell, const py::dict& given) {
   for (const auto& [key, value] : given) {
     const std::string name = py::str(key);
     if (name == "activation") {
-      options.activation = activation_of(name, value);
+      options.activation = activation_option(name, value);
       if (!has_output) options.output_activation = options.activation;
     } else if (name == "recurrent_activation") {
-      options.recurrent_activation = activation_of(name, value);
+      options.recurrent_activation = activation_option(name, value);
     } else if (name == "output_activation") {
-      options.output_activation = activation_of(name, value);
+      options.output_activation = activation_option(name, value);
       has_output = true;
     } else if (name == "peephole_output") {
       options.peephole_current = choose<bool>(name, py::str(value), {{"current", true}, {"previous", false}});
     } else if (name == "coupled") {
-      options.coupled = py::cast<bool>(value);
+      options.coupled = boolean(name, value);
     } else if (name == "reset") {
       options.reset = choose<Reset>(name, py::str(value),
                                     {{"after", Reset::after}, {"before", Reset::before}, {"output", Reset::output}});
@@ -202,6 +208,34 @@ CellOptions parse_cell_options(const std::string& cell, const py::dict& given) {
   }
   if (options.weight_dropout > 0 && !has_seed) options.seed = fresh_seed();
   return options;
+}
+
+py::dict cell_options_dict(const CellOptions& options) {
+  py::dict result;
+  const auto add_activation = [&](const char* name, const ActivationOption& option) {
+    result[name] = py::make_tuple(activation_name(option.kind), option.alpha, option.beta);
+  };
+  add_activation("activation", options.activation);
+  add_activation("recurrent_activation", options.recurrent_activation);
+  add_activation("output_activation", options.output_activation);
+  result["peephole_output"] = options.peephole_current ? "current" : "previous";
+  result["coupled"] = options.coupled;
+  result["reset"] = reset_name(options.reset);
+  result["forget_gate"] = options.exponential_forget ? "exp" : "sigmoid";
+  const auto add_bound = [&](const char* name, double value) {
+    if (value > 0) result[name] = value;
+  };
+  add_bound("clip", options.clip);
+  add_bound("cell_clip", options.cell_clip);
+  add_bound("proj_clip", options.projection_clip);
+  result["forget_bias"] = options.forget_bias;
+  result["norm_eps"] = options.norm_epsilon;
+  result["zoneout_h"] = options.zoneout_h;
+  result["zoneout_c"] = options.zoneout_c;
+  result["weight_dropout"] = options.weight_dropout;
+  result["seed"] = options.seed;
+  result["stream"] = options.stream;
+  return result;
 }
 
 ParsedRun parse_run(py::handle given, const Extent& extent, bool training) {

@@ -313,6 +313,12 @@ Raises:
            "A stream's state as bytes, which any pool, and any Session with a batch of 1, over such layers takes.")
       .def("set_state", &PyPool::set_state, "stream"_a, "state"_a,
            "Takes what get_state gave; ValueError for another model's. The queue stays as it is.")
+      .def("__reduce__",
+           [](py::handle) -> py::object {
+             throw py::type_error(
+                 "StreamPool: cannot be pickled or copied, because its streams have queues and memory of "
+                 "their own; give their states (get_state, as bytes) to set_state of another StreamPool");
+           })
       .def("__contains__", &PyPool::contains, "stream"_a)
       .def("__len__", &PyPool::size)
       .def_property_readonly("runnable", &PyPool::runnable, "How many streams have a step waiting.")

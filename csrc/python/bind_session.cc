@@ -303,6 +303,12 @@ Returns:
       .def("set_state", &PySession::set_state_bytes, "state"_a, "Takes what get_state gave.")
       .def_property_readonly("weights", &PySession::weights)
       .def_property_readonly("batch", &PySession::batch)
+      .def("__reduce__",
+           [](py::handle) -> py::object {
+             throw py::type_error(
+                 "Session: cannot be pickled or copied, because it is a stream with memory of its own; "
+                 "give its state (get_state, as bytes) to set_state of another Session");
+           })
       .def_property_readonly("nbytes", &PySession::nbytes)
       .def("__repr__", [](const PySession& s) {
         return "Session(" + std::string(py::repr(s.weights())) + ", batch=" + std::to_string(s.batch()) + ")";

@@ -25,9 +25,17 @@ E choose(const std::string& argument, const std::string& value, std::initializer
 }
 
 const char* activation_name(Activation activation);
+const char* reset_name(Reset reset);
+/// A name, or a tuple (name, alpha) or (name, alpha, beta).
+ActivationOption activation_option(const std::string& argument, py::handle object);
 
 /// The options of a cell, by keyword; those not given have their defaults.
 CellOptions parse_cell_options(const std::string& cell, const py::dict& given);
+/// All of them, as parse_cell_options takes them.
+py::dict cell_options_dict(const CellOptions& options);
+
+/// A dtype that weights are packed in, and that of their x; the inverse is PackedWeights::dtype_text.
+std::pair<Dtype, Precision> parse_weights_dtype(const std::string& name);
 
 struct Extent {
   Index steps, batch;

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,12 @@ class Activation:
     def __call__(self, x: Array) -> Array:
         """Return ``forward(x)``."""
         return self.forward(x)
+
+    def __reduce__(self) -> tuple[Callable[..., Activation], tuple[Any, ...]]:
+        """For pickle and copy: those of this module by name, which layers compare by identity."""
+        if _ALL.get(self.name) is self:
+            return get, (self.name,)
+        return Activation, (self.name, self.forward, self.gradient)
 
     def __repr__(self) -> str:
         return f"<activation {self.name}>"

@@ -108,4 +108,23 @@ std::size_t Model::bytes() const noexcept {
   return sum;
 }
 
+std::vector<UnpackedLayer> unpack(const Model& model) {
+  using Kind = UnpackedLayer::Kind;
+  std::vector<UnpackedLayer> layers;
+  for (const auto& stage : model.stages()) {
+    const cells::ActivationSpec& f = stage->activation;
+    layers.push_back({stage->kind,
+                      stage->inputs,
+                      stage->outputs,
+                      stage->weights,
+                      {},
+                      stage->bias,
+                      {static_cast<Activation>(f.kind), f.alpha, f.beta}});
+    if (layers.back().kind != Kind::dense) continue;
+    layers.back().kernel.resize(std::size_t(stage->inputs * stage->outputs));
+    stage->matrix->unpack(layers.back().kernel.data());
+  }
+  return layers;
+}
+
 }  // namespace fastrnn

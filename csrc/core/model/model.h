@@ -2,13 +2,13 @@
 #pragma once
 
 #include "core/weights/pack.h"
-#include "fastrnn/model.hpp"
+#include "fastrnn/unpack.hpp"
 
 namespace fastrnn {
 
 /// One layer: recurrent, a matrix with its bias, or functions of what the layer before gave.
 struct Stage {
-  enum class Kind : signed char { recurrent, dense, activation, softmax };
+  using Kind = UnpackedLayer::Kind;
   Kind kind;
   Index inputs, outputs;
   std::shared_ptr<const Weights<float>> weights;

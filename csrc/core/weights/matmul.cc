@@ -2,6 +2,7 @@
 #include "core/backend/dispatch.h"
 #include "core/base/aligned.h"
 #include "core/base/float_mode.h"
+#include "core/weights/panels.h"
 #include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn {
@@ -39,6 +40,14 @@ Index Matrix<T>::rows() const noexcept {
 template <class T>
 Index Matrix<T>::columns() const noexcept {
   return data_->columns;
+}
+
+template <class T>
+void Matrix<T>::unpack(T* b) const noexcept {
+  const int lanes = data_->kernels->lanes;
+  for (Index i = 0; i < data_->rows; ++i)
+    for (Index j = 0; j < data_->columns; ++j)
+      *b++ = data_->panels.data[offset(data_->panels, lanes, i, 0, j / lanes * lanes) + j % lanes];
 }
 
 template <class T>

@@ -9,6 +9,7 @@
 #include "core/backend/dispatch.h"
 #include "core/backend/options.h"
 #include "core/base/random.h"
+#include "core/weights/blocks.h"
 #include "core/weights/panels.h"
 
 namespace fastrnn {
@@ -112,32 +113,16 @@ std::vector<T> drop_weights(const CellOptions& options, const T* w_hh, Index row
 
 template <class T>
 void pack_matrices(PackedData<T>& p, const Parameters<T>& parameters, T* const* memory, T* const* scales) {
-  const int lanes = p.kernels().lanes, terms = p.forward_kernels().terms;
-  const Index inputs = p.inputs, hidden = p.hidden;
-  for (int i = 0; i < p.cell.phases; ++i) {
-    const cells::Phase& phase = p.cell.phase[i];
-    const Panels<T>& panels = p.panels[i];
-    const Index scale_count = panels.scales != nullptr ? panels.count * row_stride(panels, lanes) : 0;
-    // Unit by unit, so that a panel is written while it is in the cache.
-    for (Index unit = 0; unit < panels.units; unit += lanes)
-      for (int g = 0; g < phase.gates; ++g) {
-        BlockPacker<T> packer = {p, panels, memory[i], scales[i], 0, inputs, g};
-        if (phase.input) {
-          packer.run(parameters.w_ih + (phase.first_gate + g) * hidden * inputs, unit);
-          packer.first_k = (inputs + terms - 1) / terms;
-        }
-        for (int s = 0; s < phase.sources; ++s) {
-          const cells::Source& source = phase.source[s];
-          const T* matrix = source.matrix == cells::Matrix::w_hh   ? parameters.w_hh
-                            : source.matrix == cells::Matrix::w_hr ? parameters.w_hr
-                                                                   : parameters.w_peep;
-          packer.columns = p.width_of(source.operand);
-          packer.scales += scale_count;
-          if (source.block[g] >= 0) packer.run(matrix + source.block[g] * hidden * packer.columns, unit);
-          packer.first_k += (packer.columns + terms - 1) / terms;
-        }
-      }
-  }
+  for_each_block(p, [&](const MatrixBlock& block, Index unit) {
+    const BlockPacker<T> packer = {p,
+                                   p.panels[block.phase],
+                                   memory[block.phase],
+                                   scales[block.phase] + block.first_scale,
+                                   block.first_k,
+                                   block.columns,
+                                   block.gate};
+    packer.run(block.in(parameters) + block.first_row * block.columns, unit);
+  });
 }
 
 }  // namespace
@@ -228,6 +213,8 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
 template <class T>
 Weights<T>::Weights(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options)
     : packed_(pack(options, parameters, pack_options)) {}
+template <class T>
+Weights<T>::Weights(std::shared_ptr<const PackedData<T>> packed) : packed_(std::move(packed)) {}
 template <class T>
 Weights<T>::~Weights() = default;
 template <class T>

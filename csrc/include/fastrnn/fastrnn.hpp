@@ -117,6 +117,7 @@ template <class T>
 class FASTRNN_API Weights {
  public:
   Weights(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options = {});
+  explicit Weights(std::shared_ptr<const PackedData<T>> packed);
   ~Weights();
   Weights(const Weights&) = delete;
   Weights& operator=(const Weights&) = delete;
@@ -274,6 +275,8 @@ class FASTRNN_API Matrix {
 
   Index rows() const noexcept;
   Index columns() const noexcept;
+  /// b (k,n) as it was given.
+  void unpack(T* b) const noexcept;
   /// out (m,n) = a (m,k) b, all contiguous. A row of the result depends on that row of a and on b alone, to the last
   /// bit, and one thread computes it: what a dense layer around a recurrent one needs to keep the promises of both.
   void multiply(const T* a, T* out, Index m) const;

@@ -182,6 +182,15 @@ class Optimizer:
             known = self._slots[id(parameter)] = (parameter, slots)
         return known[1]
 
+    def __getstate__(self) -> dict[str, object]:
+        """For pickle and copy: the identities of parameters, by which slots are found, are others then."""
+        return {**self.__dict__, "_slots": list(self._slots.values()), "_scratch": {}}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        slots: Iterable[tuple[Parameter, Slots]] = self.__dict__["_slots"]
+        self._slots = {id(parameter): (parameter, arrays) for parameter, arrays in slots}
+
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the step counter and all state arrays, under "iterations" and "<position>/<slot>"."""
         state: dict[str, Array] = {"iterations": np.array(self.iterations, dtype=np.int64)}
