@@ -3,8 +3,8 @@
 //
 //   Row, kStride       elements of an operand row, and how many meet one packed register
 //   kHeader            elements before each kBlock registers' worth, read by start()
-//   kConstants         registers taken by constants
 //   kParts             multiplications that a register takes: multiply(operand(x, part), weight(w, part), sum)
+//   kExtra             registers that they take beside sums, operands and weights: a constant, a product
 //   add(acc, sum, ..)  a finished block joins the accumulator, which is T in every precision
 //   convert            from n elements of T to a row and its scale, in whole vectors: terms past the end are zero;
 //                      kConverts is false where rows are used as they are
@@ -20,14 +20,14 @@ struct Full {
   using V = Vec<T>;
   using Row = T;
   using Sum = V;
-  static constexpr int kTerms = 1, kStride = 1, kHeader = 0, kParts = 1, kConstants = 0;
+  static constexpr int kTerms = 1, kStride = 1, kHeader = 0, kParts = 1, kExtra = kFmaddExtra;
   static constexpr bool kConverts = false, kFlip = false;
 
   FASTRNN_INLINE static Sum start(const Row*) { return V(T(0)); }
   FASTRNN_INLINE static V operand(const Row* x, int) { return V(*x); }
   FASTRNN_INLINE static V weight(const T* w, int) { return V::load(w); }
   FASTRNN_INLINE static Sum multiply(V x, V w, Sum sum) { return fmadd(x, w, sum); }
-  FASTRNN_INLINE static V add(V acc, Sum sum, T, const T*, Index) { return acc + sum; }
+  FASTRNN_INLINE static V add(V acc, Sum sum, const T*, int, const T*, Index) { return acc + sum; }
 };
 
 /// bfloat16 weights and float rows, or (Rounded) rows rounded to bfloat16. A pair's second term comes first, as in the
@@ -39,7 +39,7 @@ struct Bfloat16 {
   using V = Vec<float>;
   using Row = float;
   using Sum = V;
-  static constexpr int kTerms = 2, kStride = 2, kHeader = 0, kParts = 2, kConstants = 1;
+  static constexpr int kTerms = 2, kStride = 2, kHeader = 0, kParts = 2, kExtra = 1 + kFmaddExtra;
   static constexpr bool kConverts = true, kFlip = false;
 
   FASTRNN_INLINE static Sum start(const Row*) { return V(0.0f); }
@@ -47,8 +47,11 @@ struct Bfloat16 {
   FASTRNN_INLINE static V weight(const float* w, int part) {
     return part == 0 ? bfloat16_high(V::load(w)) : bfloat16_low(V::load(w));
   }
-  FASTRNN_INLINE static Sum multiply(V x, V w, Sum sum) { return fmadd(x, w, sum); }
-  FASTRNN_INLINE static V add(V acc, Sum sum, float, const float*, Index) { return acc + sum; }
+  FASTRNN_INLINE static Sum multiply(V x, V w, Sum sum) {
+    add_product(sum, x, w);
+    return sum;
+  }
+  FASTRNN_INLINE static V add(V acc, Sum sum, const float*, int, const float*, Index) { return acc + sum; }
   FASTRNN_INLINE static void convert(const float* from, Index n, void* row, float*) {
     float* to = static_cast<float*>(row);
     for (Index i = 0; i < n; i += V::kLanes) {
@@ -64,14 +67,14 @@ struct Bfloat16Dot {
   using V = Vec<float>;
   using Row = unsigned;  // a pair
   using Sum = V;
-  static constexpr int kTerms = 2, kStride = 1, kHeader = 0, kParts = 1, kConstants = 0;
+  static constexpr int kTerms = 2, kStride = 1, kHeader = 0, kParts = 1, kExtra = 0;
   static constexpr bool kConverts = true, kFlip = false;
 
   FASTRNN_INLINE static Sum start(const Row*) { return V(0.0f); }
   FASTRNN_INLINE static Bfloat16Pairs operand(const Row* x, int) { return broadcast_pair(x); }
   FASTRNN_INLINE static Bfloat16Pairs weight(const float* w, int) { return load_pairs(w); }
   FASTRNN_INLINE static Sum multiply(Bfloat16Pairs x, Bfloat16Pairs w, Sum sum) { return dot(x, w, sum); }
-  FASTRNN_INLINE static V add(V acc, Sum sum, float, const float*, Index) { return acc + sum; }
+  FASTRNN_INLINE static V add(V acc, Sum sum, const float*, int, const float*, Index) { return acc + sum; }
   FASTRNN_INLINE static void convert(const float* from, Index n, void* row, float*) {
     unsigned short* to = static_cast<unsigned short*>(row);
     for (Index i = 0; i < n; i += V::kLanes)
@@ -87,7 +90,7 @@ struct Int8 {
   using Row = unsigned;
   using Sum = Int8Dot::Sum;
   static constexpr int kTerms = 4, kStride = Int8Dot::kStride, kHeader = Int8Dot::kHeader, kParts = Int8Dot::kParts;
-  static constexpr int kConstants = 0;
+  static constexpr int kExtra = Int8Dot::kExtra;
   static constexpr bool kConverts = true, kFlip = Int8Dot::kUnsignedWeights;
 
   FASTRNN_INLINE static Sum start(const Row* header) { return Int8Dot::start(header); }
@@ -96,8 +99,8 @@ struct Int8 {
   FASTRNN_INLINE static Sum multiply(Int8Dot::Operand x, Int8Dot::Weight w, Sum sum) {
     return Int8Dot::multiply(x, w, sum);
   }
-  FASTRNN_INLINE static V add(V acc, Sum sum, float row_scale, const float* unit_scales, Index at) {
-    return fmadd(Int8Dot::to_float(sum), V(row_scale) * V::load(unit_scales + at), acc);
+  FASTRNN_INLINE static V add(V acc, Sum sum, const float* row_scales, int row, const float* unit_scales, Index at) {
+    return fmadd(Int8Dot::to_float(sum), V(row_scales[row]) * V::load(unit_scales + at), acc);
   }
 
   /// scale = max|x| / 127, row = rint(x / scale). Something that is not finite makes the scale NaN.

@@ -2,6 +2,8 @@
 //
 //   load(p, n), store(p, n)        the first n lanes only; the other lanes are read as zero, and not touched
 //   fmadd(a,b,c) = a*b + c         fnmadd(a,b,c) = c - a*b
+//   add_product(sum, x, y)         sum += x * y in the register that sum is in. In assembly: compilers put it into
+//                                  another, and spill a tile that multiplies in several parts (formats-inl.h)
 //   clamp_above(bound, x)          min that gives x back when x is NaN; clamp_below alike
 //   where_positive(test, x)        x where test > 0, else 0
 //   magnitude(x)                   |x|
@@ -18,6 +20,7 @@
 namespace fastrnn::FASTRNN_ISA {
 
 constexpr int kVectorRegisters = 16;
+constexpr int kFmaddExtra = 0;  // registers that a fmadd takes beside its operands
 
 // Lane masks for tails: n lanes are on from kTail + 8 - n (4-byte lanes), and likewise for 8-byte lanes.
 alignas(32) static constexpr int kTail[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -62,11 +65,15 @@ struct Vec<float> {
   }
 };
 
+FASTRNN_INLINE static void add_product(Vec<float>& sum, Vec<float> x, Vec<float> y) {
+  asm("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(x.v), "x"(y.v));
+}
+
 FASTRNN_INLINE static Vec<float> bfloat16_low(Vec<float> pair) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pair.v), 16));
 }
 FASTRNN_INLINE static Vec<float> bfloat16_high(Vec<float> pair) {
-  return _mm256_and_ps(pair.v, _mm256_castsi256_ps(_mm256_set1_epi32(int(0xffff0000))));
+  return _mm256_castsi256_ps(_mm256_blend_epi16(_mm256_setzero_si256(), _mm256_castps_si256(pair.v), 0xaa));
 }
 FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
   const __m256i bits = _mm256_castps_si256(x.v);
@@ -79,21 +86,22 @@ FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
 /// Widens to 16 bits, the even terms of a lane and then the odd ones, and multiplies pairs. The multiply-add of bytes,
 /// which wants x without a sign, took a fourth operation for moving it to the weights: 1.3 times as long in a batch.
 struct Int8Dot {
-  static constexpr int kStride = 2, kHeader = 0, kParts = 2;
+  static constexpr int kStride = 2, kHeader = 0, kParts = 2, kExtra = 1;
   static constexpr bool kUnsignedWeights = false;
-  using Sum = __m256i;
+  typedef int Sum __attribute__((vector_size(32)));  // GCC 12 spills a tile of __m256i, whose lanes are of 64 bits
   using Weight = __m256i;
   using Operand = __m256i;
-  FASTRNN_INLINE static Sum start(const unsigned*) { return _mm256_setzero_si256(); }
+  FASTRNN_INLINE static Sum start(const unsigned*) { return Sum{}; }
   FASTRNN_INLINE static Operand operand(const unsigned* pairs, int part) { return _mm256_set1_epi32(int(pairs[part])); }
   FASTRNN_INLINE static Weight weight(const float* w, int part) {
     const __m256i bytes = _mm256_loadu_si256((const __m256i*)w);
     return _mm256_srai_epi16(part == 0 ? _mm256_slli_epi16(bytes, 8) : bytes, 8);
   }
   FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+    asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(_mm256_madd_epi16(x, w)));  // as in add_product
+    return sum;
   }
-  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm256_cvtepi32_ps(sum); }
+  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm256_cvtepi32_ps((__m256i)sum); }
   /// Rounds to integers, ties to even, and stores them as 16 bits in the order 0, 2, 1, 3 of their lane.
   FASTRNN_INLINE static void store(Vec<float> x, char* to) {
     const __m256i wide = _mm256_cvtps_epi32(x.v);

@@ -9,6 +9,7 @@
 namespace fastrnn::FASTRNN_ISA {
 
 constexpr int kVectorRegisters = 32;
+constexpr int kFmaddExtra = 0;
 
 template <class T>
 struct Vec;
@@ -48,6 +49,10 @@ struct Vec<float> {
   }
 };
 
+FASTRNN_INLINE static void add_product(Vec<float>& sum, Vec<float> x, Vec<float> y) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum.v) : "v"(x.v), "v"(y.v));
+}
+
 FASTRNN_INLINE static Vec<float> bfloat16_low(Vec<float> pair) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(pair.v), 16));
 }
@@ -75,18 +80,20 @@ FASTRNN_INLINE static void store_bfloat16(Vec<float> x, unsigned short* to) {
 #endif
 
 struct Int8Dot {
-  using Sum = __m512i;
+  typedef int Sum __attribute__((vector_size(64)));  // GCC 12 spills a tile of __m512i, whose lanes are of 64 bits
   using Weight = __m512i;
   using Operand = __m512i;
-  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return _mm512_cvtepi32_ps((__m512i)sum); }
 #if defined(__AVX512VNNI__)
   // Weights are packed with 128 added; the header of a row takes 128 times the sum of the row's block off again.
-  static constexpr int kStride = 1, kHeader = 1, kParts = 1;
+  static constexpr int kStride = 1, kHeader = 1, kParts = 1, kExtra = 0;
   static constexpr bool kUnsignedWeights = true;
-  FASTRNN_INLINE static Sum start(const unsigned* header) { return _mm512_set1_epi32(int(*header)); }
+  FASTRNN_INLINE static Sum start(const unsigned* header) { return (Sum)_mm512_set1_epi32(int(*header)); }
   FASTRNN_INLINE static Operand operand(const unsigned* p, int) { return _mm512_set1_epi32(int(*p)); }
   FASTRNN_INLINE static Weight weight(const float* w, int) { return _mm512_loadu_si512(w); }
-  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) { return _mm512_dpbusd_epi32(sum, w, x); }
+  FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
+    return (Sum)_mm512_dpbusd_epi32((__m512i)sum, w, x);
+  }
   FASTRNN_INLINE static void store(Vec<float> x, char* to) {
     _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x.v)));
   }
@@ -96,16 +103,17 @@ struct Int8Dot {
     *header = unsigned(-128 * sum);
   }
 #else
-  static constexpr int kStride = 2, kHeader = 0, kParts = 2;
+  static constexpr int kStride = 2, kHeader = 0, kParts = 2, kExtra = 1;
   static constexpr bool kUnsignedWeights = false;
-  FASTRNN_INLINE static Sum start(const unsigned*) { return _mm512_setzero_si512(); }
+  FASTRNN_INLINE static Sum start(const unsigned*) { return Sum{}; }
   FASTRNN_INLINE static Operand operand(const unsigned* pairs, int part) { return _mm512_set1_epi32(int(pairs[part])); }
   FASTRNN_INLINE static Weight weight(const float* w, int part) {
     const __m512i bytes = _mm512_loadu_si512(w);
     return _mm512_srai_epi16(part == 0 ? _mm512_slli_epi16(bytes, 8) : bytes, 8);
   }
   FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+    asm("vpaddd %1, %0, %0" : "+v"(sum) : "v"(_mm512_madd_epi16(x, w)));  // as in add_product
+    return sum;
   }
   FASTRNN_INLINE static void store(Vec<float> x, char* to) {
     const __m256i half = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x.v));

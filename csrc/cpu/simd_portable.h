@@ -9,6 +9,11 @@
 namespace fastrnn::FASTRNN_ISA {
 
 constexpr int kVectorRegisters = 16;
+#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+constexpr int kFmaddExtra = 0;
+#else
+constexpr int kFmaddExtra = 1;  // the product
+#endif
 
 template <class T>
 struct VecTypes;
@@ -78,6 +83,14 @@ struct Vec {
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) { return (Raw)((Bits)x.v << Types::kMantissaBits); }
 };
 
+FASTRNN_INLINE static void add_product(Vec<float>& sum, Vec<float> x, Vec<float> y) {
+#if defined(__SSE2__) && !defined(__AVX__)
+  asm volatile("addps %1, %0" : "+x"(sum.v) : "x"((x * y).v));
+#else
+  sum = fmadd(x, y, sum);
+#endif
+}
+
 FASTRNN_INLINE static Vec<float> bfloat16_low(Vec<float> pair) {
   return (Vec<float>::Raw)((Vec<float>::Bits)pair.v << 16);
 }
@@ -90,38 +103,35 @@ FASTRNN_INLINE static Vec<float> round_to_bfloat16(Vec<float> x) {
   return bfloat16_high(x.v == x.v ? rounded.v : (x + x).v);
 }
 
+/// In float, where products and their sums are exact as well (formats-inl.h): SSE2 cannot multiply 32-bit integers.
 struct Int8Dot {
-  static constexpr int kStride = 1, kHeader = 0, kParts = 1;
+  static constexpr int kStride = 4, kHeader = 0, kParts = 4, kExtra = kFmaddExtra;
   static constexpr bool kUnsignedWeights = false;
-  typedef int Sum __attribute__((vector_size(16)));
-  typedef signed char Weight __attribute__((vector_size(16)));
-  typedef Sum Operand;  // the four terms as integers
-  FASTRNN_INLINE static Sum start(const unsigned*) { return Sum{}; }
-  FASTRNN_INLINE static Operand operand(const unsigned* p, int) {
-    signed char x[4];
-    memcpy(x, p, sizeof x);
-    return Operand{x[0], x[1], x[2], x[3]};
+  using Sum = Vec<float>;
+  using Weight = Vec<float>;
+  using Operand = Vec<float>;
+  FASTRNN_INLINE static Sum start(const unsigned*) { return Sum(0.0f); }
+  FASTRNN_INLINE static Operand operand(const unsigned* terms, int part) {
+    float x;
+    memcpy(&x, terms + part, sizeof x);
+    return Vec<float>(x);
   }
-  FASTRNN_INLINE static Weight weight(const float* w, int) {
-    Weight weights;
-    memcpy(&weights, w, sizeof weights);
-    return weights;
+  FASTRNN_INLINE static Weight weight(const float* w, int part) {
+    const auto lanes =
+        (Vec<float>::Bits)Vec<float>::load(w).v;  // shifts take a term to the top, and back with its sign
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    part = 3 - part;
+#endif
+    return __builtin_convertvector(lanes << 8 * part >> 24, Vec<float>::Raw);
   }
   FASTRNN_INLINE static Sum multiply(Operand x, Weight w, Sum sum) {
-    const Sum lanes = (Sum)w;  // shifts take each term to the top, and back with its sign
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return sum + (lanes << 24 >> 24) * x[0] + (lanes << 16 >> 24) * x[1] + (lanes << 8 >> 24) * x[2] +
-           (lanes >> 24) * x[3];
-#else
-    return sum + (lanes >> 24) * x[0] + (lanes << 8 >> 24) * x[1] + (lanes << 16 >> 24) * x[2] +
-           (lanes << 24 >> 24) * x[3];
-#endif
+    add_product(sum, x, w);
+    return sum;
   }
-  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return __builtin_convertvector(sum, Vec<float>::Raw); }
+  FASTRNN_INLINE static Vec<float> to_float(Sum sum) { return sum; }
   FASTRNN_INLINE static void store(Vec<float> x, char* to) {
-    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
-    const Vec<float> rounded = x + Vec<float>(magic) - Vec<float>(magic);
-    for (int i = 0; i < Vec<float>::kLanes; ++i) to[i] = char(int(rounded.v[i]));
+    const Vec<float> magic = Vec<float>(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+    (x + magic - magic).store(reinterpret_cast<float*>(to));
   }
   FASTRNN_INLINE static void write_header(unsigned*, const char*, long) {}
 };

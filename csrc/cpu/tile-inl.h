@@ -15,10 +15,20 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// Rows of the largest tile for panels of PV vectors. Four rows of three vectors leave no register for a constant.
+/// Vector registers that R rows by NV vectors take: the sums, the operands of one side, and one of the other.
+template <class F>
+constexpr int registers(int R, int NV) {
+  return R * NV + (R < NV ? R : NV) + 1 + F::kExtra;
+}
+
+/// Rows of the largest tile for panels of PV vectors: with 16 registers, four vectors go in two passes.
 template <class F, int PV>
 constexpr int max_rows() {
-  return kVectorRegisters == 32 ? 24 / PV : PV == 4 ? 6 : F::kConstants > 0 ? 3 : 4;
+  if (kVectorRegisters == 32) return 24 / PV;
+  const int NV = PV == 4 ? 2 : PV;
+  int R = 1;
+  while (registers<F>(R + 1, NV) <= kVectorRegisters) ++R;
+  return R;
 }
 
 /// Rows of the next tile when n are left. With 16 registers a tile of four rows and four vectors goes in passes of
@@ -27,7 +37,7 @@ constexpr int max_rows() {
 template <class F, int PV>
 FASTRNN_INLINE static Index next_tile(Index n) {
   constexpr Index R = max_rows<F, PV>();
-  if constexpr (kVectorRegisters == 16 && PV == 4 && F::kConstants == 0) {
+  if constexpr (kVectorRegisters == 16 && PV == 4 && F::kExtra == 0) {
     constexpr signed char share[] = {0, 1, 2, 3, 4, 5, 6, 5, 5, 6, 5, 6, 6, 5};
     return n < Index(sizeof share) ? share[n] : R;
   } else {
@@ -44,6 +54,14 @@ struct Factor {
   const typename F::Value* row_scales;   // null where the format has none
   const typename F::Value* unit_scales;  // those of the first panel
 };
+
+/// `w` as a pointer of which the compiler knows nothing: a weight of several parts is read again for each of them, here
+/// and not earlier. Kept or read ahead, weights took the registers of sums.
+template <class F>
+FASTRNN_INLINE static const typename F::Value* read_again(const typename F::Value* w) {
+  if constexpr (F::kParts > 1) asm volatile("" : "+r"(w));
+  return w;
+}
 
 template <class F, int R, int PV, int First, int NV, int Stride>
 FASTRNN_INLINE static void tile_pass(typename F::Value* acc, const typename F::Row* const* rows, Index at,
@@ -67,8 +85,9 @@ FASTRNN_INLINE static void tile_pass(typename F::Value* acc, const typename F::R
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) a[r] += F::kHeader;
     for (Index i = 0; i < n; ++i, w += PV * U) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int part = 0; part < F::kParts; ++part) {
+        w = read_again<F>(w);
         if constexpr (R < NV) {  // hold the operands, pass each weight vector by
           decltype(F::operand(a[0], 0)) x[R];
 #pragma GCC unroll 8
@@ -94,11 +113,10 @@ FASTRNN_INLINE static void tile_pass(typename F::Value* acc, const typename F::R
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const T row_scale = row_scales ? row_scales[r] : T(1);
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         T* sum = acc + (r * PV + First + v) * U;
-        F::add(V::load(sum), s[r][v], row_scale, unit_scales, (First + v) * U).store(sum);
+        F::add(V::load(sum), s[r][v], row_scales, r, unit_scales, (First + v) * U).store(sum);
       }
       a[r] += n * step;
     }
@@ -111,7 +129,7 @@ template <class F, int R, int PV, int Stride>
 __attribute__((noinline)) static void tile(typename F::Value* acc, const typename F::Row* const* rows, Index at,
                                            const typename F::Value* w, Index k, const typename F::Value* row_scales,
                                            const typename F::Value* unit_scales) {
-  if constexpr (kVectorRegisters == 32 || R * PV <= 12) {
+  if constexpr (registers<F>(R, PV) <= kVectorRegisters) {
     tile_pass<F, R, PV, 0, PV, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
   } else {
     tile_pass<F, R, PV, 0, PV / 2, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
@@ -134,7 +152,8 @@ FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typen
 template <class F, int PV, int Stride>
 __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const typename F::Row* a,
                                                 const typename F::Value* w, Index panel, Index k,
-                                                typename F::Value row_scale, const typename F::Value* unit_scales) {
+                                                const typename F::Value* row_scales,
+                                                const typename F::Value* unit_scales) {
   using T = typename F::Value;
   using V = Vec<T>;
   constexpr int U = V::kLanes;
@@ -147,18 +166,18 @@ __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const ty
     for (int v = 0; v < 2 * PV; ++v) s[v] = F::start(a);
     a += F::kHeader;
     for (Index i = 0; i < n; ++i, a += step, w += PV * U, w1 += PV * U) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int part = 0; part < F::kParts; ++part) {
         const auto x = F::operand(a, part);
 #pragma GCC unroll 4
-        for (int v = 0; v < PV; ++v) s[v] = F::multiply(x, F::weight(w + v * U, part), s[v]);
+        for (int v = 0; v < PV; ++v) s[v] = F::multiply(x, F::weight(read_again<F>(w) + v * U, part), s[v]);
 #pragma GCC unroll 4
-        for (int v = 0; v < PV; ++v) s[PV + v] = F::multiply(x, F::weight(w1 + v * U, part), s[PV + v]);
+        for (int v = 0; v < PV; ++v) s[PV + v] = F::multiply(x, F::weight(read_again<F>(w1) + v * U, part), s[PV + v]);
       }
     }
 #pragma GCC unroll 8
     for (int v = 0; v < 2 * PV; ++v)
-      F::add(V::load(acc + v * U), s[v], row_scale, unit_scales, v * U).store(acc + v * U);
+      F::add(V::load(acc + v * U), s[v], row_scales, 0, unit_scales, v * U).store(acc + v * U);
   }
 }
 
@@ -179,8 +198,7 @@ static void sweep_row(const Panels<typename F::Value>& matrix, Range panels, Ind
       const Factor<F>& factor = factors[f];
       const T* unit_scales = factor.unit_scales ? factor.unit_scales + p * width : nullptr;
       if (pair)
-        tile_pair<F, PV, Stride>(acc, factor.rows[0], w, panel_size, factor.k,
-                                 factor.row_scales ? factor.row_scales[0] : T(1), unit_scales);
+        tile_pair<F, PV, Stride>(acc, factor.rows[0], w, panel_size, factor.k, factor.row_scales, unit_scales);
       else
         tile<F, 1, PV, Stride>(acc, factor.rows, 0, w, factor.k, factor.row_scales, unit_scales);
     }

@@ -1,0 +1,128 @@
+"""The compiled tiles keep their accumulators in registers: no inner loop moves a vector to or from the stack.
+
+A spilled accumulator halves the speed and changes no result, so that nothing but the machine code shows it. It is read
+from the installed archive, made of the same objects as the shared library (whose local symbols are stripped), and needs
+no processor that could run it.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import fastrnn
+
+ARCHIVE = Path(fastrnn.__file__).parent / "lib" / "libfastrnn.a"
+INSTRUCTION_SETS = ("portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
+FUNCTION = re.compile(r"[0-9a-f]+ <(?:.*? )?fastrnn::(\w+)::(tile|tile_pair)<(.*)>\(.*>:")
+INSTRUCTION = re.compile(r" *([0-9a-f]+):\t(?:\w+ )*?(\w+) *(.*)")
+VECTOR = re.compile(r"%[xyz]mm\d+")
+
+
+class Instruction(NamedTuple):
+    address: int
+    name: str
+    operands: str
+
+    @property
+    def target(self) -> int | None:
+        """Where a jump goes, if it does."""
+        found = re.match(r"([0-9a-f]+) ", self.operands) if self.name.startswith("j") else None
+        return int(found[1], 16) if found else None
+
+
+def is_loop(code: list[Instruction]) -> bool:
+    """Whether what begins at the target of a jump back ever comes to that jump, the last of `code`."""
+    place = {i.address: n for n, i in enumerate(code)}
+    seen, todo = set(), [0]
+    while todo:
+        n = todo.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        if n == len(code) - 1:
+            return True
+        if code[n].target in place:
+            todo.append(place[code[n].target])
+        if not code[n].name.startswith(("jmp", "ret")):
+            todo.append(n + 1)
+    return False
+
+
+def inner_loops(code: list[Instruction]) -> list[list[Instruction]]:
+    """The loops that hold no other one."""
+    loops = []
+    for last in code:
+        if last.target is not None and last.target <= last.address:
+            body = [i for i in code if last.target <= i.address <= last.address]
+            if is_loop(body):
+                loops.append(body)
+    return [a for a in loops if not any(b is not a and a[0] <= b[0] and b[-1] <= a[-1] for b in loops)]
+
+
+def spills(code: list[Instruction]) -> list[str]:
+    """Instructions of inner loops that have a vector register and a place in the stack among their operands."""
+    framed = any(i.name == "mov" and i.operands == "%rsp,%rbp" for i in code)  # else rbp is a register like the others
+    stack = re.compile(r"\(%r(sp|bp)" if framed else r"\(%rsp")
+    return [
+        f"{i.address:x}: {i.name} {i.operands}"
+        for loop in inner_loops(code)
+        for i in loop
+        if stack.search(i.operands) and VECTOR.search(i.operands)
+    ]
+
+
+@pytest.fixture(scope="module")
+def tiles() -> dict[tuple[str, str], list[Instruction]]:
+    """The code of every tile by its instruction set and its symbol."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip(f"reads x86-64 code, not that of {platform.machine()}")
+    objdump = shutil.which("objdump")
+    if objdump is None:
+        pytest.skip("objdump (binutils) was not found")
+    command = [objdump, "--disassemble", "--demangle", "--no-show-raw-insn", str(ARCHIVE)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found: dict[tuple[str, str], list[Instruction]] = {}
+    code: list[Instruction] | None = None
+    for line in lines:
+        if function := FUNCTION.match(line):
+            code = found.setdefault((function[1], line), [])
+        elif not line:
+            code = None
+        elif code is not None and (instruction := INSTRUCTION.match(line)):
+            code.append(Instruction(int(instruction[1], 16), instruction[2], instruction[3]))
+    return found
+
+
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_no_vector_of_an_inner_loop_is_on_the_stack(tiles: dict[tuple[str, str], list[Instruction]], isa: str) -> None:
+    of_isa = {name: code for (found, name), code in tiles.items() if found == isa}
+    if not of_isa and isa.startswith("avx512"):
+        pytest.skip("built with FASTRNN_AVX512=OFF")
+    assert len(of_isa) >= 10
+    for name, code in of_isa.items():
+        assert inner_loops(code), f"no loop found in {name}"
+    assert {name: spilled for name, code in of_isa.items() if (spilled := spills(code))} == {}
+
+
+def test_a_spilled_accumulator_is_noticed() -> None:
+    """By a loop that holds one, and not where the same instruction stands behind the loop or in a cold block."""
+    loop = [
+        Instruction(0x10, "vfmadd231ps", "%ymm1,%ymm2,%ymm3"),
+        Instruction(0x14, "vmovaps", "%ymm3,-0x20(%rsp)"),
+        Instruction(0x18, "jne", "10 <tile>"),
+    ]
+    assert spills(loop) == ["14: vmovaps %ymm3,-0x20(%rsp)"]
+    assert spills([loop[0], loop[2], Instruction(0x1A, *loop[1][1:])]) == []
+    back_from_cold = [loop[1], Instruction(0x1A, "ret", ""), Instruction(0x1C, "jmp", "14 <tile>")]
+    assert spills(back_from_cold) == []
+    frame = [Instruction(0x8, "mov", "%rsp,%rbp")]
+    by_frame = [loop[0], Instruction(0x14, "vaddps", "-0x20(%rbp),%ymm3,%ymm3"), loop[2]]
+    assert spills(by_frame) == []
+    assert len(spills(frame + by_frame)) == 1
