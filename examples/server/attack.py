@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import models
-from load import Tally, connect, own_server, resident_kib, sequences, stream
+from load import Tally, connect, own_server, processor_seconds, resident_kib, sequences, stream
 from server import allow_files, event_loop
 
 from options import COUNT, SECONDS, Parser
@@ -114,14 +114,15 @@ async def newcomers(url: str, chunk: bytes, right: bytes, tally: Tally) -> None:
             await asyncio.sleep(0.5)
 
 
-async def honest(options: argparse.Namespace, url: str, duration: float) -> dict[str, Any]:
-    """What load.py, in a process of its own, finds."""
+async def honest(options: argparse.Namespace, url: str, pid: int, duration: float) -> dict[str, Any]:
+    """What load.py, in a process of its own, finds; and how much of a core the server took."""
+    start, busy = time.monotonic(), processor_seconds(pid)
     command = [sys.executable, str(Path(__file__).with_name("load.py")), "--url", url, "--warm-up", "0.1"]
     command += ["--connections", str(options.connections), "--seconds", str(duration), "--steps", str(options.steps)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
     result: dict[str, Any] = json.loads(out)
-    return result
+    return result | {"server_cores": round((processor_seconds(pid) - busy) / (time.monotonic() - start), 2)}
 
 
 async def run(options: argparse.Namespace, url: str, pid: int) -> dict[str, Any]:
@@ -130,7 +131,7 @@ async def run(options: argparse.Namespace, url: str, pid: int) -> dict[str, Any]
     address, tally = urlsplit(url), Tally()
     kinds = attacks(bytes(4 * model.input_size * options.max_steps))
     kinds = {name: attack for name, attack in kinds.items() if options.kind in name}
-    before = await honest(options, url, options.quiet_seconds)
+    before = await honest(options, url, pid, options.quiet_seconds)
     memory = {"before": resident_kib(pid)}
     each = [attack for n in range(options.attackers) for attack in kinds.values() if n < attack.most]
     host, port = str(address.hostname), int(address.port or 80)
@@ -138,7 +139,7 @@ async def run(options: argparse.Namespace, url: str, pid: int) -> dict[str, Any]
         asyncio.create_task(attack.go_on(host, port, options.again_seconds)) for attack in each[: options.attackers]
     ]
     tasks.append(asyncio.create_task(newcomers(url, chunk, right, tally)))
-    beside = await honest(options, url, options.seconds)
+    beside = await honest(options, url, pid, options.seconds)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
