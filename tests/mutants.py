@@ -4,7 +4,7 @@
 
 A mutant of tests/mutant_list.py is one replacement in one file, and names the tests that have to notice it. A mutant
 that they pass survives, and the exit status says so. Text that is no longer in its file, or there more than once, is an
-error, and so is a mutant that does not compile or a test that fails without one. Files are named without their folder.
+error, and so is a mutant that does not compile or a test that fails without one.
 
 Everything happens in copies under build/mutants: of the tree; of a build of it with the portable and the AVX2 kernels
 at -O1, in which a mutant compiles again what includes its file; and of the installed package, which has to be of this
@@ -67,8 +67,8 @@ def tracked() -> list[pathlib.Path]:
 
 
 def find(name: str, files: list[pathlib.Path]) -> pathlib.Path:
-    """The one file of this name, as a path in the tree; those of CUDA have mutants of their own."""
-    found = [path.relative_to(ROOT) for path in files if path.name == name]
+    """The one file of this name, which may begin with folders; those of CUDA have mutants of their own."""
+    found = [path.relative_to(ROOT) for path in files if f"/{path}".endswith(f"/{name}")]
     found = [path for path in found if "cuda" not in path.parts]
     if len(found) != 1:
         raise SystemExit(f"{name}: expected one such file, got {[str(path) for path in found]}")

@@ -94,6 +94,21 @@ def test_out_is_filled_and_returned(variant, batch_first, isa):
     assert_same(actual, expected)
 
 
+@both_dtypes
+@some_variants
+def test_nothing_behind_y_is_written(variant, dtype, isa):
+    """The last row ends with the last unit, wherever in a vector that is."""
+    for hidden in range(1, 18):
+        problem = make_problem(variant, hidden=hidden, inputs=3, batch=2, steps=2, dtype=dtype)
+        projections = [None] if variant.id != "lstm-none" else [None, problem.arrays["w_hh"][:hidden].copy()]
+        for w_hr in projections:
+            memory = np.full(2 * 2 * hidden + 16, 9, dtype)
+            out = memory[:-16].reshape(2, 2, hidden)
+            problem.forward(fastrnn, out=out, **({} if w_hr is None else {"w_hr": w_hr}))
+            assert (np.abs(out) < 9).all()
+            assert (memory[-16:] == 9).all()
+
+
 @all_variants
 def test_inputs_are_not_modified(variant, isa):
     problem = make_problem(variant, **MIDDLE, mode=MODES[2], dtype="float32")

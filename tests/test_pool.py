@@ -132,14 +132,32 @@ def test_a_stream_that_is_not_pulled_does_not_hold_up_others():
 
 def test_streams_are_told_apart_from_those_before_them():
     pool = fastrnn.StreamPool(weights_of(), capacity=1)
-    first = pool.open()
-    pool.push(first, np.ones((2, I), np.float32))
-    pool.close(first)
-    second = pool.open()
-    assert first != second
-    assert (first in pool, second in pool, len(pool)) == (False, True, 1)
-    assert not np.frombuffer(pool.get_state(second), np.float32, offset=40).any()
-    assert pool.waiting(second) == 0
+    before = []
+    for _ in range(4):
+        stream = pool.open()
+        assert stream not in before
+        assert [s in pool for s in before] == [False] * len(before)
+        assert (stream in pool, len(pool)) == (True, 1)
+        assert not np.frombuffer(pool.get_state(stream), np.float32, offset=40).any()
+        assert pool.waiting(stream) == 0
+        pool.push(stream, np.ones((2, I), np.float32))
+        pool.advance()
+        pool.close(stream)
+        before.append(stream)
+
+
+def test_results_that_go_round_stay_in_their_streams_ring():
+    rng = np.random.default_rng(0)
+    pool = fastrnn.StreamPool(weights_of(), capacity=3, queue=3)
+    streams = pool.open(3)
+    alone = [fastrnn.Session(weights_of()) for _ in streams]
+    for steps in (2, 3, 1, 3):
+        x = rng.standard_normal((steps, 3, I), np.float32)
+        pool.push(streams, x)
+        while pool.advance():
+            pass
+        expected = np.stack([session.run(x[:, k : k + 1])[:, 0] for k, session in enumerate(alone)], axis=1)
+        np.testing.assert_array_equal(pool.pull(streams, steps), expected)
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

@@ -173,6 +173,18 @@ def test_bfloat16_is_the_same_on_all_instruction_sets(hidden, inputs, batch):
         np.testing.assert_array_equal(result, results[0])
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "bfloat16_weights"])
+@pytest.mark.parametrize("which", ["x", "w"])
+def test_bfloat16_rounds_ties_to_even(which, dtype, isa):
+    """Times an identity: what comes out is what was multiplied. Beside the ties, their neighbours."""
+    upper = np.arange(0x3F80, 0x3F80 + 21, dtype=np.uint32) << 16
+    ties = np.stack([upper | low for low in (0x7FFF, 0x8000, 0x8001)]).view(np.float32)
+    eye = np.eye(21, dtype=np.float32)
+    y = identity_layer(ties, eye, dtype) if which == "x" else identity_layer(eye, ties, dtype).T
+    rounded = which == "w" or dtype == "bfloat16"
+    np.testing.assert_array_equal(y, quantised.round_bfloat16(ties) if rounded else ties)
+
+
 @low_dtypes
 @some_variants
 def test_packing_converts(variant, dtype, isa):

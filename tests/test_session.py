@@ -334,10 +334,12 @@ def test_batch_is_1_or_more(batch):
         new_session(batch=batch)
 
 
-@pytest.mark.parametrize("batch", [2**40, 2**60, 2**62])
-def test_a_batch_beyond_memory_is_refused(batch):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [2**40, 2**58, 2**60, 2**62])
+def test_a_batch_beyond_memory_is_refused(batch, dtype):
+    """Sizes in bytes that overflow included: what is left of them would be little."""
     with pytest.raises(MemoryError):
-        new_session(batch=batch)
+        new_session(batch=batch, dtype=dtype)
 
 
 @pytest.mark.parametrize(("batch", "name"), [(2.0, "float"), (True, "bool"), ("2", "str")])
