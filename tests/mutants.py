@@ -1,6 +1,6 @@
 """Breaks the library one small piece at a time and asks whether the tests notice.
 
-    python tests/mutants.py [--ci] [--kind KIND...] [--only PART-OF-A-NAME] [--list]
+    python tests/mutants.py [--ci] [--kind KIND...] [--only PART-OF-A-NAME...] [--list]
 
 A mutant of tests/mutant_list.py is one replacement in one file, and names the tests that have to notice it. A mutant
 that they pass survives, and the exit status says so. Text that is no longer in its file, or there more than once, is an
@@ -203,12 +203,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ci", action="store_true", help="the few that CI runs")
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=list(KINDS), help="mutants of these kinds")
-    parser.add_argument("--only", default="", help="mutants whose name or file contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="mutants whose name or file contains one of these")
     parser.add_argument("--list", action="store_true", help="names them, and runs nothing")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="for the compiler")
     arguments = parser.parse_args()
     chosen = [m for m in MUTANTS if m.kind in arguments.kind and (m.ci or not arguments.ci)]
-    chosen = [m for m in chosen if arguments.only in m.name or arguments.only in m.file]
+    chosen = [m for m in chosen if any(part in m.name or part in m.file for part in arguments.only)]
     runner = Runner(chosen, arguments.jobs)
     if arguments.list:
         print(*(f"{m.kind:7} {m.file}: {m.name}" for m in chosen), sep="\n")

@@ -47,12 +47,15 @@ def test_a_session_gives_the_bits_of_layer_after_layer(dtype, isa):
 
 def test_many_layers_take_turns_with_two_buffers():
     names = ("lstm-none", "gru-after", "rnn-tanh", "lstm-none", "gru-before", "rnn-relu")
-    widths = (I, 17, 5, 33, 8, 3, 9)
+    widths = (I, 17, 5, 9, 33, 8, 3)  # the fourth layer needs all of x for more units than are computed at once
     layers = [layer(name, *sizes) for name, *sizes in zip(names, widths, widths[1:], strict=False)]
     y = x = x_of()
     for weights in layers:
         y = getattr(fastrnn, f"{weights.cell}_forward")(y, weights)[0]
-    np.testing.assert_array_equal(fastrnn.Session(fastrnn.Model(layers), B).run(x), y)
+    session = fastrnn.Session(fastrnn.Model(layers), B)
+    np.testing.assert_array_equal(session.run(x), y)
+    session.reset()
+    np.testing.assert_array_equal(np.stack([session.step(x_t) for x_t in x]), y)
 
 
 def test_weights_are_a_model_of_one_layer():
@@ -213,6 +216,32 @@ def test_a_file_is_read_from_a_path_and_from_bytes(tmp_path):
 def test_errors_of_loading(source, more, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}"):
         fastrnn.Model.load(source, **more)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xe0\x9f\xbf",
+        b"\xc1\xbf",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\x80",
+        b"\xe2\x82",
+        b"\xff",
+    ],
+)
+def test_text_that_is_not_utf_8_is_refused(text):
+    """Longer than it must be, half of a pair, beyond Unicode, cut short."""
+
+    def load(value: bytes) -> None:
+        header = b'{"__metadata__":{"key":"' + value + b'"}}'
+        fastrnn.Model.load(len(header).to_bytes(8, "little") + header)
+
+    with pytest.raises(ValueError, match="expected the metadata entry"):
+        load("\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff".encode())
+    with pytest.raises(ValueError, match=r"header, byte \d+: expected UTF-8"):
+        load(text)
 
 
 def test_a_model_that_cannot_stream_says_which_layer():

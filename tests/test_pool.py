@@ -207,11 +207,12 @@ def test_errors_name_the_argument_and_change_nothing(method, arguments, error, m
 
 
 def test_a_stream_is_named_once():
-    pool = fastrnn.StreamPool(weights_of(), capacity=2)
-    stream = pool.open()
-    for call in (pool.close, pool.ready, lambda s: pool.push(s, np.ones((2, I), np.float32))):
-        with pytest.raises(ValueError, match=f"^streams: expected each stream once, got {stream} twice$"):
-            call([stream, stream])
+    pool = fastrnn.StreamPool(weights_of(), capacity=3)
+    first, second, third = (int(stream) for stream in pool.open(3))
+    for named, twice in (([first, first], first), ([first, second, third, second], second)):
+        for call in (pool.close, pool.ready, lambda s: pool.push(s, np.ones((len(s), I), np.float32))):
+            with pytest.raises(ValueError, match=f"^streams: expected each stream once, got {twice} twice$"):
+                call(named)
 
 
 def test_step_wants_empty_queues():

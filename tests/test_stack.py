@@ -304,11 +304,12 @@ def test_threads_and_batch_do_not_change_a_bit(cell, layers, directions, merge, 
 
 
 @pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("layers", [4, 5])
-def test_deep_stacks_on_threads_are_the_loop(layers, lengths):
+def test_deep_stacks_on_threads_are_the_loop(layers, directions, lengths):
     """Every layer of a wavefront waits for the one below, and not the first three alone; in order, layers take turns
     with two buffers."""
-    problem = make("lstm", layers, batch=3, steps=97, hidden=61, lengths=lengths)
+    problem = make("lstm", layers, directions, batch=3, steps=97, hidden=61, lengths=lengths)
     expected = loop_forward(problem)[0]
     for threads in (1, 2, 3, 4, 5):
         assert_equal(problem.forward(threads=threads), expected)
