@@ -62,11 +62,14 @@ def test_chunking_does_not_change_the_result(variant, dtype, chunk, isa):
     assert_same((np.concatenate(pieces), *final), whole)
 
 
+@pytest.mark.parametrize("inputs", [3, 400])
 @both_dtypes
 @all_variants
-def test_long_sequence_does_not_depend_on_internal_time_chunks(variant, dtype, isa):
-    """300 steps in one call, against the same steps in uneven pieces: the hoisted input projection works in chunks."""
-    problem = make_problem(variant, hidden=9, inputs=3, batch=2, steps=300, dtype=dtype)
+def test_long_sequence_does_not_depend_on_internal_time_chunks(variant, dtype, inputs, isa):
+    """300 steps in one call, against the same steps in uneven pieces: the hoisted input projection works in chunks, and
+    within them in blocks of rows, about 100 of wide ones.
+    """
+    problem = make_problem(variant, hidden=9, inputs=inputs, batch=2, steps=300, dtype=dtype)
     whole = problem.forward(fastrnn)
     states = {name: problem.arrays[name] for name in variant.states}
     pieces = []
