@@ -44,17 +44,15 @@ SWAPPED = np.dtype("float32").newbyteorder()
 # cell, spoiled argument, its value, error, what is expected, what came
 FORWARD: list[tuple[str, str, Any, type[Exception], str, str]] = [
     # type
-    ("lstm", "x", [[[0.0] * I] * B] * T, TypeError, "a numpy.ndarray", "list"),
-    ("gru", "w_hh", [[0.0]], TypeError, "a numpy.ndarray", "list"),
-    ("rnn", "w_hh", None, TypeError, "a numpy.ndarray", "NoneType"),
-    ("rnn", "w_ih", "weights", TypeError, "a numpy.ndarray...", "str"),
-    ("rnn", "h0", 0.0, TypeError, "a numpy.ndarray", "float"),
+    ("lstm", "x", [["0.0"]], TypeError, "an array of numbers", "list"),
+    ("rnn", "w_hh", None, TypeError, "an array of numbers", "NoneType"),
+    ("rnn", "w_ih", "weights", TypeError, "an array of numbers", "str"),
+    ("rnn", "h0", {}, TypeError, "an array of numbers", "dict"),
     ("rnn", "out", [0.0], TypeError, "a numpy.ndarray", "list"),
     ("rnn", "lengths", zeros(B), TypeError, "...integer...", "float32"),
     ("rnn", "lengths", np.ones(B, bool), TypeError, "...integer...", "bool"),
     ("rnn", "lengths", "5555", TypeError, "...integer...", "..."),
     # dtype and byte order
-    *(("lstm", "x", zeros(T, B, I, dtype=d), TypeError, "float32 or float64", d) for d in ("int64", "float16", "bool")),
     ("lstm", "x", zeros(T, B, I, dtype="complex64"), TypeError, "float32 or float64", "complex64"),
     ("lstm", "x", zeros(T, B, I, dtype="object"), TypeError, "float32 or float64", "object"),
     *(
@@ -209,11 +207,11 @@ def test_an_error_writes_nothing():
 BACKWARD: list[tuple[str, str, Any, type[Exception], str, str]] = [
     ("lstm", "dy", zeros(T, B, 7), ValueError, "shape (5, 4, 8)", "(5, 4, 7)"),
     ("gru", "dy", zeros(B, H), ValueError, "shape (5, 4, 8)", "(4, 8)"),
-    ("rnn", "dy", [0.0], TypeError, "a numpy.ndarray", "list"),
+    ("rnn", "dy", "0.0", TypeError, "an array of numbers", "str"),
     ("rnn", "dy", zeros(T, B, H, dtype="float64"), TypeError, "float32 (...)", "float64"),
     ("rnn", "dy", zeros(T, B, H, dtype=SWAPPED), TypeError, "...", SWAPPED.str),
     ("rnn", "dh_n", zeros(B, H), ValueError, "shape (1, 4, 8)", "(4, 8)"),
-    ("gru", "dh_n", zeros(1, B, H, dtype="int32"), TypeError, "float32...", "int32"),
+    ("gru", "dh_n", zeros(1, B, H, dtype="complex64"), TypeError, "float32 or float64", "complex64"),
     ("lstm", "dc_n", zeros(1, B, 7), ValueError, "shape (1, 4, 8)", "(1, 4, 7)"),
     ("lstm", "dc_n", zeros(1, B, H, dtype="float64"), TypeError, "float32 (...)", "float64"),
     ("lstm", "cache", None, TypeError, "...lstm...", "NoneType"),
@@ -248,7 +246,7 @@ PACK: list[tuple[str, str, Any, type[Exception], str, str]] = [
         "one of 'float32', 'float64', 'bfloat16', 'bfloat16_weights', 'int8'",
         "'float16'",
     ),
-    ("rnn", "w_ih", [[0.0]], TypeError, "a numpy.ndarray", "list"),
+    ("rnn", "w_ih", [["0.0"]], TypeError, "an array of numbers", "list"),
     ("lstm", "w_ih", zeros(30, I), ValueError, "shape (...", "(30, 3)"),
     ("lstm", "w_hh", zeros(32, 7), ValueError, "shape (32, 8)", "(32, 7)"),
     ("gru", "w_hh", zeros(24, 8, dtype="float64"), TypeError, "float32 (the dtype of w_ih)", "float64"),

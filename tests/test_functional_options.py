@@ -246,7 +246,7 @@ def test_weight_dropout_out_of_range(rate):
         ("c0", np.zeros((B, H)), ValueError, r"c0: expected shape \(1, 3, 4\), got \(3, 4\)"),
         ("n0", np.zeros((1, B, 5)), ValueError, r"n0: expected shape \(1, 3, 4\), got \(1, 3, 5\)"),
         ("m0", np.zeros((1, B, H), "float32"), TypeError, r"m0: expected float64 \(the dtype of x\), got float32"),
-        ("m0", [0.0], TypeError, r"m0: expected a numpy.ndarray, got list"),
+        ("m0", "0.0", TypeError, r"m0: expected an array of numbers, got str"),
     ],
 )
 @pytest.mark.parametrize("batch_first", [False, True])

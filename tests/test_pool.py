@@ -170,12 +170,16 @@ def zeros(*shape: int, dtype: Any = "float32") -> Any:
 NOT_A_STATE = "state: expected 176 bytes of a stream or of a session with a batch of 1 over such layers, got 8 others"
 ERRORS: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("push", (-1, zeros(I)), KeyError, "stream: expected one that is open, got -1"),
-    ("push", (2**70, zeros(I)), KeyError, "stream: expected one that is open, got -1"),
+    ("push", (2**70, zeros(I)), KeyError, f"stream: expected one that is open, got {2**70}"),
+    ("push", (np.int64(-1), zeros(I)), KeyError, "stream: expected one that is open, got -1"),
+    ("push", (np.array([2**63], "uint64"), zeros(1, I)), KeyError, f"stream: expected one that is open, got {2**63}"),
+    ("push", (np.True_, zeros(I)), TypeError, "streams: expected an int or an integer array, got numpy.bool"),
+    ("push", (np.float64(0.5), zeros(I)), TypeError, "streams: expected an int or an integer array, got numpy.float64"),
     ("push", ("a", zeros(1, I)), TypeError, "streams: expected an int or an integer array, got str"),
     ("push", (True, zeros(1, I)), TypeError, "streams: expected an int or an integer array, got bool"),
     ("push", ([0.5], zeros(1, I)), TypeError, "streams: expected an int or an integer array, got list"),
     ("push", ([[1]], zeros(1, I)), ValueError, "streams: expected shape (N,), got (1, 1)"),
-    ("push", (0, [0.0]), TypeError, "x: expected a numpy.ndarray, got list"),
+    ("push", (0, "0.0"), TypeError, "x: expected an array of numbers, got str"),
     ("push", (0, zeros(I, dtype="float64")), TypeError, "x: expected float32 (the dtype of the weights), got float64"),
     ("push", (0, zeros(4)), ValueError, "x: expected shape (3,), got (4,)"),
     ("push", (0, zeros(2, 4)), ValueError, "x: expected shape (2, 3), got (2, 4)"),
@@ -204,6 +208,68 @@ def test_errors_name_the_argument_and_change_nothing(method, arguments, error, m
     with pytest.raises(error, match=re.escape(message)):
         getattr(pool, method)(first, *rest)
     assert (pool.get_state(stream), pool.waiting(stream), pool.ready(stream)) == (before, 0, 0)
+
+
+class Named:
+    def __init__(self, stream: int):
+        self.stream = stream
+
+    def __index__(self) -> int:
+        return int(self.stream)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint64, np.array, Named])
+def test_a_stream_is_an_int_of_any_kind(kind):
+    pool = fastrnn.StreamPool(weights_of(), capacity=3)
+    x = np.ones((2, I), np.float32)
+    for stream in map(kind, pool.open(3)):
+        assert stream in pool
+        pool.push(stream, x)
+        pool.advance()
+        assert (pool.waiting(stream), pool.ready(stream)) == (1, 1)
+        assert pool.pull(stream).shape == (1, H)
+        pool.set_state(stream, pool.get_state(stream))
+        pool.reset(stream)
+        assert pool.step(stream, x[0]).shape == (H,)
+        pool.close(stream)
+        assert stream not in pool
+        with pytest.raises(KeyError, match=f"got {int(stream)}'"):
+            pool.push(stream, x)
+    assert [1] not in pool
+    assert "a" not in pool
+
+
+def test_ids_are_read_once():
+    """Another thread rewrites them while step computes without the GIL."""
+    rng = np.random.default_rng(0)
+    parameters = (rng.standard_normal(shape, np.float32) for shape in ((1024, I), (1024, 256)))
+    weights = fastrnn.pack_lstm(*parameters)
+    pool = fastrnn.StreamPool(weights, capacity=100)
+    streams = pool.open(100)
+    x = rng.standard_normal((100, I), np.float32)
+    expected = fastrnn.lstm_forward(x[None], weights).y[0]
+    for _ in range(10):
+        ids = streams.copy()
+        begin = threading.Event()
+
+        def rewrite(ids: Any = ids, begin: threading.Event = begin) -> None:
+            begin.wait()
+            ids[:] = np.roll(streams, 1)
+
+        thread = threading.Thread(target=rewrite)
+        thread.start()
+        begin.set()
+        y = pool.step(ids, x)
+        thread.join()
+        assert not pool.ready(streams).any()
+        np.testing.assert_array_equal(y, expected)
+        pool.reset(streams)
+
+
+def test_no_stream_takes_no_time():
+    pool = fastrnn.StreamPool(weights_of(), capacity=3)
+    assert pool.pull([], 2**40).shape == (2**40, 0, H)
+    pool.push([], np.zeros((2**40, 0, I), np.float32))
 
 
 def test_a_stream_is_named_once():

@@ -25,14 +25,62 @@ std::string shape_text(const py::array& array) {
   return shape_text(std::vector<Index>(array.shape(), array.shape() + array.ndim()));
 }
 
-py::array float_array(const std::string& name, py::handle object) {
-  if (!py::isinstance<py::array>(object)) wrong_type(name, "a numpy.ndarray", Py_TYPE(object.ptr())->tp_name);
-  auto array = py::reinterpret_borrow<py::array>(object);
+namespace {
+
+/// The usual argument: a numpy.ndarray of float32 or float64 in native byte order.
+bool is_float_array(py::handle object) {
+  if (!py::isinstance<py::array>(object)) return false;
+  const auto* dtype = py::detail::array_descriptor_proxy(py::detail::array_proxy(object.ptr())->descr);
+  return dtype->kind == 'f' && dtype->byteorder == '=' &&
+         (dtype->type_num == py::detail::npy_api::NPY_FLOAT_ || dtype->type_num == py::detail::npy_api::NPY_DOUBLE_);
+}
+
+/// Python's own numbers and lists of them have no precision that a caller chose.
+bool is_untyped(py::handle object) {
+  PyObject* const o = object.ptr();
+  return PyList_Check(o) || PyTuple_Check(o) || PyFloat_Check(o) || PyLong_Check(o);
+}
+
+/// Calls NumPy, whose error it tells with the name of the argument.
+py::array viewed(const std::string& name, py::handle object) {
+  if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
+  const std::string type = Py_TYPE(object.ptr())->tp_name;
+  if (py::getattr(object, "requires_grad", py::none()).is(py::bool_(true)))
+    wrong_type(name, "an array that needs no gradient, as detach() gives", type + " with requires_grad=True");
+  try {
+    const py::module_ numpy = py::module_::import("numpy");
+    const bool dlpack = !py::hasattr(object, "__array__") && py::hasattr(object, "__dlpack__");
+    return numpy.attr(dlpack ? "from_dlpack" : "asarray")(object);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+    const std::string reason = type + " (" + std::string(py::str(error.value())) + ")";
+    if (error.matches(PyExc_ValueError)) wrong_value(name, "an array of numbers", reason);
+    wrong_type(name, "an array of numbers", reason);
+  }
+}
+
+std::optional<Dtype> own_dtype_of(const std::string& name, py::handle object, const py::array& array) {
+  if (is_float_array(array)) return is_untyped(object) ? std::nullopt : std::optional(float_dtype(array));
   const py::dtype dtype = array.dtype();
-  const bool native = dtype.byteorder() == '=' || dtype.byteorder() == '|';
-  if (dtype.kind() != 'f' || (dtype.itemsize() != 4 && dtype.itemsize() != 8) || !native)
-    wrong_type(name, "float32 or float64", std::string(py::str(dtype)));
-  return array;
+  const char kind = dtype.kind();
+  if (kind == 'i' || kind == 'u' || kind == 'b' || (kind == 'f' && dtype.itemsize() == 2)) return std::nullopt;
+  if (kind != 'f' && kind != 'c' && !py::isinstance<py::array>(object))
+    wrong_type(name, "an array of numbers", Py_TYPE(object.ptr())->tp_name);
+  wrong_type(name, "float32 or float64", std::string(py::str(dtype)));
+}
+
+}  // namespace
+
+py::array float_array(const std::string& name, py::handle object, Dtype wanted) {
+  if (is_float_array(object)) return py::reinterpret_borrow<py::array>(object);
+  const py::array array = viewed(name, object);
+  if (own_dtype_of(name, object, array)) return array;
+  return array.attr("astype")(dtype_name(wanted));
+}
+
+std::optional<Dtype> own_dtype(const std::string& name, py::handle object) {
+  if (is_untyped(object)) return std::nullopt;
+  return own_dtype_of(name, object, viewed(name, object));
 }
 
 Dtype float_dtype(const py::array& array) { return array.itemsize() == 4 ? Dtype::float32 : Dtype::float64; }
@@ -76,7 +124,7 @@ std::vector<Index> length_list(py::handle object, Index batch, Index steps) {
   if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u' && array.size() > 0)
     wrong_type("lengths", "an integer array", std::string(py::str(array.dtype())));
   check_shape("lengths", array, {batch});
-  const auto values = py::array_t < Index, py::array::c_style | py::array::forcecast > ::ensure(array);
+  const py::array_t<Index> values = contiguous<Index>(array);
   std::vector<Index> lengths(values.data(), values.data() + batch);
   for (Index b = 0; b < batch; ++b)
     if (lengths[b] < 0 || lengths[b] > steps)

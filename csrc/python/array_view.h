@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,19 +36,23 @@ auto with_type(Dtype dtype, F&& f) {
 std::string shape_text(const std::vector<Index>& shape);
 std::string shape_text(const py::array& array);
 
-/// A numpy.ndarray of float32 or float64 in native byte order.
-py::array float_array(const std::string& name, py::handle object);
+/// What NumPy can view as an array, or convert to one (a list), as one of float32 or float64 in native byte order.
+/// Numbers without such a dtype (integers, float16, lists) become `wanted`, in a copy; float32 and float64 are left as
+/// they are.
+py::array float_array(const std::string& name, py::handle object, Dtype wanted);
 Dtype float_dtype(const py::array& array);
+/// The dtype that float_array() leaves as it is, none where it would convert. Copies nothing.
+std::optional<Dtype> own_dtype(const std::string& name, py::handle object);
 
 /// Throws unless the array is of this dtype; `owner` is the argument that set it.
 void check_dtype(const std::string& name, const py::array& array, Dtype dtype, const std::string& owner);
 void check_shape(const std::string& name, const py::array& array, const std::vector<Index>& shape);
 void check_rank(const std::string& name, const py::array& array, const std::string& letters, int rank);
 
-/// The same values as a C-contiguous array: itself where it is one, else a copy.
+/// The same values as a C-contiguous array: itself where it is one, else a copy, for which there may be no memory.
 template <class T>
 py::array_t<T> contiguous(const py::array& array) {
-  return py::array_t < T, py::array::c_style | py::array::forcecast > ::ensure(array);
+  return py::array_t<T, py::array::c_style | py::array::forcecast>(array);
 }
 
 /// An optional argument of a known shape: None is an empty handle. Copied if not contiguous.
@@ -56,7 +61,7 @@ class Optional {
  public:
   Optional(const std::string& name, py::handle object, const std::vector<Index>& shape, const std::string& owner) {
     if (object.is_none()) return;
-    const py::array array = float_array(name, object);
+    const py::array array = float_array(name, object, dtype_of<T>());
     check_dtype(name, array, dtype_of<T>(), owner);
     check_shape(name, array, shape);
     array_ = contiguous<T>(array);
@@ -93,7 +98,9 @@ Sequence<T> new_sequence_view(py::array_t<T>& array, bool batch_first) {
 template <class T>
 py::array_t<T> output_array(py::handle out, const std::vector<Index>& shape, const std::string& owner) {
   if (out.is_none()) return py::array_t<T>(shape);
-  const py::array array = float_array("out", out);
+  if (!py::isinstance<py::array>(out)) wrong_type("out", "a numpy.ndarray", Py_TYPE(out.ptr())->tp_name);
+  const auto array = py::reinterpret_borrow<py::array>(out);
+  if (!own_dtype("out", array)) wrong_type("out", "float32 or float64", std::string(py::str(array.dtype())));
   check_dtype("out", array, dtype_of<T>(), owner);
   check_shape("out", array, shape);
   if (!array.writeable()) throw Error("out: read-only array");

@@ -8,7 +8,7 @@ namespace fastrnn::python {
 namespace {
 
 py::array activate_array(const std::string& name, py::handle object, bool fast) {
-  const py::array x = float_array("x", object);
+  const py::array x = float_array("x", object, Dtype::float32);
   Activation activation;
   if (name == "tanh")
     activation = Activation::tanh;
@@ -45,7 +45,7 @@ Matrix<T> packed_matrix(const py::array& b) {
 }
 
 PackedMatrix pack_matrix(py::handle object) {
-  const py::array b = float_array("b", object);
+  const py::array b = float_array("b", object, Dtype::float32);
   check_rank("b", b, "(K, N)", 2);
   return with_type(float_dtype(b), [&](auto* type) -> PackedMatrix {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -54,7 +54,7 @@ PackedMatrix pack_matrix(py::handle object) {
 }
 
 py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_given) {
-  const py::array a = float_array("a", a_given);
+  const py::array a = float_array("a", a_given, Dtype::float32);
   check_rank("a", a, "(M, K)", 2);
   return with_type(float_dtype(a), [&](auto* type) -> py::array {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -75,7 +75,7 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_g
                    sizeof(T) == 4 ? "float64" : "float32");
       return multiply(*packed);
     }
-    const py::array b = float_array("b", b_given);
+    const py::array b = float_array("b", b_given, dtype_of<T>());
     check_dtype("b", b, dtype_of<T>(), "a");
     check_rank("b", b, "(" + std::to_string(a.shape(1)) + ", N)", 2);
     check_shape("b", b, {a.shape(1), b.shape(1)});
@@ -86,6 +86,10 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_g
 }  // namespace
 
 void bind_math(py::module_& module) {
+  module.def("float_array", [](const std::string& name, py::handle value, const std::string& wanted) {
+    return float_array(name, value,
+                       choose<Dtype>("wanted", wanted, {{"float32", Dtype::float32}, {"float64", Dtype::float64}}));
+  });
   module.def("activate", &activate_array, py::arg("activation"), py::arg("x"), py::arg("fast") = false);
   bind_class<PackedMatrix>(module, "PackedMatrix",
                            "The right factor of matmul, packed for the instruction set in use.");

@@ -11,7 +11,7 @@ std::shared_ptr<const Model> model_from(py::handle given) {
   if (!py::isinstance<py::sequence>(given) || py::isinstance<py::str>(given))
     wrong_type("layers", "PackedWeights or a sequence of them", Py_TYPE(given.ptr())->tp_name);
   auto model = std::make_shared<Model>();
-  for (const py::handle item : py::reinterpret_borrow<py::sequence>(given)) {
+  for (const py::handle item : py::reinterpret_borrow<py::iterable>(given)) {
     const std::string name = "layers[" + std::to_string(model->layers()) + "]";
     if (!py::isinstance<PackedWeights>(item)) wrong_type(name, "PackedWeights", Py_TYPE(item.ptr())->tp_name);
     const PackedWeights& packed = item.cast<const PackedWeights&>();
@@ -69,7 +69,7 @@ PyModel restore(const py::int_& version, int precision, bool fast_activations, c
       model->add_activation(activation_option("activation", layer));
       continue;
     }
-    const py::array_t<float> kernel = contiguous<float>(float_array("kernel", layer[0]));
+    const py::array_t<float> kernel = contiguous<float>(float_array("kernel", layer[0], Dtype::float32));
     check_rank("kernel", kernel, "(I, O)", 2);
     const Optional<float> bias("bias", layer[1], {kernel.shape(1)}, "kernel");
     model->add_dense(kernel.shape(0), kernel.shape(1), kernel.data(), bias.given() ? bias.data() : nullptr);

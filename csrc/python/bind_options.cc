@@ -72,7 +72,7 @@ std::vector<unsigned char> mask_of(const std::string& name, py::handle object, c
     check_shape(name, array, {extent.batch, extent.steps});
   else
     check_shape(name, array, {extent.steps, extent.batch});
-  const auto values = py::array_t < bool, py::array::c_style | py::array::forcecast > ::ensure(array);
+  const py::array_t<bool> values = contiguous<bool>(array);
   std::vector<unsigned char> bytes(extent.steps * extent.batch);
   for (Index t = 0; t < extent.steps; ++t)
     for (Index b = 0; b < extent.batch; ++b)
@@ -257,7 +257,7 @@ std::vector<Index> parse_batch_sizes(py::handle run) {
                array ? std::string(py::str(array.dtype())) : Py_TYPE(py::object(given["batch_sizes"]).ptr())->tp_name);
   }
   if (array.ndim() != 1 || array.size() == 0) wrong_value("batch_sizes", "shape (T,) with T >= 1", shape_text(array));
-  const auto values = py::array_t < Index, py::array::c_style | py::array::forcecast > ::ensure(array);
+  const py::array_t<Index> values = contiguous<Index>(array);
   return std::vector<Index>(values.data(), values.data() + values.size());
 }
 

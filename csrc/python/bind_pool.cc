@@ -13,8 +13,8 @@ PyObject* full_error = nullptr;
   PyErr_SetString(full_error, message.c_str());
   throw py::error_already_set();
 }
-[[noreturn]] void unknown(Stream stream) {
-  throw py::key_error("stream: expected one that is open, got " + std::to_string(stream));
+[[noreturn]] void unknown(const Streams& streams, Index i = 0) {
+  throw py::key_error("stream: expected one that is open, got " + streams.text(i));
 }
 
 class PyPool {
@@ -56,10 +56,10 @@ class PyPool {
     const Index n = streams.count(), inputs = pool_.model().inputs();
     const py::array array = checked(x_given);
     // Without the axis of time it is one step.
-    const int step_axes = streams.single ? 1 : 2;
+    const int step_axes = streams.single() ? 1 : 2;
     const bool chunk = array.ndim() == step_axes + 1;
     const Index steps = chunk ? array.shape(0) : 1;
-    std::vector<Index> shape = streams.single ? std::vector<Index>{inputs} : std::vector<Index>{n, inputs};
+    std::vector<Index> shape = streams.single() ? std::vector<Index>{inputs} : std::vector<Index>{n, inputs};
     if (chunk) shape.insert(shape.begin(), steps);
     check_shape("x", array, shape);
     const py::array_t<float> x = contiguous<float>(array);
@@ -72,12 +72,12 @@ class PyPool {
         full("stream " + std::to_string(stream) + ": expected at most " + std::to_string(room) +
              " steps, the room in its queue, got " + std::to_string(steps));
     }
-    if (streams.single) {
-      pool_.push(streams.one, x.data(), steps);
+    if (streams.single()) {
+      pool_.push(streams.one(), x.data(), steps);
       return;
     }
-    for (Index t = 0; t < steps; ++t)
-      for (Index i = 0; i < n; ++i) pool_.push(streams.data()[i], x.data() + (t * n + i) * inputs);
+    for (Index i = 0; i < n; ++i)
+      for (Index t = 0; t < steps; ++t) pool_.push(streams.data()[i], x.data() + (t * n + i) * inputs);
   }
 
   Index advance(py::handle most) {
@@ -93,18 +93,18 @@ class PyPool {
     const Index n = streams.count(), outputs = pool_.model().outputs();
     const Busy busy = this->busy();
     check(streams);
-    if (streams.single) {
-      const Index ready = pool_.ready(streams.one);
+    if (streams.single()) {
+      const Index ready = pool_.ready(streams.one());
       const Index count = steps.is_none() ? ready : std::min(ready, integer("steps", steps, 0, PTRDIFF_MAX));
       py::array_t<float> y({count, outputs});
-      pool_.pull(streams.one, y.mutable_data(), count);
+      pool_.pull(streams.one(), y.mutable_data(), count);
       return std::move(y);
     }
     const Index count = steps.is_none() ? 1 : integer("steps", steps, 0, PTRDIFF_MAX);
     for (Index i = 0; i < n; ++i) check_idle(streams.data()[i], count);
     py::array_t<float> y(steps.is_none() ? std::vector<Index>{n, outputs} : std::vector<Index>{count, n, outputs});
-    for (Index t = 0; t < count; ++t)
-      for (Index i = 0; i < n; ++i) pool_.pull(streams.data()[i], y.mutable_data() + (t * n + i) * outputs);
+    for (Index i = 0; i < n; ++i)
+      for (Index t = 0; t < count; ++t) pool_.pull(streams.data()[i], y.mutable_data() + (t * n + i) * outputs);
     return std::move(y);
   }
 
@@ -113,7 +113,7 @@ class PyPool {
     const Streams streams(given);
     const Index n = streams.count(), inputs = pool_.model().inputs(), outputs = pool_.model().outputs();
     const auto shape = [&](Index width) {
-      return streams.single ? std::vector<Index>{width} : std::vector<Index>{n, width};
+      return streams.single() ? std::vector<Index>{width} : std::vector<Index>{n, width};
     };
     const py::array array = checked(x_given);
     check_shape("x", array, shape(inputs));
@@ -146,37 +146,37 @@ class PyPool {
     const Streams streams(given);
     const Busy busy = this->busy();
     check(streams);
-    if (streams.single) return py::int_((pool_.*count)(streams.one));
+    if (streams.single()) return py::int_((pool_.*count)(streams.one()));
     py::array_t<Index> result(streams.count());
     for (Index i = 0; i < streams.count(); ++i) result.mutable_data()[i] = (pool_.*count)(streams.data()[i]);
     return std::move(result);
   }
 
   py::bytes get_state(py::handle given) {
-    const Stream stream = single(given);
+    const Streams streams = single(given);
     const Busy busy = this->busy();
-    if (pool_.waiting(stream) < 0) unknown(stream);
+    check(streams);
     std::string bytes(pool_.state_bytes(), '\0');
-    pool_.get_state(stream, bytes.data());
+    pool_.get_state(streams.one(), bytes.data());
     return py::bytes(bytes);
   }
 
   void set_state(py::handle given, const py::bytes& bytes) {
-    const Stream stream = single(given);
+    const Streams streams = single(given);
     const std::string_view view = bytes;
     const Busy busy = this->busy();
-    if (pool_.waiting(stream) < 0) unknown(stream);
-    if (!pool_.set_state(stream, view.data(), view.size()))
+    check(streams);
+    if (!pool_.set_state(streams.one(), view.data(), view.size()))
       throw Error("state: expected " + std::to_string(pool_.state_bytes()) +
                   " bytes of a stream or of a session with a batch of 1 over such layers, got " +
                   std::to_string(view.size()) + " others");
   }
 
   bool contains(py::handle given) {
-    if (!PyLong_Check(given.ptr())) return false;
+    if (PyIndex_Check(given.ptr()) == 0) return false;
     const Streams streams(given);
     const Busy busy = this->busy();
-    return streams.single && pool_.waiting(streams.one) >= 0;
+    return streams.single() && pool_.waiting(streams.one()) >= 0;
   }
   Index runnable() {
     const Busy busy = this->busy();
@@ -194,14 +194,14 @@ class PyPool {
          std::to_string(pool_.capacity() - pool_.size()) + " of " + std::to_string(pool_.capacity()) + " free");
   }
 
-  static Stream single(py::handle given) {
-    const Streams streams(given);
-    if (!streams.single) wrong_type("stream", "an int", Py_TYPE(given.ptr())->tp_name);
-    return streams.one;
+  static Streams single(py::handle given) {
+    Streams streams(given);
+    if (!streams.single()) wrong_type("stream", "an int", Py_TYPE(given.ptr())->tp_name);
+    return streams;
   }
 
   static py::array checked(py::handle x) {
-    const py::array array = float_array("x", x);
+    const py::array array = float_array("x", x, Dtype::float32);
     check_dtype("x", array, Dtype::float32, "the weights");
     return array;
   }
@@ -211,7 +211,7 @@ class PyPool {
     ++call_;
     for (Index i = 0; i < streams.count(); ++i) {
       const Stream stream = streams.data()[i];
-      if (pool_.waiting(stream) < 0) unknown(stream);
+      if (pool_.waiting(stream) < 0) unknown(streams, i);
       std::uint64_t& seen = seen_[std::size_t(stream & 0xffffffff)];
       if (seen == call_) wrong_value("streams", "each stream once", std::to_string(stream) + " twice");
       seen = call_;
@@ -245,8 +245,8 @@ Each stream has states of its own, which begin as zeros, and a queue. Steps are 
 stream's own pace; advance() computes the next step of every stream that has one waiting, in batched kernels; results are
 pulled, in order. A result is that of a Session which the stream has for itself, to the last bit.
 
-A stream is named by an int. Where a method takes `streams`, an int is one stream, and an array (N,) of ints, each of
-them once, is several: what cannot be done for all of them is done for none. All memory is taken when the pool is made.
+A stream is named by an int, of Python, of NumPy or of anything else with __index__. Where a method takes `streams`, an
+int is one stream, and an array (N,) of ints, each of them once, is several: what cannot be done for all of them is done for none. All memory is taken when the pool is made.
 One thread at a time may use a pool (RuntimeError otherwise).
 
 Every advance() takes one step from each stream that has one waiting, so that no stream waits for another that has more
@@ -255,7 +255,8 @@ head of its queue waits for at most ceil(R / most) calls.
 
 Args:
     weights: PackedWeights (not of "float64"), a Model, or a Sequential, which is taken by its to_native(). Arrays are
-        float32.
+        float32; x may be anything that NumPy can view, as a tensor on the CPU; integers, float16 and lists are
+        converted, in a copy.
     capacity: how many streams there may be.
     queue: steps of a stream that may wait or be results not yet pulled, together.
 

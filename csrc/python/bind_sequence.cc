@@ -38,7 +38,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x, py::handle
 py::tuple forward_any(const PackedWeights& packed, py::handle x, py::handle h0, py::handle c0, py::handle lengths,
                       bool reverse, bool batch_first, bool training, py::handle out, py::handle threads,
                       py::handle run) {
-  const py::array array = float_array("x", x);
+  const py::array array = float_array("x", x, packed.dtype());
   return with_type(packed.dtype(), [&](auto* type) {
     return forward_as<std::remove_pointer_t<decltype(type)>>(packed, array, h0, c0, lengths, reverse, batch_first,
                                                              training, out, threads, run);

@@ -28,9 +28,10 @@ class PySession {
   py::object step(py::handle x, py::handle out) {
     return visit([&](auto& stream) -> py::object {
       using T = typename std::remove_reference_t<decltype(stream)>::T;
-      const bool flat = batch_ == 1 && py::isinstance<py::array>(x) && py::reinterpret_borrow<py::array>(x).ndim() == 1;
+      const py::array given = float_array("x", x, dtype_of<T>());
+      const bool flat = batch_ == 1 && given.ndim() == 1;
       const auto shape = [&](Index n) { return flat ? std::vector<Index>{n} : std::vector<Index>{batch_, n}; };
-      const py::array_t<T> in = input<T>(x, shape(stream.inputs()));
+      const py::array_t<T> in = input<T>(given, shape(stream.inputs()));
       py::array_t<T> y = output<T>(out, shape(stream.outputs()), in);
       const T* from = in.data();
       T* to = y.mutable_data();
@@ -73,11 +74,10 @@ class PySession {
   py::object run(py::handle x, py::handle out) {
     return visit([&](auto& stream) -> py::object {
       using T = typename std::remove_reference_t<decltype(stream)>::T;
-      const py::array given = float_array("x", x);
-      check_dtype("x", given, dtype_of<T>(), "the weights");
+      const py::array given = float_array("x", x, dtype_of<T>());
       check_rank("x", given, "(T, B, I)", 3);
       const Index steps = given.shape(0);
-      const py::array_t<T> in = input<T>(x, {steps, batch_, stream.inputs()});
+      const py::array_t<T> in = input<T>(given, {steps, batch_, stream.inputs()});
       py::array_t<T> y = output<T>(out, {steps, batch_, stream.outputs()}, in);
       const T* from = in.data();
       T* to = y.mutable_data();
@@ -188,8 +188,7 @@ class PySession {
   }
 
   template <class T>
-  static py::array_t<T> input(py::handle object, const std::vector<Index>& shape) {
-    const py::array array = float_array("x", object);
+  static py::array_t<T> input(const py::array& array, const std::vector<Index>& shape) {
     check_dtype("x", array, dtype_of<T>(), "the weights");
     check_shape("x", array, shape);
     return contiguous<T>(array);
@@ -277,8 +276,8 @@ of sessions may share weights.
 
 Args:
     weights: PackedWeights from pack_lstm and its likes, a Model, or a Sequential, which is taken by its to_native().
-        Arrays have the dtype of its x: float64 for
-        PackedWeights of "float64", else float32.
+        Arrays have the dtype of its x: float64 for PackedWeights of "float64", else float32. They may be anything that
+        NumPy can view, as a tensor on the CPU; integers, float16 and lists are converted, in a copy.
     batch: B, the number of sequences that advance together.)doc");
   session
       .def(py::init([](py::object weights, py::handle batch) {

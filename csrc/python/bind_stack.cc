@@ -62,8 +62,8 @@ py::tuple forward_any(py::handle layers_given, py::handle x, py::handle h0, py::
                       bool batch_first, bool training, py::handle out, py::handle threads, py::handle run,
                       const std::string& merge, py::handle dropout) {
   const Layers layers = layers_of(layers_given);
-  const py::array array = float_array("x", x);
   const Dtype dtype = layers[0][0].dtype();
+  const py::array array = float_array("x", x, dtype);
   return with_type(dtype, [&](auto* type) {
     return forward_as<std::remove_pointer_t<decltype(type)>>(layers, array, h0, c0, lengths, batch_first, training, out,
                                                              threads, run, merge, dropout);

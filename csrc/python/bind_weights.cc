@@ -22,16 +22,15 @@ PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, cons
 PackedWeights pack(const std::string& cell, const py::dict& parameters, const py::dict& given, py::handle dtype,
                    bool fast_activations, py::handle x) {
   const CellOptions options = parse_cell_options(cell, given);
-  std::string owner = "w_ih";
-  Dtype target;
-  if (!x.is_none()) {
-    const py::array array = float_array("x", x);
-    target = float_dtype(array);
-    owner = "x";
-  } else {
-    target = float_dtype(
-        float_array("w_ih", parameters.contains("w_ih") ? py::object(parameters["w_ih"]) : py::object(py::none())));
+  std::string owner = "x";
+  std::optional<Dtype> given_dtype;
+  if (!x.is_none()) given_dtype = own_dtype("x", x);
+  if (!given_dtype) {
+    owner = "w_ih";
+    given_dtype =
+        own_dtype("w_ih", parameters.contains("w_ih") ? py::object(parameters["w_ih"]) : py::object(py::none()));
   }
+  Dtype target = given_dtype.value_or(Dtype::float32);
   PackOptions pack_options;
   pack_options.fast_activations = fast_activations;
   if (!dtype.is_none()) {

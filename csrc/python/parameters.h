@@ -1,6 +1,8 @@
 // The parameters of a layer out of a dict, checked against the shapes that w_ih and each other give them.
 #pragma once
 
+#include <map>
+
 #include "bindings.h"
 
 namespace fastrnn::python {
@@ -8,7 +10,7 @@ namespace fastrnn::python {
 /// A name and a shape for each of those that were given.
 using ParameterShapes = std::vector<std::pair<std::string, std::vector<Index>>>;
 
-/// Where read_parameters() finds them: arrays of NumPy, kept until this goes.
+/// Where read_parameters() finds them: arrays on the host, kept until this goes.
 template <class T>
 class HostParameters {
  public:
@@ -16,24 +18,28 @@ class HostParameters {
   HostParameters(const py::dict& given, const std::string& owner) : given_(given), owner_(owner) {}
 
   bool has(const char* name) const { return !object(name).is_none(); }
-  std::vector<Index> shape(const char* name) const {
-    const py::array array = float_array(name, object(name));
-    if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
+  std::vector<Index> shape(const char* name) {
+    const py::array_t<T>& array = this->array(name);
     return std::vector<Index>(array.shape(), array.shape() + array.ndim());
   }
-  const T* data(const char* name) {
-    alive_.push_back(contiguous<T>(float_array(name, object(name))));
-    return alive_.back().data();
-  }
+  const T* data(const char* name) { return array(name).data(); }
 
  private:
   py::object object(const char* name) const {
     return given_.contains(name) ? py::object(given_[name]) : py::object(py::none());
   }
+  /// Read once: what is not an array of NumPy may become another one each time.
+  const py::array_t<T>& array(const char* name) {
+    const auto found = arrays_.find(name);
+    if (found != arrays_.end()) return found->second;
+    const py::array array = float_array(name, object(name), dtype_of<T>());
+    if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
+    return arrays_.emplace(name, contiguous<T>(array)).first->second;
+  }
 
   const py::dict& given_;
   const std::string& owner_;
-  std::vector<py::array_t<T>> alive_;
+  std::map<std::string, py::array_t<T>> arrays_;
 };
 
 /// Reads what `source` has; `options` learn from it whether peepholes are diagonal or full. They are borrowed from it.

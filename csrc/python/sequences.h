@@ -152,7 +152,7 @@ struct BackwardCall {
         dh0_(sizes.h_shape(batch)),
         has_c_(sizes.states > 0) {
     if (!dy_given.is_none()) {
-      const py::array array = float_array("dy", dy_given);
+      const py::array array = float_array("dy", dy_given, dtype_of<T>());
       check_dtype("dy", array, dtype_of<T>(), "x");
       check_shape("dy", array, shape_of(y));
       arguments.dy = view<T>(array, batch_first, dy_);

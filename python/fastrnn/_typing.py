@@ -9,6 +9,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 """Any NumPy array. Shapes and dtypes are stated in the docstrings, the type system cannot carry them."""
 
+ArrayLike = npt.ArrayLike
+"""What NumPy can view as an array, or convert to one, as a tensor on the CPU or a list."""
+
 DTypeLike = npt.DTypeLike
 """Anything `numpy.dtype` accepts, usually ``"float32"`` or ``"float64"``."""
 

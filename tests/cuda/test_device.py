@@ -68,7 +68,7 @@ def test_an_unknown_device_is_refused(device):
     ("error", "message", "arguments"),
     [
         (TypeError, "x: expected float32 on a GPU, got float64", {"x": np.ones((4, 1, 3))}),
-        (TypeError, "x: expected a numpy.ndarray or an array on a CUDA device, got list", {"x": [1.0]}),
+        (TypeError, "x: expected an array of numbers, got str", {"x": "1.0"}),
         (
             ValueError,
             r"w_ih: expected shape \(4\*H, I\) with H >= 1, got \(7, 3\)",

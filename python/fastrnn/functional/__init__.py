@@ -14,7 +14,11 @@ projection), G gates (RNN and IndRNN 1, MGU 2, GRU 3, LSTM and sLSTM 4).
 - ``reverse=True``: every row runs from its last step to its first; ``y`` stays in time order
 
 All arrays are float32, or all are float64. Time and batch axes may have any strides; an array whose last axis is not
-contiguous is copied, once. TypeError for a wrong type or dtype or an unknown keyword, ValueError for a wrong shape or
+contiguous is copied, once. Anything that NumPy can view is taken as an array without a copy: tensors of PyTorch on the
+CPU and whatever else has ``__array__``, a buffer or DLPack; one that requires a gradient is refused, as none would be
+computed. Integers, bool and float16 have no dtype of the call's, nor have lists: they are converted, in a copy, to the
+dtype of the weights, or where all are such to float32. ``out`` must be a NumPy array. Results are NumPy arrays.
+TypeError for a wrong type or dtype or an unknown keyword, ValueError for a wrong shape or
 value, both naming the argument, what was expected and what came. T, B and I may be 0. The GIL is released during the
 computation.
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
+from .._core import PackedWeights
 from .._hints import unknown_keyword
+from .._typing import Array
 from ._options import CELLS
 
 Options = dict[str, Any]
@@ -47,7 +50,7 @@ def check_alone(cell: str, weights: Any, given: Options) -> None:
     defaults = CELLS[cell].defaults
     for name, value in given.items():
         default = defaults.get(name)
-        if value is not default and (isinstance(value, np.ndarray) or value != default):
+        if value is not default and not (isinstance(value, (str, int, float, np.generic)) and value == default):
             raise ValueError(f"{name}: expected nothing beside {kind}, got {short(value)}")
 
 
@@ -65,9 +68,24 @@ def weight_dropout(weights: Options, run: Options | None, training: bool) -> Non
         raise ValueError(f"weight_dropout: expected a rate in [0, 1), got {rate}")
 
 
+def as_array(name: str, value: object, dtype: np.dtype[Any]) -> Array:
+    """Return what NumPy can view as an array; numbers without a float32 or float64 of their own as `dtype`, in a copy.
+
+    Raises:
+        TypeError, ValueError: it is none, naming the argument.
+    """
+    return _core.float_array(name, value, dtype.name)
+
+
 def short(value: object) -> str:
     """Say what a value is, in few words."""
-    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"an array of shape {tuple(shape)}"
+
+
+def state_dtype(weights: PackedWeights) -> np.dtype[Any]:
+    """Return the dtype of x, y and the states of a call with these weights."""
+    return np.dtype("float64" if weights.dtype == "float64" else "float32")
 
 
 def stack_states(states: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -79,8 +97,7 @@ def stack_states(states: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) 
     for k, (name, state) in enumerate(states.items()):
         if state is None:
             continue
-        if not isinstance(state, np.ndarray):
-            raise TypeError(f"{name}: expected a numpy.ndarray, got {type(state).__name__}")
+        state = as_array(name, state, dtype)
         if state.dtype != dtype:
             raise TypeError(f"{name}: expected {dtype} (the dtype of x), got {state.dtype}")
         if state.shape != shape:
@@ -93,8 +110,6 @@ def stack_states(states: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) 
 
 def batch_size(x: Any, batch_first: bool, run: Options | None) -> int:
     """Return B of a call, as far as its arguments are sound; what is not, the native module refuses by name."""
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
     sizes = run.get("batch_sizes") if run else None
     if sizes is not None:
         first = np.asarray(sizes).ravel()[:1]

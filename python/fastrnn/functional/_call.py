@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from .. import _core
 from .._core import Cache, PackedWeights
 from .._hints import explain_weights
-from ._arguments import Function, Options, check_alone, split, stack_states, weight_dropout
+from ._arguments import Function, Options, as_array, check_alone, split, stack_states, state_dtype, weight_dropout
 from ._options import CELLS, PARAMETERS
 from .gpu.calls import GpuCache, backward_on_gpu, is_gpu, state_parts
 
@@ -114,14 +112,14 @@ def step(
     `states` are the user's h0, c0, ... under their names, (B, H) or None; this speaks of those shapes in errors, and
     the user never sees the axis of time that he never gave.
     """
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
+    x = as_array("x", x, state_dtype(weights))
     if x.ndim != 2:
         raise ValueError(f"x: expected shape (B, I), got {x.shape}")
     if x.shape[1] != weights.input_size:
         raise ValueError(f"x: expected shape {(x.shape[0], weights.input_size)}, got {x.shape}")
     for name, state in states.items():
-        if isinstance(state, np.ndarray):
+        if state is not None:
+            state = as_array(name, state, x.dtype)
             shape = (x.shape[0], weights.output_size if name == "h0" else weights.hidden_size)
             if state.shape != shape:
                 raise ValueError(f"{name}: expected shape {shape}, got {state.shape}")
@@ -157,8 +155,7 @@ def backward(
         checked = _check_cache(cell, cache)
         if isinstance(dc_n, dict):
             weights = checked.weights
-            dtype = np.dtype("float64" if weights.dtype == "float64" else "float32")
-            dc_n = stack_states(dc_n, (1, checked.batch, weights.hidden_size), dtype)
+            dc_n = stack_states(dc_n, (1, checked.batch, weights.hidden_size), state_dtype(weights))
         dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc_n, need_dx=need_dx, threads=threads)
         states = () if dc0 is None else tuple(dc0[k : k + 1] for k in range(len(dc0)))
     names = result._fields[2 + len(states) :]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from .._typing import Array
+from .._typing import Array, ArrayLike
 from ._call import backward, pack_cell, prepare, prepare_cell, step
 from ._options import DtypeName, Reset
 from ._results import GRUGrads, GRUOutput, MGUGrads, MGUOutput
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def pack_gru(
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
     reset: Reset = "after",
     dtype: DtypeName | None = None,
@@ -48,12 +48,12 @@ def pack_gru(
 
 
 def gru_forward(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     reset: Reset = "after",
     lengths: Any = None,
@@ -99,9 +99,9 @@ def gru_forward(
 
 
 def gru_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: Cache,
-    dh_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,
@@ -122,12 +122,12 @@ def gru_backward(
 
 
 def gru_cell(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     reset: Reset = "after",
     training: bool = False,
@@ -145,10 +145,10 @@ def gru_cell(
 
 
 def pack_mgu(
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
     dtype: DtypeName | None = None,
     fast_activations: bool = False,
@@ -171,12 +171,12 @@ def pack_mgu(
 
 
 def mgu_forward(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     lengths: Any = None,
     reverse: bool = False,
@@ -214,9 +214,9 @@ def mgu_forward(
 
 
 def mgu_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: Cache,
-    dh_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,
@@ -227,12 +227,12 @@ def mgu_backward(
 
 
 def mgu_cell(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     training: bool = False,
     seed: int | None = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from .._typing import Array
+from .._typing import Array, ArrayLike
 from ._call import backward, pack_cell, prepare, prepare_cell, step
 from ._options import DtypeName, PeepholeOutput
 from ._results import LSTMGrads, LSTMOutput, LSTMState
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def pack_lstm(
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
-    w_peep: Array | None = None,
+    w_peep: ArrayLike | None = None,
     peephole_output: PeepholeOutput = "current",
     coupled: bool = False,
     dtype: DtypeName | None = None,
@@ -52,15 +52,15 @@ def pack_lstm(
 
 
 def lstm_forward(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
-    c0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
     *,
-    w_peep: Array | None = None,
+    w_peep: ArrayLike | None = None,
     peephole_output: PeepholeOutput = "current",
     coupled: bool = False,
     lengths: Any = None,
@@ -106,10 +106,10 @@ def lstm_forward(
 
 
 def lstm_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: Cache,
-    dh_n: Array | None = None,
-    dc_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
+    dc_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,
@@ -130,15 +130,15 @@ def lstm_backward(
 
 
 def lstm_cell(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
-    c0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
     *,
-    w_peep: Array | None = None,
+    w_peep: ArrayLike | None = None,
     peephole_output: PeepholeOutput = "current",
     coupled: bool = False,
     training: bool = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from .._typing import Array
+from .._typing import Array, ArrayLike
 from ._call import backward, pack_cell, prepare, prepare_cell, step
 from ._options import Activation, DtypeName
 from ._results import IndRNNGrads, IndRNNOutput, RNNGrads, RNNOutput
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def pack_rnn(
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
     activation: Activation = "tanh",
     dtype: DtypeName | None = None,
@@ -48,12 +48,12 @@ def pack_rnn(
 
 
 def rnn_forward(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     activation: Activation = "tanh",
     lengths: Any = None,
@@ -93,9 +93,9 @@ def rnn_forward(
 
 
 def rnn_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: Cache,
-    dh_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,
@@ -116,12 +116,12 @@ def rnn_backward(
 
 
 def rnn_cell(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     activation: Activation = "tanh",
     training: bool = False,
@@ -141,10 +141,10 @@ def rnn_cell(
 
 
 def pack_indrnn(
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
     activation: Activation = "tanh",
     dtype: DtypeName | None = None,
@@ -167,12 +167,12 @@ def pack_indrnn(
 
 
 def indrnn_forward(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     activation: Activation = "tanh",
     lengths: Any = None,
@@ -215,9 +215,9 @@ def indrnn_forward(
 
 
 def indrnn_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: Cache,
-    dh_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,
@@ -228,12 +228,12 @@ def indrnn_backward(
 
 
 def indrnn_cell(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
     *,
     activation: Activation = "tanh",
     training: bool = False,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import Cache, PackedWeights
-from .._typing import Array
-from ._arguments import batch_size, stack_states
+from .._typing import Array, ArrayLike
+from ._arguments import as_array, batch_size, stack_states, state_dtype
 from ._call import backward, pack_cell, prepare, prepare_cell, step
 from ._options import DtypeName, ForgetGate
 from ._results import SLSTMGrads, SLSTMOutput, SLSTMState
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def pack_slstm(
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
     forget_gate: ForgetGate = "sigmoid",
     dtype: DtypeName | None = None,
@@ -49,15 +49,15 @@ def pack_slstm(
 
 
 def slstm_forward(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
-    c0: Array | None = None,
-    n0: Array | None = None,
-    m0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    n0: ArrayLike | None = None,
+    m0: ArrayLike | None = None,
     *,
     forget_gate: ForgetGate = "sigmoid",
     lengths: Any = None,
@@ -109,6 +109,7 @@ def slstm_forward(
     )
     states = None
     if c0 is not None or n0 is not None or m0 is not None:
+        x = as_array("x", x, state_dtype(weights))
         batch = batch_size(x, batch_first, run)
         states = stack_states({"c0": c0, "n0": n0, "m0": m0}, (1, batch, weights.hidden_size), x.dtype)
     y, h_n, c_n, cache = _core.forward(
@@ -119,12 +120,12 @@ def slstm_forward(
 
 
 def slstm_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: Cache,
-    dh_n: Array | None = None,
-    dc_n: Array | None = None,
-    dn_n: Array | None = None,
-    dm_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
+    dc_n: ArrayLike | None = None,
+    dn_n: ArrayLike | None = None,
+    dm_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,
@@ -146,15 +147,15 @@ def slstm_backward(
 
 
 def slstm_cell(
-    x: Array,
-    w_ih: Array | PackedWeights,
-    w_hh: Array | None = None,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
-    h0: Array | None = None,
-    c0: Array | None = None,
-    n0: Array | None = None,
-    m0: Array | None = None,
+    x: ArrayLike,
+    w_ih: ArrayLike | PackedWeights,
+    w_hh: ArrayLike | None = None,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    n0: ArrayLike | None = None,
+    m0: ArrayLike | None = None,
     *,
     forget_gate: ForgetGate = "sigmoid",
     training: bool = False,

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from .. import _core
 from .._core import PackedWeights, StackCache
-from .._typing import Array
+from .._typing import Array, ArrayLike
 from .gpu.calls import GpuCache, GpuCall, backward_on_gpu, is_cuda_weights, is_gpu, stack_on_gpu
 
 __all__ = ["StackGrads", "StackOutput", "stack_backward", "stack_forward"]
@@ -66,10 +66,10 @@ def _directions(layers: Any) -> list[list[PackedWeights]]:
 
 @overload
 def stack_forward(
-    x: Array,
+    x: ArrayLike,
     layers: Layers,
-    h0: Array | None = None,
-    c0: Array | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
     *,
     merge: MergeName = "concat",
     dropout: float = 0.0,
@@ -82,10 +82,10 @@ def stack_forward(
 ) -> StackOutput: ...
 @overload
 def stack_forward(
-    x: Array,
+    x: ArrayLike,
     layers: Layers,
-    h0: Array | None = None,
-    c0: Array | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
     *,
     merge: MergeName = "concat",
     dropout: float = 0.0,
@@ -97,10 +97,10 @@ def stack_forward(
     **run: Any,
 ) -> tuple[Array, Array, Array | None, StackCache]: ...
 def stack_forward(
-    x: Array,
+    x: ArrayLike,
     layers: Layers,
-    h0: Array | None = None,
-    c0: Array | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
     *,
     merge: MergeName = "concat",
     dropout: float = 0.0,
@@ -158,10 +158,10 @@ def stack_forward(
 
 
 def stack_backward(
-    dy: Array | None,
+    dy: ArrayLike | None,
     cache: StackCache,
-    dh_n: Array | None = None,
-    dc_n: Array | None = None,
+    dh_n: ArrayLike | None = None,
+    dc_n: ArrayLike | None = None,
     *,
     need_dx: bool = True,
     threads: int | None = None,

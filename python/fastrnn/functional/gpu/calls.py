@@ -9,8 +9,8 @@ import numpy as np
 
 from ... import _core
 from ..._core import CudaWeights, PackedWeights
-from ..._typing import Array
-from .._arguments import Options, batch_size, check_alone, split, stack_states, weight_dropout
+from ..._typing import ArrayLike
+from .._arguments import Options, as_array, batch_size, check_alone, split, stack_states, weight_dropout
 from .._options import CELLS, PARAMETERS
 from .arrays import Target, describe, find_target, must_wait, ordinal_of, take
 from .cublas import find_cublas
@@ -20,10 +20,10 @@ _GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
 
 def pack_cuda(
     cell: str,
-    w_ih: Array,
-    w_hh: Array,
-    b_ih: Array | None = None,
-    b_hh: Array | None = None,
+    w_ih: ArrayLike,
+    w_hh: ArrayLike,
+    b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None,
     *,
     dtype: str = "float32",
     device: str = "cuda",
@@ -284,15 +284,15 @@ def _forward(
 
 
 def _array(name: str, value: object, target: Target | None) -> Any:
-    """`value`, if it is a float32 array where x is."""
+    """`value` as a float32 array where x is."""
     if target is not None:
         return take(name, value, target)
-    if not isinstance(value, np.ndarray):
-        where = "a numpy.ndarray or an array on a CUDA device" if name == "x" else "a numpy.ndarray, as x"
-        raise TypeError(f"{name}: expected {where}, got {describe(value)}")
-    if value.dtype != np.float32:
-        raise TypeError(f"{name}: expected float32 on a GPU, got {value.dtype}")
-    return value
+    if ordinal_of(value) is not None:
+        raise TypeError(f"{name}: expected an array on the host, as x, got {describe(value)}")
+    array = as_array(name, value, np.dtype(np.float32))
+    if array.dtype != np.float32:
+        raise TypeError(f"{name}: expected float32 on a GPU, got {array.dtype}")
+    return array
 
 
 def _join(states: Options, batch: Callable[[], int], hidden: int, target: Target | None) -> Any:
