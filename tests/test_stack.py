@@ -492,6 +492,8 @@ X = np.zeros((4, 2, 3), "float32")
         ({"layers": [rnn(3, 5), 1]}, TypeError, r"^layers\[1\]: expected PackedWeights or a pair of them, got int$"),
         ({"layers": [(rnn(3, 5), 1)]}, TypeError, r"^layers\[0\]: expected PackedWeights, got int$"),
         ({"layers": [()]}, ValueError, r"^layers\[0\]: expected one or two directions, got 0$"),
+        ({"layers": [], "device": "cuda"}, ValueError, r"^layers: expected one or more, got none$"),
+        ({"layers": [()], "device": "cuda"}, ValueError, r"^layers\[0\]: expected one or two directions, got 0$"),
         ({"layers": [[rnn(3, 5)] * 3]}, ValueError, r"^layers\[0\]: expected one or two directions, got 3$"),
         (
             {"layers": [(rnn(3, 5), rnn(3, 5)), rnn(10, 5)]},

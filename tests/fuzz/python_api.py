@@ -201,7 +201,8 @@ class Fuzzer:
                 named[name] = self.odd(named[name])
             else:
                 arguments.append(self.odd())
-        what = getattr(function, "__qualname__", repr(function))
+        owner = getattr(function, "__self__", None)
+        what = f"{type(owner).__name__}.{function.__name__}" if type(owner) in CLASSES else function.__name__
         if self.tell:
             print(f"{what}(*{arguments!r}, **{named!r})"[:2000], flush=True)
         self.calls[what] += 1

@@ -61,6 +61,10 @@ def _directions(layers: Any) -> list[list[PackedWeights]]:
             rows.append([*item])
         else:
             raise TypeError(f"layers[{k}]: expected PackedWeights or a pair of them, got {type(item).__name__}")
+        if not rows[k]:
+            raise ValueError(f"layers[{k}]: expected one or two directions, got 0")
+    if not rows:
+        raise ValueError("layers: expected one or more, got none")
     return rows
 
 
