@@ -47,7 +47,7 @@ def explain_weights(error: Exception, arrays: Mapping[str, Any], x: Any) -> Exce
     given = [array for array in arrays.values() if array is not None]
     if isinstance(error, TypeError):
         dtypes = {str(getattr(array, "dtype", None)) for array in given}
-        if "(the dtype of x)" in text and str(x.dtype) == "float64" and dtypes == {"float32"}:
+        if "(the dtype of x)" in text and str(getattr(x, "dtype", "")) == "float64" and dtypes == {"float32"}:
             return TypeError(
                 "x: expected float32 (the dtype of the weights), got float64; convert it, x.astype('float32')"
             )
