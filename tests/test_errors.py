@@ -47,6 +47,7 @@ FORWARD: list[tuple[str, str, Any, type[Exception], str, str]] = [
     ("lstm", "x", [["0.0"]], TypeError, "an array of numbers", "list"),
     ("rnn", "w_hh", None, TypeError, "an array of numbers", "NoneType"),
     ("rnn", "w_ih", "weights", TypeError, "an array of numbers", "str"),
+    ("rnn", "clip", 10**400, ValueError, "a number within the range of float64", "a larger one"),
     ("rnn", "h0", {}, TypeError, "an array of numbers", "dict"),
     ("rnn", "out", [0.0], TypeError, "a numpy.ndarray", "list"),
     ("rnn", "lengths", zeros(B), TypeError, "...integer...", "float32"),

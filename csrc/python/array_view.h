@@ -52,7 +52,7 @@ void check_rank(const std::string& name, const py::array& array, const std::stri
 /// The same values as a C-contiguous array: itself where it is one, else a copy, for which there may be no memory.
 template <class T>
 py::array_t<T> contiguous(const py::array& array) {
-  return py::array_t<T, py::array::c_style | py::array::forcecast>(array);
+  return py::array_t < T, py::array::c_style | py::array::forcecast > (array);
 }
 
 /// An optional argument of a known shape: None is an empty handle. Copied if not contiguous.

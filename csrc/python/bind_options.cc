@@ -12,7 +12,13 @@ namespace {
 double number(const std::string& name, py::handle object) {
   if (PyBool_Check(object.ptr()) || !(PyFloat_Check(object.ptr()) || PyIndex_Check(object.ptr())))
     wrong_type(name, "a number", Py_TYPE(object.ptr())->tp_name);
-  return py::cast<double>(py::float_(py::reinterpret_borrow<py::object>(object)));
+  const double value = PyFloat_AsDouble(object.ptr());
+  if (PyErr_Occurred() != nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    wrong_value(name, "a number within the range of float64", "a larger one");
+  }
+  return value;
 }
 
 /// A bound: the core takes 0 for none, which None is here.
