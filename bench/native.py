@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .measure import Unable
+from .work import Work
 
+SMALL_STEPS = "small steps"
 HERE = Path(__file__).resolve().parent
 
 
@@ -50,7 +52,8 @@ def native_step(library: Path | None, seconds: float) -> dict[str, Any]:
     """Run step.cc over `library`, a libfastrnn.a; None is the newest under build/, where pip leaves it.
 
     Returns:
-        dict: ``isa``, ``clock_us`` and ``steps``, a list of dicts with H, dtype, calls, median_us and p99_us; or
+        dict: ``isa``, ``clock_us`` and ``steps``, a list of dicts with I, H, dtype, calls, median_us, p99_us and
+        rounds_us; or
         ``skipped`` with the reason.
     """
     if library is None:
@@ -64,3 +67,18 @@ def native_step(library: Path | None, seconds: float) -> dict[str, Any]:
     except Unable as error:
         return {"skipped": str(error)}
     return result
+
+
+def step_results(step: dict[str, Any]) -> list[dict[str, Any]]:
+    """What :func:`native_step` returned as results of a run, one for each size, whose contestants are the dtypes."""
+    results: dict[str, dict[str, Any]] = {}
+    for row in step.get("steps", []):
+        work = Work("lstm", 1, 1, row["I"], row["H"])
+        shape = {letter: getattr(work, letter) for letter in "TBIH"}
+        empty = {"section": SMALL_STEPS, "name": work.name, "cell": work.cell, "shape": shape, "flops": work.flops()}
+        result = results.setdefault(work.name, empty | {"timings": {}, "unable": {}})
+        figures = {name: row[name] for name in ("median_us", "p99_us")}
+        result["timings"][row["dtype"]] = {
+            "total": figures | {"best_us": min(row["rounds_us"]), "rounds_us": row["rounds_us"]}
+        }
+    return list(results.values())

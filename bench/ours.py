@@ -12,8 +12,8 @@ import fastrnn
 from fastrnn import _core
 
 from .measure import Contestant, Unable
-from .sections import Variant
-from .work import GRADIENTS, Array, Problem, make_problem
+from .section import Variant
+from .work import PARAMETERS, Array, Problem, make_problem
 
 
 class FastRNN:
@@ -36,8 +36,8 @@ class FastRNN:
             problem = make_problem(replace(problem.work, T=variant.steps, kind="inference"))
         if variant.denormal:
             problem = problem.denormal()
-        if variant.step and problem.work.T != 1:
-            raise Unable("Session.step is one step")
+        if variant.step and (problem.work.T != 1 or problem.work.stacked):
+            raise Unable("Session.step is one step of one layer")
         made: Contestant = getattr(self, f"_{problem.work.kind}")(problem, variant)
         other = variant.neighbour or variant.denormal or variant.padded or variant.steps is not None
         made.precision = None if other else "fast" if variant.fast else variant.dtype
@@ -49,14 +49,20 @@ class FastRNN:
 
     def _inference(self, problem: Problem, variant: Variant) -> Contestant:
         cell = problem.work.cell
-        pack = getattr(fastrnn, f"pack_{cell}")
-        packed = pack(*problem.parameters, dtype=variant.dtype, fast_activations=variant.fast)
+        layers = self._pack(problem, dtype=variant.dtype, fast_activations=variant.fast)
         if variant.step:
-            return self._step(problem, variant, packed)
-        function = getattr(fastrnn, f"{cell}_forward")
-        run = {"lengths": problem.work.lengths, "threads": variant.threads}
-        forward = partial(function, problem.x, packed, **self._states(problem), **run)
+            return self._step(problem, variant, layers[0][0])
+        run = {"lengths": problem.work.lengths, "threads": variant.threads, **self._states(problem)}
+        if problem.work.stacked:
+            forward = partial(fastrnn.stack_forward, problem.x, layers, **run)
+        else:
+            forward = partial(getattr(fastrnn, f"{cell}_forward"), problem.x, layers[0][0], **run)
         return Contestant(variant.name, problem.work, forward, lambda result: {"y": result.y})
+
+    @staticmethod
+    def _pack(problem: Problem, **options: Any) -> list[list[fastrnn.PackedWeights]]:
+        pack = getattr(fastrnn, f"pack_{problem.work.cell}")
+        return [[pack(*parameters, **options) for parameters in layer] for layer in problem.layers]
 
     def _step(self, problem: Problem, variant: Variant, packed: fastrnn.PackedWeights) -> Contestant:
         """The state goes on from call to call; the first one starts from the problem's."""
@@ -84,13 +90,32 @@ class FastRNN:
         function, run_backward = getattr(fastrnn, f"{cell}_forward"), getattr(fastrnn, f"{cell}_backward")
         run = {"lengths": problem.work.lengths, "threads": threads, **self._states(problem)}
         forward = partial(function, problem.x, *problem.parameters, **run, training=True)
+        if problem.work.stacked:
+            return self._stack_training(problem, variant, run)
 
         def backward(result: Any) -> Any:
             return result[0], run_backward(dy, result[-1], threads=threads)
 
         def arrays(result: Any) -> dict[str, Array]:
             y, grads = result
-            return {"y": y} | {name: getattr(grads, name[2:]) for name in GRADIENTS}
+            return {"y": y} | {name: getattr(grads, name[2:]) for name in problem.work.gradients}
+
+        return Contestant(variant.name, problem.work, forward, arrays, backward)
+
+    def _stack_training(self, problem: Problem, variant: Variant, run: dict[str, Any]) -> Contestant:
+        """As :meth:`_training`, all layers packed in every call."""
+        dy, threads = problem.dy, variant.threads
+
+        def forward() -> Any:
+            return fastrnn.stack_forward(problem.x, self._pack(problem), **run, training=True)
+
+        def backward(result: Any) -> Any:
+            return result[0], fastrnn.stack_backward(dy, result[-1], threads=threads)
+
+        def arrays(result: Any) -> dict[str, Array]:
+            y, grads = result
+            flat = [directions[name] for layer in grads.layers for directions in layer for name in PARAMETERS]
+            return {"y": y} | dict(zip(problem.work.gradients, [grads.x, grads.h0, *flat], strict=True))
 
         return Contestant(variant.name, problem.work, forward, arrays, backward)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .measure import Contestant
-from .peers import Peer
-from .work import GRADIENTS, Array, Problem, reorder
+from .peers import Peer, one_layer
+from .work import Array, Problem, reorder
 
 
 class Keras(Peer):
@@ -29,7 +29,7 @@ class Keras(Peer):
         self.version = f"{keras.__version__} (tensorflow {tf.__version__})"
 
     def _layer(self, problem: Problem) -> tuple[Any, Any, list[Any]]:
-        work = problem.work
+        work = one_layer(self, problem)
         kind = {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[work.cell]
         layer = getattr(self.keras.layers, kind)(work.H, return_sequences=True)
         layer.build((work.B, work.T, work.I))
@@ -113,6 +113,7 @@ class Jax(Peer):
         return layer
 
     def _arguments(self, problem: Problem) -> list[Any]:
+        one_layer(self, problem)
         return [self.jax.device_put(a) for a in (problem.x, problem.h0, *problem.parameters, problem.c0)]
 
     def inference(self, problem: Problem) -> Contestant:
@@ -135,6 +136,8 @@ class Jax(Peer):
 
         def arrays(result: Any) -> dict[str, Array]:
             y, grads = result
-            return {"y": np.asarray(y)} | {n: np.asarray(g) for n, g in zip(GRADIENTS, grads, strict=False)}
+            return {"y": np.asarray(y)} | {
+                n: np.asarray(g) for n, g in zip(problem.work.gradients, grads, strict=False)
+            }
 
         return Contestant(self.name, problem.work, lambda: jax.block_until_ready(step(dy, *arguments)), arrays)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from .sections import SECTIONS, Section
+from .roofline import FAULT
+from .section import Section
+from .sections import SECTIONS
 from .work import Part
 
-BEGIN = "<!-- bench: latest run, written by `python -m bench.cpu --readme` -->"
-END = "<!-- bench: end of the latest run -->"
+BEGIN = "<!-- bench: latest run on {isa}, written by `python -m bench.cpu --readme` -->"
+END = "<!-- bench: end of the latest run on {isa} -->"
+_ANY_END = re.compile(re.escape(END).replace(re.escape("{isa}"), r"\w+"))
 
 
 def microseconds(value: float) -> str:
@@ -28,6 +32,15 @@ def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
 def is_ours(name: str) -> bool:
     """Whether a contestant of that name is fastrnn."""
     return name.split()[0] == "fastrnn"
+
+
+def share(result: dict[str, Any], name: str = "fastrnn") -> str:
+    """The part of the roofline that a contestant reaches, in words; empty where the run does not say."""
+    bound = result["bounds_us"].get(result["dtypes"].get(name))
+    if bound is None or name not in result["timings"]:
+        return ""
+    part = bound / result["timings"][name]["total"]["median_us"]
+    return f"{part:.0%}" + (" (fault of the measurement)" if part > FAULT else "")
 
 
 def _ours(timing: dict[str, Any] | None, part: Part) -> str:
@@ -54,17 +67,16 @@ def section_table(report: dict[str, Any], section: Section, part: Part = "total"
     if not results:
         return []
     names = _names(results)
-    bound = part == "total" and any(result["bound_us"] is not None for result in results)
+    bounded = [n for n in names if is_ours(n) and part == "total" and any(share(r, n) for r in results)]
     rows = []
     for result in results:
-        row = [result["name"], *(_ours(result["timings"].get(n), part) for n in names if is_ours(n))]
-        if bound:
-            of = result["bound_us"] and result["bound_us"] / result["timings"]["fastrnn"]["total"]["median_us"]
-            row.insert(2, "" if of is None else f"{of:.0%}")
+        row = [result["name"]]
+        for name in filter(is_ours, names):
+            row += [_ours(result["timings"].get(name), part)] + [share(result, name)] * (name in bounded)
         rows.append(row + [_peer(result, name, part) for name in names if not is_ours(name)])
-    head = ["I=H unless named", *(f"{n} us / p99 (GFLOP/s)" for n in names if is_ours(n))]
-    if bound:
-        head.insert(2, "of roofline")
+    head = ["I=H unless named"]
+    for name in filter(is_ours, names):
+        head += [f"{name} us / p99 (GFLOP/s)"] + ["of roofline"] * (name in bounded)
     head += [f"{n} us (ratio)" for n in names if not is_ours(n)]
     title = section.title + {"total": "", "forward": "; the forward part", "backward": "; the backward part"}[part]
     return [f"**{title}**", "", table(head, rows), ""]
@@ -72,21 +84,21 @@ def section_table(report: dict[str, Any], section: Section, part: Part = "total"
 
 def native_table(step: dict[str, Any]) -> list[str]:
     """Single steps from C++."""
-    title = "**Single steps from C++ (step.cc): LSTM, I = H, B = 1, median / p99 in us**"
+    title = "**Single steps from C++ (step.cc): LSTM, B = 1, median / p99, and best of rounds, in us**"
     if "skipped" in step:
         return [title, "", f"skipped: {step['skipped']}", ""]
     dtypes = list(dict.fromkeys(row["dtype"] for row in step["steps"]))
-    by_size: dict[int, dict[str, str]] = {}
+    by_size: dict[str, dict[str, str]] = {}
     for row in step["steps"]:
-        text = f"{microseconds(row['median_us'])} / {microseconds(row['p99_us'])}"
-        by_size.setdefault(row["H"], {})[row["dtype"]] = text
-    rows = [[str(size), *(cells.get(dtype, "") for dtype in dtypes)] for size, cells in by_size.items()]
+        text = f"{microseconds(row['median_us'])} / {microseconds(row['p99_us'])}, {min(row['rounds_us']):.3g}"
+        by_size.setdefault(f"I{row['I']} H{row['H']}", {})[row["dtype"]] = text
+    rows = [[size, *(cells.get(dtype, "") for dtype in dtypes)] for size, cells in by_size.items()]
     return [
         title,
         "",
-        table(["H", *dtypes], rows),
+        table(["sizes", *dtypes], rows),
         "",
-        f"Reading the clock, {step['clock_us']} us, is part of them.",
+        f"Reading the clock, {step['clock_us']} us, is part of median and p99, not of the best of rounds.",
         "",
     ]
 
@@ -113,7 +125,8 @@ def _facts(report: dict[str, Any]) -> list[str]:
         weights = ", ".join(
             f"{_size(int(size))} {rate:.0f}" for size, rate in roof["weights_gbytes_per_second"].items()
         )
-        lines.append(f"- one core at most: {roof['gflops']:.0f} GFLOP/s; reads in GB/s: {reads}; of weights: {weights}")
+        peaks = ", ".join(f"{dtype} {rate:.0f}" for dtype, rate in roof["gflops"].items())
+        lines.append(f"- one core at most, in GFLOP/s: {peaks}; reads in GB/s: {reads}; of weights: {weights}")
     else:
         lines.append(f"- roofline: {roof['skipped']}")
     worst: dict[str, float] = {}
@@ -137,8 +150,9 @@ def goals_table(goals: list[dict[str, Any]]) -> str:
             verdict += f" ({goal['reached']} of {measured} reached)"
         worst = f"{goal['worst']}, {goal['worst_at']}" if goal["worst"] else ""
         lacking = "; ".join(goal["reasons"])
+        lacking = f": {lacking}" if not measured or goal["faults"] else ""
         of = f"{measured} of {goal['works']}" if goal["works"] else ""
-        rows.append([goal["goal"], goal["wanted"], worst, of, verdict + (f": {lacking}" if not measured else "")])
+        rows.append([goal["goal"], goal["wanted"], worst, of, verdict + lacking])
     return table(["goal", "wanted", "measured, at worst", "works", "verdict"], rows, left=5)
 
 
@@ -159,7 +173,7 @@ def markdown(report: dict[str, Any]) -> str:
         lines += section_table(report, section)
         if section.name == "training":
             lines += [*section_table(report, section, "forward"), *section_table(report, section, "backward")]
-        if section.name == "step":
+        if section.name == "step" and report["native_step"] != {"skipped": "not asked for"}:
             lines += native_table(report["native_step"])
     return "\n".join(lines)
 
@@ -181,14 +195,21 @@ def write(report: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def write_readme(report: dict[str, Any], readme: Path) -> None:
-    """Replace what stands between the two markers of `readme`.
+    """Replace the block of this run's instruction set in `readme`, or put a new one after the last block of another.
 
     Raises:
-        ValueError: the markers are not there, once each and in order.
+        ValueError: there is no block at all, or the markers of this one are not there once each and in order.
     """
-    text = readme.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{readme.name}: expected one line {BEGIN!r} and after it one line {END!r}")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{markdown(report)}{END}{after}")
+    text, isa = readme.read_text(), report["machine"]["isa"]
+    begin, end = BEGIN.format(isa=isa), END.format(isa=isa)
+    if begin not in text and end not in text:
+        others = list(_ANY_END.finditer(text))
+        if not others:
+            raise ValueError(f"{readme.name}: expected a line {end!r}, or one of another instruction set")
+        place = others[-1].end()
+        text = f"{text[:place]}\n\n### {isa}\n\n{begin}\n{end}{text[place:]}"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{readme.name}: expected one line {begin!r} and after it one line {end!r}")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    readme.write_text(f"{before}{begin}\n{markdown(report)}{end}{after}")

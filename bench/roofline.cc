@@ -1,13 +1,18 @@
-// What one core can do at most: float32 multiply-adds per second, and bytes read per second from each cache level.
+// What one core can do at most: multiply-adds per second in float32, and in int8 and bfloat16 where the instruction set
+// has their dot products; and bytes read per second from each cache level.
 //
 // usage: roofline [NAME=BYTES ...]     e.g. roofline L1=16384 L2=262144 memory=268435456
 // A NAME is a cache level, or whatever else has so many bytes to read over and over.
 // Prints one JSON object. Build with the flags of the instruction set in question; the width is FASTRNN_ROOFLINE_BYTES
-// per vector. GCC's vector extensions (Clang has them too) keep it free of intrinsics: -ffp-contract=fast turns a * b +
-// c into a fused multiply-add where the instruction set has one, and into two instructions where it has not.
+// per vector. GCC's vector extensions (Clang has them too) keep all but the dot products free of intrinsics:
+// -ffp-contract=fast turns a * b + c into a fused multiply-add where the instruction set has one, and into two
+// instructions where it has not.
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#endif
+#if defined(__AVX512VNNI__) || defined(__AVX512BF16__)
+#include <immintrin.h>
 #endif
 
 #include <chrono>
@@ -18,7 +23,7 @@
 #include <string>
 
 #ifndef FASTRNN_ROOFLINE_BYTES
-#define FASTRNN_ROOFLINE_BYTES 16
+#error "FASTRNN_ROOFLINE_BYTES: the bytes of a vector of the instruction set in question"
 #endif
 
 namespace {
@@ -53,6 +58,34 @@ __attribute__((noinline)) void multiply_add(long iterations, float scale, float 
   for (int j = 1; j < kAccumulators; ++j) sum[0] += sum[j];
   float_sink = sum[0][0];
 }
+
+// A lane of a dot product takes as many pairs of factors as fit 32 bits.
+#if defined(__AVX512VNNI__)
+__attribute__((noinline)) void int8_dot_product(long iterations, int factors) {
+  const __m512i a = _mm512_set1_epi32(factors), b = _mm512_set1_epi32(factors + 1);
+  __m512i sum[kAccumulators];
+  for (int j = 0; j < kAccumulators; ++j) sum[j] = _mm512_set1_epi32(j);
+  for (long n = 0; n < iterations; ++n) {
+    for (int j = 0; j < kAccumulators; ++j) sum[j] = _mm512_dpbusd_epi32(sum[j], a, b);
+  }
+  for (int j = 1; j < kAccumulators; ++j) sum[0] = _mm512_xor_si512(sum[0], sum[j]);
+  int_sink = _mm512_cvtsi512_si32(sum[0]);
+}
+#endif
+
+#if defined(__AVX512BF16__)
+__attribute__((noinline)) void bfloat16_dot_product(long iterations, float factor) {
+  const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(factor), _mm512_set1_ps(-factor));
+  const __m512bh b = _mm512_cvtne2ps_pbh(_mm512_set1_ps(factor), _mm512_set1_ps(factor));
+  __m512 sum[kAccumulators];
+  for (int j = 0; j < kAccumulators; ++j) sum[j] = _mm512_set1_ps(static_cast<float>(j));
+  for (long n = 0; n < iterations; ++n) {
+    for (int j = 0; j < kAccumulators; ++j) sum[j] = _mm512_dpbf16_ps(sum[j], a, b);
+  }
+  for (int j = 1; j < kAccumulators; ++j) sum[0] = _mm512_add_ps(sum[0], sum[j]);
+  float_sink = _mm512_cvtss_f32(sum[0]);
+}
+#endif
 
 // Reads every vector once per pass. Exclusive or has a latency of one cycle, so that the loads are what limits.
 __attribute__((noinline)) void read(const Ints* data, std::size_t vectors, long passes) {
@@ -92,10 +125,22 @@ double best_rate(double units, Work work) {
 int main(int argc, char** argv) {
   volatile float scale = 0.5F, shift = 0.25F;  // unknown to the compiler; the sums stay finite and normal
   constexpr long kIterations = 1000;
-  const double flops = best_rate(2.0 * kLanes * kAccumulators * kIterations,
-                                 [&](long n) { multiply_add(n * kIterations, scale, shift); });
-  std::printf("{\"vector_bytes\": %d, \"gflops\": %.1f, \"read_gbytes_per_second\": {", FASTRNN_ROOFLINE_BYTES,
-              flops * 1e-9);
+  // Two operations for each of the pairs of factors that one vector of accumulators takes at a time.
+  const auto print_peak = [&](const char* dtype, int pairs, auto multiply_adds) {
+    const double rate =
+        best_rate(2.0 * kLanes * pairs * kAccumulators * kIterations, [&](long n) { multiply_adds(n * kIterations); });
+    std::printf("%s\"%s\": %.1f", pairs > 1 ? ", " : "", dtype, rate * 1e-9);
+  };
+  std::printf("{\"vector_bytes\": %d, \"gflops\": {", FASTRNN_ROOFLINE_BYTES);
+  print_peak("float32", 1, [&](long n) { multiply_add(n, scale, shift); });
+#if defined(__AVX512BF16__)
+  print_peak("bfloat16", 2, [&](long n) { bfloat16_dot_product(n, scale); });
+#endif
+#if defined(__AVX512VNNI__)
+  volatile int factors = 0x01020304;
+  print_peak("int8", 4, [&](long n) { int8_dot_product(n, factors); });
+#endif
+  std::printf("}, \"read_gbytes_per_second\": {");
   for (int n = 1; n < argc; ++n) {
     const std::string argument = argv[n];
     const std::size_t equals = argument.find('=');

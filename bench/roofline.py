@@ -9,34 +9,30 @@ from .measure import Unable
 from .native import build_and_run
 from .work import GATES, Work
 
-# Flags and vector width in bytes under which the compiler makes what fastrnn's kernels of that name are made of.
-_ISA_FLAGS: dict[str, tuple[list[str], int]] = {
+_AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"]
+# Flags and vector width in bytes under which the compiler makes what fastrnn's kernels of that name are made of. Each
+# instruction set in which a dtype has dot products of its own has a peak for it: roofline.cc measures what it was
+# compiled for.
+ISA_FLAGS: dict[str, tuple[list[str], int]] = {
     "portable": ([], 16),
     "avx2": (["-mavx2", "-mfma"], 32),
-    "avx512": (
-        ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"],
-        64,
-    ),
+    "avx512": (_AVX512, 64),
+    "avx512_vnni": ([*_AVX512, "-mavx512vnni"], 64),
+    "avx512_bf16": ([*_AVX512, "-mavx512vnni", "-mavx512bf16"], 64),
 }
+# What more than this part of a roofline says is that the roofline, or the time, was measured wrongly: the bound is the
+# best of many trials, so that noise accounts for a few hundredths at most.
+FAULT = 1.05
 # From so many rows on, the multiply-adds take far longer than reading the weights that they share.
 _ENOUGH_ROWS = 8
+_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
-def recurrent_bytes(work: Work) -> int:
-    """float32 weights that each step of a sequence reads again."""
-    return 4 * GATES[work.cell] * work.H * work.H
-
-
-def all_bytes(work: Work) -> int:
-    """float32 weights of the layer."""
-    return 4 * GATES[work.cell] * work.H * (work.I + work.H)
-
-
-def _weights(work: Work) -> int | None:
-    """Bytes of the weights whose reading can be what limits the work."""
-    if work.kind == "product" or work.B >= _ENOUGH_ROWS:
+def _weights(work: Work, dtype: str = "float32") -> int | None:
+    """Bytes of the weights whose reading can limit the work: all of a single step's, a sequence's recurrent ones."""
+    if work.kind == "product" or work.B >= _ENOUGH_ROWS or work.stacked:
         return None
-    return all_bytes(work) if work.T == 1 else recurrent_bytes(work)
+    return _BYTES[dtype] * GATES[work.cell] * work.H * (work.H + (work.I if work.T == 1 else 0))
 
 
 def measure(isa: str, caches: dict[str, int], works: Iterable[Work]) -> dict[str, Any]:
@@ -46,10 +42,15 @@ def measure(isa: str, caches: dict[str, int], works: Iterable[Work]) -> dict[str
     very number of bytes that the weights of each of the works have: the bandwidth of the cache that holds them.
 
     Returns:
-        dict: ``vector_bytes``, ``gflops``, ``read_gbytes_per_second`` by level, ``weights_gbytes_per_second`` by number
-        of bytes; or ``skipped`` with the reason, e.g. that there is no compiler.
+        dict: ``vector_bytes``, ``gflops`` by dtype, ``read_gbytes_per_second`` by level, ``weights_gbytes_per_second``
+        by number of bytes; or ``skipped`` with the reason, e.g. that there is no compiler.
+
+    Raises:
+        ValueError: an instruction set that this does not know, of which it could measure nothing that is true.
     """
-    flags, width = _ISA_FLAGS.get(isa, ([], 16))
+    if isa not in ISA_FLAGS:
+        raise ValueError(f"isa: expected one of {', '.join(ISA_FLAGS)}, got {isa!r} (add it to bench/roofline.py)")
+    flags, width = ISA_FLAGS[isa]
     last = max(caches, default=None)
     sizes = {name: size // (4 if name == last and len(caches) > 1 else 2) for name, size in caches.items()}
     sizes["memory"] = min(max([4 * size for size in caches.values()] + [1 << 28]), 1 << 30)
@@ -77,23 +78,32 @@ def highest(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Of two measurements the higher figures: what disturbs a measurement of a bound can only lower it."""
     if "skipped" in one or "skipped" in other:
         return one
-    merged = one | {"gflops": max(one["gflops"], other["gflops"])}
-    for reads in ("read_gbytes_per_second", "weights_gbytes_per_second"):
-        merged[reads] = {name: max(rate, other[reads][name]) for name, rate in one[reads].items()}
-    return merged
+    figures = ("gflops", "read_gbytes_per_second", "weights_gbytes_per_second")
+    return one | {key: {name: max(rate, other[key][name]) for name, rate in one[key].items()} for key in figures}
 
 
-def bound_seconds(work: Work, roof: dict[str, Any], threads: int = 1) -> float | None:
-    """The least time that the matrix products of a float32 work can take; None where the roofline does not say.
+def bounds_us(work: Work, roof: dict[str, Any], threads: int = 1) -> dict[str, float]:
+    """By dtype :func:`bound_seconds` in microseconds, of those for which the roofline says one."""
+    if work.kind == "fit":  # whose loss, optimizer and Python are no part of the roofline
+        return {}
+    found = {dtype: bound_seconds(work, roof, threads, dtype) for dtype in _BYTES}
+    return {dtype: bound * 1e6 for dtype, bound in found.items() if bound is not None}
+
+
+def bound_seconds(work: Work, roof: dict[str, Any], threads: int = 1, dtype: str = "float32") -> float | None:
+    """The least time that the matrix products of a work can take in one dtype; None where the roofline does not say.
+
+    Weights are read from where so many bytes were read from: with fewer than 8 rows, bfloat16 and int8 have a bound
+    only where another work's float32 weights are as small.
 
     Products over all steps (W x; in training also dx, dW and dR) run at the multiply-add peak. Those of the recurrence
     run at it too, or as fast as their weights are read in every step, whichever takes longer. A single step has only
-    the latter kind. Activations count for nothing.
+    the latter kind. Activations count for nothing, nor does reading the weights of a stack.
     """
-    if "gflops" not in roof:
+    if dtype not in roof.get("gflops", {}):
         return None
-    peak = float(roof["gflops"]) * 1e9 * threads
-    size = _weights(work)
+    peak = float(roof["gflops"][dtype]) * 1e9 * threads
+    size = _weights(work, dtype)
     if size is None:
         return work.flops() / peak
     rate = roof["weights_gbytes_per_second"].get(str(size))

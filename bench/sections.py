@@ -5,75 +5,22 @@ To measure one more shape add a line to a section; to measure fastrnn in one mor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .section import Section, Variant
+from .work import FIT_ROWS
 
-from .work import Kind, Work, parse
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to run fastrnn. The first of a section is what its peers are compared with.
-
-    ``step`` is fastrnn.Session.step instead of the function; ``fast`` its approximate activations; ``threads`` None is
-    what the command line says. ``denormal`` and ``neighbour`` are other data and another shape, so other results, as is
-    ``padded``: a ragged batch whose rows all run to the end, and ``steps``: the function on a batch over so many steps,
-    where the section is about single ones of a pool.
-    ``packed`` is a product whose right factor was packed before.
-    """
-
-    dtype: str = "float32"
-    step: bool = False
-    fast: bool = False
-    threads: int | None = None
-    denormal: bool = False
-    neighbour: bool = False
-    packed: bool = False
-    padded: bool = False
-    steps: int | None = None
-
-    @property
-    def name(self) -> str:
-        """E.g. ``fastrnn``, ``fastrnn step int8``, ``fastrnn 2 threads``."""
-        words = [word for word in ("step", "fast", "denormal", "neighbour", "packed", "padded") if getattr(self, word)]
-        words += [self.dtype] if self.dtype != "float32" else []
-        words += [f"{self.steps} steps"] if self.steps is not None else []
-        words += [f"{self.threads} threads"] if self.threads is not None else []
-        return " ".join(["fastrnn", *words])
-
-
-@dataclass(frozen=True)
-class Section:
-    """Shapes that are measured in one manner and stand in one table.
-
-    Peers are named as in the results: ``torch``, ``torch bfloat16``. `shapes` has one per line; those that end in
-    "quick" are measured by --quick too. A section with more than one thread gets as many cores, and in a ``busy`` one a
-    process of no use spins on the last of them.
-    """
-
-    name: str
-    title: str
-    kind: Kind
-    ours: tuple[Variant, ...]
-    peers: tuple[str, ...]
-    shapes: str
-    busy: bool = False
-
-    def works(self, quick: bool) -> list[Work]:
-        """All shapes, or those of --quick."""
-        lines = [line.strip().partition("  ") for line in self.shapes.splitlines() if line.strip()]
-        return [parse(shape, self.kind) for shape, _, mark in lines if mark.strip() == "quick" or not quick]
-
-    @property
-    def threads(self) -> int:
-        """The most that a variant of its own accord uses."""
-        return max((variant.threads or 1 for variant in self.ours), default=1)
-
-
-PEERS = ("torch", "onnxruntime", "openvino", "keras", "jax")
+PEERS = ("torch", "onnxruntime", "openvino", "ncnn", "keras", "jax")
 TRAINED_PEERS = ("torch", "keras", "jax")
 BFLOAT16_PEERS = ("torch bfloat16", "openvino bfloat16")
 INT8_PEERS = ("onnxruntime int8",)
 PRODUCT_PEERS = ("numpy", "torch")
+FIT_PEERS = ("torch", "keras")
+FIT_SHAPES = """
+    LSTM T20 B32 I16 H128   quick
+    LSTM T100 B32 I32 H128  quick
+    LSTM T50 B32 I64 H64    quick
+    LSTM T8 B32 I8 H32      quick
+    LSTM T100 B64 I64 H256  quick
+    """
 RAGGED = (Variant(), Variant(padded=True))
 TWO_THREADS = (Variant(), Variant(threads=2))
 
@@ -112,6 +59,8 @@ SECTIONS = (
         LSTM T100 B1 H128      quick
         LSTM T100 B1 H256      quick
         LSTM T100 B1 H512      quick
+        LSTM T37 B17 I200 H200  quick
+        LSTM T250 B1 I80 H200  quick
         LSTM T100 B8 H128      quick
         LSTM T100 B32 H128
         LSTM T100 B8 H256      quick
@@ -154,6 +103,10 @@ SECTIONS = (
         LSTM T100 B32 H128
         LSTM T100 B8 H256      quick
         LSTM T100 B32 H256     quick
+        LSTM T80 B32 I40 H160  quick
+        LSTM T100 B32 I32 H128  quick
+        LSTM T80 B32 I64 H128  quick
+        LSTM T50 B32 I64 H64   quick
         LSTM T100 B64 H512
         LSTM T50 B128 H1024
         GRU T100 B1 H256       quick
@@ -165,6 +118,36 @@ SECTIONS = (
         RNN T100 B32 H256      quick
         RNN T100 B64 H512
         """,
+    ),
+    Section(
+        "stack training",
+        "Two layers in both directions: training, fastrnn packing the weights in every call",
+        "training",
+        (Variant(),),
+        ("torch",),
+        """
+        LSTM T120 B1 I80 H200 L2 bidirectional   quick
+        LSTM T100 B1 H256 L2 bidirectional       quick
+        LSTM T120 B32 I80 H200 L2 bidirectional  quick
+        LSTM T100 B32 H256 L2 bidirectional      quick
+        """,
+    ),
+    Section(
+        "fit",
+        f"Sequential.fit, an LSTM and a Dense layer, epochs of {FIT_ROWS} rows, one thread each",
+        "fit",
+        (Variant(),),
+        FIT_PEERS,
+        FIT_SHAPES,
+    ),
+    Section(
+        "fit defaults",
+        "The same as people run it: as many threads as each takes by default, on all cores",
+        "fit",
+        (Variant(),),
+        FIT_PEERS,
+        FIT_SHAPES,
+        by_defaults=True,
     ),
     Section(
         "ragged",

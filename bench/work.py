@@ -1,6 +1,7 @@
-"""What is measured: one recurrent layer of a given cell and shape, and its data.
+"""What is measured: a recurrent layer, or a stack of them, of a given cell and shape, and its data.
 
-Shapes as everywhere in fastrnn: T time steps, B batch, I input size, H hidden size, G gates; time-major arrays.
+Shapes as everywhere in fastrnn: T time steps, B batch, I input size, H hidden size, G gates, L layers, D directions;
+time-major arrays.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Kind = Literal["inference", "training", "product", "pool"]
+Kind = Literal["inference", "training", "product", "pool", "fit"]
 Part = Literal["total", "forward", "backward"]
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-# Names under which contestants hand out gradients to compare, in the order of x, h0 and the parameters.
-GRADIENTS = ("d_x", "d_h0", "d_w_ih", "d_w_hh", "d_b_ih", "d_b_hh")
+FIT_ROWS = 512
+PARAMETERS = ("w_ih", "w_hh", "b_ih", "b_hh")
 # Below the smallest normal float32, 1.2e-38.
 _DENORMAL = np.float32(1e-39)
-_SPEC = re.compile(r"(lstm|gru|rnn)((?:[ :]+[TBIH]\d+)+)([ :]+ragged)?", re.IGNORECASE)
+_SPEC = re.compile(r"(lstm|gru|rnn)((?:[ :]+[TBIHL]\d+)+)([ :]+bidirectional)?([ :]+ragged)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Work:
-    """One layer in one shape.
+    """One layer, or a stack of L, in one shape.
 
     Inference is the forward pass alone, training forward and backward. A product is W x of all steps, which libraries
     compute ahead of the recurrence as one matrix product: (T*B, I) by (I, G*H). A pool is inference of B streams that
-    have nothing to do with each other. Rows of a ragged batch have a length of their own each.
+    have nothing to do with each other. Fit is an epoch of training over 512 rows in batches of B. Rows of a ragged
+    batch have a length of their own each.
     """
 
     cell: str
@@ -39,12 +41,32 @@ class Work:
     H: int
     kind: Kind = "inference"
     ragged: bool = False
+    L: int = 1
+    bidirectional: bool = False
 
     @property
     def name(self) -> str:
-        """The shape in words, e.g. ``LSTM T100 B32 H256``; I is named only where it differs from H."""
+        """The shape in words, e.g. ``LSTM T100 B32 H256``; I is named where it differs from H, L where it is not 1."""
         width = f"H{self.H}" if self.I == self.H else f"I{self.I} H{self.H}"
-        return f"{self.cell.upper()} T{self.T} B{self.B} {width}" + (" ragged" if self.ragged else "")
+        words = [f"L{self.L}"] if self.L > 1 else []
+        words += [word for word in ("bidirectional", "ragged") if getattr(self, word)]
+        return " ".join([self.cell.upper(), f"T{self.T}", f"B{self.B}", width, *words])
+
+    @property
+    def D(self) -> int:
+        """Directions."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def stacked(self) -> bool:
+        """Whether it is more than one layer in one direction."""
+        return self.L * self.D > 1
+
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        """Names under which contestants hand out gradients to compare: x, h0 and the parameters of each layer."""
+        suffixes = ["", *(f" {n}" for n in range(1, self.L * self.D))]
+        return ("d_x", "d_h0", *(f"d_{name}{suffix}" for suffix in suffixes for name in PARAMETERS))
 
     @property
     def lengths(self) -> Array | None:
@@ -59,17 +81,19 @@ class Work:
     @property
     def input_flops(self) -> int:
         """Of W x for all steps. A multiply-add counts as two; here and below, activations count for nothing."""
-        return 2 * GATES[self.cell] * self.H * self.I * self.steps
+        return 2 * GATES[self.cell] * self.H * self.D * (self.I + (self.L - 1) * self.D * self.H) * self.steps
 
     @property
     def recurrent_flops(self) -> int:
         """Of R h for all steps."""
-        return 2 * GATES[self.cell] * self.H * self.H * self.steps
+        return 2 * GATES[self.cell] * self.H * self.L * self.D * self.H * self.steps
 
     def flops(self, part: Part = "total") -> int:
         """Floating-point operations of the matrix products; the backward pass has twice as many as the forward pass."""
         if self.kind == "product":
             return self.input_flops
+        if self.kind == "fit":  # nobody needs the gradient of the data
+            return (2 * self.input_flops + 3 * self.recurrent_flops) * FIT_ROWS // self.B
         forward = self.input_flops + self.recurrent_flops
         return forward * {"total": 3 if self.kind == "training" else 1, "forward": 1, "backward": 2}[part]
 
@@ -82,7 +106,9 @@ class Work:
 
 
 def parse(text: str, kind: Kind) -> Work:
-    """Read ``LSTM T100 B32 H256`` (also ``lstm:T100:B32:I64:H256:ragged``); T and B are 1 and I is H where left out.
+    """Read ``LSTM T100 B32 H256``, also ``lstm:T100:B32:I64:H256:ragged`` or ``GRU T9 H64 L2 bidirectional``.
+
+    T, B and L are 1 and I is H where left out.
 
     Raises:
         ValueError: the text is no shape.
@@ -101,6 +127,8 @@ def parse(text: str, kind: Kind) -> Work:
         sizes.get("I", hidden),
         hidden,
         kind,
+        match[4] is not None,
+        sizes.get("L", 1),
         match[3] is not None,
     )
 
@@ -109,6 +137,8 @@ def parse(text: str, kind: Kind) -> Work:
 class Problem:
     """Arrays of one work, float32: PyTorch's parameters, an input, initial states and a gradient of y.
 
+    `upper` are the parameters of a stack beside those of the first layer's first direction, in PyTorch's order: the
+    layer's second direction, then the layer above it.
     The initial states are not zero, so that no library may skip the recurrent product of a single step.
     """
 
@@ -121,11 +151,18 @@ class Problem:
     w_hh: Array = field(repr=False)
     b_ih: Array = field(repr=False)
     b_hh: Array = field(repr=False)
+    upper: tuple[tuple[Array, ...], ...] = field(default=(), repr=False)
 
     @property
     def parameters(self) -> tuple[Array, Array, Array, Array]:
         """w_ih (G*H, I), w_hh (G*H, H), b_ih and b_hh (G*H,)."""
         return self.w_ih, self.w_hh, self.b_ih, self.b_hh
+
+    @property
+    def layers(self) -> list[list[tuple[Array, ...]]]:
+        """:attr:`parameters` of each layer in each of its directions."""
+        flat, width = [self.parameters, *self.upper], self.work.D
+        return [flat[k : k + width] for k in range(0, len(flat), width)]
 
     @property
     def factors(self) -> tuple[Array, Array]:
@@ -150,17 +187,15 @@ def make_problem(work: Work, seed: int = 0) -> Problem:
     def uniform(*shape: int) -> Array:
         return rng.uniform(-bound, bound, shape).astype(np.float32)
 
-    return Problem(
-        work,
-        x=normal(work.T, work.B, work.I),
-        h0=np.tanh(normal(1, work.B, work.H)),
-        c0=normal(1, work.B, work.H),
-        dy=normal(work.T, work.B, work.H),
-        w_ih=uniform(rows, work.I),
-        w_hh=uniform(rows, work.H),
-        b_ih=uniform(rows),
-        b_hh=uniform(rows),
-    )
+    def parameters(width: int) -> tuple[Array, ...]:
+        return uniform(rows, width), uniform(rows, work.H), uniform(rows), uniform(rows)
+
+    states = (work.L * work.D, work.B, work.H)
+    x = normal(work.T, work.B, work.I)
+    h0, c0, dy = np.tanh(normal(*states)), normal(*states), normal(work.T, work.B, work.D * work.H)
+    widths = [work.I if n < work.D else work.D * work.H for n in range(work.L * work.D)]
+    first, *upper = map(parameters, widths)
+    return Problem(work, x, h0, c0, dy, *first, upper=tuple(upper))
 
 
 def reorder(parameter: Array, order: list[int]) -> Array:
