@@ -62,7 +62,7 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
     }
     factors[count++] = {call.factor[f], width, nullptr, nullptr};
   }
-  sweep<Full<T>, 4>(panels, {0, panels.count}, first_k, factors, count, n, init, consume);
+  sweep<Full<T>, 4>(call.watch, panels, {0, panels.count}, first_k, factors, count, n, init, consume);
   if (s >= call.first && phase.norm != cells::kNoNorm)
     for (Index i = 0; i < n; ++i)
       norm_step_backward(layer, phase.norm, const_cast<T*>(call.gates[i]), call.dgate_rows[i]);
@@ -146,7 +146,7 @@ static void backward_steps(const BackwardCall<T>& call) {
   const Index padded = layer.padded;
   Index active = 0;
   const Index longest = layer.longest();
-  for (Index s = (call.last < longest ? call.last : longest) - 1; s >= call.first; --s) {
+  for (Index s = (call.last < longest ? call.last : longest) - 1; s >= call.first && !stopped(call.watch); --s) {
     while (active < layer.rows && layer.length[layer.order[active]] > s) ++active;
     for (Index i = 0; i < active; ++i) {
       const Index b = layer.order[i];

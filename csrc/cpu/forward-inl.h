@@ -68,7 +68,7 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
     const Factor<F> factor = factor_of<F>(call, panels, 0, 0, call.input_rows + first, call.layer.inputs, rows);
     T* const* out = call.output_rows + first;
     sweep<F, PV>(
-        panels, range, 0, &factor, 1, rows,
+        call.watch, panels, range, 0, &factor, 1, rows,
         [&](T* acc, Index, Index p) {
           each(p, [&](int i, Index column) { V::load(call.bias + column).store(acc + i); });
         },
@@ -176,9 +176,9 @@ FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>
     factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, operand), width, n);
   }
   if (phase.gates == 3)
-    sweep<F, 3>(panels, range, first_k, factors, phase.sources, n, ends);
+    sweep<F, 3>(call.watch, panels, range, first_k, factors, phase.sources, n, ends);
   else
-    sweep<F, 4>(panels, range, first_k, factors, phase.sources, n, ends);
+    sweep<F, 4>(call.watch, panels, range, first_k, factors, phase.sources, n, ends);
 }
 
 /// Products to `raw` with its columns side by side, what they are normalised to, and then the cell.
@@ -281,9 +281,9 @@ static void whole_step(const ForwardCall<typename F::Value>& call, const CellKer
                                 factor_of<F>(call, panels, 1, 1, call.h_operand, layer.state, n)};
   const Ends ends = {call, cell, panels};
   if (phase.gates == 3)
-    sweep<F, 3>(panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
+    sweep<F, 3>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
   else
-    sweep<F, 4>(panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
+    sweep<F, 4>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
 }
 
 template <class F>

@@ -8,13 +8,13 @@ namespace fastrnn::FASTRNN_ISA {
 
 /// out (rows, n) = a (rows, k) times the packed matrix.
 template <class T>
-static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* out) {
+static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* out, Watch* watch) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const Factor<Full<T>> factor = {a, matrix.k, nullptr, nullptr};
   const Index n = matrix.units;
   sweep<Full<T>, 4>(
-      matrix, {0, matrix.count}, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
+      watch, matrix, {0, matrix.count}, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
       [&](const T* acc, Index row, Index p) {
         for (int v = 0; v < 4; ++v) {
           const Index column = (p * 4 + v) * U, left = n - column;

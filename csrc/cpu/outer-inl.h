@@ -14,14 +14,14 @@ namespace fastrnn::FASTRNN_ISA {
 /// A fresh `out` counts as zeros.
 /// `buffer` takes kOuterRows units of all rows: read in place, they would lie pages apart.
 template <class T>
-static void outer_product(const T* const* left, Index offset, Index depth, const Panels<T>& packed, Index units,
-                          T* buffer, T* out, bool fresh) {
+static void outer_product(Watch* watch, const T* const* left, Index offset, Index depth, const Panels<T>& packed,
+                          Index units, T* buffer, T* out, bool fresh) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const Index n = packed.units;
   const T* columns[kOuterRows];
   for (Index u = 0; u < kOuterRows; ++u) columns[u] = buffer + u;
-  for (Index first = 0; first < units; first += kOuterRows) {
+  for (Index first = 0; first < units && !stopped(watch); first += kOuterRows) {
     const Index count = units - first < kOuterRows ? units - first : kOuterRows;
     for (Index k = 0; k < depth; ++k)
       for (Index u = 0; u < count; u += U) {
@@ -38,7 +38,7 @@ static void outer_product(const T* const* left, Index offset, Index depth, const
     };
     const Factor<Full<T>> factor = {columns, depth, nullptr, nullptr};
     sweep<Full<T>, 4, kOuterRows>(
-        packed, {0, packed.count}, 0, &factor, 1, count,
+        watch, packed, {0, packed.count}, 0, &factor, 1, count,
         [&](T* acc, Index row, Index p) {
           if (fresh) return fill_zero(acc, 4 * U);
           each(row, p, [&](int i, const T* old, int lanes) { V::load(old, lanes).store(acc + i); });
@@ -130,8 +130,8 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   // dW
   Panels<T> packed = pack_rows(call.right, n, layer.inputs, call.packed_right);
   for (int g = 0; g < cell.gates; ++g)
-    outer_product(call.left, (cell.input_column + g) * padded + units.begin, n, packed, count, call.packed_left,
-                  call.dw_ih + (g * hidden + units.begin) * layer.inputs, fresh);
+    outer_product(call.watch, call.left, (cell.input_column + g) * padded + units.begin, n, packed, count,
+                  call.packed_left, call.dw_ih + (g * hidden + units.begin) * layer.inputs, fresh);
 
   // dR, and the gradients of projections and full peepholes: one packing per operand serves all columns that it meets.
   for (int o = 0; o < cells::kMatrixOperands; ++o) {
@@ -150,7 +150,7 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
         const bool projection = source.matrix == cells::Matrix::w_hr;
         T* out = projection ? call.dw_hr : source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
         const Index rows = projection ? within(layer.state) : count;
-        outer_product(call.left, source.column * padded + units.begin, n, packed, rows, call.packed_left,
+        outer_product(call.watch, call.left, source.column * padded + units.begin, n, packed, rows, call.packed_left,
                       out + (source.block * hidden + units.begin) * operand_width, fresh);
       }
   }
@@ -194,9 +194,10 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
 /// Calls fold(step, batch_row, n) on the steps of all rows in ascending order, at most kOuterDepth at a time; only for
 /// those that are number step * B + b within a range.
 template <class T, class Fold>
-FASTRNN_INLINE static void for_each_chunk(const Layer<T>& layer, Range range, const Fold& fold) {
+FASTRNN_INLINE static void for_each_chunk(const BackwardCall<T>& call, Range range, const Fold& fold) {
+  const Layer<T>& layer = call.layer;
   Index step[kOuterDepth], row[kOuterDepth], n = 0;
-  for (Index i = range.begin; i < range.end; ++i) {
+  for (Index i = range.begin; i < range.end && !stopped(call.watch); ++i) {
     const Index s = i / layer.batch, b = i % layer.batch;
     if (s >= layer.length[b]) continue;
     step[n] = s;
@@ -213,7 +214,8 @@ FASTRNN_INLINE static void for_each_chunk(const Layer<T>& layer, Range range, co
 template <class T>
 static void norm_input_gradients(const BackwardCall<T>& call, Range range) {
   const Layer<T>& layer = call.layer;
-  for_each_chunk(layer, range, [&](const Index* step, const Index* row, Index n) {
+  for_each_chunk(call, range, [&](const Index* step, const Index* row, Index n) {
+    if (stops(call.watch, n * layer.dgates_width * kPerElement)) return;
     for (Index k = 0; k < n; ++k)
       norm_input_backward(layer, layer.saved_gates(row[k], step[k]),
                           call.dgates + ((step[k] - call.first) * layer.batch + row[k]) * layer.dgates_width);
@@ -237,7 +239,7 @@ static void parameter_gradients(const BackwardCall<T>& call, Range units) {
     clear(call.param_sums, cell.params);
     clear(call.norm_sums, 2 * cell.gates + 1);
   }
-  for_each_chunk(layer, {call.first * layer.batch, call.last * layer.batch},
+  for_each_chunk(call, {call.first * layer.batch, call.last * layer.batch},
                  [&](const Index* step, const Index* row, Index n) {
                    fold_chunk(call, step, row, n, units, fresh);
                    fresh = false;
@@ -288,7 +290,7 @@ static void input_gradients(const BackwardCall<T>& call, Range range) {
                             (layer.cell.input_column + g) * layer.padded;
     }
     sweep<Full<T>, 4>(
-        call.input_panels, {0, call.input_panels.count}, 0, factors, layer.cell.gates, n,
+        call.watch, call.input_panels, {0, call.input_panels.count}, 0, factors, layer.cell.gates, n,
         [&](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
         [&](const T* acc, Index row, Index p) {
           for (int v = 0; v < 4; ++v) {
@@ -298,7 +300,7 @@ static void input_gradients(const BackwardCall<T>& call, Range range) {
           }
         });
   };
-  for_each_chunk(layer, range, multiply);
+  for_each_chunk(call, range, multiply);
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

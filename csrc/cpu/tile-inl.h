@@ -181,16 +181,17 @@ __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const ty
   }
 }
 
-/// One row against some panels, two by two.
+/// One row against some panels, two by two; `k` is that of all factors together.
 template <class F, int PV, int Stride, class Ends>
-static void sweep_row(const Panels<typename F::Value>& matrix, Range panels, Index first_k, const Factor<F>* factors,
-                      int count, const Ends& ends) {
+static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
+                      const Factor<F>* factors, int count, Index k, const Ends& ends) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   alignas(64) T acc[2 * width];
   const Index panel_size = matrix.k * width;
   for (Index p = panels.begin; p < panels.end; p += 2) {
     const bool pair = p + 1 < panels.end;
+    if (stops(watch, k * 2 * width)) return;
     ends.init(acc, 0, 1, p);
     if (pair) ends.init(acc + width, 0, 1, p + 1);
     const T* w = matrix.data + p * panel_size + first_k * width;
@@ -211,23 +212,26 @@ static void sweep_row(const Panels<typename F::Value>& matrix, Range panels, Ind
 /// of the matrix on.
 ///   ends.init(acc, first, n, panel) fills the accumulators of rows first .. first+n, each (PV, lanes)
 ///   ends.finish(acc, first, n, panel) consumes them
-/// Element k of a row lies Stride * k behind its pointer.
+/// Element k of a row lies Stride * k behind its pointer. It ends early when the watch says so.
 ///
 /// A block of rows takes in kBlock rows of the panel (with 4 vectors to a row, half of a 32 KB L1) before the next ones
 /// come, so that they are read from L1 by all row tiles but the first.
 template <class F, int PV, int Stride = 1, class Ends>
-FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
+FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
                                  const Factor<F>* factors, int count, Index n, const Ends& ends) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   constexpr Index R = max_rows<F, PV>();
   constexpr Index most = 12 * R;
   if (n <= 0) return;
-  if (n == 1) return sweep_row<F, PV, Stride>(matrix, panels, first_k, factors, count, ends);
+  Index depth_of_all = 16;  // what the ends do beside the products
+  for (int f = 0; f < count; ++f) depth_of_all += factors[f].k;
+  if (n == 1) return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, ends);
   alignas(64) T acc[most * width];
   for (Index p = panels.begin; p < panels.end; ++p) {
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;
+      if (stops(watch, rows * depth_of_all * width)) return;
       ends.init(acc, first, rows, p);
       const T* w = matrix.data + (p * matrix.k + first_k) * width;
       for (int f = 0; f < count; ++f) {
@@ -263,9 +267,9 @@ struct EachRow {
 };
 
 template <class F, int PV, int Stride = 1, class Init, class Finish>
-FASTRNN_INLINE static void sweep(const Panels<typename F::Value>& matrix, Range panels, Index first_k,
+FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
                                  const Factor<F>* factors, int count, Index n, const Init& init, const Finish& finish) {
-  sweep<F, PV, Stride>(matrix, panels, first_k, factors, count, n,
+  sweep<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, n,
                        EachRow<typename F::Value, PV, Init, Finish>{init, finish});
 }
 

@@ -119,7 +119,14 @@ void set_isa(const std::string& name) { chosen().store(find("isa", name), std::m
 
 template <class T>
 void activate(const ActivationOption& activation, const T* x, T* y, Index n, bool fast) {
-  current_backend().table<T>().activate(activation_spec(activation), fast, x, y, n);
+  constexpr Index kPiece = kLookAfter / kPerElement / 64 * 64;  // whole vectors
+  const cells::ActivationSpec spec = activation_spec(activation);
+  const KernelTable<T>& kernels = current_backend().table<T>();
+  for (Index first = 0; first < n; first += kPiece) {
+    const Index count = std::min(kPiece, n - first);
+    check_interrupted(count * kPerElement);
+    kernels.activate(spec, fast, x + first, y + first, count);
+  }
 }
 template void activate<float>(const ActivationOption&, const float*, float*, Index, bool);
 template void activate<double>(const ActivationOption&, const double*, double*, Index, bool);

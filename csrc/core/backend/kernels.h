@@ -2,9 +2,12 @@
 //
 // Rows of a sequence are addressed by pointers, one list per operand and step: ragged batches, reversed directions,
 // strided inputs and parts of a batch then all cost nothing in the kernels.
+//
+// A kernel whose `watch` says so returns with its results unfinished.
 #pragma once
 
 #include "cells/list.h"
+#include "core/base/interrupt.h"
 #include "fastrnn/types.h"
 
 namespace fastrnn {
@@ -149,6 +152,7 @@ struct ForwardCall {
   T** gates;
   T** y;
   T* raw;  // rows of gates * padded: products before their normalisation
+  Watch* watch = nullptr;
 };
 
 /// What a thread writes on its way through the backward pass, for itself alone; `depth` is min(kOuterDepth, T * B).
@@ -198,6 +202,7 @@ struct BackwardCall : BackwardScratch<T> {
   T* column_sums;           // dcolumns * padded
   T* param_sums;            // params * padded
   T* norm_sums;             // (2 * gates + 1) * padded: of the gains of R h, W x and c
+  Watch* watch = nullptr;
 };
 
 /// Time-batch rows that are folded into the weight gradients at a time.
@@ -257,7 +262,7 @@ struct KernelTable {
   Panels<T> (*pack_rows)(const T* const* rows, Index k, Index n, T* out);
   /// out[i * out_stride + j] = in[j * in_stride + i] for i < rows, j < columns.
   void (*transpose)(const T* in, Index in_stride, T* out, Index out_stride, Index rows, Index columns);
-  void (*multiply)(const T* const* a, Index rows, const Panels<T>& matrix, T* out);
+  void (*multiply)(const T* const* a, Index rows, const Panels<T>& matrix, T* out, Watch* watch);
 };
 
 struct Backend {

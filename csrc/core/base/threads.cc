@@ -12,6 +12,7 @@
 
 #include "core/base/aligned.h"
 #include "core/base/float_mode.h"
+#include "core/base/interrupt.h"
 #include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn {
@@ -25,6 +26,8 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds kSpin = std::chrono::microseconds(20);
 /// Looks at what is waited for between two looks at the clock.
 constexpr int kLooks = 16;
+/// Who sleeps in a job whose caller may be interrupted looks up so often.
+constexpr nanoseconds kLookUp = std::chrono::milliseconds(50);
 /// Slices are timed in some phases only, as the clock costs half a barrier: in two together, since the first may be
 /// unlike the rest.
 constexpr bool timed(int phase) { return phase % 32 < 2; }
@@ -86,8 +89,40 @@ Job::~Job() = default;
 
 void Job::commit(int, int, const void*) noexcept {}
 
+/// The watch of a thread in a job, as long as it takes part. That of the caller asks the one it stands in for.
+struct Job::ThreadWatch : Watch {
+  ThreadWatch(Job& job, Watch* outer)
+      : Watch{outer != nullptr ? outer->left : kLookAfter, false, ask},
+        job_(job),
+        outer_(outer),
+        before_(exchange_watch(job.watched_ ? this : nullptr)) {}
+  ~ThreadWatch() {
+    exchange_watch(before_);
+    if (outer_ != nullptr) outer_->left = left;
+  }
+  ThreadWatch(const ThreadWatch&) = delete;
+  ThreadWatch& operator=(const ThreadWatch&) = delete;
+
+  static void ask(Watch& watch) noexcept {
+    auto& self = static_cast<ThreadWatch&>(watch);
+    self.left = kLookAfter;
+    if (self.outer_ != nullptr) {
+      self.outer_->look(*self.outer_);
+      self.left = self.outer_->left;
+      if (self.outer_->stopped) self.job_.stopped_.store(true, std::memory_order_relaxed);
+    }
+    self.stopped = self.job_.stopped_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  Job& job_;
+  Watch* const outer_;
+  Watch* const before_;
+};
+
 void Job::take_part(int thread, int threads, void* buffer) noexcept {
   const FlushDenormals flush;
+  const ThreadWatch watch(*this, thread == 0 ? current_watch() : nullptr);
   const bool outer = std::exchange(within_job, true);
   const int home = int(std::int64_t(slices_) * thread / threads);
   for (;;) {
@@ -121,9 +156,9 @@ bool Job::take(int phase, int slice) noexcept {
 void Job::attempt(int phase, int slice, void* buffer) noexcept {
   const bool measure = overtake_ && timed(phase);
   const Clock::time_point begin = measure ? Clock::now() : Clock::time_point();
-  compute(phase, slice, buffer);
+  if (!stopped_.load(std::memory_order_relaxed)) compute(phase, slice, buffer);
   if (overtake_ && !take(phase, slice)) return;
-  commit(phase, slice, buffer);
+  if (!stopped_.load(std::memory_order_relaxed)) commit(phase, slice, buffer);
   if (measure) pace_.store(nanoseconds(Clock::now() - begin).count(), std::memory_order_relaxed);
   // In the one order of sequentially consistent operations, either this thread sees the sleeper or the sleeper the end.
   if (done_.fetch_add(1) + 1 == end_of(phase) && sleepers_.load() > 0) {
@@ -143,13 +178,16 @@ void Job::wait(int phase, void* buffer) noexcept {
     const nanoseconds patience = std::max(kSpin, nanoseconds(2 * pace_.load(std::memory_order_relaxed)));
     const nanoseconds waited = Clock::now() - begin;
     if (overtake_ && overtake(phase, waited / patience, buffer)) continue;
-    std::unique_lock<std::mutex> lock(mutex_);
-    sleepers_.fetch_add(1);
-    if (overtake_)
-      wake_.wait_until(lock, begin + std::max(patience, 2 * waited), ready);
-    else
-      wake_.wait(lock, ready);
-    sleepers_.fetch_sub(1);
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleepers_.fetch_add(1);
+      if (overtake_ || watched_)
+        wake_.wait_until(lock, overtake_ ? begin + std::max(patience, 2 * waited) : Clock::now() + kLookUp, ready);
+      else
+        wake_.wait(lock, ready);
+      sleepers_.fetch_sub(1);
+    }
+    if (Watch* const watch = current_watch()) watch->look(*watch);
   }
 }
 
@@ -300,6 +338,7 @@ Team::~Team() {
 
 void Team::run(const std::shared_ptr<Job>& job) {
   const int threads = std::max(1, std::min(threads_, job->slices()));
+  job->watched_ = current_watch() != nullptr;
   AlignedBuffer buffer = std::move(kept_buffer);  // a job within a job finds none and brings its own
   grow(buffer, job->buffer_bytes());
   Worker* worker = first_;

@@ -31,6 +31,10 @@ struct Worker;  // csrc/core/base/threads.cc
 ///   - slices of a phase take about equally long: how long one may take follows from the others.
 /// Without, both may write where they like, run() waits for every compute(), and two phases may take turns in two
 /// buffers.
+///
+/// When the caller's watch says so, the job is stopped: those that compute find a watch of their own that tells them to
+/// return early, and the rest of the phases goes by without compute() or commit(). Whoever waits is thus released as
+/// ever.
 class Job {
  public:
   /// `buffer_bytes` of memory, aligned to a cache line and not initialised, are each compute's own until its commit.
@@ -45,6 +49,7 @@ class Job {
  private:
   friend class Team;
   friend struct Worker;
+  struct ThreadWatch;
 
   virtual void compute(int phase, int slice, void* buffer) noexcept = 0;
   virtual void commit(int phase, int slice, const void* buffer) noexcept;  // nothing, for work done in place
@@ -71,6 +76,8 @@ class Job {
   alignas(64) std::atomic<std::int64_t> done_{0};  // slices committed, of all phases
   std::atomic<std::int64_t> pace_{0};              // what a slice took of late, ns
   std::atomic<int> sleepers_{0};
+  std::atomic<bool> stopped_{false};
+  bool watched_ = false;  // by the caller; set before anyone takes part
   alignas(64) std::mutex mutex_;
   std::condition_variable wake_;
 };
@@ -88,7 +95,8 @@ class Team {
 
   int threads() const noexcept { return threads_; }
 
-  /// Returns when every slice is committed. Throws std::bad_alloc, before any work, when memory for a buffer is short.
+  /// Returns when every slice is committed, or the job is stopped (see check_interrupted). Throws std::bad_alloc,
+  /// before any work, when memory for a buffer is short.
   void run(const std::shared_ptr<Job>& job);
 
  private:

@@ -71,7 +71,8 @@ Layer<T> rows_of(const Layer<T>& layer, Range rows) {
 template <class T>
 void gather_repeated(const Layer<T>& layer, const Sequence<const T>& dy, T* sums) {
   const Index state = layer.state;
-  for (Index b = 0; b < layer.batch; ++b)
+  for (Index b = 0; b < layer.batch; ++b) {
+    check_interrupted(layer.steps * state);
     for (Index s = 0; s < layer.length[b]; ++s) {
       const Index step = layer.reverse ? -1 : 1, t = layer.time(b, s);
       const Index end = s + 1 < layer.length[b] ? layer.time(b, s + 1) : layer.reverse ? -1 : layer.steps;
@@ -80,15 +81,18 @@ void gather_repeated(const Layer<T>& layer, const Sequence<const T>& dy, T* sums
       for (Index copy = t + step; copy != end; copy += step)
         for (Index u = 0; u < state; ++u) row[u] += dy.at(copy, b)[u];
     }
+  }
 }
 
 /// Zeros in dx where a row has no step.
 template <class T>
 void clear_gaps(const Layer<T>& layer, const Sequence<T>& dx) {
   if (dx.start != nullptr) return;
-  for (Index b = 0; b < layer.batch; ++b)
-    for (Index t = layer.times != nullptr ? 0 : layer.length[b]; t < layer.steps; ++t)
-      std::fill_n(dx.at(t, b), layer.inputs, T(0));
+  for (Index b = 0; b < layer.batch; ++b) {
+    const Index first = layer.times != nullptr ? 0 : layer.length[b];
+    check_interrupted((layer.steps - first) * layer.inputs);
+    for (Index t = first; t < layer.steps; ++t) std::fill_n(dx.at(t, b), layer.inputs, T(0));
+  }
 }
 
 template <class T>
@@ -96,6 +100,7 @@ void drop_input_gradients(const Layer<T>& layer, const DropoutOptions& dropout, 
   const Masks masks(dropout.seed, dropout.stream, MaskKind::dropout, dropout.inputs);
   std::vector<T> mask(layer.inputs);
   for (Index b = 0; b < layer.batch; ++b) {
+    check_interrupted(layer.length[b] * layer.inputs);
     masks.fill_inverted(0, b, layer.inputs, mask.data());
     for (Index s = 0; s < layer.length[b]; ++s) {
       T* row = dx.at(layer.time(b, s), b);
@@ -110,6 +115,7 @@ void drop_weight_gradients(const PackedData<T>& packed, T* dw_hh) {
   const Masks masks(options.seed, options.stream, MaskKind::weight_dropout, options.weight_dropout);
   std::vector<T> mask(packed.state);
   for (Index r = 0; r < packed.cell.gates * packed.hidden; ++r) {
+    check_interrupted(packed.state * kPerElement);
     masks.fill_inverted(0, r, packed.state, mask.data());
     for (Index k = 0; k < packed.state; ++k) dw_hh[r * packed.state + k] *= mask[k];
   }
@@ -130,7 +136,7 @@ class Recompute {
   void run(Index first, Index last, const T* c0) {
     run_.layer().first = first;
     run_.layer().c0 = c0;
-    run_.run(first, last);
+    run_.run(first, last, current_watch());
   }
 
  private:
@@ -225,11 +231,16 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
     const auto slice = [&](int i) {
       BackwardCall<T> own = call;
       static_cast<BackwardScratch<T>&>(own) = scratch[i];
+      own.watch = current_watch();
       work(own, i);
     };
-    if (n > 1) return run_slices(team, int(n), slice);
-    const FlushDenormals flush;
-    slice(0);
+    if (n > 1) {
+      run_slices(team, int(n), slice);
+    } else {
+      const FlushDenormals flush;
+      slice(0);
+    }
+    check_interrupted();
   };
   const Index steps = layer.longest(), segments = segment > 0 ? std::max<Index>(1, (steps + segment - 1) / segment) : 1;
   for (Index j = segments - 1; j >= 0; --j) {

@@ -13,11 +13,13 @@ namespace {
 template <class T>
 void run_forward(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
                  const Layer<T>& layer, const ForwardPlan<T>& plan) {
-  if (run_on_threads(packed, arguments, layer, plan)) return;
+  if (run_on_threads(packed, arguments, layer, plan)) return check_interrupted();
+  Watch* const watch = current_watch();
   ForwardRun<T> run = plan.make_run(*packed, layer);
   const AlignedBuffer memory = allocate([&](Arena& arena) { run.place(arena); });
-  run.run();
-  finish_rows(run, arguments);
+  run.run(watch);
+  finish_rows(run, arguments, watch);
+  check_interrupted();
 }
 
 }  // namespace

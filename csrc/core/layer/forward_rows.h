@@ -42,8 +42,9 @@ class RowsInPlace final : public Job {
     ForwardRun<T> run = run_of(packed_, layer_, plan_, first_[slice], first_[slice + 1]);
     Arena arena(buffer);
     run.place(arena);
-    run.run();
-    finish_rows(run, arguments_);
+    Watch* const watch = current_watch();
+    run.run(watch);
+    finish_rows(run, arguments_, watch);
   }
 
   const PackedData<T>& packed_;
@@ -128,7 +129,7 @@ class RowsCopied final : public Job {
     part.length += first;
     ForwardRun<T> run(*packed_, part, chunk_steps(*packed_, part.steps, part.rows), false);
     run.place(arena);
-    run.run();
+    run.run(current_watch());
     for (Index i = 0; i < part.rows; ++i) {
       std::copy_n(run.final_h(i), part.hidden, results.h_n + i * part.hidden);
       if (part.cell.c_states > 0) std::copy_n(run.final_c(i), part.hidden, results.c_n + i * part.hidden);

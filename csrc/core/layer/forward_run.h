@@ -106,16 +106,18 @@ class ForwardRun {
   /// y, which is there already, is computed to these rows (layer.rows of padded) instead.
   void discard_y(T* rows) { discarded_ = rows; }
 
-  void run() { run(0, call_.layer.longest()); }
+  /// Some steps, or all. When the watch says so it ends early, and what it has computed is of no use.
+  void run(Watch* watch) { run(0, call_.layer.longest(), watch); }
 
-  void run(Index begin, Index end) {
+  void run(Index begin, Index end, Watch* watch) {
     const FlushDenormals flush;
+    call_.watch = watch;
     const Layer<T>& layer = call_.layer;
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
     const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, saving_))][int(layer.kind)];
     const Index longest = std::min(end, layer.longest());
     Index active = layer.rows;
-    for (Index first = begin; first < longest; first += chunk_) {
+    for (Index first = begin; first < longest && !stopped(watch); first += chunk_) {
       const Index last = std::min(first + chunk_, longest);
       const Index n = list_chunk(first, last, active);
       if (last - first == 1 && are_whole(layer.cell)) {
@@ -125,7 +127,7 @@ class ForwardRun {
       }
       for (int phase = 0; phase < layer.cell.phases; ++phase)
         if (layer.cell.phase[phase].input) kernels.project(call_, phase, 0, n, {0, packed_.panels[phase].count});
-      for (Index s = first; s < last; ++s) {
+      for (Index s = first; s < last && !stopped(watch); ++s) {
         active = list_step(first, s, active);
         for (int phase = 0; phase < layer.cell.phases; ++phase)
           kernels.step(call_, phase, cell[phase], active, {0, packed_.panels[phase].count});
@@ -262,10 +264,11 @@ void fill_gaps(const Layer<T>& layer, const ForwardArguments<T>& arguments, Inde
 }
 
 template <class T>
-void finish_rows(const ForwardRun<T>& run, const ForwardArguments<T>& arguments) {
+void finish_rows(const ForwardRun<T>& run, const ForwardArguments<T>& arguments, Watch* watch) {
   const Layer<T>& layer = run.layer();
   for (Index i = 0; i < layer.rows; ++i) {
     const Index b = layer.order[i];
+    if (stops(watch, (layer.steps - layer.length[b]) * layer.state)) return;
     write_state(layer, arguments, b, run.final_h(i), run.final_c(i));
     fill_gaps(layer, arguments, b);
   }

@@ -100,6 +100,7 @@ class UnitsOfChunk final : public Job {
     Arena arena(memory);
     Buffer buffer(*packed_, layer_, steps_, training_, arena);
     ForwardCall<T>& call = buffer.call;
+    call.watch = current_watch();
     const ForwardKernels<T>& kernels = packed_->forward_kernels();
     const Index width = layer_.gates_width, padded = layer_.padded, rows = layer_.rows;
     if (phase == 0) {
@@ -200,6 +201,7 @@ void run_units(Team& team, const std::shared_ptr<const PackedData<T>>& packed, c
       if (layer.cell.c_states > 0) std::copy_n(c, rows * padded, job->c_at(0));
     }
     team.run(job);
+    check_interrupted();
     for (Index i = 0; i < rows; ++i) {
       const Index b = layer.order[i], end = std::min(layer.length[b], last), s = end - first;
       if (s <= 0) break;

@@ -147,6 +147,7 @@ void drop_inputs(const DropoutOptions& dropout, const LayerMemory<T>& memory, La
   const Masks masks(dropout.seed, dropout.stream, MaskKind::dropout, dropout.inputs);
   const Index inputs = layer.inputs;
   for (Index b = 0; b < layer.batch; ++b) {
+    check_interrupted(layer.length[b] * inputs);
     masks.fill_inverted(0, b, inputs, memory.x_mask);
     for (Index s = 0; s < layer.length[b]; ++s) {
       const Index t = layer.time(b, s);

@@ -7,6 +7,7 @@
 #include "core/backend/dispatch.h"
 #include "core/backend/options.h"
 #include "core/base/float_mode.h"
+#include "core/weights/matmul.h"
 
 namespace fastrnn {
 
@@ -28,16 +29,16 @@ void softmax(float* y, Index n) noexcept {
 
 }  // namespace
 
-void Stage::apply(const float* const* x, Index n, float* y, bool fast) const noexcept {
+void Stage::apply(const float* const* x, Index n, float* y, bool fast, Watch* watch) const noexcept {
   const FlushDenormals flush;
   if (kind == Kind::dense) {
-    matrix->multiply(x, y, n);
+    multiply(matrix->data(), x, y, n, watch);
     if (!bias.empty())
       for (Index r = 0; r < n; ++r)
         for (Index i = 0; i < outputs; ++i) y[r * outputs + i] += bias[i];
     return;
   }
-  for (Index r = 0; r < n; ++r, y += outputs) {
+  for (Index r = 0; r < n && !stops(watch, outputs * kPerElement); ++r, y += outputs) {
     if (kind == Kind::activation) {
       kernels->activate(activation, fast, x[r], y, outputs);
       continue;

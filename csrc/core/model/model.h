@@ -19,8 +19,9 @@ struct Stage {
 
   bool is_recurrent() const { return kind == Kind::recurrent; }
 
-  /// What is not recurrent, for n rows that lie anywhere; y is contiguous, and for functions may be where x is.
-  void apply(const float* const* x, Index n, float* y, bool fast) const noexcept;
+  /// What is not recurrent, for n rows that lie anywhere; y is contiguous, and for functions may be where x is. The
+  /// watch may end it early.
+  void apply(const float* const* x, Index n, float* y, bool fast, Watch* watch) const noexcept;
 };
 
 }  // namespace fastrnn

@@ -10,6 +10,7 @@
 
 #include "core/backend/stack_shape.h"
 #include "core/base/aligned.h"
+#include "core/base/interrupt.h"
 #include "core/base/threads.h"
 
 namespace fastrnn {
@@ -54,13 +55,21 @@ constexpr double kStackWorthThreads = 8e6;
 template <class T>
 bool side_by_side(const Stack<T>& stack, const StackShape& shape, Index batch, double work, int threads, int tasks);
 
-/// work(first, last) over parts of the steps, element by element; with denormals flushed, whoever computes.
+/// work(first, last) over parts of the steps, element by element; with denormals flushed, whoever computes. Throws
+/// Interrupted.
 template <class Work>
 void over_steps(const Grid& grid, Index width, int threads, const Work& work) {
-  constexpr Index kWorthCutting = 1 << 17;  // elements
+  constexpr Index kWorthCutting = 1 << 17, kPiece = 1 << 20;  // elements
   Team team(grid.total() * width < kWorthCutting ? 1 : threads);
   const Index steps = grid.steps(), parts = team.threads();
-  run_slices(team, int(parts), [&](int i) { work(steps * i / parts, steps * (i + 1) / parts); });
+  const Index piece = std::max<Index>(1, kPiece * steps / std::max<Index>(1, grid.total() * width));
+  run_slices(team, int(parts), [&](int i) {
+    Watch* const watch = current_watch();
+    const Index end = steps * (i + 1) / parts;
+    for (Index first = steps * i / parts; first < end && !stops(watch, kPiece * kPerElement); first += piece)
+      work(first, std::min(first + piece, end));
+  });
+  check_interrupted();
 }
 
 /// work(direction), on two threads or one after another; throws what one of them threw.
@@ -79,6 +88,7 @@ void each_direction(int directions, bool side_by_side, const Work& work) {
       errors[d] = std::current_exception();
     }
   });
+  check_interrupted();
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);
 }

@@ -169,7 +169,8 @@ class StackJob final : public Job {
     call.c_n = results.c;
     try {
       forward(*stack_.weights[index(task)], call);
-    } catch (...) {  // the arguments were checked: only memory can be short
+    } catch (const Interrupted&) {  // so is the job
+    } catch (...) {                 // the arguments were checked: only memory can be short
       failed_ = true;
     }
   }
@@ -232,6 +233,7 @@ bool run_stack_job(const Stack<T>& stack, const StackShape& shape, const Forward
     auto next = std::make_shared<StackJob<T>>(stack, shape, arguments, first, n, piece, h, c,
                                               deal(shape, (n + piece - 1) / piece, team.threads()), team.threads());
     team.run(next);
+    check_interrupted();
     if (next->failed()) throw std::bad_alloc();
     next->finish();
     job = std::move(next);

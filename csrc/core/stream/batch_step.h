@@ -37,10 +37,11 @@ class BatchStep {
     call_.c[i] = c;
   }
 
-  /// The first n rows.
-  void run(Index n) noexcept {
+  /// The first n rows, unless the watch ends it early.
+  void run(Index n, Watch* watch) noexcept {
     const FlushDenormals flush;
-    for (Index first = 0; first < n; first += kRows) run_tile(first, std::min(kRows, n - first));
+    call_.watch = watch;
+    for (Index first = 0; first < n && !stopped(watch); first += kRows) run_tile(first, std::min(kRows, n - first));
   }
 
  private:

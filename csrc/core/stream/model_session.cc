@@ -21,6 +21,8 @@ class RecurrentPart {
       : memory_(place_layer(stage.weights->packed(), arguments, false, 0, layer_, arena)),
         run_(stage.weights->packed(), layer_, chunk_steps(stage.weights->packed(), kSteps, arguments.batch), false) {
     run_.place(arena);
+    arena.take(kept_h_, layer_.batch * layer_.padded);
+    arena.take(kept_c_, layer_.batch * layer_.c_width);
   }
 
   void fill(const ForwardArguments<float>& arguments) { fill_layer(arguments, memory_, layer_); }
@@ -29,13 +31,14 @@ class RecurrentPart {
   float* h(Index b) const { return memory_.h0 + b * layer().padded; }
   float* c(Index b) const { return memory_.c0 + b * layer().c_width; }
 
-  void advance(const float* x, Index steps, float* y) noexcept {
+  void advance(const float* x, Index steps, float* y, Watch* watch) noexcept {
     Layer<float>& own = run_.layer();
     own.steps = steps;
     own.x = {x, own.batch * own.inputs, own.inputs, nullptr};
     own.y = {y, own.batch * own.state, own.state, nullptr};
     std::fill_n(memory_.length, own.batch, steps);
-    run_.run();
+    run_.run(watch);
+    if (stopped(watch)) return;
     for (Index b = 0; b < own.batch; ++b) {
       std::copy_n(run_.final_h(b), own.state, h(b));
       std::copy_n(run_.final_c(b), own.c_width, c(b));
@@ -45,12 +48,22 @@ class RecurrentPart {
     std::fill_n(memory_.h0, layer().batch * layer().padded, 0.0f);
     std::fill_n(memory_.c0, layer().batch * layer().c_width, 0.0f);
   }
+  /// Keeps the states, or goes back to those that were kept last.
+  void keep() noexcept {
+    std::copy_n(memory_.h0, layer().batch * layer().padded, kept_h_);
+    std::copy_n(memory_.c0, layer().batch * layer().c_width, kept_c_);
+  }
+  void go_back() noexcept {
+    std::copy_n(kept_h_, layer().batch * layer().padded, memory_.h0);
+    std::copy_n(kept_c_, layer().batch * layer().c_width, memory_.c0);
+  }
   float* state(Index j, Index b) const { return j == 0 ? h(b) : c(b) + (j - 1) * layer().padded; }
 
  private:
   Layer<float> layer_;
   LayerMemory<float> memory_;
   ForwardRun<float> run_;
+  float *kept_h_, *kept_c_;
 };
 static_assert(std::is_trivially_destructible_v<RecurrentPart>);
 
@@ -103,20 +116,26 @@ struct ModelSession::Data {
   float* state(std::size_t stage, Index j, Index b) const { return parts[stage]->state(j, b); }
 
   /// Up to kSteps steps through all layers; the last one writes to y.
-  void run(const float* x, Index steps, float* y) noexcept {
+  void run(const float* x, Index steps, float* y, Watch* watch) noexcept {
     const auto& stages = model->stages();
     const float* from = x;
-    for (std::size_t i = 0; i < stages.size(); ++i) {
+    for (std::size_t i = 0; i < stages.size() && !stopped(watch); ++i) {
       float* to = i + 1 == stages.size() ? y : between[i % 2];
       const Stage& stage = *stages[i];
       if (parts[i] != nullptr) {
-        parts[i]->advance(from, steps, to);
+        parts[i]->advance(from, steps, to, watch);
       } else {
         for (Index r = 0; r < steps * batch; ++r) rows[r] = from + r * stage.inputs;
-        stage.apply(rows, steps * batch, to, model->options().fast_activations);
+        stage.apply(rows, steps * batch, to, model->options().fast_activations, watch);
       }
       from = to;
     }
+  }
+
+  template <class Each>
+  void each_part(const Each& each) noexcept {
+    for (std::size_t i = 0; i < model->stages().size(); ++i)
+      if (parts[i] != nullptr) each(*parts[i]);
   }
 };
 
@@ -173,17 +192,19 @@ ModelSession ModelSession::clone() const {
   return copy;
 }
 
-void ModelSession::step(const float* x, float* y) noexcept { data_->run(x, 1, y); }
+void ModelSession::step(const float* x, float* y) noexcept { data_->run(x, 1, y, nullptr); }
 
 void ModelSession::run(const float* x, Index steps, float* y) noexcept {
   const Index inputs = data_->batch * data_->model->inputs(), outputs = data_->batch * data_->model->outputs();
-  for (Index first = 0; first < steps; first += kSteps)
-    data_->run(x + first * inputs, std::min(kSteps, steps - first), y + first * outputs);
+  Watch* const watch = current_watch();
+  if (watch != nullptr) data_->each_part([](RecurrentPart& part) { part.keep(); });
+  for (Index first = 0; first < steps && !stopped(watch); first += kSteps)
+    data_->run(x + first * inputs, std::min(kSteps, steps - first), y + first * outputs, watch);
+  if (stopped(watch)) data_->each_part([](RecurrentPart& part) { part.go_back(); });
 }
 
 void ModelSession::reset() noexcept {
-  for (std::size_t i = 0; i < data_->model->stages().size(); ++i)
-    if (data_->parts[i] != nullptr) data_->parts[i]->reset();
+  data_->each_part([](RecurrentPart& part) { part.reset(); });
 }
 
 std::size_t ModelSession::state_bytes() const noexcept { return state_size(*data_->model, data_->batch); }

@@ -29,6 +29,20 @@ struct SessionData {
         length(const_cast<Index*>(layer.length)),
         h(const_cast<T*>(layer.h0)),
         c(const_cast<T*>(layer.c0)) {}
+
+  void run_steps(const Sequence<const T>& x, Index steps, const Sequence<T>& y, Watch* watch) noexcept {
+    Layer<T>& own = run.layer();
+    own.steps = steps;
+    own.x = x;
+    own.y = y;
+    std::fill_n(length, own.batch, steps);
+    run.run(watch);
+    if (stopped(watch)) return;
+    for (Index b = 0; b < own.batch; ++b) {
+      std::copy_n(run.final_h(b), own.state, h + b * own.padded);
+      std::copy_n(run.final_c(b), own.c_width, c + b * own.c_width);
+    }
+  }
 };
 
 template <class T>
@@ -52,23 +66,12 @@ Session<T>& Session<T>::operator=(Session&& other) noexcept = default;
 template <class T>
 void Session<T>::step(const T* x, T* y) noexcept {
   const Layer<T>& layer = data_->layer;
-  run({x, 0, layer.inputs, nullptr}, 1, {y, 0, layer.state, nullptr});
+  data_->run_steps({x, 0, layer.inputs, nullptr}, 1, {y, 0, layer.state, nullptr}, nullptr);
 }
 
 template <class T>
 void Session<T>::run(const Sequence<const T>& x, Index steps, const Sequence<T>& y) noexcept {
-  if (steps <= 0) return;
-  SessionData<T>& data = *data_;
-  Layer<T>& layer = data.run.layer();
-  layer.steps = steps;
-  layer.x = x;
-  layer.y = y;
-  std::fill_n(data.length, layer.batch, steps);
-  data.run.run();
-  for (Index b = 0; b < layer.batch; ++b) {
-    std::copy_n(data.run.final_h(b), layer.state, data.h + b * layer.padded);
-    std::copy_n(data.run.final_c(b), layer.c_width, data.c + b * layer.c_width);
-  }
+  if (steps > 0) data_->run_steps(x, steps, y, current_watch());
 }
 
 template <class T>

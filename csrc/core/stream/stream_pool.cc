@@ -69,11 +69,12 @@ struct StreamPool::Data {
         std::fill_n(state(i, 1, slot), parts[i]->step.c_width(), 0.0f);
       }
   }
-  void compute(Index n) noexcept;
+  bool compute(Index n, Watch* watch) noexcept;
 };
 
-/// One step of the chosen slots through all layers. A layer's new h is the next one's x where it lies.
-void StreamPool::Data::compute(Index n) noexcept {
+/// One step of the chosen slots through all layers. A layer's new h is the next one's x where it lies. False, and
+/// nothing changed for the streams, if the watch ended it.
+bool StreamPool::Data::compute(Index n, Watch* watch) noexcept {
   for (Index i = 0; i < n; ++i) rows[i] = input(slots[chosen[i]], 0);
   int buffer = 0;
   for (std::size_t s = 0; s < parts.size(); ++s) {
@@ -88,14 +89,15 @@ void StreamPool::Data::compute(Index n) noexcept {
                            part->c[1 - now] + b * c_width);
         rows[i] = h;
       }
-      part->step.run(n);
+      part->step.run(n, watch);
     } else {
       float* y = between[buffer];
       buffer = 1 - buffer;
-      stage.apply(rows.data(), n, y, model->options().fast_activations);
+      stage.apply(rows.data(), n, y, model->options().fast_activations, watch);
       for (Index i = 0; i < n; ++i) rows[i] = y + i * stage.outputs;
     }
   }
+  if (stopped(watch)) return false;
   for (Index i = 0; i < n; ++i) {
     Slot& slot = slots[chosen[i]];
     std::copy_n(rows[i], model->outputs(), result(slot, slot.ready));
@@ -104,6 +106,7 @@ void StreamPool::Data::compute(Index n) noexcept {
     --slot.waiting;
     ++slot.ready;
   }
+  return true;
 }
 
 StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index queue)
@@ -186,6 +189,13 @@ StreamPool::Result StreamPool::push(Stream stream, const float* x, Index steps) 
   return Result::ok;
 }
 
+StreamPool::Result StreamPool::drop_waiting(Stream stream) noexcept {
+  Slot* slot = data_->find(stream);
+  if (slot == nullptr) return Result::unknown_stream;
+  slot->waiting = 0;
+  return Result::ok;
+}
+
 Index StreamPool::advance(Index most) noexcept {
   Data& data = *data_;
   Index n = 0, b = data.next;
@@ -193,8 +203,8 @@ Index StreamPool::advance(Index most) noexcept {
     if (data.slots[b].waiting > 0) data.chosen[n++] = b;
     b = b + 1 < data.capacity ? b + 1 : 0;
   }
+  if (n > 0 && !data.compute(n, current_watch())) return 0;
   data.next = b;
-  if (n > 0) data.compute(n);
   return n;
 }
 

@@ -1,9 +1,10 @@
 // The matrix product for what stands around the recurrence.
+#include "core/weights/matmul.h"
+
 #include "core/backend/dispatch.h"
 #include "core/base/aligned.h"
 #include "core/base/float_mode.h"
 #include "core/weights/panels.h"
-#include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn {
 
@@ -23,11 +24,17 @@ Matrix<T>::Matrix(const T* b, Index k, Index n) : data_(std::make_unique<MatrixD
   const T** b_rows;
   data_->memory = allocate([&](Arena& arena) { arena.take(packed, k * ((n + panel - 1) / panel * panel)); });
   const AlignedBuffer pointers = allocate([&](Arena& arena) { arena.take(b_rows, k); });
-  for (Index i = 0; i < k; ++i) b_rows[i] = b + i * n;
   data_->kernels = &kernels;
   data_->rows = k;
   data_->columns = n;
-  data_->panels = kernels.pack_rows(b_rows, k, n, packed);
+  // Panel by panel, as an interruption may come.
+  for (Index column = 0; column < n; column += panel) {
+    check_interrupted(k * panel * kPerElement);
+    for (Index i = 0; i < k; ++i) b_rows[i] = b + i * n + column;
+    kernels.pack_rows(b_rows, k, std::min(panel, n - column), packed + column * k);
+  }
+  data_->panels = shape_panels<T>(k, n, 1, kernels.lanes);
+  data_->panels.data = packed;
 }
 template <class T>
 Matrix<T>::~Matrix() = default;
@@ -55,13 +62,19 @@ void Matrix<T>::multiply(const T* a, T* out, Index m) const {
   const T** a_rows;
   const AlignedBuffer pointers = allocate([&](Arena& arena) { arena.take(a_rows, m); });
   for (Index i = 0; i < m; ++i) a_rows[i] = a + i * data_->rows;
-  multiply(a_rows, out, m);
+  fastrnn::multiply(*data_, a_rows, out, m, current_watch());
+  check_interrupted();
 }
 
 template <class T>
 void Matrix<T>::multiply(const T* const* rows, T* out, Index m) const noexcept {
+  fastrnn::multiply<T>(*data_, rows, out, m, nullptr);
+}
+
+template <class T>
+void multiply(const MatrixData<T>& matrix, const T* const* rows, T* out, Index m, Watch* watch) noexcept {
   const FlushDenormals flush;
-  data_->kernels->multiply(rows, m, data_->panels, out);
+  matrix.kernels->multiply(rows, m, matrix.panels, out, watch);
 }
 
 template <class T>
@@ -69,6 +82,7 @@ void matmul(const T* a, const T* b, T* out, Index m, Index k, Index n) {
   Matrix<T>(b, k, n).multiply(a, out, m);
 }
 
+template void multiply(const MatrixData<float>&, const float* const*, float*, Index, Watch*) noexcept;
 template class Matrix<float>;
 template class Matrix<double>;
 template void matmul<float>(const float*, const float*, float*, Index, Index, Index);

@@ -92,6 +92,14 @@ struct BlockPacker {
   }
 };
 
+void clear(const AlignedBuffer& memory) {
+  constexpr std::size_t kPiece = std::size_t(4) << 20;
+  for (std::size_t first = 0; first < memory.bytes(); first += kPiece) {
+    check_interrupted(kLookAfter);
+    std::memset(static_cast<char*>(memory.data()) + first, 0, std::min(kPiece, memory.bytes() - first));
+  }
+}
+
 /// out[u] = a[u] + b[u], null being zeros.
 template <class T>
 void sum_rows(const T* a, const T* b, T* out, Index n) {
@@ -104,6 +112,7 @@ std::vector<T> drop_weights(const CellOptions& options, const T* w_hh, Index row
   std::vector<T> dropped(rows * columns);
   const Masks masks(options.seed, options.stream, MaskKind::weight_dropout, options.weight_dropout);
   for (Index r = 0; r < rows; ++r) {
+    check_interrupted(columns * kPerElement);
     T* row = dropped.data() + r * columns;
     masks.fill_inverted(0, r, columns, row);
     for (Index k = 0; k < columns; ++k) row[k] *= w_hh[r * columns + k];
@@ -121,6 +130,7 @@ void pack_matrices(PackedData<T>& p, const Parameters<T>& parameters, T* const* 
                                    block.first_k,
                                    block.columns,
                                    block.gate};
+    check_interrupted(p.kernels().lanes * block.columns * kPerElement);
     packer.run(block.in(parameters) + block.first_row * block.columns, unit);
   });
 }
@@ -180,7 +190,7 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
   });
   // Two phases leave gates without a matrix, and shorter terms have tails in every lane.
   if (!full || p.cell.phases > 1 || norm)
-    std::fill_n(static_cast<char*>(p.memory.data()), p.memory.bytes(), char(0));
+    clear(p.memory);
   else
     clear_last_panel(p.panels[0], memory[0], lanes);
   pack_matrices(p, parameters, memory, scales);

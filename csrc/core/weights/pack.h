@@ -1,6 +1,7 @@
 // Packing: from canonical parameters to panels (forward), and from panels to their transposes (backward).
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -38,11 +39,14 @@ struct PackedData {
   Index width_of(cells::Operand operand) const { return operand == cells::Operand::h_prev ? state : hidden; }
   const KernelTable<T>& kernels() const { return backend->table<T>(); }
   const ForwardKernels<T>& forward_kernels() const { return *kernels().forward[int(pack_options.precision)]; }
-  /// For the backward pass: made by the first one and kept.
+  /// For the backward pass: made by the first one that is not interrupted, and kept.
   const TransposedPanels<T>& transposed() const;
 
  private:
-  mutable std::once_flag once_;
+  TransposedPanels<T> transpose() const;
+
+  mutable std::atomic<bool> is_transposed_{false};
+  mutable std::mutex mutex_;
   mutable TransposedPanels<T> transposed_;
 };
 

@@ -47,55 +47,65 @@ void transpose_blocks(const KernelTable<T>& kernels, const std::vector<Transposi
   const Index lanes = kernels.lanes;
   clear_last_panel(to, memory, int(lanes));
   const Index rows = blocks.empty() ? 0 : blocks[0].from->units;  // of every block: they have one matrix
-  for (Index unit = 0; unit < to.units; unit += lanes)
+  for (Index unit = 0; unit < to.units; unit += lanes) {
+    check_interrupted(lanes * rows * Index(blocks.size()) * kPerElement);
     for (Index k = 0; k < rows; k += lanes)
       for (const Transposition<T>& block : blocks)
         kernels.transpose(block.from->data + offset(*block.from, int(lanes), block.from_k + unit, block.gate, k),
                           row_stride(*block.from, int(lanes)), memory + offset(to, int(lanes), block.to_k + k, 0, unit),
                           row_stride(to, int(lanes)), std::min(lanes, rows - k), std::min(lanes, to.units - unit));
+  }
 }
 
 }  // namespace
 
 template <class T>
-const TransposedPanels<T>& PackedData<T>::transposed() const {
-  std::call_once(once_, [this] {
-    const KernelTable<T>& table = kernels();
-    const int lanes = table.lanes;
-    TransposedPanels<T> out;
-    T *places[kPhases], *input_place;
-    const auto rows_of = [&](const cells::BackPhase& phase) {
-      return phase.sources * (phase.sources > 0 && phase.source[0].matrix == cells::Matrix::w_hr ? state : hidden);
-    };
-    out.memory = allocate([&](Arena& arena) {
-      for (int i = 0; i < cell.back_phases; ++i) {
-        const cells::BackPhase& phase = cell.back[i];
-        const bool of_h = phase.target == cells::Target::h;
-        out.back[i] = shape_panels<T>(rows_of(phase), of_h ? state : hidden, 1, lanes);
-        arena.take(places[i], panels_size(out.back[i], lanes));
-        out.back[i].data = places[i];
-      }
-      out.input = shape_panels<T>(cell.gates * hidden, inputs, 1, lanes);
-      arena.take(input_place, panels_size(out.input, lanes));
-      out.input.data = input_place;
-    });
+TransposedPanels<T> PackedData<T>::transpose() const {
+  const KernelTable<T>& table = kernels();
+  const int lanes = table.lanes;
+  TransposedPanels<T> out;
+  T *places[kPhases], *input_place;
+  const auto rows_of = [&](const cells::BackPhase& phase) {
+    return phase.sources * (phase.sources > 0 && phase.source[0].matrix == cells::Matrix::w_hr ? state : hidden);
+  };
+  out.memory = allocate([&](Arena& arena) {
     for (int i = 0; i < cell.back_phases; ++i) {
-      std::vector<Transposition<T>> blocks;
-      for (int f = 0; f < cell.back[i].sources; ++f) {
-        const cells::BackSource& source = cell.back[i].source[f];
-        const Place place = find_block(*this, source.matrix, source.block);
-        blocks.push_back({&panels[place.phase], place.first_k, place.gate, f * hidden});
-      }
-      transpose_blocks(table, blocks, out.back[i], places[i]);
+      const cells::BackPhase& phase = cell.back[i];
+      const bool of_h = phase.target == cells::Target::h;
+      out.back[i] = shape_panels<T>(rows_of(phase), of_h ? state : hidden, 1, lanes);
+      arena.take(places[i], panels_size(out.back[i], lanes));
+      out.back[i].data = places[i];
     }
-    std::vector<Transposition<T>> blocks;
-    for (int i = 0; i < cell.phases; ++i)
-      if (cell.phase[i].input)
-        for (int g = 0; g < cell.phase[i].gates; ++g)
-          blocks.push_back({&panels[i], 0, g, (cell.phase[i].first_gate + g) * hidden});
-    transpose_blocks(table, blocks, out.input, input_place);
-    transposed_ = std::move(out);
+    out.input = shape_panels<T>(cell.gates * hidden, inputs, 1, lanes);
+    arena.take(input_place, panels_size(out.input, lanes));
+    out.input.data = input_place;
   });
+  for (int i = 0; i < cell.back_phases; ++i) {
+    std::vector<Transposition<T>> blocks;
+    for (int f = 0; f < cell.back[i].sources; ++f) {
+      const cells::BackSource& source = cell.back[i].source[f];
+      const Place place = find_block(*this, source.matrix, source.block);
+      blocks.push_back({&panels[place.phase], place.first_k, place.gate, f * hidden});
+    }
+    transpose_blocks(table, blocks, out.back[i], places[i]);
+  }
+  std::vector<Transposition<T>> blocks;
+  for (int i = 0; i < cell.phases; ++i)
+    if (cell.phase[i].input)
+      for (int g = 0; g < cell.phase[i].gates; ++g)
+        blocks.push_back({&panels[i], 0, g, (cell.phase[i].first_gate + g) * hidden});
+  transpose_blocks(table, blocks, out.input, input_place);
+  return out;
+}
+
+template <class T>
+const TransposedPanels<T>& PackedData<T>::transposed() const {
+  if (is_transposed_.load(std::memory_order_acquire)) return transposed_;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!is_transposed_.load(std::memory_order_relaxed)) {
+    transposed_ = transpose();
+    is_transposed_.store(true, std::memory_order_release);
+  }
   return transposed_;
 }
 

@@ -282,6 +282,7 @@ class FASTRNN_API Matrix {
   void multiply(const T* a, T* out, Index m) const;
   /// The same for rows that lie anywhere; allocates nothing.
   void multiply(const T* const* rows, T* out, Index m) const noexcept;
+  const MatrixData<T>& data() const noexcept { return *data_; }
 
  private:
   std::unique_ptr<MatrixData<T>> data_;

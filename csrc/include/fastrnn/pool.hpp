@@ -38,7 +38,10 @@ class FASTRNN_API StreamPool {
   /// x (steps,I) to the end of the stream's queue: all of it, or nothing and `full`. Steps that wait and results that
   /// were not pulled share the places of the queue.
   Result push(Stream stream, const float* x, Index steps = 1) noexcept;
-  /// One step of every stream that has one waiting, or of `most` of them. Returns how many.
+  /// Takes back all steps that wait; states and results stay.
+  Result drop_waiting(Stream stream) noexcept;
+  /// One step of every stream that has one waiting, or of `most` of them. Returns how many; 0 when an Interruption
+  /// (interrupt.hpp) ended it.
   Index advance(Index most = PTRDIFF_MAX) noexcept;
   /// Takes up to `most` results, y (n,O). Returns n, or -1 for an unknown stream.
   Index pull(Stream stream, float* y, Index most = 1) noexcept;
