@@ -2,6 +2,7 @@
 #include <variant>
 
 #include "bindings.h"
+#include "signals.h"
 
 namespace fastrnn::python {
 
@@ -22,10 +23,9 @@ py::array activate_array(const std::string& name, py::handle object, bool fast) 
     using T = std::remove_pointer_t<decltype(type)>;
     const py::array_t<T> in = contiguous<T>(x);
     py::array_t<T> out(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
-    {
-      const GilRelease release;
-      activate(activation, in.data(), out.mutable_data(), in.size(), fast);
-    }
+    const T* from = in.data();
+    T* to = out.mutable_data();
+    run_interruptible([&] { activate(activation, from, to, in.size(), fast); });
     return out;
   });
 }
@@ -40,8 +40,9 @@ Matrix<T> packed_matrix(const py::array& b) {
   const py::array_t<T> values = contiguous<T>(b);
   const T* data = values.data();
   const Index rows = b.shape(0), columns = b.shape(1);
-  const GilRelease release;
-  return Matrix<T>(data, rows, columns);
+  std::optional<Matrix<T>> matrix;
+  run_interruptible([&] { matrix.emplace(data, rows, columns); });
+  return std::move(*matrix);
 }
 
 PackedMatrix pack_matrix(py::handle object) {
@@ -64,8 +65,8 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_g
       py::array_t<T> out = output_array<T>(out_given, {a.shape(0), right.columns()}, "a");
       if (!out_given.is_none() && overlap(out, left)) throw Error("out: shares memory with a");
       T* to = out.mutable_data();
-      const GilRelease release;
-      right.multiply(left.data(), to, left.shape(0));
+      const T* from = left.data();
+      run_interruptible([&] { right.multiply(from, to, left.shape(0)); });
       return std::move(out);
     };
     if (py::isinstance<PackedMatrix>(b_given)) {

@@ -1,6 +1,7 @@
 // Model: layers that sessions and pools run.
 #include "bindings.h"
 #include "fastrnn/unpack.hpp"
+#include "signals.h"
 
 namespace fastrnn::python {
 
@@ -86,10 +87,11 @@ PyModel load(py::handle source, const std::string& dtype, bool fast_activations)
                                          {"bfloat16_weights", Precision::bfloat16_weights},
                                          {"int8", Precision::int8}});
   options.fast_activations = fast_activations;
+  PyModel loaded;
   if (py::isinstance<py::bytes>(source)) {
     const std::string_view view = py::reinterpret_borrow<py::bytes>(source);
-    const GilRelease release;
-    return {Model::load(view.data(), view.size(), options)};
+    run_interruptible([&] { loaded.model = Model::load(view.data(), view.size(), options); });
+    return loaded;
   }
   PyObject* encoded = nullptr;
   if (!PyUnicode_FSConverter(source.ptr(), &encoded)) {
@@ -97,8 +99,8 @@ PyModel load(py::handle source, const std::string& dtype, bool fast_activations)
     wrong_type("source", "a path or bytes", Py_TYPE(source.ptr())->tp_name);
   }
   const std::string path = py::reinterpret_steal<py::bytes>(encoded);
-  const GilRelease release;
-  return {Model::load(path, options)};
+  run_interruptible([&] { loaded.model = Model::load(path, options); });
+  return loaded;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // StreamPool: many streams, pushed, advanced and pulled one by one or many in one call.
 #include "native_weights.h"
+#include "signals.h"
 #include "streams.h"
 
 namespace fastrnn::python {
@@ -83,8 +84,9 @@ class PyPool {
   Index advance(py::handle most) {
     const Index limit = most.is_none() ? PTRDIFF_MAX : integer("most", most, 1, PTRDIFF_MAX);
     const Busy busy = this->busy();
-    const GilRelease release;
-    return pool_.advance(limit);
+    Index advanced = 0;
+    run_interruptible([&] { advanced = pool_.advance(limit); });
+    return advanced;
   }
 
   /// One stream: up to `steps`, all of them unless said. Several: exactly `steps` of each.
@@ -131,12 +133,12 @@ class PyPool {
     }
     const float* from = x.data();
     float* to = y.mutable_data();
-    {
-      const GilRelease release;
+    run_interruptible([&] {
       for (Index i = 0; i < n; ++i) pool_.push(streams.data()[i], from + i * inputs);
       pool_.advance();
-      for (Index i = 0; i < n; ++i) pool_.pull(streams.data()[i], to + i * outputs);
-    }
+      for (Index i = 0; i < n; ++i)
+        if (pool_.pull(streams.data()[i], to + i * outputs) == 0) pool_.drop_waiting(streams.data()[i]);
+    });
     return std::move(y);
   }
 
@@ -246,8 +248,10 @@ stream's own pace; advance() computes the next step of every stream that has one
 pulled, in order. A result is that of a Session which the stream has for itself, to the last bit.
 
 A stream is named by an int, of Python, of NumPy or of anything else with __index__. Where a method takes `streams`, an
-int is one stream, and an array (N,) of ints, each of them once, is several: what cannot be done for all of them is done for none. All memory is taken when the pool is made.
-One thread at a time may use a pool (RuntimeError otherwise).
+int is one stream, and an array (N,) of ints, each of them once, is several: what cannot be done for all of them is done
+for none. All memory is taken when the pool is made. One thread at a time may use a pool (RuntimeError otherwise). Where a
+signal's handler raises during a long call of the main thread, as Ctrl-C's does, the call ends and all streams are as
+before it.
 
 Every advance() takes one step from each stream that has one waiting, so that no stream waits for another that has more
 to do. With `most`, the next call begins behind the last stream that was served: with R streams waiting, a step at the

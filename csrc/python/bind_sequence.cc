@@ -2,6 +2,7 @@
 // released once, around the whole call.
 #include "parameters.h"
 #include "sequences.h"
+#include "signals.h"
 
 namespace fastrnn::python {
 
@@ -24,13 +25,12 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x, py::handle
   ForwardCall<T> call(CallSizes::of(*weights), x, h0, c0, lengths, batch_first, training, out, threads, run);
   call.arguments.reverse = reverse;
   std::unique_ptr<Saved<T>> saved;
-  {
-    const GilRelease release;
+  run_interruptible([&] {
     if (training)
       saved = std::make_unique<Saved<T>>(weights, call.arguments);
     else
       forward(*weights, call.arguments);
-  }
+  });
   if (!training) return call.results(py::none());
   return call.results(py::cast(std::make_unique<Cache>(Cache{std::move(saved), packed, call.x, call.y, batch_first})));
 }
@@ -52,10 +52,7 @@ py::tuple backward_as(const Cache& cache, py::handle dy, py::handle dh_n, py::ha
   BackwardCall<T, BackwardArguments<T>> call(CallSizes::of(saved.weights()), cache.y, saved.batch(), cache.batch_first,
                                              dy, dh_n, dc_n, need_dx, threads);
   const py::dict gradients = new_gradients(cache.weights.parameters, call.arguments);
-  {
-    const GilRelease release;
-    backward(saved, call.arguments);
-  }
+  run_interruptible([&] { backward(saved, call.arguments); });
   return call.results(gradients);
 }
 

@@ -1,6 +1,7 @@
 // Session: a stream that keeps its state, step by step, with as little as possible around the kernel.
 #include "native_weights.h"
 #include "sessions.h"
+#include "signals.h"
 
 namespace fastrnn::python {
 
@@ -8,6 +9,8 @@ namespace {
 
 /// A step over fewer weights than this takes a few microseconds, and letting others have the GIL would cost as much.
 constexpr std::size_t kShortStep = 100'000;
+/// One over more takes some milliseconds, or seconds: a signal may end it.
+constexpr std::size_t kLongStep = 20'000'000;
 
 class PySession {
   template <class F>
@@ -22,7 +25,9 @@ class PySession {
       session_ = std::make_unique<Float64>(weights_.cast<const PackedWeights&>().get<double>(), batch);
     else
       session_ = std::make_unique<Float32>(model_of("weights", weights_), batch);
-    short_step_ = visit([&](auto& stream) { return stream.weight_bytes() / 4 * std::size_t(batch) < kShortStep; });
+    const std::size_t work = visit([](auto& stream) { return stream.weight_bytes() / 4; }) * std::size_t(batch);
+    short_step_ = work < kShortStep;
+    long_step_ = work >= kLongStep;
   }
 
   py::object step(py::handle x, py::handle out) {
@@ -38,6 +43,8 @@ class PySession {
       const Busy busy = this->busy();
       if (short_step_) {
         stream.session.step(from, to);
+      } else if (long_step_) {
+        run_interruptible([&] { stream.run(from, 1, to); });
       } else {
         const GilRelease release;
         stream.session.step(from, to);
@@ -49,7 +56,7 @@ class PySession {
   /// The usual call of step: arrays that need neither copy nor message. False, and nothing done, for any other.
   bool quick_step(PyObject* x, PyObject* out) {
     const auto* stream = std::get_if<std::unique_ptr<Float32>>(&session_);
-    if (stream == nullptr) return false;
+    if (stream == nullptr || long_step_) return false;
     ModelSession& session = (*stream)->session;
     const Index inputs = (*stream)->inputs(), outputs = (*stream)->outputs();
     const char *from, *to;
@@ -82,8 +89,7 @@ class PySession {
       const T* from = in.data();
       T* to = y.mutable_data();
       const Busy busy = this->busy();
-      const GilRelease release;
-      stream.run(from, steps, to);
+      run_interruptible([&] { stream.run(from, steps, to); });
       return std::move(y);
     });
   }
@@ -224,7 +230,7 @@ class PySession {
   bool one_layer_;
   Index batch_;
   std::variant<std::unique_ptr<Float32>, std::unique_ptr<Float64>> session_;
-  bool short_step_ = false;
+  bool short_step_ = false, long_step_ = false;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 
@@ -272,7 +278,8 @@ void bind_session(py::module_& module) {
 
 The results are those of the ``*_forward`` functions over the whole sequence, to the last bit, however it is cut. All
 memory is taken when the session is made. One thread at a time may use a session (RuntimeError otherwise); any number
-of sessions may share weights.
+of sessions may share weights. Where a signal's handler raises during a long call of the main thread, as Ctrl-C's does,
+the call ends and the state is that from before it.
 
 Args:
     weights: PackedWeights from pack_lstm and its likes, a Model, or a Sequential, which is taken by its to_native().

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "sequences.h"
+#include "signals.h"
 #include "stacks.h"
 
 namespace fastrnn::python {
@@ -46,13 +47,12 @@ py::tuple forward_as(const Layers& layers, const py::array& x, py::handle h0, py
   Stack<T> stack = stack_of<T>(layers, merge, dropout);
   ForwardCall<T> call(CallSizes::of_stack(stack), x, h0, c0, lengths, batch_first, training, out, threads, run);
   std::unique_ptr<StackSaved<T>> saved;
-  {
-    const GilRelease release;
+  run_interruptible([&] {
     if (training)
       saved = std::make_unique<StackSaved<T>>(std::move(stack), call.arguments);
     else
       forward(stack, call.arguments);
-  }
+  });
   if (!training) return call.results(py::none());
   return call.results(
       py::cast(std::make_unique<StackCache>(StackCache{std::move(saved), layers, call.x, call.y, batch_first})));
@@ -77,10 +77,7 @@ py::tuple backward_as(const StackCache& cache, py::handle dy, py::handle dh_n, p
   BackwardCall<T, StackBackwardArguments<T>> call(CallSizes::of_stack(saved.stack()), cache.y, saved.batch(),
                                                   cache.batch_first, dy, dh_n, dc_n, need_dx, threads);
   const py::list layers = new_stack_gradients(cache.layers, call.arguments);
-  {
-    const GilRelease release;
-    backward(saved, call.arguments);
-  }
+  run_interruptible([&] { backward(saved, call.arguments); });
   return call.results(layers);
 }
 

@@ -3,6 +3,7 @@
 
 #include "fastrnn/unpack.hpp"
 #include "parameters.h"
+#include "signals.h"
 
 namespace fastrnn::python {
 
@@ -14,8 +15,7 @@ PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, cons
   HostParameters<T> source(given, owner);
   PackedWeights packed;
   const Parameters<T> parameters = read_parameters<T>(options, source, packed.parameters);
-  const GilRelease release;
-  packed.weights = std::make_shared<const Weights<T>>(options, parameters, pack_options);
+  run_interruptible([&] { packed.weights = std::make_shared<const Weights<T>>(options, parameters, pack_options); });
   return packed;
 }
 

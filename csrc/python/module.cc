@@ -1,11 +1,13 @@
 // fastrnn._core: the native half of the package. One bind_*.cc per noun.
 #include "bindings.h"
+#include "signals.h"
 
 // The function that pybind11 writes gets another name: the one which Python calls is below.
 #define PyInit__core initialise_in_main_interpreter
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
 #undef PyInit__core
   module.doc() = "Native kernels of fastrnn; the public names are in fastrnn itself.";
+  fastrnn::python::find_main_thread();
   fastrnn::python::bind_info(module);
   fastrnn::python::bind_cuda(module);
   fastrnn::python::bind_device_array(module);

@@ -20,7 +20,8 @@ computed. Integers, bool and float16 have no dtype of the call's, nor have lists
 dtype of the weights, or where all are such to float32. ``out`` must be a NumPy array. Results are NumPy arrays.
 TypeError for a wrong type or dtype or an unknown keyword, ValueError for a wrong shape or
 value, both naming the argument, what was expected and what came. T, B and I may be 0. The GIL is released during the
-computation.
+computation; in the main thread it is taken back at most every 50 ms to look for signals, so that Ctrl-C ends a call on
+the CPU that is still running. What was in ``out`` is lost then; all else is as before the call.
 
 Packed weights have a dtype (the ``dtype`` of ``pack_*``). None keeps that of ``w_ih``, which all parameters must then
 have; another is converted to. x, y and the states are float64 for "float64" and float32 for all others. Sums, gates,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..parameters import Parameter
 from .data_adapter import ArrayData, Batch, BatchData, class_weight_to_sample_weight
+from .interrupts import BatchInterrupts
 
 __all__ = ["BatchTrainer", "Data", "Result"]
 
@@ -40,6 +42,7 @@ class BatchTrainer:
         self._unweighted = 0  # so many of `metrics` see no sample weights
         self.stop_training = False
         self.history: History | None = None
+        self._interrupts: BatchInterrupts | None = None  # while `fit` runs
 
     # -- what the model gives --------------------------------------------------------------------------------------
 
@@ -164,13 +167,15 @@ class BatchTrainer:
         self._reset_metrics()
         total, count = 0.0, 0
         logs: dict[str, float] = {}
+        running = nullcontext() if self._interrupts is None else self._interrupts.batch
         for index, batch in enumerate(data):
-            hooks[0](index, None)
-            size = len(batch.x)
-            total += step(batch, loss) * size
-            count += size
-            logs = self._logs(total / max(1, count))
-            hooks[1](index, logs)
+            with running:
+                hooks[0](index, None)
+                size = len(batch.x)
+                total += step(batch, loss) * size
+                count += size
+                logs = self._logs(total / max(1, count))
+                hooks[1](index, logs)
             if self.stop_training and step == self._train_step:
                 break
         return logs or self._logs(0.0)

@@ -13,6 +13,7 @@ from .._typing import Array
 from ..callbacks import Callback, CallbackList, History
 from ..callbacks.progress import Progress, level
 from .data_adapter import ArrayData, BatchData, holds_batches, make_data
+from .interrupts import BatchInterrupts
 from .step import BatchTrainer, Data, Result
 
 __all__ = ["Trainer"]
@@ -64,6 +65,10 @@ class Trainer(BatchTrainer):
             History, whose `history` maps "loss", the metrics, and "val_..." of these to lists.
 
         Raises:
+            KeyboardInterrupt: on Ctrl-C, once the batch that runs is done, so that the weights are those of whole
+                batches; on a second one at once. `self.history` has the epochs that were completed, and the model can
+                be used and trained on. Where fit is not called in the main thread, or SIGINT has a handler that is not
+                Python's own, nothing is put off.
             RuntimeError: if the model is not compiled.
             ValueError, TypeError: for arguments that do not fit, before anything is trained.
         """
@@ -99,17 +104,19 @@ class Trainer(BatchTrainer):
         hooks.on_train_begin()
         logs: dict[str, float] = {}
         try:
-            for epoch in range(initial_epoch, epochs):
-                hooks.on_epoch_begin(epoch)
-                logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
-                if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
-                    tested = self._evaluate(validation, hooks)
-                    logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
-                hooks.on_epoch_end(epoch, logs)
-                log.info("epoch %d of %d: %s", epoch + 1, epochs, logs)
-                if self.stop_training:
-                    break
+            with BatchInterrupts() as self._interrupts:
+                for epoch in range(initial_epoch, epochs):
+                    hooks.on_epoch_begin(epoch)
+                    logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
+                    if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
+                        tested = self._evaluate(validation, hooks)
+                        logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
+                    hooks.on_epoch_end(epoch, logs)
+                    log.info("epoch %d of %d: %s", epoch + 1, epochs, logs)
+                    if self.stop_training:
+                        break
         finally:  # so that files and progress bars are closed when a step raises, too
+            self._interrupts = None
             hooks.on_train_end(logs)
         assert hooks.history is not None
         return hooks.history
