@@ -5,7 +5,7 @@
 // abstract `Unit`, whose value type may be a SIMD vector (then "one unit" is a vector of neighbouring units), a float,
 // a double, or what a CUDA thread holds. Backends supply the Unit; nothing outside csrc/cells knows what a gate is.
 //
-// This directory includes nothing of the rest of the project.
+// This directory includes nothing of the rest of the project but its public types.
 //
 // Shapes: T time steps, B batch, I input size, H hidden size, G gates. Parameters are PyTorch's: w_ih (G*H,I),
 // w_hh (G*H,H), b_ih, b_hh (G*H,). w_peep is (3,H) for diagonal and (3,H,H) for full peepholes, in the order i, f, o.
@@ -37,6 +37,8 @@
 // compiles it away (`Unit::kPlain`).
 #pragma once
 
+#include "fastrnn/types.h"
+
 #if defined(__CUDACC__)
 #define FASTRNN_CELL __host__ __device__ __forceinline__
 #else
@@ -45,23 +47,8 @@
 
 namespace fastrnn::cells {
 
-enum class Activation : signed char {
-  tanh,
-  relu,
-  sigmoid,
-  identity,
-  leaky_relu,
-  elu,
-  selu,
-  softsign,
-  softplus,
-  hard_sigmoid,
-  scaled_tanh,
-  thresholded_relu,
-  affine,
-  exponential
-};
-enum class Peephole : signed char { none, diagonal, full };
+using fastrnn::Activation;
+using fastrnn::Peephole;
 
 /// f(clamp(v, -clip, clip)). The backward pass knows f by its values alone: beyond `low` and `high`, those at the ends,
 /// it is flat.
@@ -157,7 +144,10 @@ struct Description {
   Phase phase[3];
   int back_phases;
   BackPhase back[3];
-  int params;  // rows of per-unit parameters (diagonal peepholes)
+  bool has_candidate;      // that candidate_dropout drops
+  bool vector_recurrence;  // w_hh is (H,), the first per-unit parameter, and no matrix
+  int forget_gate;         // the one that forget_bias is added to; -1 for none
+  int params;              // rows of per-unit parameters (diagonal peepholes)
   DiagonalGradient param_gradient[3];
   int c_new;                // column of Operand::c_new
   int recurrent_column[4];  // of the gradient of R h + b_hh, by gate
@@ -167,6 +157,11 @@ struct Description {
   int recurrent_norm_column;         // the first of `gates`, with respect to R h
   int input_column;                  // likewise to W x
   int cell_norm_from, cell_norm_to;  // with respect to LN(c'), and to c' through it
+};
+
+/// A letter for each gate, in the order of their blocks of rows, and for each state beside h.
+struct Names {
+  std::string_view gates, states;
 };
 
 /// The column that Operand::kept reads.
@@ -186,7 +181,7 @@ FASTRNN_CELL constexpr Operand operand_of(const Description& cell, Matrix matrix
 constexpr Description begin_description(int gates) {
   Description d{};
   d.gates = d.columns = d.dcolumns = gates;
-  d.start_from_b_hh = -1;
+  d.start_from_b_hh = d.forget_gate = -1;
   for (int g = 0; g < gates; ++g) d.recurrent_column[g] = g;
   d.group[0] = {0, gates};
   return d;

@@ -21,6 +21,7 @@ constexpr int kRecurrentN = 3;  // "after": R_n h + b_hn, and its gradient
 
 constexpr Description common() {
   Description d = begin_description(3);
+  d.has_candidate = true;
   d.group[0] = {R, 2};
   d.group[1] = {N, 1};
   d.phases = 1;
@@ -49,6 +50,7 @@ struct GruAfter {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"rzn", ""};
 
   static constexpr Description describe(const Options& options) {
     using namespace gru;
@@ -92,6 +94,7 @@ struct GruBefore {
   static constexpr int kPhases = 2;
   static constexpr int kBackPhases = 2;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"rzn", ""};
 
   static constexpr Description describe(const Options& options) {
     using namespace gru;
@@ -149,6 +152,7 @@ struct GruOutput {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"rzn", ""};
 
   static constexpr Description describe(const Options& options) { return gru::normalised(gru::common(), options); }
 

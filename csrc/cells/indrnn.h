@@ -14,9 +14,11 @@ struct IndRnn {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"h", ""};
 
   static constexpr Description describe(const Options&) {
     Description d = begin_description(1);
+    d.vector_recurrence = true;
     d.phases = 1;
     d.phase[0] = {0, 1, 0, {}};
     d.back_phases = 1;

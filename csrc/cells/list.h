@@ -44,4 +44,24 @@ constexpr Description describe(Kind kind, const Options& options) {
   return {};
 }
 
+constexpr Names names(Kind kind) {
+  switch (kind) {
+#define FASTRNN_CASE(name, type) \
+  case Kind::name: return type::kNames;
+    FASTRNN_CELL_LIST(FASTRNN_CASE)
+#undef FASTRNN_CASE
+  }
+  return {};
+}
+
+constexpr bool have_names() {
+  for (int kind = 0; kind < kKinds; ++kind) {
+    const Description cell = describe(Kind(kind), {});
+    if (int(names(Kind(kind)).gates.size()) != cell.gates || int(names(Kind(kind)).states.size()) != cell.c_states)
+      return false;
+  }
+  return true;
+}
+static_assert(have_names(), "a letter for each gate and each state");
+
 }  // namespace fastrnn::cells

@@ -98,6 +98,8 @@ FASTRNN_CELL void cell_backward(const Options& options, Unit& u, typename Unit::
 constexpr Description common(const Options& options) {
   Description d = begin_description(4);
   d.c_states = 1;
+  d.has_candidate = true;
+  d.forget_gate = F;
   d.phases = 1;
   d.phase[0] = {0, 4, 1, {{Operand::h_prev, Matrix::w_hh, {I, F, G, O}}}};
   d.back_phases = 1;
@@ -122,6 +124,7 @@ struct Lstm {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"ifgo", "c"};
 
   static constexpr int kC = lstm::O + 1;  // c' before its zoneout, where there is one
 
@@ -167,6 +170,7 @@ struct LstmFullPeephole {
   static constexpr int kPhases = 2;
   static constexpr int kBackPhases = 2;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"ifgo", "c"};
 
   static constexpr Description describe(const Options& options) {
     using namespace lstm;
@@ -221,6 +225,7 @@ struct LstmStaged {
   static constexpr int kPhases = 3;
   static constexpr int kBackPhases = 3;
   static constexpr bool kHasPlain = false;
+  static constexpr Names kNames = {"ifgo", "c"};
 
   enum Column { kR = kOperandColumn, kO, kC, kH };  // beside i, f, g: r, o, c' before its zoneout, h' likewise
   enum Gradient { kDr = lstm::O + 1, kDs, kDc };    // of r or W_hr r, of LN(c'), and of c' through it

@@ -11,10 +11,12 @@ struct Mgu {
   static constexpr int kPhases = 2;
   static constexpr int kBackPhases = 2;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"fn", ""};
   enum Gate { F, N };
 
   static constexpr Description describe(const Options&) {
     Description d = begin_description(2);
+    d.has_candidate = true;
     d.columns = kOperandColumn + 1;  // f, n, nothing, f * h
     d.phases = 2;
     d.phase[0] = {F, 1, 1, {{Operand::h_prev, Matrix::w_hh, {F}}}};

@@ -14,6 +14,7 @@ struct Rnn {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"h", ""};
 
   static constexpr Description describe(const Options& options) {
     Description d = begin_description(1);

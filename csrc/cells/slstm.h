@@ -16,6 +16,7 @@ struct Slstm {
   static constexpr int kPhases = 1;
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
+  static constexpr Names kNames = {"ifzo", "cnm"};
   enum Gate { I, F, Z, O };
   enum State { C, N, M };
   // i', f', z, o, whether m' = a_i, d log f / d a_f, d f' / d log f where m' = a_i

@@ -45,7 +45,7 @@ void check_run(CellType cell, const ForwardArguments<T>& arguments) {
   check_rate("candidate_dropout", arguments.dropout.candidate);
   if (arguments.checkpoint_every < 0) throw Error("checkpoint_every: expected a number of steps >= 1");
   if (arguments.truncate < 0) throw Error("truncate: expected a number of steps >= 1");
-  if (arguments.dropout.candidate > 0 && cell != CellType::lstm && cell != CellType::gru && cell != CellType::mgu)
+  if (arguments.dropout.candidate > 0 && !cells::describe(cell).has_candidate)
     throw Error("candidate_dropout: expected 0 for a cell without a candidate, got " +
                 std::to_string(arguments.dropout.candidate));
 }

@@ -56,70 +56,44 @@ ActivationOption::ActivationOption(Activation chosen) : kind(chosen), alpha(0), 
   }
 }
 
-Index gate_count(CellType cell) noexcept {
-  CellOptions options;
-  options.cell = cell;
-  return cells::describe(kind_of(options, {}), {}).gates;
-}
-
-Index cell_state_count(CellType cell) noexcept {
-  CellOptions options;
-  options.cell = cell;
-  return cells::describe(kind_of(options, {}), {}).c_states;
-}
-
-cells::Kind kind_of(const CellOptions& options, const cells::Options& cell) {
-  switch (options.cell) {
-    case CellType::rnn: return cells::Kind::rnn;
-    case CellType::indrnn: return cells::Kind::indrnn;
-    case CellType::mgu: return cells::Kind::mgu;
-    case CellType::slstm: return cells::Kind::slstm;
-    case CellType::lstm:
-      if (options.peephole == Peephole::full) return cells::Kind::lstm_full;
-      return cell.projected || cell.cell_norm ? cells::Kind::lstm_staged : cells::Kind::lstm;
-    case CellType::gru: break;
-  }
-  switch (options.reset) {
-    case Reset::after: return cells::Kind::gru_after;
-    case Reset::before: return cells::Kind::gru_before;
-    case Reset::output: break;
-  }
-  return cells::Kind::gru_output;
-}
+Index gate_count(CellType cell) noexcept { return cells::describe(cell).gates; }
+Index cell_state_count(CellType cell) noexcept { return cells::describe(cell).c_states; }
 
 cells::ActivationSpec activation_spec(const ActivationOption& option) {
-  return {static_cast<cells::Activation>(option.kind), option.alpha, option.beta};
+  return {option.kind, option.alpha, option.beta};
 }
 
 template <class T>
 void check_options(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options) {
-  const bool lstm = options.cell == CellType::lstm, gru = options.cell == CellType::gru;
+  const auto has = [&](const char* name) { return cells::has(options.cell, name); };
   const bool has_norm = parameters.ln_ih != nullptr || parameters.ln_hh != nullptr;
-  check_activation("activation", options.activation);
-  check_activation("recurrent_activation", options.recurrent_activation);
-  check_activation("output_activation", options.output_activation);
-  check_bound("clip", options.clip);
-  check_bound("cell_clip", options.cell_clip);
-  check_bound("proj_clip", options.projection_clip);
-  check_rate("zoneout_h", options.zoneout_h);
-  check_rate("zoneout_c", options.zoneout_c);
-  check_rate("weight_dropout", options.weight_dropout);
+  for (const cells::OptionRow& row : cells::kOptionTable) {
+    const std::string name(row.name);
+    switch (row.kind) {
+      case cells::OptionKind::activation: check_activation(name.c_str(), options.*row.activation); break;
+      case cells::OptionKind::bound: check_bound(name.c_str(), options.*row.number); break;
+      case cells::OptionKind::rate: check_rate(name.c_str(), options.*row.number); break;
+      case cells::OptionKind::positive:
+        if (!(options.*row.number > 0)) throw Error(name + ": expected a number > 0, got " + text(options.*row.number));
+        break;
+      default: break;
+    }
+  }
   if (!std::isfinite(options.forget_bias)) throw Error("forget_bias: expected a finite number");
-  if (!(options.norm_epsilon > 0)) throw Error("norm_eps: expected a number > 0, got " + text(options.norm_epsilon));
   if (parameters.w_hr != nullptr && (parameters.projection < 1 || parameters.projection > parameters.hidden))
     throw Error("w_hr: expected shape (P, H) with 1 <= P <= H = " + std::to_string(parameters.hidden) +
                 ", got P = " + std::to_string(parameters.projection));
   if (options.projection_clip > 0 && parameters.w_hr == nullptr)
     throw Error("proj_clip: expected None without w_hr, got " + text(options.projection_clip));
-  if ((lstm || gru) && (parameters.ln_ih == nullptr) != (parameters.ln_hh == nullptr))
+  if (has("ln_ih") && (parameters.ln_ih == nullptr) != (parameters.ln_hh == nullptr))
     throw Error(std::string(parameters.ln_ih == nullptr ? "ln_ih" : "ln_hh") + ": expected an array beside " +
                 (parameters.ln_ih == nullptr ? "ln_hh" : "ln_ih") + ", got None");
-  if (options.cell == CellType::rnn && parameters.ln_ih != nullptr)
+  if (has("ln_hh") && !has("ln_ih") && parameters.ln_ih != nullptr)
     throw Error("ln_ih: expected None for an RNN, which normalises W x + R h by ln_hh alone, got an array");
   if (parameters.ln_c != nullptr && !has_norm) throw Error("ln_c: expected None without ln_ih and ln_hh, got an array");
-  if (lstm && options.coupled && options.forget_bias != 0)
+  if (has("coupled") && options.coupled && options.forget_bias != 0)
     throw Error("forget_bias: expected 0 with coupled, which has no forget gate, got " + text(options.forget_bias));
-  if (lstm && options.peephole == Peephole::full) {
+  if (has("w_peep") && options.peephole == Peephole::full) {
     const char* other = parameters.w_hr != nullptr ? "w_hr" : has_norm ? "ln_ih" : nullptr;
     if (other != nullptr)
       throw Error(std::string(other) + ": expected None with full peepholes, w_peep (3, H, H), got an array");
@@ -155,11 +129,10 @@ cells::Options cell_options(const CellOptions& options, const Parameters<T>& par
     f.high = std::max(values[0], values[1]);
     return f;
   };
-  const bool lstm = options.cell == CellType::lstm;
   cell.gate = spec(options.recurrent_activation, true);
   cell.candidate = spec(options.activation, true);
   cell.output = spec(options.output_activation, false);
-  cell.peephole = lstm ? static_cast<cells::Peephole>(options.peephole) : cells::Peephole::none;
+  cell.peephole = cells::has(options.cell, "w_peep") ? options.peephole : Peephole::none;
   cell.peephole_current = options.peephole_current;
   cell.coupled = options.coupled;
   cell.projected = parameters.w_hr != nullptr;
@@ -169,19 +142,8 @@ cells::Options cell_options(const CellOptions& options, const Parameters<T>& par
   cell.cell_clip = options.cell_clip;
   cell.projection_clip = options.projection_clip;
   cell.zoneout_h = options.zoneout_h;
-  cell.zoneout_c = lstm ? options.zoneout_c : 0;
+  cell.zoneout_c = cells::has(options.cell, "zoneout_c") ? options.zoneout_c : 0;
   return cell;
-}
-
-bool needs_general(const cells::Options& cell, cells::Kind kind) {
-  if (kind == cells::Kind::lstm_staged) return true;
-  if (kind == cells::Kind::slstm) return cell.zoneout_h > 0;
-  const bool lstm = kind == cells::Kind::lstm || kind == cells::Kind::lstm_full;
-  const bool gated = kind != cells::Kind::rnn && kind != cells::Kind::indrnn;
-  return cell.candidate.kind != cells::Activation::tanh || cell.candidate.clip > 0 ||
-         (gated && cell.gate.kind != cells::Activation::sigmoid) ||
-         (lstm && (cell.output.kind != cells::Activation::tanh || cell.cell_clip > 0)) || cell.zoneout_h > 0 ||
-         cell.zoneout_c > 0;
 }
 
 template void check_options<float>(const CellOptions&, const Parameters<float>&, const PackOptions&);

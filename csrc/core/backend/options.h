@@ -1,12 +1,11 @@
 // From the options that a caller gives to those that the cells know.
 #pragma once
 
+#include "cells/options.h"
 #include "core/backend/kernels.h"
 #include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn {
-
-cells::Kind kind_of(const CellOptions& options, const cells::Options& cell);
 
 cells::ActivationSpec activation_spec(const ActivationOption& option);
 
@@ -21,9 +20,6 @@ void check_run(CellType cell, const ForwardArguments<T>& arguments);
 template <class T>
 cells::Options cell_options(const CellOptions& options, const Parameters<T>& parameters,
                             const PackOptions& pack_options, const KernelTable<T>& kernels);
-
-/// Whether a cell of these options needs the general form of its equations.
-bool needs_general(const cells::Options& cell, cells::Kind kind);
 
 void check_rate(const char* name, double rate);
 

@@ -208,7 +208,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   call.dw_hr = arguments.dw_hr;
   call.db_ih = arguments.db_ih;
   call.db_hh = arguments.db_hh;
-  call.dparams = packed.options.cell == CellType::indrnn ? arguments.dw_hh : arguments.dw_peep;
+  call.dparams = packed.cell.vector_recurrence ? arguments.dw_hh : arguments.dw_peep;
   call.dln_ih = arguments.dln_ih;
   call.dln_hh = layer.options.layer_norm ? arguments.dln_hh : nullptr;
   call.dln_c = arguments.dln_c;

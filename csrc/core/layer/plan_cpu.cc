@@ -42,12 +42,12 @@ CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
   packed.options = query.cell;
   packed.pack_options = pack_options;
   packed.cell_options = cell_options(query.cell, none, pack_options, kernels);
-  packed.cell_options.peephole = static_cast<cells::Peephole>(query.cell.peephole);
-  packed.kind = kind_of(query.cell, packed.cell_options);
+  packed.cell_options.peephole = query.cell.peephole;
+  packed.kind = cells::kind_of(query.cell, packed.cell_options);
   packed.cell = cells::describe(packed.kind, packed.cell_options);
   packed.hidden = query.hidden;
   packed.padded = (query.hidden + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
-  const bool general = needs_general(packed.cell_options, packed.kind);
+  const bool general = cells::needs_general(packed.cell_options, packed.kind);
   const bool simple = packed.cell.c_states <= 1 && !packed.cell_options.layer_norm;
   const Sharing sharing =
       share({packed.cell.gates, packed.cell.phases, query.inputs, query.hidden, query.batch,

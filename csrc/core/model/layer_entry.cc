@@ -1,5 +1,7 @@
 #include "core/model/layer_entry.h"
 
+#include "cells/options.h"
+
 #include <initializer_list>
 #include <iterator>
 
@@ -9,13 +11,8 @@ namespace {
 
 constexpr Index kMostUnits = 1 << 30;  // so that gates times units cannot overflow
 
-constexpr std::string_view kActivations[] = {
-    "tanh",     "relu",     "sigmoid",      "identity",    "leaky_relu",       "elu",    "selu",
-    "softsign", "softplus", "hard_sigmoid", "scaled_tanh", "thresholded_relu", "affine", "exponential"};
-
 /// Index of the name, which is also the value of its enumerator.
-template <std::size_t n>
-int choose(JsonReader& json, const std::string_view (&names)[n]) {
+int choose(JsonReader& json, const std::string_view* names, std::size_t n) {
   const std::string_view name = json.string();
   std::string known;
   for (std::size_t i = 0; i < n; ++i) {
@@ -25,14 +22,19 @@ int choose(JsonReader& json, const std::string_view (&names)[n]) {
   json.fail(known, quoted(name));
 }
 
+template <std::size_t n>
+int choose(JsonReader& json, const std::string_view (&names)[n]) {
+  return choose(json, names, n);
+}
+
 /// A name, [name, alpha] or [name, alpha, beta]; what is left out is ONNX's.
 ActivationOption read_activation(JsonReader& json) {
-  if (!json.next_is('[')) return static_cast<Activation>(choose(json, kActivations));
+  if (!json.next_is('[')) return static_cast<Activation>(choose(json, kActivationNames));
   ActivationOption option(Activation::identity);
   std::size_t count = 0;
   json.array([&](std::size_t i) {
     if (i == 0)
-      option = static_cast<Activation>(choose(json, kActivations));
+      option = static_cast<Activation>(choose(json, kActivationNames));
     else if (i <= 2)
       (i == 1 ? option.alpha : option.beta) = json.number();
     else
@@ -49,55 +51,39 @@ double positive(JsonReader& json) {
   return value;
 }
 
-constexpr unsigned bit(CellType cell) { return 1u << int(cell); }
-constexpr unsigned kRnn = bit(CellType::rnn), kLstm = bit(CellType::lstm), kGru = bit(CellType::gru),
-                   kIndRnn = bit(CellType::indrnn), kMgu = bit(CellType::mgu), kSlstm = bit(CellType::slstm);
-constexpr unsigned kGated = kLstm | kGru | kMgu, kAllButSlstm = kGated | kRnn | kIndRnn;
+/// Everything but what is drawn anew in training.
+bool is_stored(const cells::OptionRow& row) { return row.name != "weight_dropout"; }
 
-/// An option of a cell: which cells have it, and how it is read.
-struct OptionRow {
-  std::string_view name;
-  unsigned cells;
-  void (*read)(JsonReader&, CellOptions&);
-};
-constexpr OptionRow kOptions[] = {
-    {"activation", kAllButSlstm, [](JsonReader& json, CellOptions& o) { o.activation = read_activation(json); }},
-    {"recurrent_activation", kGated,
-     [](JsonReader& json, CellOptions& o) { o.recurrent_activation = read_activation(json); }},
-    {"output_activation", kLstm, [](JsonReader& json, CellOptions& o) { o.output_activation = read_activation(json); }},
-    {"peephole_output", kLstm,
-     [](JsonReader& json, CellOptions& o) { o.peephole_current = choose(json, {"previous", "current"}) == 1; }},
-    {"coupled", kLstm, [](JsonReader& json, CellOptions& o) { o.coupled = json.boolean(); }},
-    {"reset", kGru,
-     [](JsonReader& json, CellOptions& o) {
-       o.reset = static_cast<Reset>(choose(json, {"after", "before", "output"}));
-     }},
-    {"forget_gate", kSlstm,
-     [](JsonReader& json, CellOptions& o) { o.exponential_forget = choose(json, {"sigmoid", "exp"}) == 1; }},
-    {"clip", kAllButSlstm, [](JsonReader& json, CellOptions& o) { o.clip = positive(json); }},
-    {"cell_clip", kLstm, [](JsonReader& json, CellOptions& o) { o.cell_clip = positive(json); }},
-    {"proj_clip", kLstm, [](JsonReader& json, CellOptions& o) { o.projection_clip = positive(json); }},
-    {"forget_bias", kLstm, [](JsonReader& json, CellOptions& o) { o.forget_bias = json.number(); }},
-    {"norm_eps", kRnn | kLstm | kGru, [](JsonReader& json, CellOptions& o) { o.norm_epsilon = positive(json); }},
-    {"zoneout_h", kAllButSlstm, [](JsonReader& json, CellOptions& o) { o.zoneout_h = json.number(); }},
-    {"zoneout_c", kLstm, [](JsonReader& json, CellOptions& o) { o.zoneout_c = json.number(); }},
-};
+void read_option(JsonReader& json, const cells::OptionRow& row, CellOptions& options) {
+  switch (row.kind) {
+    case cells::OptionKind::activation: options.*row.activation = read_activation(json); break;
+    case cells::OptionKind::flag: options.*row.flag = json.boolean(); break;
+    case cells::OptionKind::bound:
+    case cells::OptionKind::positive: options.*row.number = positive(json); break;
+    case cells::OptionKind::number:
+    case cells::OptionKind::rate: options.*row.number = json.number(); break;
+    case cells::OptionKind::choice: {
+      const std::size_t count = row.choices[2].empty() ? 2 : 3;
+      cells::choose(row, options, choose(json, row.choices, count));
+    }
+  }
+}
 
-constexpr unsigned kOutputActivation = 2;
-static_assert(kOptions[kOutputActivation].name == "output_activation");
-
-/// Which options came, as bits of their places in kOptions.
+/// Which options came, as bits of their places in the table.
 unsigned read_options(JsonReader& json, CellOptions& options) {
   unsigned given = 0;
+  bool has_output = false;
   json.object([&](std::string_view key) {
-    for (unsigned i = 0; i < std::size(kOptions); ++i)
-      if (key == kOptions[i].name) {
-        given |= 1u << i;
-        return kOptions[i].read(json, options);
-      }
+    for (unsigned i = 0; i < std::size(cells::kOptionTable); ++i) {
+      const cells::OptionRow& row = cells::kOptionTable[i];
+      if (key != row.name || !is_stored(row)) continue;
+      given |= 1u << i;
+      has_output = has_output || row.activation == &CellOptions::output_activation;
+      return read_option(json, row, options);
+    }
     json.fail("an option of a cell", quoted(key));
   });
-  if ((given >> kOutputActivation & 1) == 0) options.output_activation = options.activation;
+  if (!has_output) options.output_activation = options.activation;
   return given;
 }
 
@@ -155,11 +141,12 @@ LayerEntry read_layer(JsonReader& json) {
       json.fail(std::string(expected >> field & 1 ? "a field " : "no field ") + std::string(kFieldNames[field]) +
                     " in a layer of kind " + std::string(entry.kind),
                 expected >> field & 1 ? "none" : "one");
-  for (unsigned i = 0; i < std::size(kOptions); ++i)
-    if ((options >> i & 1) != 0 && (kOptions[i].cells & bit(entry.options.cell)) == 0)
-      json.fail(
-          "no option " + std::string(kOptions[i].name) + " of cell " + std::string(kCellNames[int(entry.options.cell)]),
-          "one");
+  for (unsigned i = 0; i < std::size(cells::kOptionTable); ++i) {
+    const cells::OptionRow& row = cells::kOptionTable[i];
+    if ((options >> i & 1) != 0 && (row.cells & cells::only(entry.options.cell)) == 0)
+      json.fail("no option " + std::string(row.name) + " of cell " + std::string(kCellNames[int(entry.options.cell)]),
+                "one");
+  }
   return entry;
 }
 

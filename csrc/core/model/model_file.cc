@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "cells/options.h"
 #include "core/model/layer_entry.h"
 #include "core/model/safetensors.h"
 #include "fastrnn/model.hpp"
@@ -68,10 +69,9 @@ class Arrays {
 void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
   CellOptions options = entry.options;
   Arrays arrays(entry, file);
-  const bool lstm = options.cell == CellType::lstm, rnn = options.cell == CellType::rnn;
-  const bool norm = lstm || rnn || options.cell == CellType::gru;
+  const auto has = [&](const char* parameter) { return cells::has(options.cell, parameter); };
   const Index hidden = entry.hidden, outputs = entry.outputs, rows = gate_count(options.cell) * hidden;
-  const bool projected = lstm && arrays.find("w_hr") != nullptr;
+  const bool projected = has("w_hr") && arrays.find("w_hr") != nullptr;
   if (projected ? outputs > hidden : outputs != hidden)
     throw Error("outputs: expected " + std::string(projected ? "at most " : "") + "hidden, " + std::to_string(hidden) +
                 ", got " + std::to_string(outputs));
@@ -79,7 +79,7 @@ void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file)
   parameters.inputs = entry.inputs;
   parameters.hidden = hidden;
   parameters.w_ih = arrays.read("w_ih", {rows, entry.inputs}, true);
-  if (options.cell == CellType::indrnn)
+  if (cells::describe(options.cell).vector_recurrence)
     parameters.w_hh = arrays.read("w_hh", {hidden}, true);
   else
     parameters.w_hh = arrays.read("w_hh", {rows, outputs}, true);
@@ -89,21 +89,22 @@ void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file)
     parameters.projection = outputs;
     parameters.w_hr = arrays.read("w_hr", {outputs, hidden});
   }
-  if (const Tensor* peepholes = lstm ? arrays.find("w_peep") : nullptr) {
+  if (const Tensor* peepholes = has("w_peep") ? arrays.find("w_peep") : nullptr) {
     const bool full = peepholes->axes == 3;
     options.peephole = full ? Peephole::full : Peephole::diagonal;
     parameters.w_peep =
         arrays.read("w_peep", full ? std::vector<Index>{3, hidden, hidden} : std::vector<Index>{3, hidden});
   }
-  if (norm) {
-    if (!rnn) parameters.ln_ih = arrays.read("ln_ih", {rows});
-    parameters.ln_hh = arrays.read("ln_hh", {rows});
-  }
-  if (lstm) parameters.ln_c = arrays.read("ln_c", {2, hidden});
-  arrays.check_all_read(lstm   ? "w_ih, w_hh, b_ih, b_hh, w_peep, w_hr, ln_ih, ln_hh and ln_c"
-                        : rnn  ? "w_ih, w_hh, b_ih, b_hh and ln_hh"
-                        : norm ? "w_ih, w_hh, b_ih, b_hh, ln_ih and ln_hh"
-                               : "w_ih, w_hh, b_ih and b_hh");
+  if (has("ln_ih")) parameters.ln_ih = arrays.read("ln_ih", {rows});
+  if (has("ln_hh")) parameters.ln_hh = arrays.read("ln_hh", {rows});
+  if (has("ln_c")) parameters.ln_c = arrays.read("ln_c", {2, hidden});
+  std::vector<std::string> names = {"w_ih", "w_hh", "b_ih", "b_hh"};
+  for (const cells::ParameterRow& row : cells::kParameterTable)
+    if ((row.cells & cells::only(options.cell)) != 0) names.emplace_back(row.name);
+  std::string known;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    known += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  arrays.check_all_read(known.c_str());
   model.add_recurrent(options, parameters);
 }
 

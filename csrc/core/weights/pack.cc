@@ -148,9 +148,9 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
   p.pack_options = pack_options;
   p.backend = &current_backend();
   p.cell_options = cell_options(options, parameters, pack_options, p.kernels());
-  p.kind = kind_of(options, p.cell_options);
+  p.kind = cells::kind_of(options, p.cell_options);
   p.cell = cells::describe(p.kind, p.cell_options);
-  p.general = needs_general(p.cell_options, p.kind);
+  p.general = cells::needs_general(p.cell_options, p.kind);
   if (p.kernels().forward[int(pack_options.precision)] == nullptr)
     throw Error("precision: expected full for float64 parameters");
   const bool full = pack_options.precision == Precision::full;
@@ -205,14 +205,14 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
     T* bias = (norm ? p.cell.norm_of_sum ? hh_bias : ih_bias : p.bias) + g * padded;
     sum_rows<T>(b_ih, apart || (norm && !p.cell.norm_of_sum) ? nullptr : b_hh, bias, hidden);
     if (apart) sum_rows<T>(nullptr, b_hh, p.recurrent_bias, hidden);
-    if (options.cell == CellType::lstm && g == cells::lstm::F)
+    if (g == p.cell.forget_gate)
       for (Index u = 0; u < hidden; ++u) bias[u] += T(options.forget_bias);
     if (!norm) continue;
     sum_rows<T>(gate_row(parameters.ln_ih, g), nullptr, ih_gain + g * padded, hidden);
     sum_rows<T>(gate_row(parameters.ln_hh, g), nullptr, hh_gain + g * padded, hidden);
     if (!p.cell.norm_of_sum) sum_rows<T>(nullptr, b_hh, hh_bias + g * padded, hidden);
   }
-  const T* diagonals = options.cell == CellType::indrnn ? parameters.w_hh : parameters.w_peep;
+  const T* diagonals = p.cell.vector_recurrence ? parameters.w_hh : parameters.w_peep;
   for (int j = 0; j < p.cell.params; ++j) std::copy_n(diagonals + j * hidden, hidden, p.params + j * padded);
   if (cell_norm)
     for (int j = 0; j < 2; ++j) std::copy_n(parameters.ln_c + j * hidden, hidden, c_norm + j * padded);

@@ -2,16 +2,15 @@
 
 namespace fastrnn::cuda {
 
-KernelList rnn_kernels();
-KernelList lstm_kernels();
-KernelList gru_after_kernels();
-KernelList gru_before_kernels();
-KernelList gru_output_kernels();
+#define FASTRNN_DECLARE(name) KernelList name##_kernels();
+FASTRNN_RESIDENT_CELLS(FASTRNN_DECLARE)
+#undef FASTRNN_DECLARE
 KernelList step_kernels();
 
 const KernelList* kernel_lists() {
-  static const KernelList lists[kKernelLists] = {rnn_kernels(),        lstm_kernels(),       gru_after_kernels(),
-                                                 gru_before_kernels(), gru_output_kernels(), step_kernels()};
+#define FASTRNN_CALL(name) name##_kernels(),
+  static const KernelList lists[kKernelLists] = {FASTRNN_RESIDENT_CELLS(FASTRNN_CALL) step_kernels()};
+#undef FASTRNN_CALL
   return lists;
 }
 

@@ -1,5 +1,7 @@
 #include "cuda/plan/plan.h"
 
+#include "cuda/shared/kernel_table.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -263,9 +265,7 @@ class Planner {
 
 bool is_written(Tier tier, cells::Kind kind, Type, Pass) {
   if (tier == Tier::graph) return true;
-  const bool cell = kind == cells::Kind::rnn || kind == cells::Kind::lstm || kind == cells::Kind::gru_after ||
-                    kind == cells::Kind::gru_before || kind == cells::Kind::gru_output;
-  return cell && tier <= Tier::grid;
+  return is_resident(kind) && tier <= Tier::grid;
 }
 
 Choice choose(const Problem& problem, const DeviceSpec& device, std::optional<Tier> forced) {

@@ -9,13 +9,13 @@ Problem make_problem(const CellOptions& cell, const Parameters<float>& parameter
                      Index steps) {
   Problem problem;
   problem.options = cell_options(cell, parameters, {}, current_backend().table<float>());
-  problem.kind = kind_of(cell, problem.options);
+  problem.kind = cells::kind_of(cell, problem.options);
   problem.type = type;
   problem.hidden = int(parameters.hidden);
   problem.batch = int(batch);
   problem.steps = int(steps);
   problem.projection = problem.options.projected ? int(parameters.projection) : 0;
-  problem.forget_bias = cell.cell == CellType::lstm ? cell.forget_bias : 0;
+  problem.forget_bias = cells::describe(cell.cell).forget_gate >= 0 ? cell.forget_bias : 0;
   return problem;
 }
 
@@ -35,20 +35,19 @@ void set_masks(const cells::Options& options, const DropoutOptions& dropout, Ext
 
 std::string beyond_plain(const Problem& problem) {
   const cells::Options& o = problem.options;
-  const bool lstm = problem.kind == cells::Kind::lstm || problem.kind == cells::Kind::lstm_full ||
-                    problem.kind == cells::Kind::lstm_staged;
-  const bool rnn = problem.kind == cells::Kind::rnn;
-  if (problem.kind == cells::Kind::lstm_full) return "full peepholes";
+  const CellType cell = cells::type_of(problem.kind);
+  const auto has = [&](const char* option) { return cells::has(cell, option); };
+  if (o.peephole == Peephole::full) return "full peepholes";
   if (o.projected) return "w_hr";
   if (o.layer_norm) return "ln_hh";
-  if (o.candidate.kind != cells::Activation::tanh) return "activation";
-  if (!rnn && o.gate.kind != cells::Activation::sigmoid) return "recurrent_activation";
-  if (lstm && o.output.kind != cells::Activation::tanh) return "output_activation";
+  if (o.candidate.kind != Activation::tanh) return "activation";
+  if (has("recurrent_activation") && o.gate.kind != Activation::sigmoid) return "recurrent_activation";
+  if (has("output_activation") && o.output.kind != Activation::tanh) return "output_activation";
   if (problem.forget_bias != 0) return "forget_bias";
   if (o.candidate.clip > 0) return "clip";
-  if (lstm && o.cell_clip > 0) return "cell_clip";
+  if (has("cell_clip") && o.cell_clip > 0) return "cell_clip";
   if (o.zoneout_h > 0) return "zoneout_h";
-  if (lstm && o.zoneout_c > 0) return "zoneout_c";
+  if (has("zoneout_c") && o.zoneout_c > 0) return "zoneout_c";
   return problem.call_option;
 }
 

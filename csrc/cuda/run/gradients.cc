@@ -145,7 +145,7 @@ class Gradients {
   }
 
   void parameter(int row) {
-    float* out = job_.problem.kind == cells::Kind::indrnn ? job_.dw_hh : job_.dw_peep;
+    float* out = cell_.vector_recurrence ? job_.dw_hh : job_.dw_peep;
     if (out == nullptr) return;
     const cells::DiagonalGradient& gradient = cell_.param_gradient[row];
     const Factor met = operand(gradient.operand);

@@ -68,7 +68,8 @@ void fill(LayerParams& params, const LayerJob& job) {
   params.c0 = job.c0;
   params.extension = job.extension;
   params.extension.projection = problem.projection;
-  params.extension.gate_bias[cells::lstm::F] = float(problem.forget_bias);
+  const int forget_gate = cells::describe(problem.kind, problem.options).forget_gate;
+  if (forget_gate >= 0) params.extension.gate_bias[forget_gate] = float(problem.forget_bias);
 }
 
 /// All rows, one behind the other.

@@ -1,5 +1,7 @@
 #include "cuda/run/run_device.h"
 
+#include "cells/options.h"
+
 #include <algorithm>
 #include <numeric>
 #include <vector>
@@ -62,7 +64,7 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.w_hh = p.w_hh;
   job.b_ih = p.b_ih;
   job.b_hh = p.b_hh;
-  job.w_peep = cell.cell == CellType::indrnn ? p.w_hh : p.w_peep;
+  job.w_peep = cells::describe(cell.cell).vector_recurrence ? p.w_hh : p.w_peep;
   job.h0 = a.h0;
   job.c0 = a.c0;
   job.length = steps.length();

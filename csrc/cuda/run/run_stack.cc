@@ -26,7 +26,7 @@ std::array<ParameterArray, 9> parameter_arrays(const CellOptions& options, const
   using G = BackwardArguments<float>;
   using J = BackwardJob;
   const Index units = gate_count(options.cell) * p.hidden, width = p.w_hr != nullptr ? p.projection : p.hidden;
-  const Index recurrent = options.cell == CellType::indrnn ? p.hidden : units * width;
+  const Index recurrent = cells::describe(options.cell).vector_recurrence ? p.hidden : units * width;
   const Index peepholes = options.peephole == Peephole::full ? 3 * p.hidden * p.hidden : 3 * p.hidden;
   return {{{&P::w_ih, &G::dw_ih, &J::dw_ih, units * p.inputs},
            {&P::w_hh, &G::dw_hh, &J::dw_hh, recurrent},
@@ -60,7 +60,7 @@ void drop_weights(Runtime& runtime, const CellOptions& options, Index rows, Inde
   combine_all(runtime, How::copy, 1, rows, columns, {from, 0, columns}, {}, {to, 0, columns}, random_mask(masks), true);
 }
 bool drops_weights(const CellOptions& options) {
-  return options.weight_dropout > 0 && options.cell != CellType::indrnn;
+  return options.weight_dropout > 0 && cells::has(options.cell, "weight_dropout");
 }
 
 void refuse(bool given, const char* name, const char* where) {

@@ -17,11 +17,22 @@ struct KernelEntry {
   int threads;  // at most
 };
 
+/// The cells whose weights stay on the chip: each has a file of kernels, kernels/resident/kernels_NAME.cu.
+#define FASTRNN_RESIDENT_CELLS(X) X(rnn) X(lstm) X(gru_after) X(gru_before) X(gru_output)
+
+constexpr bool is_resident(cells::Kind kind) {
+#define FASTRNN_IS(name) kind == cells::Kind::name ||
+  return FASTRNN_RESIDENT_CELLS(FASTRNN_IS) false;
+#undef FASTRNN_IS
+}
+
 struct KernelList {
   const KernelEntry* begin;
   const KernelEntry* end;
 };
-constexpr int kKernelLists = 6;
+#define FASTRNN_ONE(name) +1
+constexpr int kKernelLists = 1 FASTRNN_RESIDENT_CELLS(FASTRNN_ONE);  // and that of the graph tier
+#undef FASTRNN_ONE
 /// One list for each file of kernels.
 const KernelList* kernel_lists();
 

@@ -30,28 +30,6 @@ class FASTRNN_API Error : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
-enum class CellType : signed char { rnn, lstm, gru, indrnn, mgu, slstm };
-constexpr std::string_view kCellNames[] = {"rnn", "lstm", "gru", "indrnn", "mgu", "slstm"};
-/// csrc/cpu/activations-inl.h has the formulas.
-enum class Activation : signed char {
-  tanh,
-  relu,
-  sigmoid,
-  identity,
-  leaky_relu,
-  elu,
-  selu,
-  softsign,
-  softplus,
-  hard_sigmoid,
-  scaled_tanh,
-  thresholded_relu,
-  affine,
-  exponential
-};
-enum class Peephole : signed char { none, diagonal, full };
-enum class Reset : signed char { after, before, output };
-
 /// An activation with its parameters; those left out are ONNX's defaults.
 struct FASTRNN_API ActivationOption {
   Activation kind;

@@ -1,7 +1,8 @@
-// Plain types shared by the public interface and the kernels. Includes nothing but <cstddef>.
+// Plain types shared by the public interface, the cells and the kernels of both backends.
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 namespace fastrnn {
 
@@ -18,6 +19,29 @@ struct Sequence {
   const Index* start = nullptr;
   T* at(Index t, Index b) const { return data + (start != nullptr ? start[t] : t * step) + b * row; }
 };
+
+// Each list is written once: enumerators and names cannot differ.
+#define FASTRNN_CELL_TYPES(X) X(rnn) X(lstm) X(gru) X(indrnn) X(mgu) X(slstm)
+#define FASTRNN_ACTIVATIONS(X)                                                                                       \
+  X(tanh)                                                                                                            \
+  X(relu) X(sigmoid) X(identity) X(leaky_relu) X(elu) X(selu) X(softsign) X(softplus) X(hard_sigmoid) X(scaled_tanh) \
+      X(thresholded_relu) X(affine) X(exponential)
+#define FASTRNN_ENUMERATOR(name) name,
+#define FASTRNN_NAME(name) #name,
+
+enum class CellType : signed char { FASTRNN_CELL_TYPES(FASTRNN_ENUMERATOR) };
+constexpr std::string_view kCellNames[] = {FASTRNN_CELL_TYPES(FASTRNN_NAME)};
+/// csrc/cpu/activations-inl.h has the formulas.
+enum class Activation : signed char { FASTRNN_ACTIVATIONS(FASTRNN_ENUMERATOR) };
+constexpr std::string_view kActivationNames[] = {FASTRNN_ACTIVATIONS(FASTRNN_NAME)};
+
+#undef FASTRNN_CELL_TYPES
+#undef FASTRNN_ACTIVATIONS
+#undef FASTRNN_ENUMERATOR
+#undef FASTRNN_NAME
+
+enum class Peephole : signed char { none, diagonal, full };
+enum class Reset : signed char { after, before, output };
 
 /// How weights are stored and multiplied. States, gates, biases and sums stay in T (float, for all but `full`).
 enum class Precision : signed char {

@@ -1,0 +1,164 @@
+// What a caller can ask of a cell, as tables: bindings, model files, checks and dictionaries read them, and the
+// kernels' own choice between the forms of a cell follows from them. Host code alone includes this.
+#pragma once
+
+#include "fastrnn/fastrnn.hpp"
+#include "list.h"
+
+namespace fastrnn::cells {
+
+/// A set of cells, as bits.
+constexpr unsigned only(CellType cell) { return 1u << int(cell); }
+constexpr unsigned kRnnCell = only(CellType::rnn), kLstmCell = only(CellType::lstm), kGruCell = only(CellType::gru);
+constexpr unsigned kIndRnnCell = only(CellType::indrnn), kMguCell = only(CellType::mgu);
+constexpr unsigned kSlstmCell = only(CellType::slstm);
+constexpr unsigned kGatedCells = kLstmCell | kGruCell | kMguCell;
+constexpr unsigned kMatrixCells = kGatedCells | kRnnCell | kSlstmCell;  // w_hh is a matrix
+constexpr unsigned kPlainCells = kGatedCells | kRnnCell | kIndRnnCell;  // with activations of choice
+
+/// What may be given as an option's value.
+enum class OptionKind : signed char {
+  activation,  // a name, or a name with alpha and beta
+  choice,      // one of `choices`
+  flag,        // true or false
+  number,      // any
+  positive,    // a number > 0
+  bound,       // a number > 0 that something is clamped to, or none, which CellOptions has as 0
+  rate         // a number in [0, 1)
+};
+
+/// An option of a cell's weights. Of the pointers to members, the one that `kind` means is not null.
+struct OptionRow {
+  std::string_view name;
+  unsigned cells;
+  OptionKind kind;
+  ActivationOption CellOptions::* activation = nullptr;
+  double CellOptions::* number = nullptr;
+  bool CellOptions::* flag = nullptr;    // a flag, or a choice between false and true
+  Reset CellOptions::* reset = nullptr;  // a choice
+  std::string_view choices[3] = {};
+};
+
+constexpr OptionRow activation_row(std::string_view name, unsigned cells, ActivationOption CellOptions::* member) {
+  return {name, cells, OptionKind::activation, member};
+}
+constexpr OptionRow number_row(std::string_view name, unsigned cells, OptionKind kind, double CellOptions::* member) {
+  return {name, cells, kind, nullptr, member};
+}
+constexpr OptionRow choice_row(std::string_view name, unsigned cells, bool CellOptions::* member, std::string_view no,
+                               std::string_view yes) {
+  return {name, cells, OptionKind::choice, nullptr, nullptr, member, nullptr, {no, yes}};
+}
+
+constexpr OptionRow kOptionTable[] = {
+    activation_row("activation", kPlainCells, &CellOptions::activation),
+    activation_row("recurrent_activation", kGatedCells, &CellOptions::recurrent_activation),
+    activation_row("output_activation", kLstmCell, &CellOptions::output_activation),
+    choice_row("peephole_output", kLstmCell, &CellOptions::peephole_current, "previous", "current"),
+    {"coupled", kLstmCell, OptionKind::flag, nullptr, nullptr, &CellOptions::coupled},
+    {"reset",
+     kGruCell,
+     OptionKind::choice,
+     nullptr,
+     nullptr,
+     nullptr,
+     &CellOptions::reset,
+     {"after", "before", "output"}},
+    choice_row("forget_gate", kSlstmCell, &CellOptions::exponential_forget, "sigmoid", "exp"),
+    number_row("clip", kPlainCells, OptionKind::bound, &CellOptions::clip),
+    number_row("cell_clip", kLstmCell, OptionKind::bound, &CellOptions::cell_clip),
+    number_row("proj_clip", kLstmCell, OptionKind::bound, &CellOptions::projection_clip),
+    number_row("forget_bias", kLstmCell, OptionKind::number, &CellOptions::forget_bias),
+    number_row("norm_eps", kRnnCell | kLstmCell | kGruCell, OptionKind::positive, &CellOptions::norm_epsilon),
+    number_row("zoneout_h", kPlainCells, OptionKind::rate, &CellOptions::zoneout_h),
+    number_row("zoneout_c", kLstmCell, OptionKind::rate, &CellOptions::zoneout_c),
+    number_row("weight_dropout", kMatrixCells, OptionKind::rate, &CellOptions::weight_dropout),
+};
+
+/// The parameters beside w_ih, w_hh, b_ih and b_hh.
+struct ParameterRow {
+  std::string_view name;
+  unsigned cells;
+};
+constexpr ParameterRow kParameterTable[] = {{"w_peep", kLstmCell},
+                                            {"w_hr", kLstmCell},
+                                            {"ln_ih", kLstmCell | kGruCell},
+                                            {"ln_hh", kLstmCell | kGruCell | kRnnCell},
+                                            {"ln_c", kLstmCell}};
+
+/// Whether a cell has the option or parameter of that name.
+constexpr bool has(CellType cell, std::string_view name) {
+  for (const OptionRow& row : kOptionTable)
+    if (row.name == name) return (row.cells & only(cell)) != 0;
+  for (const ParameterRow& row : kParameterTable)
+    if (row.name == name) return (row.cells & only(cell)) != 0;
+  return false;
+}
+
+/// The index of a choice among its row's `choices`.
+inline int chosen(const OptionRow& row, const CellOptions& options) {
+  return row.reset != nullptr ? int(options.*row.reset) : int(options.*row.flag);
+}
+inline void choose(const OptionRow& row, CellOptions& options, int index) {
+  if (row.reset != nullptr)
+    options.*row.reset = Reset(index);
+  else
+    options.*row.flag = index != 0;
+}
+
+/// Which of a cell's forms computes these options.
+inline Kind kind_of(const CellOptions& options, const Options& cell) {
+  switch (options.cell) {
+    case CellType::rnn: return Kind::rnn;
+    case CellType::indrnn: return Kind::indrnn;
+    case CellType::mgu: return Kind::mgu;
+    case CellType::slstm: return Kind::slstm;
+    case CellType::lstm:
+      if (options.peephole == Peephole::full) return Kind::lstm_full;
+      return cell.projected || cell.cell_norm ? Kind::lstm_staged : Kind::lstm;
+    case CellType::gru: break;
+  }
+  switch (options.reset) {
+    case Reset::after: return Kind::gru_after;
+    case Reset::before: return Kind::gru_before;
+    case Reset::output: break;
+  }
+  return Kind::gru_output;
+}
+constexpr CellType type_of(Kind kind) {
+  switch (kind) {
+    case Kind::rnn: return CellType::rnn;
+    case Kind::indrnn: return CellType::indrnn;
+    case Kind::mgu: return CellType::mgu;
+    case Kind::slstm: return CellType::slstm;
+    case Kind::gru_after:
+    case Kind::gru_before:
+    case Kind::gru_output: return CellType::gru;
+    default: return CellType::lstm;
+  }
+}
+/// The description of a cell without any option.
+inline Description describe(CellType type) {
+  CellOptions options;
+  options.cell = type;
+  return describe(kind_of(options, {}), {});
+}
+inline Names names(CellType type) {
+  CellOptions options;
+  options.cell = type;
+  return names(kind_of(options, {}));
+}
+
+/// Whether the equations have to know more activations than sigmoid and tanh, clips or zoneout.
+inline bool needs_general(const Options& cell, Kind kind) {
+  if (kind == Kind::lstm_staged) return true;
+  if (kind == Kind::slstm) return cell.zoneout_h > 0;
+  const bool lstm = kind == Kind::lstm || kind == Kind::lstm_full;
+  const bool gated = kind != Kind::rnn && kind != Kind::indrnn;
+  return cell.candidate.kind != Activation::tanh || cell.candidate.clip > 0 ||
+         (gated && cell.gate.kind != Activation::sigmoid) ||
+         (lstm && (cell.output.kind != Activation::tanh || cell.cell_clip > 0)) || cell.zoneout_h > 0 ||
+         cell.zoneout_c > 0;
+}
+
+}  // namespace fastrnn::cells
