@@ -71,10 +71,9 @@ template <class T>
 UnpackedParameters<T> unpack(const Weights<T>& weights) {
   const PackedData<T>& p = weights.packed();
   const Index rows = p.cell.gates * p.hidden;
-  const CellType cell = p.options.cell;
   UnpackedParameters<T> u;
   u.w_ih.resize(std::size_t(rows * p.inputs));
-  u.w_hh.resize(std::size_t(cell == CellType::indrnn ? 0 : rows * p.state));
+  u.w_hh.resize(std::size_t(p.cell.vector_recurrence ? 0 : rows * p.state));
   if (p.cell_options.peephole == cells::Peephole::full) u.w_peep.resize(std::size_t(3 * p.hidden * p.hidden));
   if (p.cell_options.projected) u.w_hr.resize(std::size_t(p.state * p.hidden));
   for_each_block(p, [&](const MatrixBlock& block, Index unit) {
@@ -100,7 +99,7 @@ UnpackedParameters<T> unpack(const Weights<T>& weights) {
     u.b_hh.assign(std::size_t(rows), T(-0.0));
   if (const int apart = p.cell.start_from_b_hh; apart >= 0)
     std::copy_n(p.recurrent_bias, p.hidden, u.b_hh.begin() + apart * p.hidden);
-  append(p.params, p.cell.params, cell == CellType::indrnn ? u.w_hh : u.w_peep);
+  append(p.params, p.cell.params, p.cell.vector_recurrence ? u.w_hh : u.w_peep);
   if (norm) {
     if (!p.cell.norm_of_sum) append(p.norm.ih_gain, p.cell.gates, u.ln_ih);
     append(p.norm.hh_gain, p.cell.gates, u.ln_hh);
