@@ -37,7 +37,7 @@ CSRC = {
     "cuda/runtime": _CUDA,
     "cuda/plan": [*_CUDA, "cuda/runtime"],
     "cuda/run": [*_CUDA, "cuda/plan"],
-    "python": ["include"],
+    "python": ["include", "cells"],
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.

@@ -34,9 +34,10 @@ struct OptionRow {
   OptionKind kind;
   ActivationOption CellOptions::* activation = nullptr;
   double CellOptions::* number = nullptr;
-  bool CellOptions::* flag = nullptr;    // a flag, or a choice between false and true
+  bool CellOptions::* flag = nullptr;    // a flag, or a choice between two
   Reset CellOptions::* reset = nullptr;  // a choice
   std::string_view choices[3] = {};
+  bool first = false;  // what a flag is where the first of two choices is made
 };
 
 constexpr OptionRow activation_row(std::string_view name, unsigned cells, ActivationOption CellOptions::* member) {
@@ -45,16 +46,16 @@ constexpr OptionRow activation_row(std::string_view name, unsigned cells, Activa
 constexpr OptionRow number_row(std::string_view name, unsigned cells, OptionKind kind, double CellOptions::* member) {
   return {name, cells, kind, nullptr, member};
 }
-constexpr OptionRow choice_row(std::string_view name, unsigned cells, bool CellOptions::* member, std::string_view no,
-                               std::string_view yes) {
-  return {name, cells, OptionKind::choice, nullptr, nullptr, member, nullptr, {no, yes}};
+constexpr OptionRow choice_row(std::string_view name, unsigned cells, bool CellOptions::* member, bool first,
+                               std::string_view one, std::string_view other) {
+  return {name, cells, OptionKind::choice, nullptr, nullptr, member, nullptr, {one, other}, first};
 }
 
 constexpr OptionRow kOptionTable[] = {
     activation_row("activation", kPlainCells, &CellOptions::activation),
     activation_row("recurrent_activation", kGatedCells, &CellOptions::recurrent_activation),
     activation_row("output_activation", kLstmCell, &CellOptions::output_activation),
-    choice_row("peephole_output", kLstmCell, &CellOptions::peephole_current, "previous", "current"),
+    choice_row("peephole_output", kLstmCell, &CellOptions::peephole_current, true, "current", "previous"),
     {"coupled", kLstmCell, OptionKind::flag, nullptr, nullptr, &CellOptions::coupled},
     {"reset",
      kGruCell,
@@ -64,7 +65,7 @@ constexpr OptionRow kOptionTable[] = {
      nullptr,
      &CellOptions::reset,
      {"after", "before", "output"}},
-    choice_row("forget_gate", kSlstmCell, &CellOptions::exponential_forget, "sigmoid", "exp"),
+    choice_row("forget_gate", kSlstmCell, &CellOptions::exponential_forget, false, "sigmoid", "exp"),
     number_row("clip", kPlainCells, OptionKind::bound, &CellOptions::clip),
     number_row("cell_clip", kLstmCell, OptionKind::bound, &CellOptions::cell_clip),
     number_row("proj_clip", kLstmCell, OptionKind::bound, &CellOptions::projection_clip),
@@ -97,13 +98,13 @@ constexpr bool has(CellType cell, std::string_view name) {
 
 /// The index of a choice among its row's `choices`.
 inline int chosen(const OptionRow& row, const CellOptions& options) {
-  return row.reset != nullptr ? int(options.*row.reset) : int(options.*row.flag);
+  return row.reset != nullptr ? int(options.*row.reset) : int(options.*row.flag != row.first);
 }
 inline void choose(const OptionRow& row, CellOptions& options, int index) {
   if (row.reset != nullptr)
     options.*row.reset = Reset(index);
   else
-    options.*row.flag = index != 0;
+    options.*row.flag = (index == 0) == row.first;
 }
 
 /// Which of a cell's forms computes these options.

@@ -5,11 +5,38 @@
 
 namespace fastrnn::python {
 
+namespace {
+
+/// What csrc/cells has, by name: {cell: {"gates": "ifgo", "states": "c", "options": [...], "parameters": [...]}}.
+py::dict cell_table() {
+  py::dict table;
+  for (std::size_t i = 0; i < std::size(kCellNames); ++i) {
+    const CellType type = CellType(i);
+    py::list options, parameters;
+    for (const cells::OptionRow& row : cells::kOptionTable)
+      if ((row.cells & cells::only(type)) != 0) options.append(std::string(row.name));
+    if (cells::describe(type).has_candidate) options.append("candidate_dropout");
+    for (const cells::ParameterRow& row : cells::kParameterTable)
+      if ((row.cells & cells::only(type)) != 0) parameters.append(std::string(row.name));
+    py::dict cell;
+    cell["gates"] = std::string(cells::names(type).gates);
+    cell["states"] = std::string(cells::names(type).states);
+    cell["options"] = options;
+    cell["parameters"] = parameters;
+    table[py::str(std::string(kCellNames[i]))] = cell;
+  }
+  return table;
+}
+
+}  // namespace
+
 void bind_info(py::module_& module) {
   current_isa();  // reads FASTRNN_ISA: a wrong name must fail the import, not the first call
   module.attr("version") = version();
   module.attr("compiler") = compiler();
   module.attr("flags") = compiler_flags();
+  module.def("cell_table", &cell_table);
+  module.attr("activations") = std::vector<std::string>(std::begin(kActivationNames), std::end(kActivationNames));
   module.def("available_isas", &available_isas);
   module.def("current_isa", &current_isa);
   module.def("num_threads", &num_threads);

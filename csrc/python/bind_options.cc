@@ -51,21 +51,30 @@ std::uint64_t fresh_seed() {
   return std::uint64_t(device()) << 32 | device();
 }
 
-constexpr std::pair<const char*, Activation> kActivations[] = {{"tanh", Activation::tanh},
-                                                               {"sigmoid", Activation::sigmoid},
-                                                               {"relu", Activation::relu},
-                                                               {"identity", Activation::identity},
-                                                               {"linear", Activation::identity},
-                                                               {"leaky_relu", Activation::leaky_relu},
-                                                               {"elu", Activation::elu},
-                                                               {"selu", Activation::selu},
-                                                               {"softsign", Activation::softsign},
-                                                               {"softplus", Activation::softplus},
-                                                               {"hard_sigmoid", Activation::hard_sigmoid},
-                                                               {"scaled_tanh", Activation::scaled_tanh},
-                                                               {"thresholded_relu", Activation::thresholded_relu},
-                                                               {"affine", Activation::affine},
-                                                               {"exponential", Activation::exponential}};
+/// Looks a name up in a table of the core's.
+std::size_t index_of(const std::string& argument, const std::string& name, const std::string_view* names,
+                     std::size_t count) {
+  std::string known;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (name == names[i]) return i;
+    known += (known.empty() ? "'" : ", '") + std::string(names[i]) + "'";
+  }
+  wrong_value(argument, "one of " + known, "'" + name + "'");
+}
+
+void read_option(const cells::OptionRow& row, const std::string& name, py::handle value, CellOptions& options) {
+  switch (row.kind) {
+    case cells::OptionKind::activation: options.*row.activation = activation_option(name, value); break;
+    case cells::OptionKind::flag: options.*row.flag = boolean(name, value); break;
+    case cells::OptionKind::bound: options.*row.number = bound(name, value); break;
+    case cells::OptionKind::choice: {
+      const std::size_t count = row.choices[2].empty() ? 2 : 3;
+      cells::choose(row, options, int(index_of(name, py::str(value), row.choices, count)));
+      break;
+    }
+    default: options.*row.number = number(name, value);
+  }
+}
 
 /// (T,B) of bool, as bytes in the order of time.
 std::vector<unsigned char> mask_of(const std::string& name, py::handle object, const Extent& extent) {
@@ -134,111 +143,56 @@ ActivationOption activation_option(const std::string& argument, py::handle objec
   if (given.empty() || given.size() > 3 || !py::isinstance<py::str>(given[0]))
     wrong_type(argument, "a name, (name, alpha) or (name, alpha, beta)", py::str(py::repr(object)));
   const std::string name = py::str(given[0]);
-  std::string names;
-  for (const auto& [known, kind] : kActivations) {
-    if (name == known) {
-      ActivationOption option(kind);
-      if (given.size() > 1) option.alpha = number(argument, given[1]);
-      if (given.size() > 2) option.beta = number(argument, given[2]);
-      return option;
-    }
-    names += (names.empty() ? "'" : ", '") + std::string(known) + "'";
-  }
-  wrong_value(argument, "one of " + names, "'" + name + "'");
+  const std::string known = name == "linear" ? "identity" : name;  // Keras' name
+  ActivationOption option(Activation(index_of(argument, known, kActivationNames, std::size(kActivationNames))));
+  if (given.size() > 1) option.alpha = number(argument, given[1]);
+  if (given.size() > 2) option.beta = number(argument, given[2]);
+  return option;
 }
 
-const char* reset_name(Reset reset) {
-  static const char* const names[] = {"after", "before", "output"};
-  return names[int(reset)];
-}
-
-const char* activation_name(Activation activation) {
-  for (const auto& [name, kind] : kActivations)
-    if (kind == activation) return name;
-  return "";
-}
+const char* activation_name(Activation activation) { return kActivationNames[int(activation)].data(); }
 
 CellOptions parse_cell_options(const std::string& cell, const py::dict& given) {
   CellOptions options;
-  options.cell = choose<CellType>("cell", cell,
-                                  {{"rnn", CellType::rnn},
-                                   {"lstm", CellType::lstm},
-                                   {"gru", CellType::gru},
-                                   {"indrnn", CellType::indrnn},
-                                   {"mgu", CellType::mgu},
-                                   {"slstm", CellType::slstm}});
+  options.cell = CellType(index_of("cell", cell, kCellNames, std::size(kCellNames)));
   bool has_output = false, has_seed = false;
   for (const auto& [key, value] : given) {
     const std::string name = py::str(key);
-    if (name == "activation") {
-      options.activation = activation_option(name, value);
-      if (!has_output) options.output_activation = options.activation;
-    } else if (name == "recurrent_activation") {
-      options.recurrent_activation = activation_option(name, value);
-    } else if (name == "output_activation") {
-      options.output_activation = activation_option(name, value);
-      has_output = true;
-    } else if (name == "peephole_output") {
-      options.peephole_current = choose<bool>(name, py::str(value), {{"current", true}, {"previous", false}});
-    } else if (name == "coupled") {
-      options.coupled = boolean(name, value);
-    } else if (name == "reset") {
-      options.reset = choose<Reset>(name, py::str(value),
-                                    {{"after", Reset::after}, {"before", Reset::before}, {"output", Reset::output}});
-    } else if (name == "forget_gate") {
-      options.exponential_forget = choose<bool>(name, py::str(value), {{"sigmoid", false}, {"exp", true}});
-    } else if (name == "clip") {
-      options.clip = bound(name, value);
-    } else if (name == "cell_clip") {
-      options.cell_clip = bound(name, value);
-    } else if (name == "proj_clip") {
-      options.projection_clip = bound(name, value);
-    } else if (name == "forget_bias") {
-      options.forget_bias = number(name, value);
-    } else if (name == "norm_eps") {
-      options.norm_epsilon = number(name, value);
-    } else if (name == "zoneout_h") {
-      options.zoneout_h = number(name, value);
-    } else if (name == "zoneout_c") {
-      options.zoneout_c = number(name, value);
-    } else if (name == "weight_dropout") {
-      options.weight_dropout = number(name, value);
-    } else if (name == "seed") {
+    if (name == "seed") {
       options.seed = seed_of(value);
       has_seed = true;
     } else if (name == "stream") {
       options.stream = std::uint32_t(integer(name, value, 0, 1 << 24));
     } else {
-      throw py::type_error(name + ": not an option of a cell");
+      const auto row = std::find_if(std::begin(cells::kOptionTable), std::end(cells::kOptionTable),
+                                    [&](const cells::OptionRow& one) { return one.name == name; });
+      if (row == std::end(cells::kOptionTable)) throw py::type_error(name + ": not an option of a cell");
+      read_option(*row, name, value, options);
+      has_output = has_output || row->activation == &CellOptions::output_activation;
     }
   }
+  if (!has_output) options.output_activation = options.activation;
   if (options.weight_dropout > 0 && !has_seed) options.seed = fresh_seed();
   return options;
 }
 
+py::object option_value(const cells::OptionRow& row, const CellOptions& options) {
+  switch (row.kind) {
+    case cells::OptionKind::activation: {
+      const ActivationOption& option = options.*row.activation;
+      return py::make_tuple(activation_name(option.kind), option.alpha, option.beta);
+    }
+    case cells::OptionKind::flag: return py::bool_(options.*row.flag);
+    case cells::OptionKind::choice: return py::str(std::string(row.choices[cells::chosen(row, options)]));
+    default: return py::float_(options.*row.number);
+  }
+}
+
 py::dict cell_options_dict(const CellOptions& options) {
   py::dict result;
-  const auto add_activation = [&](const char* name, const ActivationOption& option) {
-    result[name] = py::make_tuple(activation_name(option.kind), option.alpha, option.beta);
-  };
-  add_activation("activation", options.activation);
-  add_activation("recurrent_activation", options.recurrent_activation);
-  add_activation("output_activation", options.output_activation);
-  result["peephole_output"] = options.peephole_current ? "current" : "previous";
-  result["coupled"] = options.coupled;
-  result["reset"] = reset_name(options.reset);
-  result["forget_gate"] = options.exponential_forget ? "exp" : "sigmoid";
-  const auto add_bound = [&](const char* name, double value) {
-    if (value > 0) result[name] = value;
-  };
-  add_bound("clip", options.clip);
-  add_bound("cell_clip", options.cell_clip);
-  add_bound("proj_clip", options.projection_clip);
-  result["forget_bias"] = options.forget_bias;
-  result["norm_eps"] = options.norm_epsilon;
-  result["zoneout_h"] = options.zoneout_h;
-  result["zoneout_c"] = options.zoneout_c;
-  result["weight_dropout"] = options.weight_dropout;
+  for (const cells::OptionRow& row : cells::kOptionTable)
+    if (row.kind != cells::OptionKind::bound || options.*row.number > 0)
+      result[py::str(std::string(row.name))] = option_value(row, options);
   result["seed"] = options.seed;
   result["stream"] = options.stream;
   return result;

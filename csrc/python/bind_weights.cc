@@ -58,38 +58,27 @@ py::object activation_object(const ActivationOption& option) {
 py::dict options_dict(const PackedWeights& packed) {
   const CellOptions options = visit(packed, [](const auto& w) { return w.options(); });
   static const char* const peepholes[] = {"none", "diagonal", "full"};
+  const CellOptions usual;
   py::dict result;
-  switch (options.cell) {
-    case CellType::rnn:
-    case CellType::indrnn: result["activation"] = activation_object(options.activation); break;
-    case CellType::gru: result["reset"] = reset_name(options.reset); break;
-    case CellType::lstm:
-      result["peephole"] = peepholes[int(options.peephole)];
-      result["peephole_output"] = options.peephole_current ? "current" : "previous";
-      result["coupled"] = options.coupled;
-      break;
-    case CellType::slstm: result["forget_gate"] = options.exponential_forget ? "exp" : "sigmoid"; break;
-    case CellType::mgu: break;
+  if (cells::has(options.cell, "w_peep")) result["peephole"] = peepholes[int(options.peephole)];
+  for (const cells::OptionRow& row : cells::kOptionTable) {
+    if ((row.cells & cells::only(options.cell)) == 0) continue;
+    const py::str name = std::string(row.name);
+    switch (row.kind) {
+      case cells::OptionKind::activation: {
+        // The one activation of a cell without gates is always told.
+        const bool alone = !cells::has(options.cell, "recurrent_activation");
+        if (alone || (options.*row.activation).kind != (usual.*row.activation).kind)
+          result[name] = activation_object(options.*row.activation);
+        break;
+      }
+      case cells::OptionKind::flag:
+      case cells::OptionKind::choice: result[name] = option_value(row, options); break;
+      case cells::OptionKind::positive: break;
+      default:
+        if (options.*row.number != 0) result[name] = options.*row.number;
+    }
   }
-  const auto add_activation = [&](const char* name, const ActivationOption& option, Activation usual) {
-    if (option.kind != usual) result[name] = activation_object(option);
-  };
-  if (options.cell != CellType::slstm) {
-    add_activation("activation", options.activation, Activation::tanh);
-    add_activation("recurrent_activation", options.recurrent_activation, Activation::sigmoid);
-    if (options.cell == CellType::lstm)
-      add_activation("output_activation", options.output_activation, Activation::tanh);
-  }
-  const auto add = [&](const char* name, double value) {
-    if (value != 0) result[name] = value;
-  };
-  add("clip", options.clip);
-  add("cell_clip", options.cell_clip);
-  add("proj_clip", options.projection_clip);
-  add("forget_bias", options.forget_bias);
-  add("zoneout_h", options.zoneout_h);
-  add("zoneout_c", options.zoneout_c);
-  add("weight_dropout", options.weight_dropout);
   return result;
 }
 
@@ -101,7 +90,7 @@ py::tuple reduce(const PackedWeights& packed) {
     using T = typename decltype(unpacked.w_ih)::value_type;
     const Index hidden = weights.hidden(), state = weights.outputs(),
                 rows = gate_count(weights.options().cell) * hidden;
-    const bool vector = weights.options().cell == CellType::indrnn;
+    const bool vector = cells::describe(weights.options().cell).vector_recurrence;
     py::dict arrays;
     const auto add = [&](const char* name, const std::vector<T>& values, const std::vector<Index>& shape) {
       if (!values.empty() || std::string_view(name) == "w_ih") arrays[name] = py::array_t<T>(shape, values.data());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "array_view.h"
+#include "cells/options.h"
 #include "fastrnn/model.hpp"
 #include "gil.h"
 
@@ -25,7 +26,6 @@ E choose(const std::string& argument, const std::string& value, std::initializer
 }
 
 const char* activation_name(Activation activation);
-const char* reset_name(Reset reset);
 /// A name, or a tuple (name, alpha) or (name, alpha, beta).
 ActivationOption activation_option(const std::string& argument, py::handle object);
 
@@ -33,6 +33,7 @@ ActivationOption activation_option(const std::string& argument, py::handle objec
 CellOptions parse_cell_options(const std::string& cell, const py::dict& given);
 /// All of them, as parse_cell_options takes them.
 py::dict cell_options_dict(const CellOptions& options);
+py::object option_value(const cells::OptionRow& row, const CellOptions& options);
 
 /// A dtype that weights are packed in, and that of their x; the inverse is PackedWeights::dtype_text.
 std::pair<Dtype, Precision> parse_weights_dtype(const std::string& name);

@@ -72,8 +72,10 @@ Parameters<T> read_parameters(CellOptions& options, Source& source, ParameterSha
     if (state < 1 || state > hidden) wrong_shape("w_hr", "(P, H) with 1 <= P <= H = " + std::to_string(hidden), w_hr);
   }
   p.w_ih = read("w_ih", w_ih, true);
-  p.w_hh = read("w_hh", options.cell == CellType::indrnn ? std::vector<Index>{hidden} : std::vector<Index>{rows, state},
-                true);
+  p.w_hh = read(
+      "w_hh",
+      cells::describe(options.cell).vector_recurrence ? std::vector<Index>{hidden} : std::vector<Index>{rows, state},
+      true);
   p.b_ih = read("b_ih", {rows});
   p.b_hh = read("b_hh", {rows});
   if (source.has("w_peep")) {

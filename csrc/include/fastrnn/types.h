@@ -22,10 +22,11 @@ struct Sequence {
 
 // Each list is written once: enumerators and names cannot differ.
 #define FASTRNN_CELL_TYPES(X) X(rnn) X(lstm) X(gru) X(indrnn) X(mgu) X(slstm)
-#define FASTRNN_ACTIVATIONS(X)                                                                                       \
-  X(tanh)                                                                                                            \
-  X(relu) X(sigmoid) X(identity) X(leaky_relu) X(elu) X(selu) X(softsign) X(softplus) X(hard_sigmoid) X(scaled_tanh) \
-      X(thresholded_relu) X(affine) X(exponential)
+// clang-format off
+#define FASTRNN_ACTIVATIONS(X)                                                                         \
+  X(tanh) X(sigmoid) X(relu) X(identity) X(leaky_relu) X(elu) X(selu) X(softsign) X(softplus)          \
+  X(hard_sigmoid) X(scaled_tanh) X(thresholded_relu) X(affine) X(exponential)
+// clang-format on
 #define FASTRNN_ENUMERATOR(name) name,
 #define FASTRNN_NAME(name) #name,
 
