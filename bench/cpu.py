@@ -16,6 +16,7 @@ from typing import Any
 
 from . import fit, history, machine, report, roofline
 from .goals import judge
+from .measure import Unable
 from .native import SMALL_STEPS, native_step, step_results
 from .run import Run, Settings
 from .sections import SECTIONS
@@ -104,6 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return roofline.measure(facts["isa"], facts["caches"], works)
 
     roof = measure_roofline()
+    shared = [work for section, work in options.plan if section.threads == 2 and not section.busy]
+    if shared and "skipped" not in roof:
+        try:
+            with machine.cores(2, options.allowed, busy=False):
+                roof |= roofline.measure_two(facts["isa"], shared)
+        except Unable as reason:
+            run.note(f"the roofline of two threads: not measured, {reason}")
     run.all_works((section, work) for section, work in options.plan if section.kind != "fit")
     fit.in_processes_of_their_own(run, options.plan, options.peers)
     steps = SMALL_STEPS in options.sections

@@ -166,6 +166,7 @@ GOALS = [
         1.1,
     ),
     # Threads
+    Goal("2 threads, one step, H 1024", "threads", OfRoofline("fastrnn 2 threads"), 0.9, LSTM, only(1), H=only(1024)),
     Goal("2 threads: one", "threads", Faster("fastrnn 2 threads", OURS), 1.8),
     Goal("2 threads, training: one", "threads training", Faster("fastrnn 2 threads", OURS), 1.8),
     Goal("2 threads, second core busy, p99: one's median", "busy", Cost("fastrnn 2 threads", figure="p99_us"), 2.0),

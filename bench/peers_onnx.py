@@ -24,7 +24,9 @@ def onnx_model(problem: Problem) -> bytes:
     # ONNX: LSTM gates i, o, f, c; GRU gates z, r, h.
     order = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}[work.cell]
     state = [work.D, work.B, work.H]
-    nodes, constants, inputs, outputs = [], {}, {"x": [work.T, work.B, work.I]}, {}
+    nodes = []
+    constants: dict[str, Array] = {}
+    inputs, outputs = {"x": [work.T, work.B, work.I]}, dict[str, list[int]]()
     below = "x"
     for layer, directions in enumerate(problem.layers):
         name = partial(_of_layer, layer)

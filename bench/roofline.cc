@@ -1,8 +1,8 @@
 // What one core can do at most: multiply-adds per second in float32, and in int8 and bfloat16 where the instruction set
 // has their dot products; and bytes read per second from each cache level.
 //
-// usage: roofline [NAME=BYTES ...]     e.g. roofline L1=16384 L2=262144 memory=268435456
-// A NAME is a cache level, or whatever else has so many bytes to read over and over.
+// usage: roofline [NAME=BYTES[*THREADS] ...]     e.g. roofline L1=16384 L2=262144 memory=268435456 both=4194304*2
+// A NAME is a cache level, or whatever else has so many bytes to read over and over, each of the threads its part.
 // Prints one JSON object. Build with the flags of the instruction set in question; the width is FASTRNN_ROOFLINE_BYTES
 // per vector. GCC's vector extensions (Clang has them too) keep all but the dot products free of intrinsics:
 // -ffp-contract=fast turns a * b + c into a fused multiply-add where the instruction set has one, and into two
@@ -21,6 +21,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
+#include <vector>
 
 #ifndef FASTRNN_ROOFLINE_BYTES
 #error "FASTRNN_ROOFLINE_BYTES: the bytes of a vector of the instruction set in question"
@@ -39,6 +41,8 @@ constexpr int kReads = 8;
 constexpr double kSecondsPerTrial = 1e-3;
 constexpr double kSecondsPerFigure = 0.3;
 constexpr int kTrialsAtLeast = 5;
+// Threads are started in every trial, which is to be no part of it.
+constexpr double kSecondsPerThreadedTrial = 5e-3;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -102,14 +106,14 @@ __attribute__((noinline)) void read(const Ints* data, std::size_t vectors, long 
 
 // Largest units per second over the trials, where work(n) does n times `units`.
 template <class Work>
-double best_rate(double units, Work work) {
+double best_rate(double units, Work work, double seconds_per_trial = kSecondsPerTrial) {
   const auto seconds = [&](long count) {
     const double start = now();
     work(count);
     return now() - start;
   };
   long count = 1;
-  while (seconds(count) < kSecondsPerTrial / 2) count *= 2;
+  while (seconds(count) < seconds_per_trial / 2) count *= 2;
   double best = 0, spent = 0;
   for (int trial = 0; trial < kTrialsAtLeast || spent < kSecondsPerFigure; ++trial) {
     const double time = seconds(count);
@@ -145,8 +149,10 @@ int main(int argc, char** argv) {
     const std::string argument = argv[n];
     const std::size_t equals = argument.find('=');
     const long bytes = equals == std::string::npos ? 0 : std::atol(argument.c_str() + equals + 1);
-    const long step = kReads * FASTRNN_ROOFLINE_BYTES;
-    if (bytes < step) {
+    const std::size_t star = argument.find('*', equals);
+    const int threads = star == std::string::npos ? 1 : std::atoi(argument.c_str() + star + 1);
+    const long step = kReads * FASTRNN_ROOFLINE_BYTES * long(threads);
+    if (threads < 1 || bytes < step) {
       std::fprintf(stderr, "roofline: expected NAME=BYTES with at least %ld bytes, got %s\n", step, argv[n]);
       return 2;
     }
@@ -162,9 +168,18 @@ int main(int argc, char** argv) {
     (void)madvise(data, room, MADV_HUGEPAGE);  // or the figure would be that of the page tables
 #endif
     std::memset(data, 1, size);
-    const double rate = best_rate(static_cast<double>(size), [&](long passes) {
-      read(static_cast<const Ints*>(data), size / FASTRNN_ROOFLINE_BYTES, passes);
-    });
+    const std::size_t vectors = size / FASTRNN_ROOFLINE_BYTES / std::size_t(threads);
+    const auto read_part = [&](int part, long passes) {
+      read(static_cast<const Ints*>(data) + vectors * std::size_t(part), vectors, passes);
+    };
+    const auto read_all = [&](long passes) {
+      std::vector<std::thread> others;
+      for (int part = 1; part < threads; ++part) others.emplace_back(read_part, part, passes);
+      read_part(0, passes);
+      for (std::thread& other : others) other.join();
+    };
+    const double rate =
+        best_rate(static_cast<double>(size), read_all, threads == 1 ? kSecondsPerTrial : kSecondsPerThreadedTrial);
     std::free(data);
     std::printf("%s\"%s\": %.1f", n > 1 ? ", " : "", argument.substr(0, equals).c_str(), rate * 1e-9);
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .measure import Unable
@@ -25,6 +25,7 @@ ISA_FLAGS: dict[str, tuple[list[str], int]] = {
 FAULT = 1.05
 # From so many rows on, the multiply-adds take far longer than reading the weights that they share.
 _ENOUGH_ROWS = 8
+_OF_TWO = "weights_gbytes_per_second_of_two"
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
@@ -33,6 +34,25 @@ def _weights(work: Work, dtype: str = "float32") -> int | None:
     if work.kind == "product" or work.B >= _ENOUGH_ROWS or work.stacked:
         return None
     return _BYTES[dtype] * GATES[work.cell] * work.H * (work.H + (work.I if work.T == 1 else 0))
+
+
+def _run(isa: str, sizes: Mapping[str, int | str]) -> dict[str, Any]:
+    """Compile roofline.cc for an instruction set and run it over sizes by name.
+
+    Raises:
+        ValueError: an instruction set that this does not know, of which it could measure nothing that is true.
+        Unable: there is no compiler that builds it.
+    """
+    if isa not in ISA_FLAGS:
+        raise ValueError(f"isa: expected one of {', '.join(ISA_FLAGS)}, got {isa!r} (add it to bench/roofline.py)")
+    flags, width = ISA_FLAGS[isa]
+    options = ["-ffp-contract=fast", "-pthread", f"-DFASTRNN_ROOFLINE_BYTES={width}", *flags]
+    found: dict[str, Any] = build_and_run("roofline.cc", options, [f"{name}={size}" for name, size in sizes.items()])
+    return found
+
+
+def _weight_sizes(works: Iterable[Work]) -> list[int]:
+    return sorted({size for size in map(_weights, works) if size is not None})
 
 
 def measure(isa: str, caches: dict[str, int], works: Iterable[Work]) -> dict[str, Any]:
@@ -48,19 +68,12 @@ def measure(isa: str, caches: dict[str, int], works: Iterable[Work]) -> dict[str
     Raises:
         ValueError: an instruction set that this does not know, of which it could measure nothing that is true.
     """
-    if isa not in ISA_FLAGS:
-        raise ValueError(f"isa: expected one of {', '.join(ISA_FLAGS)}, got {isa!r} (add it to bench/roofline.py)")
-    flags, width = ISA_FLAGS[isa]
     last = max(caches, default=None)
     sizes = {name: size // (4 if name == last and len(caches) > 1 else 2) for name, size in caches.items()}
     sizes["memory"] = min(max([4 * size for size in caches.values()] + [1 << 28]), 1 << 30)
-    weights = {str(size): size for size in sorted({size for size in map(_weights, works) if size is not None})}
+    weights = {str(size): size for size in _weight_sizes(works)}
     try:
-        out = build_and_run(
-            "roofline.cc",
-            ["-ffp-contract=fast", f"-DFASTRNN_ROOFLINE_BYTES={width}", *flags],
-            [f"{name}={size}" for name, size in (sizes | weights).items()],
-        )
+        out = _run(isa, sizes | weights)
     except Unable as error:
         return {"skipped": str(error)}
     reads = out["read_gbytes_per_second"]
@@ -70,8 +83,18 @@ def measure(isa: str, caches: dict[str, int], works: Iterable[Work]) -> dict[str
         "read_gbytes_per_second": {name: reads[name] for name in sizes},
         "weights_gbytes_per_second": {name: reads[name] for name in weights},
         "read_bytes": sizes,
-        "flags": flags,
+        "flags": ISA_FLAGS[isa][0],
     }
+
+
+def measure_two(isa: str, works: Iterable[Work]) -> dict[str, Any]:
+    """What two threads read together of the weights of each of the works, half each: to be merged into a roofline.
+
+    Raises:
+        Unable: there is no compiler that builds it.
+    """
+    out = _run(isa, {str(size): f"{size}*2" for size in _weight_sizes(works)})
+    return {_OF_TWO: out["read_gbytes_per_second"]}
 
 
 def highest(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -83,10 +106,17 @@ def highest(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def bounds_us(work: Work, roof: dict[str, Any], threads: int = 1) -> dict[str, float]:
-    """By dtype :func:`bound_seconds` in microseconds, of those for which the roofline says one."""
+    """By dtype :func:`bound_seconds` in microseconds, of those for which the roofline says one.
+
+    ``float32 2 threads`` is that of a variant on two threads, where the roofline has what two threads read.
+    """
     if work.kind == "fit":  # whose loss, optimizer and Python are no part of the roofline
         return {}
     found = {dtype: bound_seconds(work, roof, threads, dtype) for dtype in _BYTES}
+    if _OF_TWO in roof:
+        peaks = {dtype: 2 * peak for dtype, peak in roof["gflops"].items()}
+        both = {"gflops": peaks, "weights_gbytes_per_second": roof[_OF_TWO]}
+        found |= {f"{dtype} 2 threads": bound_seconds(work, both, 1, dtype) for dtype in _BYTES}
     return {dtype: bound * 1e6 for dtype, bound in found.items() if bound is not None}
 
 

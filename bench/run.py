@@ -66,7 +66,7 @@ class Run:
             "shape": {"T": work.T, "B": work.B, "I": work.I, "H": work.H},
             "flops": work.flops(),
             "timings": {timing.name: timing.summary() for timing in timings},
-            "dtypes": {variant.name: variant.dtype for variant in section.ours if variant.same_work}
+            "dtypes": {variant.name: variant.roofline for variant in section.ours if variant.same_work}
             | {peer.name: peer.dtype for peer in self.peers},
             "unable": {name: self.absent[name] for name in section.peers if name in self.absent} | unable | refused,
             "ratios": {},

@@ -30,8 +30,13 @@ class Variant:
 
     @property
     def same_work(self) -> bool:
-        """Whether it does the section's work, on the threads that all have."""
-        return not (self.neighbour or self.padded or self.denormal) and self.steps is None and self.threads is None
+        """Whether it does the section's work, and no other."""
+        return not (self.neighbour or self.padded or self.denormal) and self.steps is None
+
+    @property
+    def roofline(self) -> str:
+        """Which of a result's bounds is its own: that of the dtype, on as many threads."""
+        return self.dtype if self.threads is None else f"{self.dtype} {self.threads} threads"
 
     @property
     def name(self) -> str:

@@ -194,8 +194,8 @@ def make_problem(work: Work, seed: int = 0) -> Problem:
     x = normal(work.T, work.B, work.I)
     h0, c0, dy = np.tanh(normal(*states)), normal(*states), normal(work.T, work.B, work.D * work.H)
     widths = [work.I if n < work.D else work.D * work.H for n in range(work.L * work.D)]
-    first, *upper = map(parameters, widths)
-    return Problem(work, x, h0, c0, dy, *first, upper=tuple(upper))
+    (w_ih, w_hh, b_ih, b_hh), *upper = map(parameters, widths)
+    return Problem(work, x, h0, c0, dy, w_ih, w_hh, b_ih, b_hh, tuple(upper))
 
 
 def reorder(parameter: Array, order: list[int]) -> Array:

@@ -61,6 +61,13 @@ def test_the_width_of_a_vector_is_no_guess():
     assert "FASTRNN_ROOFLINE_BYTES" in subprocess.run(command, capture_output=True, text=True).stderr
 
 
+@needs_compiler
+def test_two_threads_read_together():
+    found = roofline.measure_two("portable", [work.parse("RNN T2 H64", "inference")])
+    assert list(found) == ["weights_gbytes_per_second_of_two"]
+    assert found["weights_gbytes_per_second_of_two"][str(4 * 64 * 64)] > 0
+
+
 def test_native_tools_without_a_compiler_say_so(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert "did not build" in roofline.measure("portable", {}, [])["skipped"]
@@ -132,6 +139,11 @@ def test_the_roofline_of_a_work():
     )
     assert bound("LSTM T10 B1 H8 L2") == pytest.approx(2 * 10 * 1024 / 10e9)  # the products alone
     assert roofline.bounds_us(work.parse("LSTM T10 B8 H8", "fit"), roof) == {}
+    # Two threads have twice the peak, and what they read together.
+    two = roofline.bounds_us(
+        work.parse("LSTM T10 B1 H8", "inference"), roof | {"weights_gbytes_per_second_of_two": {"1024": 5.0}}
+    )
+    assert two["float32 2 threads"] == pytest.approx(10 * 512 / 20e3 + 10 * 1024 / 5e3)
 
 
 def test_the_higher_roofline_counts():
