@@ -109,9 +109,32 @@ class ForwardRun {
   /// Some steps, or all. When the watch says so it ends early, and what it has computed is of no use.
   void run(Watch* watch) { run(0, call_.layer.longest(), watch); }
 
+  /// Whether step() can take a step of this layer: one product gives all that the cell sees, and no mask is drawn.
+  bool can_step() const {
+    return are_whole(call_.layer.cell) && call_.layer.h_mask == nullptr && masks_ == nullptr && !saving_;
+  }
+
+  /// One step of all rows, x (B,I) to y (B,state), from the states h and c and back into them. A step of a small layer
+  /// takes no longer than listing its rows as run() does: lists are kept from one step to the next.
+  void step(const T* x, T* y, T* h, T* c) {
+    const FlushDenormals flush;
+    const Layer<T>& layer = call_.layer;
+    if (!listed_) list_states(h, c);
+    for (Index b = 0; b < layer.batch; ++b) {
+      call_.input_rows[b] = x + b * layer.inputs;
+      call_.y[b] = y + b * layer.state;
+    }
+    step_kernel_(call_, *step_cell_, layer.batch);
+    for (Index b = 0; b < layer.batch; ++b) {
+      std::copy_n(y + b * layer.state, layer.state, h + b * layer.padded);
+      std::copy_n(layer.c + b * layer.c_width, layer.c_width, c + b * layer.c_width);
+    }
+  }
+
   void run(Index begin, Index end, Watch* watch) {
     const FlushDenormals flush;
     call_.watch = watch;
+    listed_ = false;
     const Layer<T>& layer = call_.layer;
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
     const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, saving_))][int(layer.kind)];
@@ -202,6 +225,23 @@ class ForwardRun {
     return active;
   }
 
+  /// What the rows of step() read and write beside x and y.
+  void list_states(const T* h, const T* c) {
+    const Layer<T>& layer = call_.layer;
+    for (Index b = 0; b < layer.batch; ++b) {
+      call_.h_prev[b] = call_.h_operand[b] = h + b * layer.padded;
+      call_.gates[b] = layer.gates + b * layer.gates_width;
+      if (layer.cell.columns > cells::kOperandColumn)
+        call_.kept[b] = call_.gates[b] + cells::kOperandColumn * layer.padded;
+      call_.c_prev[b] = c + b * layer.c_width;
+      call_.c[b] = layer.c + b * layer.c_width;
+    }
+    call_.watch = nullptr;
+    step_kernel_ = packed_.forward_kernels().whole_step;
+    step_cell_ = &packed_.kernels().cell[int(mode_of(packed_, layer, false))][int(layer.kind)][0];
+    listed_ = true;
+  }
+
   void drop_h(Index s, Index i) {
     const Layer<T>& layer = call_.layer;
     const Index b = layer.order[i];
@@ -219,6 +259,9 @@ class ForwardRun {
   Index every_ = 0;
   T* checkpoints_ = nullptr;
   T* discarded_ = nullptr;
+  bool listed_ = false;  // for step()
+  void (*step_kernel_)(const ForwardCall<T>&, const CellKernels<T>&, Index) = nullptr;
+  const CellKernels<T>* step_cell_ = nullptr;
 };
 
 /// What all runs of a call have in common.

@@ -65,8 +65,9 @@ Session<T>& Session<T>::operator=(Session&& other) noexcept = default;
 
 template <class T>
 void Session<T>::step(const T* x, T* y) noexcept {
-  const Layer<T>& layer = data_->layer;
-  data_->run_steps({x, 0, layer.inputs, nullptr}, 1, {y, 0, layer.state, nullptr}, nullptr);
+  SessionData<T>& data = *data_;
+  if (data.run.can_step()) return data.run.step(x, y, data.h, data.c);
+  data.run_steps({x, 0, data.layer.inputs, nullptr}, 1, {y, 0, data.layer.state, nullptr}, nullptr);
 }
 
 template <class T>
