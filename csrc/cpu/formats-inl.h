@@ -112,15 +112,8 @@ struct Int8 {
       largest = clamp_below(largest, magnitude(x));
       poison = fmadd(x, V(0.0f), poison);
     }
-    alignas(64) float lane[2 * U];
-    largest.store(lane);
-    poison.store(lane + U);
-    float most = 0.0f, not_finite = 0.0f;
-    for (Index i = 0; i < U; ++i) {
-      most = lane[i] > most ? lane[i] : most;
-      not_finite += lane[U + i];
-    }
-    const bool usable = most > 1e-30f && not_finite == 0.0f;  // below, 127 / most might be infinite
+    const float most = largest_lane(largest), not_finite = sum_of_lanes(poison);  // the latter is zero or NaN
+    const bool usable = most > 1e-30f && not_finite == 0.0f;                      // below, 127 / most might be infinite
     *scale = (usable ? most / 127.0f : 0.0f) + not_finite;
     const V factor = V(usable ? 127.0f / most : 0.0f);
     constexpr Index terms = kTerms * kBlock;

@@ -10,6 +10,8 @@
 //   exponent_from_low_bits(x)      the integer in the lowest mantissa bits becomes the exponent field
 //   bfloat16_low, bfloat16_high    of a lane that holds two bfloat16
 //   round_to_bfloat16(x)           the nearest bfloat16, ties to even, as a float; NaN stays NaN
+//   largest_lane(x)                of lanes that are numbers
+//   sum_of_lanes(x)                in any order
 //   Int8Dot                        sums of products of four int8 a lane (formats-inl.h)
 #pragma once
 
@@ -64,6 +66,17 @@ struct Vec<float> {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x.v), 23));
   }
 };
+
+FASTRNN_INLINE static float largest_lane(Vec<float> x) {
+  __m128 most = _mm_max_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
+  most = _mm_max_ps(most, _mm_movehl_ps(most, most));
+  return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
+}
+FASTRNN_INLINE static float sum_of_lanes(Vec<float> x) {
+  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
+  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
 
 FASTRNN_INLINE static void add_product(Vec<float>& sum, Vec<float> x, Vec<float> y) {
   asm("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(x.v), "x"(y.v));

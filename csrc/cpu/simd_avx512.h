@@ -49,6 +49,9 @@ struct Vec<float> {
   }
 };
 
+FASTRNN_INLINE static float largest_lane(Vec<float> x) { return _mm512_reduce_max_ps(x.v); }
+FASTRNN_INLINE static float sum_of_lanes(Vec<float> x) { return _mm512_reduce_add_ps(x.v); }
+
 FASTRNN_INLINE static void add_product(Vec<float>& sum, Vec<float> x, Vec<float> y) {
   asm("vfmadd231ps %2, %1, %0" : "+v"(sum.v) : "v"(x.v), "v"(y.v));
 }
@@ -98,9 +101,12 @@ struct Int8Dot {
     _mm_storeu_si128((__m128i*)to, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x.v)));
   }
   FASTRNN_INLINE static void write_header(unsigned* header, const char* values, long count) {
-    int sum = 0;
-    for (long i = 0; i < count; ++i) sum += (signed char)values[i];
-    *header = unsigned(-128 * sum);
+    __m128i sum = _mm_setzero_si128();  // values are stored 16 at a time, with zeros behind the last
+    for (long i = 0; i < count; i += 16)
+      sum = _mm_dpbusd_epi32(sum, _mm_set1_epi8(1), _mm_loadu_si128((const __m128i*)(values + i)));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(1, 0, 3, 2)));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(2, 3, 0, 1)));
+    *header = unsigned(-128 * _mm_cvtsi128_si32(sum));
   }
 #else
   static constexpr int kStride = 2, kHeader = 0, kParts = 2, kExtra = 1;

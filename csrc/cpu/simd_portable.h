@@ -83,6 +83,13 @@ struct Vec {
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) { return (Raw)((Bits)x.v << Types::kMantissaBits); }
 };
 
+FASTRNN_INLINE static float largest_lane(Vec<float> x) {
+  float most = x.v[0];
+  for (int i = 1; i < Vec<float>::kLanes; ++i) most = x.v[i] > most ? x.v[i] : most;
+  return most;
+}
+FASTRNN_INLINE static float sum_of_lanes(Vec<float> x) { return (x.v[0] + x.v[1]) + (x.v[2] + x.v[3]); }
+
 FASTRNN_INLINE static void add_product(Vec<float>& sum, Vec<float> x, Vec<float> y) {
 #if defined(__SSE2__) && !defined(__AVX__)
   asm volatile("addps %1, %0" : "+x"(sum.v) : "x"((x * y).v));
