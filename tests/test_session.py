@@ -84,6 +84,19 @@ def test_state_moves_a_stream_to_another_session(variant, dtype, isa):
     np.testing.assert_array_equal(other.run(x[3:]), one.run(x[3:]))
 
 
+@both_dtypes
+@some_variants
+def test_steps_and_runs_take_turns(variant, dtype, isa):
+    """A step keeps what a run lists anew."""
+    x = problem_of(variant, dtype=dtype, steps=9).arrays["x"]
+    turns, runs = new_session(variant, dtype=dtype), new_session(variant, dtype=dtype)
+    for first, last in ((0, 1), (1, 2), (2, 4), (4, 5), (5, 8), (8, 9)):
+        y = turns.step(x[first])[None] if last == first + 1 else turns.run(x[first:last])
+        np.testing.assert_array_equal(y, runs.run(x[first:last]))
+        assert_same(states_of(turns), states_of(runs))
+        turns.state = turns.state
+
+
 def test_state_is_a_copy():
     session = new_session()
     x = problem_of().arrays["x"]

@@ -148,7 +148,8 @@ FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typen
   }
 }
 
-/// One row against two panels at once: a single row against one panel would wait for its own multiply-adds.
+/// One row against two panels at once: a single row against one panel would wait for its own multiply-adds. (All
+/// factors in one call: 2 to 6% off a step of 16 to 64 units with AVX-512, 1% longer with AVX2.)
 template <class F, int PV, int Stride>
 __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const typename F::Row* a,
                                                 const typename F::Value* w, Index panel, Index k,
