@@ -57,6 +57,11 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
   constexpr int U = V::kLanes;
   const Index padded = call.layer.padded;
   const auto each = [&](Index p, auto&& copy) {
+    if (panels.gates == PV) {  // one block, and a loop that is unrolled
+#pragma GCC unroll 4
+      for (int g = 0; g < PV; ++g) copy(g * U, (phase.first_gate + g) * padded + p * U);
+      return;
+    }
     for (int b = 0; b < panels.blocks; ++b) {
       const Index unit = (p * panels.blocks + b) * U;
       if (unit >= padded) break;
