@@ -77,6 +77,8 @@ def find(name: str, files: list[pathlib.Path]) -> pathlib.Path:
 
 def configure(with_bindings: bool) -> None:
     bindings = ["-DFASTRNN_PYTHON=OFF"]
+    for left in BUILD.glob("_core*.so"):  # of a run before, and perhaps of another tree
+        left.unlink()
     if with_bindings:
         where = subprocess.run(
             [sys.executable, "-m", "pybind11", "--cmakedir"], capture_output=True, text=True, check=True
