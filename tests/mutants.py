@@ -66,10 +66,10 @@ def tracked() -> list[pathlib.Path]:
     return [ROOT / name for name in dict.fromkeys(names) if (ROOT / name).is_file()]
 
 
-def find(name: str, files: list[pathlib.Path]) -> pathlib.Path:
-    """The one file of this name, which may begin with folders; those of CUDA have mutants of their own."""
+def find(name: str, files: list[pathlib.Path], *folders: str) -> pathlib.Path:
+    """The one file of this name, which may begin with folders, below those; what CUDA has has mutants of its own."""
     found = [path.relative_to(ROOT) for path in files if f"/{path}".endswith(f"/{name}")]
-    found = [path for path in found if "cuda" not in path.parts]
+    found = [path for path in found if path.parts[0] in folders and "cuda" not in path.parts]
     if len(found) != 1:
         raise SystemExit(f"{name}: expected one such file, got {[str(path) for path in found]}")
     return found[0]
@@ -144,11 +144,11 @@ class Runner:
     def __init__(self, mutants: list[Mutant], jobs: int) -> None:
         self.jobs = jobs
         self.files = tracked()
-        self.paths = {mutant.name: find(mutant.file, self.files) for mutant in mutants}
-        for mutant in mutants:
-            count = (ROOT / self.paths[mutant.name]).read_text().count(mutant.old)
-            if count != 1:
-                raise SystemExit(f"{mutant.name}: its text is {count} times in {mutant.file}")
+        self.paths = {mutant.name: find(mutant.file, self.files, "csrc", "python") for mutant in mutants}
+        counts = {m: (ROOT / self.paths[m.name]).read_text().count(m.old) for m in mutants}
+        lost = [f"{m.name}: its text is {n} times in {self.paths[m.name]}" for m, n in counts.items() if n != 1]
+        if lost:
+            raise SystemExit("\n".join(lost))
         self.bindings = any(self.target(mutant) == "_core" for mutant in mutants)
         self.native = any(self.target(mutant) for mutant in mutants)
 
@@ -160,7 +160,7 @@ class Runner:
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Those that have to notice it, as pytest takes them; a .cc is a native test."""
         names = (test.partition("::") for test in mutant.tests.split())
-        return [f"{find(name, self.files).as_posix()}{colons}{test}" for name, colons, test in names]
+        return [f"{find(name, self.files, 'tests').as_posix()}{colons}{test}" for name, colons, test in names]
 
     def build(self, targets: list[str]) -> bool:
         """Whether the copied tree's targets compile."""
