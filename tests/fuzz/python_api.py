@@ -69,7 +69,17 @@ class Strange:
             raise self.fuzzer.pick([StrangeError, StrangeAttributeError, ValueError])
         return self.fuzzer.pick([self.fuzzer.odd_array, self.fuzzer.odd_number])()
 
-    __array__ = __index__ = __fspath__ = __len__ = __float__ = __getitem__ = answer
+    __array__ = __index__ = __fspath__ = __float__ = answer
+
+
+def short(value: Any) -> str:
+    """What it is, in few words; some have no repr."""
+    if isinstance(value, np.ndarray):
+        return f"{type(value).__name__}({value.shape}, {value.dtype}, strides={value.strides})"
+    try:
+        return repr(value)[:200]
+    except (TypeError, ValueError):
+        return f"<{type(value).__name__}>"
 
 
 class Fuzzer:
@@ -204,7 +214,8 @@ class Fuzzer:
         owner = getattr(function, "__self__", None)
         what = f"{type(owner).__name__}.{function.__name__}" if type(owner) in CLASSES else function.__name__
         if self.tell:
-            print(f"{what}(*{arguments!r}, **{named!r})"[:2000], flush=True)
+            shown = [*map(short, arguments), *(f"{name}={short(value)}" for name, value in named.items())]
+            print(f"{what}({', '.join(shown)})", flush=True)
         self.calls[what] += 1
         try:
             return function(*arguments, **named)
