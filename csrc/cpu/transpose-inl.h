@@ -5,6 +5,14 @@
 
 #include "core/backend/kernels.h"
 
+// GCC has __builtin_shufflevector from 12 on; before, __builtin_shuffle, which clang lacks. Both compile to the same
+// instructions. Lanes is the vector of integers of the element's size.
+#if __has_builtin(__builtin_shufflevector)
+#define FASTRNN_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FASTRNN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Lanes{__VA_ARGS__})
+#endif
+
 namespace fastrnn::FASTRNN_ISA {
 
 template <class T>
@@ -14,13 +22,14 @@ template <>
 struct Square<float> {
   static constexpr int kSide = 4;
   typedef float Row __attribute__((vector_size(16)));
+  typedef int Lanes __attribute__((vector_size(16)));
   FASTRNN_INLINE static void transpose(Row* x) {
-    const Row a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
-    const Row c = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
-    x[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
-    x[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
-    x[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
-    x[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+    const Row a = FASTRNN_SHUFFLE(x[0], x[1], 0, 4, 1, 5), b = FASTRNN_SHUFFLE(x[0], x[1], 2, 6, 3, 7);
+    const Row c = FASTRNN_SHUFFLE(x[2], x[3], 0, 4, 1, 5), d = FASTRNN_SHUFFLE(x[2], x[3], 2, 6, 3, 7);
+    x[0] = FASTRNN_SHUFFLE(a, c, 0, 1, 4, 5);
+    x[1] = FASTRNN_SHUFFLE(a, c, 2, 3, 6, 7);
+    x[2] = FASTRNN_SHUFFLE(b, d, 0, 1, 4, 5);
+    x[3] = FASTRNN_SHUFFLE(b, d, 2, 3, 6, 7);
   }
 };
 
@@ -28,10 +37,11 @@ template <>
 struct Square<double> {
   static constexpr int kSide = 2;
   typedef double Row __attribute__((vector_size(16)));
+  typedef long long Lanes __attribute__((vector_size(16)));
   FASTRNN_INLINE static void transpose(Row* x) {
     const Row a = x[0];
-    x[0] = __builtin_shufflevector(a, x[1], 0, 2);
-    x[1] = __builtin_shufflevector(a, x[1], 1, 3);
+    x[0] = FASTRNN_SHUFFLE(a, x[1], 0, 2);
+    x[1] = FASTRNN_SHUFFLE(a, x[1], 1, 3);
   }
 };
 
