@@ -11,10 +11,14 @@ add_library(fastrnn SHARED)
 target_link_libraries(fastrnn PRIVATE fastrnn_core)
 set_target_properties(fastrnn PROPERTIES VERSION ${FASTRNN_ABI_VERSION} SOVERSION ${FASTRNN_ABI_VERSION}
   LINKER_LANGUAGE CXX)
-if(UNIX AND NOT APPLE)
-  target_link_options(fastrnn PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
-  set_target_properties(fastrnn PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
-endif()
+# Exports what the map names; all symbols are bound when the library is loaded, and the tables of them read-only then.
+function(fastrnn_exports target map)
+  if(UNIX AND NOT APPLE)
+    target_link_options(${target} PRIVATE -Wl,--version-script=${map} -Wl,-z,relro -Wl,-z,now)
+    set_target_properties(${target} PROPERTIES LINK_DEPENDS ${map})
+  endif()
+endfunction()
+fastrnn_exports(fastrnn ${PROJECT_SOURCE_DIR}/cmake/exports.map)
 add_library(fastrnn_static STATIC $<TARGET_OBJECTS:fastrnn_core>)
 set_target_properties(fastrnn_static PROPERTIES OUTPUT_NAME fastrnn LINKER_LANGUAGE CXX)
 target_link_libraries(fastrnn_static PUBLIC Threads::Threads)
@@ -47,9 +51,12 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/fastrnn-config.cmake.i
 write_basic_package_version_file(fastrnn-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastrnn-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/fastrnn-config-version.cmake
   DESTINATION ${package_dir})
-if(NOT SKBUILD)
-  # Relocatable: the prefix is found from where the file lies.
-  file(RELATIVE_PATH FASTRNN_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-  configure_file(${PROJECT_SOURCE_DIR}/cmake/fastrnn.pc.in fastrnn.pc @ONLY)
-  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastrnn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# Relocatable: the prefix is found from where the file lies.
+file(RELATIVE_PATH FASTRNN_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+set(FASTRNN_PC_LIBRARY fastrnn)
+if(SKBUILD)
+  set(FASTRNN_PC_PREFIX ../..)
+  set(FASTRNN_PC_LIBRARY :libfastrnn.so.${FASTRNN_ABI_VERSION})  # without a link, -lfastrnn is the static library
 endif()
+configure_file(${PROJECT_SOURCE_DIR}/cmake/fastrnn.pc.in fastrnn.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastrnn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

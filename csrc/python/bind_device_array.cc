@@ -72,7 +72,7 @@ DeviceArray new_array(std::vector<Index> shape, int ordinal, void* stream, const
 
 const float* data(const DeviceArray* array) { return array != nullptr ? array->data : nullptr; }
 
-void check_shape(const char* name, const DeviceArray* array, const std::vector<Index>& shape) {
+void check_device_shape(const char* name, const DeviceArray* array, const std::vector<Index>& shape) {
   if (array != nullptr && array->shape != shape)
     wrong_value(name, "shape " + shape_text(shape), shape_text(array->shape));
 }
@@ -168,9 +168,9 @@ struct DeviceCache {
   py::tuple backward(const DeviceArray* dy, const DeviceArray* dh_n, const DeviceArray* dc_n, bool need_dx,
                      bool wait) const {
     const std::vector<Index> h_shape = sizes.h_shape(batch), c_shape = sizes.c_shape(batch);
-    check_shape("dy", dy, shape(sizes.merged));
-    check_shape("dh_n", dh_n, h_shape);
-    check_shape("dc_n", dc_n, c_shape);
+    check_device_shape("dy", dy, shape(sizes.merged));
+    check_device_shape("dh_n", dh_n, h_shape);
+    check_device_shape("dc_n", dc_n, c_shape);
     StackBackwardArguments<float> arguments;
     arguments.dy = view(data(dy), sizes.merged);
     arguments.dh_n = data(dh_n);
@@ -226,9 +226,9 @@ py::tuple forward(py::handle given, const DeviceArray& x, const DeviceArray* h0,
   cache->batch = rows.empty() ? x.shape[batch_first ? 0 : 1] : rows[0];
   for (const Index size : rows) cache->packed_rows += size;
   const Index steps = cache->steps, batch = cache->batch;
-  check_shape("x", &x, cache->shape(sizes.inputs));
-  check_shape("h0", h0, sizes.h_shape(batch));
-  check_shape("c0", c0, sizes.c_shape(batch));
+  check_device_shape("x", &x, cache->shape(sizes.inputs));
+  check_device_shape("h0", h0, sizes.h_shape(batch));
+  check_device_shape("c0", c0, sizes.c_shape(batch));
   ForwardArguments<float> arguments;
   arguments.steps = steps;
   arguments.batch = batch;

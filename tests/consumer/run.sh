@@ -43,6 +43,7 @@ example() {
 
 wheel=$(python -m fastrnn --cmake-dir)
 consumer wheel "-Dfastrnn_DIR=$wheel"
+PKG_CONFIG_PATH=$wheel/../../pkgconfig consumer wheel_pkgconfig -DFASTRNN_FROM=pkgconfig "-DCMAKE_BUILD_RPATH=$wheel/../.."
 for name in embed_c embed_cpp; do example "$name" "-Dfastrnn_DIR=$wheel"; done
 cmp embed_c.out embed_cpp.out
 

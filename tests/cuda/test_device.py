@@ -114,10 +114,17 @@ def test_a_number_out_of_range_is_refused(number):
 # -- the switch of the build -----------------------------------------------------------------------------------------
 
 
-def configure(folder: Path, mode: str, compiler: str) -> tuple[int, str]:
-    """Configure the project afresh with CUDACXX=compiler; returns the exit status and what CMake said."""
-    command = ["cmake", "-S", str(ROOT), "-B", str(folder), f"-DFASTRNN_CUDA={mode}"]
-    environment = {**os.environ, "CUDACXX": compiler}
+def configure(folder: Path, mode: str, compiler: str, capability: str = "9.0") -> tuple[int, str]:
+    """Configure the project afresh with CUDACXX=compiler, where nvidia-smi tells of one GPU of this capability.
+
+    Returns the exit status and what CMake said.
+    """
+    folder.mkdir()
+    smi = folder / "nvidia-smi"
+    smi.write_text(f"#!/bin/sh\necho {capability}\n")
+    smi.chmod(0o755)
+    command = ["cmake", "-S", str(ROOT), "-B", str(folder / "build"), f"-DFASTRNN_CUDA={mode}"]
+    environment = {**os.environ, "CUDACXX": compiler, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
@@ -134,6 +141,24 @@ def test_without_nvcc_auto_goes_on_and_on_stops(tmp_path):
     status, text = configure(tmp_path / "on", "ON", missing)
     assert status != 0
     assert "FASTRNN_CUDA=ON: no nvcc that works was found" in text
+
+
+@needs_cmake
+def test_without_a_gpu_auto_does_not_look_for_nvcc_and_says_how_to_build_all_the_same(tmp_path):
+    """A GPU too old for the kernels is none."""
+    status, text = configure(tmp_path / "auto", "AUTO", "nvcc", capability="7.5")
+    assert status == 0, text
+    assert "CUDA backend: not built, no NVIDIA GPU of compute capability 8.0 or later is in this machine" in text
+    assert "cmake.define.FASTRNN_CUDA=ON" in text
+    assert "Looking for a CUDA compiler" not in text
+
+
+@needs_cmake
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the PATH")
+def test_auto_builds_for_the_gpus_that_are_here(tmp_path):
+    status, text = configure(tmp_path / "auto", "AUTO", str(shutil.which("nvcc")), capability="9.0")
+    assert status == 0, text
+    assert "CUDA backend: for 90-real, by" in text
 
 
 @needs_cmake

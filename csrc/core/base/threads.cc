@@ -58,6 +58,12 @@ bool spin(Ready&& ready) {
   return true;
 }
 
+/// std::condition_variable::wait, of which GCC 12 makes a symbol that the libstdc++ of GCC 11 does not have.
+template <class Ready>
+void sleep_until(std::condition_variable& condition, std::unique_lock<std::mutex>& lock, Ready&& ready) {
+  while (!ready()) pthread_cond_wait(condition.native_handle(), lock.mutex()->native_handle());
+}
+
 void grow(AlignedBuffer& buffer, std::size_t bytes) {
   if (buffer.bytes() < bytes) buffer = AlignedBuffer(bytes);
 }
@@ -184,7 +190,7 @@ void Job::wait(int phase, void* buffer) noexcept {
       if (overtake_ || watched_)
         wake_.wait_until(lock, overtake_ ? begin + std::max(patience, 2 * waited) : Clock::now() + kLookUp, ready);
       else
-        wake_.wait(lock, ready);
+        sleep_until(wake_, lock, ready);
       sleepers_.fetch_sub(1);
     }
     if (Watch* const watch = current_watch()) watch->look(*watch);
@@ -244,7 +250,7 @@ struct Worker {
     for (;;) {
       spin([&] { return posted.load(std::memory_order_relaxed) || !lent.load(std::memory_order_relaxed); });
       std::unique_lock<std::mutex> lock(mutex);
-      wake.wait(lock, [&] { return job != nullptr; });
+      sleep_until(wake, lock, [&] { return job != nullptr; });
       const std::shared_ptr<Job> work = std::move(job);
       posted.store(false, std::memory_order_relaxed);
       const int index = thread, count = threads;
