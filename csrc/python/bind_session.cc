@@ -12,6 +12,21 @@ constexpr std::size_t kShortStep = 100'000;
 /// One over more takes some milliseconds, or seconds: a signal may end it.
 constexpr std::size_t kLongStep = 20'000'000;
 
+// Not members: clang 14 does not instantiate those for the generic lambdas of a class.
+template <class T>
+py::array_t<T> session_input(const py::array& array, const std::vector<Index>& shape) {
+  check_dtype("x", array, dtype_of<T>(), "the weights");
+  check_shape("x", array, shape);
+  return contiguous<T>(array);
+}
+
+template <class T>
+py::array_t<T> session_output(py::handle out, const std::vector<Index>& shape, const py::array& x) {
+  py::array_t<T> y = output_array<T>(out, shape, "the weights");
+  if (!out.is_none() && overlap(y, x)) throw Error("out: shares memory with x");
+  return y;
+}
+
 class PySession {
   template <class F>
   auto visit(F&& f) {
@@ -36,8 +51,8 @@ class PySession {
       const py::array given = float_array("x", x, dtype_of<T>());
       const bool flat = batch_ == 1 && given.ndim() == 1;
       const auto shape = [&](Index n) { return flat ? std::vector<Index>{n} : std::vector<Index>{batch_, n}; };
-      const py::array_t<T> in = input<T>(given, shape(stream.inputs()));
-      py::array_t<T> y = output<T>(out, shape(stream.outputs()), in);
+      const py::array_t<T> in = session_input<T>(given, shape(stream.inputs()));
+      py::array_t<T> y = session_output<T>(out, shape(stream.outputs()), in);
       const T* from = in.data();
       T* to = y.mutable_data();
       const Busy busy = this->busy();
@@ -84,8 +99,8 @@ class PySession {
       const py::array given = float_array("x", x, dtype_of<T>());
       check_rank("x", given, "(T, B, I)", 3);
       const Index steps = given.shape(0);
-      const py::array_t<T> in = input<T>(given, {steps, batch_, stream.inputs()});
-      py::array_t<T> y = output<T>(out, {steps, batch_, stream.outputs()}, in);
+      const py::array_t<T> in = session_input<T>(given, {steps, batch_, stream.inputs()});
+      py::array_t<T> y = session_output<T>(out, {steps, batch_, stream.outputs()}, in);
       const T* from = in.data();
       T* to = y.mutable_data();
       const Busy busy = this->busy();
@@ -191,19 +206,6 @@ class PySession {
     data = array->data;
     if (array->nd == 1) return batch_ == 1 && array->dimensions[0] == n;
     return array->nd == 2 && array->dimensions[0] == batch_ && array->dimensions[1] == n;
-  }
-
-  template <class T>
-  static py::array_t<T> input(const py::array& array, const std::vector<Index>& shape) {
-    check_dtype("x", array, dtype_of<T>(), "the weights");
-    check_shape("x", array, shape);
-    return contiguous<T>(array);
-  }
-  template <class T>
-  static py::array_t<T> output(py::handle out, const std::vector<Index>& shape, const py::array& x) {
-    py::array_t<T> y = output_array<T>(out, shape, "the weights");
-    if (!out.is_none() && overlap(y, x)) throw Error("out: shares memory with x");
-    return y;
   }
 
   /// The state of one layer, checked, to the end of `values`. `name` is empty where there is but one.
