@@ -41,6 +41,8 @@ bool is_untyped(py::handle object) {
   return PyList_Check(o) || PyTuple_Check(o) || PyFloat_Check(o) || PyLong_Check(o);
 }
 
+constexpr int kDlpackCpu = 1;  // kDLCPU of DLPack
+
 /// Calls NumPy, whose error it tells with the name of the argument.
 py::array viewed(const std::string& name, py::handle object) {
   if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
@@ -50,6 +52,9 @@ py::array viewed(const std::string& name, py::handle object) {
   try {
     const py::module_ numpy = py::module_::import("numpy");
     const bool dlpack = !py::hasattr(object, "__array__") && py::hasattr(object, "__dlpack__");
+    // Asked before it is exported: a capsule that NumPy refuses would be its producer's to end, amid an exception.
+    if (dlpack && !py::object(object.attr("__dlpack_device__")()[py::int_(0)]).equal(py::int_(kDlpackCpu)))
+      wrong_type(name, "an array of numbers", type + " on another device than the CPU");
     return numpy.attr(dlpack ? "from_dlpack" : "asarray")(object);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;

@@ -27,6 +27,7 @@ _NOT_EMULATED = {"blaslt.cc", "runtime_cuda.cc", "status.cc", "kernel_table.cc"}
 _BINDINGS = ("array_view", "bind_cuda", "bind_device_array", "bind_options", "device_array")
 _KERNELS = ("rnn", "lstm", "gru_after", "gru_before", "gru_output", "steps")
 _CORE = (
+    "core/base/interrupt.cc",
     "core/backend/check_run.cc",
     "core/backend/options.cc",
     "core/backend/dispatch.cc",
