@@ -157,3 +157,9 @@ def test_matmul_errors():
         _core.matmul(a, np.zeros((4, 5), np.float32))
     with pytest.raises(TypeError, match=r"b: expected float32 \(the dtype of a\), got float64"):
         _core.matmul(a, np.zeros((3, 5)))
+
+
+def test_a_factor_without_rows_takes_no_time():
+    packed = _core.pack_matrix(np.zeros((0, 2**40), np.float32))
+    with pytest.raises((MemoryError, ValueError)):
+        _core.matmul(np.zeros((2**20, 0), np.float32), packed)

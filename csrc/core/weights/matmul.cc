@@ -27,8 +27,8 @@ Matrix<T>::Matrix(const T* b, Index k, Index n) : data_(std::make_unique<MatrixD
   data_->kernels = &kernels;
   data_->rows = k;
   data_->columns = n;
-  // Panel by panel, as an interruption may come.
-  for (Index column = 0; column < n; column += panel) {
+  // Panel by panel, as an interruption may come. Without rows there is nothing to pack, however many columns there are.
+  for (Index column = 0; k > 0 && column < n; column += panel) {
     check_interrupted(k * panel * kPerElement);
     for (Index i = 0; i < k; ++i) b_rows[i] = b + i * n + column;
     kernels.pack_rows(b_rows, k, std::min(panel, n - column), packed + column * k);
