@@ -55,6 +55,14 @@ class Bell:
             call()
 
 
+@pytest.fixture(autouse=True)
+def pythons_own_handler() -> Iterator[None]:
+    """SIGINT as Python handles it: a process that a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def bell() -> Iterator[Bell]:
     bell = Bell()

@@ -369,7 +369,7 @@ def test_weights_must_be_packed():
 @pytest.mark.parametrize("act", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda f: f.__name__)
 def test_a_session_is_not_copied(act):
     """It is a place in memory. To go on elsewhere, carry the weights and the state over."""
-    with pytest.raises(TypeError, match=r"cannot pickle '.*Session'"):
+    with pytest.raises(TypeError, match=r"^Session: cannot be pickled or copied, because"):
         act(new_session())
 
 
