@@ -19,10 +19,7 @@ inline std::string number_text(double value) {
 }
 
 inline std::string activation_text(const fastrnn::ActivationOption& option) {
-  static const char* const names[] = {
-      "tanh",     "relu",     "sigmoid",      "identity",    "leaky_relu",       "elu",    "selu",
-      "softsign", "softplus", "hard_sigmoid", "scaled_tanh", "thresholded_relu", "affine", "exponential"};
-  const std::string name = names[int(option.kind)];
+  const std::string name = std::string(fastrnn::kActivationNames[int(option.kind)]);
   return "[\"" + name + "\"," + number_text(option.alpha) + "," + number_text(option.beta) + "]";
 }
 
