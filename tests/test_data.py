@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn import data
 
 
@@ -16,6 +17,95 @@ def test_windows():
     assert np.array_equal(cut[1], x[3:7])
     assert np.shares_memory(cut, x)
     assert not cut.flags.writeable
+
+
+def test_forecast_windows():
+    x, y = data.forecast_windows(np.arange(10), 3, horizon=2)
+    assert x[0].tolist() == [0, 1, 2]
+    assert y[0].tolist() == [3, 4]
+    assert (x[-1].tolist(), y[-1].tolist()) == ([5, 6, 7], [8, 9])
+    assert len(x) == len(y) == 6
+    x, y = data.forecast_windows(np.arange(10), 3, horizon=2, stride=2, gap=1, target=np.arange(10) * 10)
+    assert x.tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6]]
+    assert y.tolist() == [[40, 50], [60, 70], [80, 90]]
+    series = np.arange(20).reshape(10, 2)
+    x, y = data.forecast_windows(series, 4, 1, target=series[:, 1])
+    assert (x.shape, y.shape) == ((6, 4, 2), (6, 1))
+    assert np.shares_memory(x, series)
+
+
+def test_split_by_time():
+    first, last, a, b = data.split_by_time(np.arange(10), np.arange(10) * 2, test_size=0.25, gap=2)
+    assert (first.tolist(), last.tolist()) == ([0, 1, 2, 3, 4], [7, 8, 9])
+    assert np.array_equal(a, first * 2)
+    assert np.array_equal(b, last * 2)
+
+
+def ragged(count=100, seed=0):
+    rng = np.random.default_rng(seed)
+    return [np.full((n, 2), i, np.float32) for i, n in enumerate(rng.integers(1, 40, count))]
+
+
+def test_batches_by_length_hold_every_example_once_with_its_own_target():
+    sequences = ragged()
+    batches = data.BatchesByLength(sequences, np.arange(100), 8, np.arange(100) + 0.5, seed=1, value=-1.0, pool=4)
+    assert len(batches) == 13
+    orders = []
+    for _ in range(2):
+        seen = []
+        for i in range(len(batches)):
+            x, y, weight = batches[i]
+            lengths = [len(sequences[n]) for n in y]
+            assert x.shape == (len(y), max(lengths), 2)
+            assert np.array_equal(weight, y + 0.5)
+            for row, n, length in zip(x, y, lengths, strict=True):
+                assert (row[:length] == n).all()
+                assert (row[length:] == -1).all()
+            seen += y.tolist()
+        assert sorted(seen) == list(range(100))
+        assert seen == batches.order.tolist()
+        orders.append(seen)
+        batches.on_epoch_end()
+    assert orders[0] != orders[1]
+    assert data.BatchesByLength(sequences, seed=1, batch_size=8, pool=4).order.tolist() == orders[0]
+
+
+def test_batches_by_length_pad_little():
+    alike = data.BatchesByLength(ragged(400), batch_size=8, seed=1)
+    mixed = data.BatchesByLength(ragged(400), batch_size=8, seed=1, pool=1)
+    assert alike.padded_share < 0.1 < 0.3 < mixed.padded_share
+
+
+def test_batches_by_length_give_rows_back_in_order():
+    batches = data.BatchesByLength(ragged(), batch_size=7, shuffle=False)
+    rows = np.concatenate([batch[0][:, 0] for batch in (batches[i] for i in range(len(batches)))])
+    assert np.array_equal(batches.restore(rows)[:, 0], np.arange(100))
+    assert len(batches[0]) == 1
+
+
+def test_batches_by_length_with_a_target_a_step():
+    sequences = ragged(10)
+    batches = data.BatchesByLength(sequences, [s[:, 0].astype(int) for s in sequences], 4, shuffle=False)
+    x, y = batches[2]
+    assert x.shape[:2] == y.shape
+    assert np.array_equal(y, x[:, :, 0])
+    whole = data.BatchesByLength(np.ones((5, 3, 2)), np.arange(5), 2, shuffle=False)
+    assert [b[1].tolist() for b in (whole[0], whole[1], whole[2])] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_model_learns_from_batches_by_length():
+    fastrnn.set_random_seed(0)
+    sequences = ragged(60)
+    labels = np.array([len(s) > 20 for s in sequences], np.float32)
+    batches = data.BatchesByLength([np.ones((len(s), 1)) for s in sequences], labels, 10, seed=0, value=-1.0)
+    model = fastrnn.Sequential([fastrnn.Masking(-1.0), fastrnn.GRU(8), fastrnn.Dense(1, activation="sigmoid")])
+    model.compile(fastrnn.optimizers.Adam(0.03), "binary_crossentropy", ["accuracy"])
+    history = model.fit(batches, epochs=15, verbose=0).history
+    assert history["accuracy"][-1] > 0.85
+    inputs = data.BatchesByLength([np.ones((len(s), 1)) for s in sequences], shuffle=False, value=-1.0)
+    said = inputs.restore(model.predict(inputs))[:, 0]
+    alone = [model.predict(np.ones((1, len(s), 1)))[0, 0] for s in sequences[:5]]
+    np.testing.assert_allclose(said[:5], alone, rtol=1e-6)
 
 
 def test_pad_sequences():
@@ -84,6 +174,18 @@ def test_python_topics():
         (lambda: data.train_test_split([1, 2], [1]), r"arrays: expected .* equal length, got lengths \[2, 1\]"),
         (lambda: data.train_test_split(), r"arrays: expected one or more of equal length, got lengths \[\]"),
         (lambda: data.train_test_split([1, 2], test_size=0.0), r"test_size: expected a share"),
+        (lambda: data.forecast_windows(np.arange(4), 3, 2), r"series: expected at least 5 steps .* got 4"),
+        (lambda: data.forecast_windows(np.arange(4), 0), r"length: expected a number >= 1, got 0"),
+        (lambda: data.forecast_windows(np.arange(4), 2, gap=-1), r"gap: expected a number >= 0, got -1"),
+        (lambda: data.forecast_windows(np.arange(4), 2, target=[1]), r"target: expected 4 steps .* got shape \(1,\)"),
+        (lambda: data.split_by_time([1, 2, 3], test_size=0.5, gap=1), r"test_size: expected a share .* gap 1"),
+        (lambda: data.split_by_time([1, 2, 3], gap=-1), r"gap: expected a number >= 0, got -1"),
+        (lambda: data.BatchesByLength([]), r"sequences: expected at least one, got none"),
+        (lambda: data.BatchesByLength([[1], []]), r"sequences: expected at least one step in each, got none at 1"),
+        (lambda: data.BatchesByLength([[1]], [1, 2]), r"y: expected 1 as there are sequences, got 2"),
+        (lambda: data.BatchesByLength([[1]]).restore([1]), r"shuffle: expected False to restore the order"),
+        (lambda: data.BatchesByLength([[1]], shuffle=False).restore([1, 2]), r"rows: expected 1 .* got 2"),
+        (lambda: data.BatchesByLength([[1]], batch_size=0), r"batch_size: expected a number >= 1, got 0"),
     ],
 )
 def test_errors(make, message):

@@ -1,0 +1,84 @@
+"""Sequences of different lengths as one array, and class numbers as one-hot rows, as Keras' functions do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .._registry import one_of
+from .._typing import Array, DTypeLike
+
+__all__ = ["pad_sequences", "to_categorical"]
+
+
+def pad_sequences(
+    sequences: Iterable[Any],
+    maxlen: int | None = None,
+    dtype: DTypeLike = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: float = 0.0,
+) -> Array:
+    """Return sequences of different lengths as one array, as Keras' function of this name.
+
+    Args:
+        sequences: N arrays or lists (T_n, ...), equal beyond the first axis.
+        maxlen: T; the longest length when None.
+        dtype: of the result. Note the default: features need "float32".
+        padding: "pre" or "post", the end at which short sequences are filled. `Masking` runs fastest with "post".
+        truncating: "pre" or "post", the end at which long sequences lose steps.
+        value: what to fill with.
+
+    Returns:
+        Array (N, T, ...).
+
+    Raises:
+        ValueError: sequences of different shapes, or an unknown end.
+    """
+    for name, end in (("padding", padding), ("truncating", truncating)):
+        if end not in ("pre", "post"):
+            raise one_of(name, ("pre", "post"), end)
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    length = max((len(a) for a in arrays), default=0) if maxlen is None else maxlen
+    shapes = {a.shape[1:] for a in arrays if len(a)}
+    if len(shapes) > 1:
+        raise ValueError(f"sequences: expected equal shapes beyond the first axis, got {sorted(shapes)}")
+    result = np.full((len(arrays), length, *(shapes.pop() if shapes else ())), value, dtype=dtype)
+    for row, array in zip(result, arrays, strict=True):
+        kept = array[max(0, len(array) - length) :] if truncating == "pre" else array[:length]
+        if not len(kept):
+            continue
+        if padding == "pre":
+            row[-len(kept) :] = kept
+        else:
+            row[: len(kept)] = kept
+    return result
+
+
+def to_categorical(x: Any, num_classes: int | None = None, dtype: DTypeLike = "float32") -> Array:
+    """Return class numbers as one-hot rows, as Keras' function of this name.
+
+    Args:
+        x: integers (...) in 0..num_classes-1; a last axis of length 1 is dropped.
+        num_classes: the largest number plus 1 when None.
+        dtype: of the result.
+
+    Returns:
+        Array (..., num_classes).
+
+    Raises:
+        ValueError: a number out of range.
+    """
+    labels = np.asarray(x)
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    labels = labels.astype(np.intp)
+    classes = int(labels.max(initial=-1)) + 1 if num_classes is None else num_classes
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        bad = labels.min() if labels.min() < 0 else labels.max()
+        raise ValueError(f"x: expected class numbers in 0..{classes - 1}, got {bad}")
+    result = np.zeros((*labels.shape, classes), dtype=dtype)
+    np.put_along_axis(result, labels[..., np.newaxis], 1, axis=-1)
+    return result

@@ -1,0 +1,69 @@
+"""Dividing examples into parts for training and for testing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._typing import Array
+
+__all__ = ["split_by_time", "train_test_split"]
+
+
+def train_test_split(
+    *arrays: Any, test_size: float = 0.25, shuffle: bool = True, seed: int | None = None
+) -> list[Array]:
+    """Split arrays along their first axis, all alike, as scikit-learn's function of this name.
+
+    Args:
+        *arrays: one or more of equal length N.
+        test_size: share in (0, 1), rounded up to whole examples.
+        shuffle: False keeps the order and tests on the last part: the honest way for one long series.
+        seed: of the shuffle.
+
+    Returns:
+        ``[train_0, test_0, train_1, test_1, ...]``.
+
+    Raises:
+        ValueError: no arrays, different lengths, or a part without examples.
+    """
+    parts = [np.asarray(a) for a in arrays]
+    lengths = [len(p) for p in parts]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"arrays: expected one or more of equal length, got lengths {lengths}")
+    size = int(np.ceil(lengths[0] * test_size))
+    if not 0 < size < lengths[0]:
+        raise ValueError(f"test_size: expected a share that leaves examples in both parts, got {test_size!r}")
+    order = np.random.default_rng(seed).permutation(lengths[0]) if shuffle else np.arange(lengths[0])
+    return [part for p in parts for part in (p[order[:-size]], p[order[-size:]])]
+
+
+def split_by_time(*arrays: Any, test_size: float = 0.25, gap: int = 0) -> list[Array]:
+    """Split arrays along their first axis into what came first and what came last, without a copy.
+
+    Cut a long series with this before its windows are made: then no window of one part has a step of the other.
+
+    Args:
+        *arrays: one or more of equal length T, in the order of time.
+        test_size: share in (0, 1) of the steps that are tested on, rounded up.
+        gap: steps left out between the parts, so that what is forecast from the first does not reach into the second.
+
+    Returns:
+        ``[train_0, test_0, train_1, test_1, ...]``, views.
+
+    Raises:
+        ValueError: no arrays, different lengths, or a part without steps.
+    """
+    parts = [np.asarray(a) for a in arrays]
+    lengths = [len(p) for p in parts]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"arrays: expected one or more of equal length, got lengths {lengths}")
+    if gap < 0:
+        raise ValueError(f"gap: expected a number >= 0, got {gap!r}")
+    size = int(np.ceil(lengths[0] * test_size))
+    if size <= 0 or lengths[0] - size - gap <= 0:
+        raise ValueError(
+            f"test_size: expected a share that leaves steps in both parts, got {test_size!r} of {lengths[0]}, gap {gap}"
+        )
+    return [part for p in parts for part in (p[: lengths[0] - size - gap], p[lengths[0] - size :])]
