@@ -20,6 +20,7 @@ PACKAGE = ROOT / "python" / "fastrnn"
 _BACKEND = ["include", "cells", "core/base", "core/backend"]
 _CORE = [*_BACKEND, "core/weights", "core/layer"]
 _CUDA = [*_BACKEND, "cuda/shared"]
+_BINDINGS = ["include", "cells", "python", "python/interpreter", "python/arrays"]
 CSRC = {
     "include": [],
     "cells": ["include"],
@@ -37,7 +38,12 @@ CSRC = {
     "cuda/runtime": _CUDA,
     "cuda/plan": [*_CUDA, "cuda/runtime"],
     "cuda/run": [*_CUDA, "cuda/plan"],
-    "python": ["include", "cells"],
+    "python/interpreter": ["include"],
+    "python/arrays": ["include", "python/interpreter"],
+    "python": ["include", "cells", "python/interpreter", "python/arrays"],
+    "python/weights": _BINDINGS,
+    "python/sequences": [*_BINDINGS, "python/weights"],
+    "python/streams": [*_BINDINGS, "python/weights"],
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.

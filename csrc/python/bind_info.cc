@@ -1,7 +1,7 @@
 // Instruction sets and build facts.
 #include <pybind11/stl.h>
 
-#include "bindings.h"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

@@ -1,8 +1,8 @@
 // Activations and the matrix product, for the layers around the recurrent ones.
 #include <variant>
 
-#include "bindings.h"
-#include "signals.h"
+#include "python/bindings.h"
+#include "python/interpreter/signals.h"
 
 namespace fastrnn::python {
 

@@ -1,6 +1,6 @@
 // fastrnn.plan: which kernel a call would take, as dicts.
-#include "bindings.h"
 #include "fastrnn/plan.hpp"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

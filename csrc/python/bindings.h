@@ -7,10 +7,10 @@
 #include <variant>
 #include <vector>
 
-#include "array_view.h"
 #include "cells/options.h"
 #include "fastrnn/model.hpp"
-#include "gil.h"
+#include "python/arrays/array_view.h"
+#include "python/interpreter/gil.h"
 
 namespace fastrnn::python {
 

@@ -1,6 +1,6 @@
 // fastrnn._core: the native half of the package. One bind_*.cc per noun.
-#include "bindings.h"
-#include "signals.h"
+#include "python/bindings.h"
+#include "python/interpreter/signals.h"
 
 // The function that pybind11 writes gets another name: the one which Python calls is below.
 #define PyInit__core initialise_in_main_interpreter

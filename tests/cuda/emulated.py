@@ -57,7 +57,7 @@ def module() -> ModuleType:
     KEPT.mkdir(parents=True, exist_ok=True)
     # The kernels first: they take longest.
     sources = [path for name in _KERNELS for path in CUDA.rglob(f"kernels_{name}.cu")]
-    sources += [PYTHON / f"{name}.cc" for name in _BINDINGS]
+    sources += [path for name in _BINDINGS for path in PYTHON.rglob(f"{name}.cc")]
     sources += [path for path in sorted(CUDA.rglob("*.cc")) if path.name not in _NOT_EMULATED]
     sources += [
         EMULATION / f"{name}.cc" for name in ("python_module", "emulated_runtime", "emulation", "fibre", "half")

@@ -1,9 +1,9 @@
 // What calls on a GPU take and keep, for arrays of NumPy and for those on the device.
 #pragma once
 
-#include "device_array.h"
 #include "fastrnn/cuda_layer.hpp"
-#include "stacks.h"
+#include "python/arrays/device_array.h"
+#include "python/sequences/stacks.h"
 
 namespace fastrnn::python {
 

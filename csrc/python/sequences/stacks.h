@@ -2,7 +2,7 @@
 #pragma once
 
 #include "fastrnn/stack.hpp"
-#include "parameters.h"
+#include "python/weights/parameters.h"
 
 namespace fastrnn::python {
 

@@ -1,8 +1,8 @@
 // Streams of a pool as arguments.
 #pragma once
 
-#include "bindings.h"
 #include "fastrnn/pool.hpp"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

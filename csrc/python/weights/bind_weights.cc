@@ -2,8 +2,8 @@
 #include <tuple>
 
 #include "fastrnn/unpack.hpp"
-#include "parameters.h"
-#include "signals.h"
+#include "python/interpreter/signals.h"
+#include "python/weights/parameters.h"
 
 namespace fastrnn::python {
 

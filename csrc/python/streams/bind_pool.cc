@@ -1,7 +1,7 @@
 // StreamPool: many streams, pushed, advanced and pulled one by one or many in one call.
-#include "native_weights.h"
-#include "signals.h"
-#include "streams.h"
+#include "python/interpreter/signals.h"
+#include "python/streams/streams.h"
+#include "python/weights/native_weights.h"
 
 namespace fastrnn::python {
 

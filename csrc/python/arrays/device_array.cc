@@ -1,9 +1,9 @@
-#include "device_array.h"
+#include "python/arrays/device_array.h"
 
 #include <memory>
 
-#include "dlpack.h"
-#include "gil.h"
+#include "python/arrays/dlpack.h"
+#include "python/interpreter/gil.h"
 
 namespace fastrnn::python {
 

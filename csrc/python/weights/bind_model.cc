@@ -1,7 +1,7 @@
 // Model: layers that sessions and pools run.
-#include "bindings.h"
 #include "fastrnn/unpack.hpp"
-#include "signals.h"
+#include "python/bindings.h"
+#include "python/interpreter/signals.h"
 
 namespace fastrnn::python {
 

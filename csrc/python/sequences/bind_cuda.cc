@@ -1,8 +1,8 @@
 // The CUDA backend: what there is of it, fastrnn.CudaError, weights on a GPU, and calls with arrays of NumPy.
 #include <pybind11/stl.h>
 
-#include "cuda_weights.h"
-#include "sequences.h"
+#include "python/sequences/cuda_weights.h"
+#include "python/sequences/sequences.h"
 
 namespace fastrnn::python {
 

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "fastrnn/interrupt.hpp"
-#include "gil.h"
+#include "python/interpreter/gil.h"
 
 namespace fastrnn::python {
 

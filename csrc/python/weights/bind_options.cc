@@ -3,7 +3,7 @@
 #include <initializer_list>
 #include <random>
 
-#include "bindings.h"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

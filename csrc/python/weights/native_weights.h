@@ -1,7 +1,7 @@
 // What sessions and pools take for weights.
 #pragma once
 
-#include "bindings.h"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "cuda_weights.h"
 #include "fastrnn/cuda_memory.hpp"
-#include "sequences.h"
+#include "python/sequences/cuda_weights.h"
+#include "python/sequences/sequences.h"
 
 namespace fastrnn::python {
 

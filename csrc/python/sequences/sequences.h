@@ -1,7 +1,7 @@
 // Calls over sequences as arrays: (T,B,n), (B,T,n) with batch_first, or, with batch_sizes, PyTorch's packed (N,n).
 #pragma once
 
-#include "bindings.h"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

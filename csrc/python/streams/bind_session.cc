@@ -1,7 +1,7 @@
 // Session: a stream that keeps its state, step by step, with as little as possible around the kernel.
-#include "native_weights.h"
-#include "sessions.h"
-#include "signals.h"
+#include "python/interpreter/signals.h"
+#include "python/streams/sessions.h"
+#include "python/weights/native_weights.h"
 
 namespace fastrnn::python {
 

@@ -1,8 +1,8 @@
 // Forward and backward over sequences. Arguments are checked and results allocated under the GIL, which is then
 // released once, around the whole call.
-#include "parameters.h"
-#include "sequences.h"
-#include "signals.h"
+#include "python/interpreter/signals.h"
+#include "python/sequences/sequences.h"
+#include "python/weights/parameters.h"
 
 namespace fastrnn::python {
 

@@ -1,9 +1,9 @@
 // Stacks of layers, forward and backward, as bind_sequence.cc does for one.
 #include <pybind11/stl.h>
 
-#include "sequences.h"
-#include "signals.h"
-#include "stacks.h"
+#include "python/interpreter/signals.h"
+#include "python/sequences/sequences.h"
+#include "python/sequences/stacks.h"
 
 namespace fastrnn::python {
 

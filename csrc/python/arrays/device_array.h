@@ -1,7 +1,7 @@
 // Arrays on a GPU: taken from other libraries without a copy, and given to them.
 #pragma once
 
-#include "array_view.h"
+#include "python/arrays/array_view.h"
 
 namespace fastrnn::python {
 

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "bindings.h"
+#include "python/bindings.h"
 
 namespace fastrnn::python {
 

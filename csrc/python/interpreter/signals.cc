@@ -1,4 +1,4 @@
-#include "signals.h"
+#include "python/interpreter/signals.h"
 
 #include <pthread.h>
 

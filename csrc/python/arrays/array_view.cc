@@ -1,4 +1,4 @@
-#include "array_view.h"
+#include "python/arrays/array_view.h"
 
 #include <algorithm>
 #include <cstdint>
