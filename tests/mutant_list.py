@@ -129,7 +129,7 @@ MUTANTS = [
     Mutant("cuts", "one epoch more of patience", "callbacks/control.py", "elif self.wait >= self.patience and epoch > 0:", "elif self.wait > self.patience and epoch > 0:", "test_callbacks.py"),
     Mutant("cuts", "a rate below the least", "callbacks/control.py", "max(rate * self.factor, self.min_lr)", "rate * self.factor", "test_callbacks.py::test_reduce_lr_on_plateau"),
     Mutant("states", "the best weights are those of the moment", "callbacks/control.py", "[w.copy() for w in self.model.get_weights()]", "list(self.model.get_weights())", "test_callbacks.py test_model.py::test_early_stopping_restores_the_best_weights"),
-    Mutant("tails", "sequences of the whole length lose a step", "data.py", "array[max(0, len(array) - length) :]", "array[max(1, len(array) - length) :]", "test_data.py::test_pad_sequences"),
+    Mutant("tails", "sequences of the whole length lose a step", "data/arrays.py", "array[max(0, len(array) - length) :]", "array[max(1, len(array) - length) :]", "test_data.py::test_pad_sequences"),
     Mutant("tails", "the last batch of a pass", "data_adapter.py", "for start in range(0, self.size, self.batch_size):", "for start in range(0, self.size // self.batch_size * self.batch_size or self.size, self.batch_size):", "test_model.py"),
     Mutant("cuts", "a validation split that takes one too few", "data_adapter.py", "at = math.floor(self.size * (1.0 - fraction))", "at = math.ceil(self.size * (1.0 - fraction))", "test_model.py::test_validation_split_takes_the_last_part"),
     Mutant("states", "an iterator that ended is not begun anew", "data_adapter.py", "                self._iterator = None\n        raise", "                pass\n        raise", "test_model.py::test_iterables_of_batches"),
