@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import fastrnn
-from variants import use_isa
+from tests.support.variants import use_isa
 
 
 @pytest.fixture(params=fastrnn.isa_available())

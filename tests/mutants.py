@@ -1,10 +1,10 @@
 """Breaks the library one small piece at a time and asks whether the tests notice.
 
-    python tests/mutants.py [--ci] [--kind KIND...] [--only PART-OF-A-NAME...] [--list]
+    python -m tests.mutants [--ci] [--kind KIND...] [--only PART-OF-A-NAME...] [--list]
 
-A mutant of tests/mutant_list.py is one replacement in one file, and names the tests that have to notice it. A mutant
-that they pass survives, and the exit status says so. Text that is no longer in its file, or there more than once, is an
-error, and so is a mutant that does not compile or a test that fails without one.
+A mutant of tests/support/mutant_list.py is one replacement in one file, and names the tests that have to notice it. A
+mutant that they pass survives, and the exit status says so. Text that is no longer in its file, or there more than
+once, is an error, and so is a mutant that does not compile or a test that fails without one.
 
 Everything happens in copies under build/mutants: of the tree; of a build of it with the portable and the AVX2 kernels
 at -O1, in which a mutant compiles again what includes its file; and of the installed package, which has to be of this
@@ -25,9 +25,9 @@ import sys
 import time
 from collections.abc import Iterable
 
-from mutant_list import KINDS, MUTANTS, Mutant
+from tests.support.mutant_list import KINDS, MUTANTS, Mutant
+from tests.support.tree import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "mutants"
 TREE, BUILD, BUILT, PACKAGE = (WORK / name for name in ("tree", "build", "built", "package"))
 OPTIONS = [

@@ -1,7 +1,7 @@
 // sigmoid and tanh for vectors. NaN in gives NaN out, infinities saturate, nothing leaves [0, 1] or [-1, 1], and both
 // tanh are odd (but tanh(-0) is +0). Greatest errors, measured over every float32 and over 26 million doubles, with and
-// without fused multiply-add (tests/test_native_math.py); operations, one of them a division; cycles per AVX2 vector on
-// Zen 3, of independent vectors and of a chain:
+// without fused multiply-add (tests/native/test_native_math.py); operations, one of them a division; cycles per AVX2
+// vector on Zen 3, of independent vectors and of a chain:
 //
 //                  error                           operations (float64)   cycles
 //   sigmoid        2.6 ulp                         14 (18)                7.6, 50

@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import models
 from load import Tally, connect, own_server, processor_seconds, resident_kib, sequences, stream
-from server import allow_files, event_loop
-
 from options import COUNT, SECONDS, Parser
+from server import allow_files, event_loop
 
 HANDSHAKE = (
     b"GET /stream HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

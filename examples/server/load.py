@@ -23,10 +23,10 @@ from typing import Any
 import aiohttp
 import models
 import numpy as np
+from options import COUNT, SECONDS, Parser, within
 from server import event_loop
 
 import fastrnn
-from options import COUNT, SECONDS, Parser, within
 
 HERE = Path(__file__).resolve().parent
 ANSWER_SECONDS = 10.0  # after which a chunk counts as lost

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import models
 from connections import Connections, Limits, listen
 from engine import Engine
-from service import Service
-
 from options import COUNT, SECONDS, Parser, within
+from service import Service
 
 OWN_FILES = 64  # besides the connections
 

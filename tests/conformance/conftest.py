@@ -11,7 +11,7 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "torch"  # before the first import of Keras, which looks once
 
-from recorder import KEY, Conformance, Table
+from tests.support.conformance.recorder import KEY, Conformance, Table
 
 SEEDS = 20  # of every random suite, unless --conformance-seeds says otherwise: what CI has time for
 

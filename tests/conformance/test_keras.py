@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from keras_cases import (
+
+from tests.support.conformance.keras_cases import (
     DTYPES,
     LAYERS,
     compare,

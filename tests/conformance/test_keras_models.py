@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from keras_cases import DTYPES, keras, quiet, torch
 
 import fastrnn
+from tests.support.conformance.keras_cases import DTYPES, keras, quiet, torch
 
 pytestmark = quiet
 STEPS, INPUTS, CLASSES, ROWS, BATCH, EPOCHS = 9, 6, 4, 40, 8, 3

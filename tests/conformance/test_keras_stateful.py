@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from keras_cases import (
+
+import fastrnn
+from tests.support.conformance.keras_cases import (
     DTYPES,
     LAYERS,
     compare,
@@ -18,8 +20,6 @@ from keras_cases import (
     quiet,
     share_weights,
 )
-
-import fastrnn
 
 pytestmark = quiet
 SUITE = "Keras, stateful"

@@ -15,9 +15,8 @@ import pytest
 pytest.importorskip("onnx", reason="a peer is missing: pip install '.[conformance]'")
 pytest.importorskip("onnxruntime", reason="a peer is missing: pip install '.[conformance]'")
 
-from onnx_nodes import GATES, OPERATORS, Node, run_onnxruntime
-
 import fastrnn
+from tests.support.conformance.onnx_nodes import GATES, OPERATORS, Node, run_onnxruntime
 
 SHAPES = {  # layers, steps, batch, channels of h0, of the input, of h
     "l4 t3 mb20 sic36": (4, 3, 20, 36, 36, 36),

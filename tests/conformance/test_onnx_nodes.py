@@ -12,10 +12,10 @@ pytest.importorskip("onnxruntime", reason="a peer is missing: pip install '.[con
 
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
-from onnx_equations import Equations
-from onnx_nodes import OPERATORS, Node, random_node, run_onnxruntime, swap_outputs
 
 from fastrnn.interop import onnx_node
+from tests.support.conformance.onnx_equations import Equations
+from tests.support.conformance.onnx_nodes import OPERATORS, Node, random_node, run_onnxruntime, swap_outputs
 
 operators = pytest.mark.parametrize("op_type", OPERATORS)
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recorder import KEY, Conformance, Table, error_in_eps
+
+from tests.support.conformance.recorder import KEY, Conformance, Table, error_in_eps
 
 EPS = float(np.finfo("float32").eps)
 

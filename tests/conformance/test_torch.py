@@ -5,36 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from torch_cases import (
+
+from tests.support.conformance.torch_cases import (
     DTYPES,
     MODULES,
     SUITES,
-    Case,
+    compare,
     draw,
-    make_module,
-    make_problem,
-    pack,
-    run_functions,
-    run_packed,
-    run_stack,
-    run_torch,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
-
-
-def compare(conformance, suite: str, case: Case, steps: int | None = None) -> None:
-    """Run a case there and, in every way that it can be written, here. `steps`: how often an error is handed on."""
-    module, problem = make_module(case), make_problem(case)
-    layers, expected = pack(case, module), run_torch(case, module, problem)
-    ways = {"stack": run_stack}
-    if problem.lengths is not None:
-        ways["batch_sizes"] = run_packed
-    if case.layers == 1:
-        ways["functions"] = run_functions
-    sums = {"terms": case.terms, "steps": steps or case.steps * case.layers}
-    for way, run in ways.items():
-        conformance.check(suite, f"{case}-{way}", run(case, layers, problem), expected, case.dtype, **sums)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

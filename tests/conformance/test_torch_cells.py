@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from torch_cases import DTYPES, NAMES, SIZES, torch
 
 import fastrnn
 from fastrnn.interop import torch_layers
+from tests.support.conformance.torch_cases import DTYPES, NAMES, SIZES, torch
 
 CELLS = {"rnn_tanh": "RNNCell", "rnn_relu": "RNNCell", "lstm": "LSTMCell", "gru": "GRUCell"}
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from test_torch import compare
-from torch_cases import draw
+from tests.support.conformance.torch_cases import compare, draw
 
 STEPS = 65_537
 # PyTorch runs an LSTM in float32 by oneDNN, in a fraction of a second; all others step by step, in half a minute each.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import ModuleType
 
-import emulated as build
 import pytest
 
 from fastrnn.functional.gpu import arrays as _arrays
 from fastrnn.functional.gpu import calls as _device
+from tests.support.cuda import emulated as build
 
 
 @pytest.fixture

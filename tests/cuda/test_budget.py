@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from compiled import Kernel, _read, kernels, nvcc, wanted_files, wanted_targets
+
+from tests.support.cuda.compiled import Kernel, _read, kernels, nvcc, wanted_files, wanted_targets
 
 pytestmark = pytest.mark.skipif(nvcc() is None, reason="no nvcc (CUDACXX, PATH)")
 

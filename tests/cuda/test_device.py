@@ -15,8 +15,8 @@ import pytest
 import fastrnn
 from fastrnn import _core
 from fastrnn.functional.gpu import cublas as _cublas
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 STATUS = _core.cuda_status()
 no_device = pytest.mark.skipif(bool(STATUS["devices"]), reason="this machine has a GPU")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_arrays import MANAGED, STREAM, FakeArray, fakes, given_back, library, read, values
-from test_emulated import CELLS, TOLERANCE, call, compare, problem
 
 import fastrnn
+from tests.support.cuda.fake_arrays import MANAGED, STREAM, FakeArray, fakes, given_back, library, read, values
+from tests.support.cuda.problems import CELLS, TOLERANCE, call, compare, problem
 
 # -- results ---------------------------------------------------------------------------------------------------------
 

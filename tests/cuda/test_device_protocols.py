@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_arrays import STREAM, InterfaceArray, Stream, fakes, given_back, library, read, values
-from test_emulated import TOLERANCE, call, compare, problem
+
+from tests.support.cuda.fake_arrays import STREAM, InterfaceArray, Stream, fakes, given_back, library, read, values
+from tests.support.cuda.problems import TOLERANCE, call, compare, problem
 
 # -- the DeviceArray -------------------------------------------------------------------------------------------------
 

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from problems import CELLS, problem
 
 import fastrnn
 from fastrnn import reference
-
-TOLERANCE = {"float32": 2e-5, "tf32": 4e-3, "float16": 4e-3, "bfloat16": 3e-2}
-
-
-def call(cell: str, arrays: dict[str, Any], library: Any = fastrnn, **more: Any) -> Any:
-    name, _, options = CELLS[cell]
-    return getattr(library, f"{name}_forward")(**arrays, **options, **more)
-
-
-def compare(got: Any, expected: Any, tolerance: float) -> None:
-    assert len(got) == len(expected)
-    for actual, value in zip(got, expected, strict=True):
-        assert actual.shape == value.shape
-        np.testing.assert_allclose(actual, value, atol=tolerance, rtol=0)
+from tests.support.cuda.problems import CELLS, TOLERANCE, call, compare, problem
 
 
 @pytest.mark.parametrize("tier", ["block", "cluster", "grid"])

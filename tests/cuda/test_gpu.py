@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from problems import CELLS, problem
-from test_every_option import CASES, check_case
-from test_stacks import FORMS, check_stack
 
 import fastrnn
+from tests.support.cuda.option_cases import CASES, check_case
+from tests.support.cuda.problems import CELLS, problem
+from tests.support.cuda.stacks import FORMS, check_stack
 
 STATUS = fastrnn._core.cuda_status()
 pytestmark = [

@@ -1,5 +1,5 @@
 // The part of fastrnn._core that runs on a GPU, over the emulation: the same bindings and host code, with two pretended
-// devices whose memory is the heap. tests/cuda/emulated.py compiles it; it is never installed.
+// devices whose memory is the heap. tests/support/cuda/emulated.py compiles it; it is never installed.
 #include <pybind11/stl.h>
 
 #include <map>

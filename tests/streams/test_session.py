@@ -1,0 +1,458 @@
+"""Session: a stream that keeps its state. That its results are those of one call, test_invariance.py shows."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from tests.support.packed import forward_packed, pack
+from tests.support.variants import VARIANTS, Problem, assert_same, make_problem, some_variants
+
+B, I, H = 4, 3, 8  # noqa: E741  # the names of the documentation
+LSTM = next(v for v in VARIANTS if v.cell == "lstm")
+RNN = VARIANTS[0]
+both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def problem_of(variant: Any = LSTM, *, batch: int = B, steps: int = 5, dtype: str = "float32") -> Problem:
+    return make_problem(variant, hidden=H, inputs=I, batch=batch, steps=steps, dtype=dtype)
+
+
+def new_session(variant: Any = LSTM, *, batch: int = B, dtype: str = "float32") -> Any:
+    """``dtype``: that of the weights; the problem's is float64 for "float64", else float32."""
+    problem = problem_of(variant, dtype="float64" if dtype == "float64" else "float32")
+    return fastrnn.Session(pack(problem, dtype=dtype), batch)
+
+
+def states_of(session: Any) -> tuple[Any, ...]:
+    return session.state if session.weights.cell == "lstm" else (session.state,)
+
+
+def test_describes_itself():
+    weights = pack(problem_of())
+    session = fastrnn.Session(weights, 3)
+    assert (session.batch, repr(session.weights)) == (3, repr(weights))
+    assert fastrnn.Session(weights).batch == 1
+    assert fastrnn.Session(weights, 100).nbytes > session.nbytes > 2 * 3 * H * 4
+
+
+# ------------------------------------------------------------------------------------------------------------ the state
+
+
+@both_dtypes
+@some_variants
+def test_state_begins_and_resets_to_zero(variant, dtype, isa):
+    problem = problem_of(variant, dtype=dtype)
+    session = new_session(variant, dtype=dtype)
+    for state in states_of(session):
+        np.testing.assert_array_equal(state, np.zeros((B, H), dtype), strict=True)
+    first = session.run(problem.arrays["x"])
+    assert all(state.any() for state in states_of(session))
+    session.reset()
+    assert not any(state.any() for state in states_of(session))
+    np.testing.assert_array_equal(session.run(problem.arrays["x"]), first)
+
+
+@both_dtypes
+@some_variants
+def test_state_is_what_a_call_ends_with(variant, dtype, isa):
+    problem = problem_of(variant, dtype=dtype)
+    zeros = Problem(variant, {n: a for n, a in problem.arrays.items() if n not in variant.states}, {})
+    _, *final = forward_packed(zeros, pack(problem))
+    session = new_session(variant, dtype=dtype)
+    session.run(problem.arrays["x"])
+    assert_same(states_of(session), [a[0] for a in final])
+
+
+@both_dtypes
+@some_variants
+def test_state_moves_a_stream_to_another_session(variant, dtype, isa):
+    x = problem_of(variant, dtype=dtype, steps=6).arrays["x"]
+    one, other = new_session(variant, dtype=dtype), new_session(variant, dtype=dtype)
+    one.run(x[:3])
+    other.state = one.state
+    assert_same(states_of(other), states_of(one))
+    np.testing.assert_array_equal(other.run(x[3:]), one.run(x[3:]))
+
+
+@both_dtypes
+@some_variants
+def test_steps_and_runs_take_turns(variant, dtype, isa):
+    """A step keeps what a run lists anew."""
+    x = problem_of(variant, dtype=dtype, steps=9).arrays["x"]
+    turns, runs = new_session(variant, dtype=dtype), new_session(variant, dtype=dtype)
+    for first, last in ((0, 1), (1, 2), (2, 4), (4, 5), (5, 8), (8, 9)):
+        y = turns.step(x[first])[None] if last == first + 1 else turns.run(x[first:last])
+        np.testing.assert_array_equal(y, runs.run(x[first:last]))
+        assert_same(states_of(turns), states_of(runs))
+        turns.state = turns.state
+
+
+def test_state_is_a_copy():
+    session = new_session()
+    x = problem_of().arrays["x"]
+    session.step(x[0])
+    before = session.state
+    given = tuple(a.copy() for a in before)
+    session.state = given
+    for array in (*session.state, *given):
+        array[...] = 7
+    assert_same(session.state, before)
+
+
+def test_none_sets_zeros():
+    session = new_session()
+    h, c = np.ones((2, B, H), np.float32)
+    session.state = (h, None)
+    assert_same(session.state, (h, np.zeros_like(c)))
+    session.state = (None, c)
+    assert_same(session.state, (np.zeros_like(h), c))
+    session.state = None
+    assert_same(session.state, (np.zeros_like(h), np.zeros_like(c)))
+    rnn = new_session(RNN)
+    rnn.state = h
+    rnn.state = None
+    assert not rnn.state.any()
+
+
+def test_a_refused_state_leaves_the_old_one():
+    session = new_session()
+    h, c = np.ones((2, B, H), np.float32)
+    session.state = (h, c)
+    with pytest.raises(ValueError, match=r"^c: "):
+        session.state = (np.zeros_like(h), c[1:])
+    assert_same(session.state, (h, c))
+
+
+# --------------------------------------------------------------------------------------------------------- step and run
+
+
+@some_variants
+def test_one_stream_takes_vectors(variant, isa):
+    x = problem_of(variant, batch=1).arrays["x"]
+    flat, rows = new_session(variant, batch=1), new_session(variant, batch=1)
+    for x_t in x:
+        y = flat.step(x_t[0])
+        assert y.shape == (H,)
+        np.testing.assert_array_equal(y, rows.step(x_t)[0])
+
+
+@both_dtypes
+def test_rows_are_streams_of_their_own(dtype, isa):
+    x = problem_of(dtype=dtype).arrays["x"]
+    session, alone = new_session(dtype=dtype), [new_session(batch=1, dtype=dtype) for _ in range(B)]
+    for x_t in x:
+        np.testing.assert_array_equal(session.step(x_t), [s.step(row) for s, row in zip(alone, x_t, strict=True)])
+
+
+@both_dtypes
+def test_out_receives_y(dtype, isa):
+    x = problem_of(dtype=dtype).arrays["x"]
+    session, plain = new_session(dtype=dtype), new_session(dtype=dtype)
+    out = np.full((B, H), 7, dtype)
+    assert session.step(x[0], out=out) is out
+    np.testing.assert_array_equal(out, plain.step(x[0]))
+    out = np.full((4, B, H), 7, dtype)
+    assert session.run(x[1:], out) is out
+    np.testing.assert_array_equal(out, plain.run(x[1:]))
+
+
+@pytest.mark.parametrize("hidden", [H, 200], ids=["keeps the GIL", "lets it go"])
+@pytest.mark.parametrize("batch", [1, B])
+def test_every_way_to_call_step_is_the_same(hidden, batch):
+    """The usual call takes a short way, all others the long one."""
+    problem = make_problem(LSTM, hidden=hidden, inputs=I, batch=batch, steps=1, dtype="float32")
+    weights, x = pack(problem), problem.arrays["x"][0]
+
+    class Derived(fastrnn.Session):
+        pass
+
+    calls = {
+        "short": lambda s, out: s.step(x, out),
+        "named": lambda s, out: s.step(x, out=out),
+        "all named": lambda s, out: s.step(out=out, x=x),
+        "new result": lambda s, out: s.step(x),
+        "none": lambda s, out: s.step(x, None),
+        "strided x": lambda s, out: s.step(np.repeat(x, 2, axis=1)[:, ::2], out),
+        "derived": lambda s, out: s.step(x, out),
+    }
+    results = {}
+    for name, call in calls.items():
+        session = (Derived if name == "derived" else fastrnn.Session)(weights, batch)
+        results[name] = [call(session, np.full((batch, hidden), 7, np.float32)) for _ in range(3)]
+    for name, result in results.items():
+        np.testing.assert_array_equal(result, results["none"], err_msg=name)
+
+
+@pytest.mark.parametrize("arguments", [(), (1, 2, 3)])
+def test_step_takes_one_argument_or_two(arguments):
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        new_session().step(*arguments)
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        new_session().step(zeros(B, I), y=zeros(B, H))
+
+
+def test_results_are_new_arrays():
+    session = new_session()
+    x = problem_of().arrays["x"]
+    first = session.step(x[0])
+    kept = first.copy()
+    session.step(x[1])[...] = 7
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_strided_x_is_the_same_x():
+    x = problem_of().arrays["x"]
+    wide = np.full((5, 2 * B, 2 * I), np.nan, np.float32)[:, ::2, ::2]
+    wide[...] = x
+    session, plain = new_session(), new_session()
+    np.testing.assert_array_equal(session.step(wide[0]), plain.step(x[0]))
+    np.testing.assert_array_equal(session.run(wide[::-1]), plain.run(x[::-1].copy()))
+
+
+def test_no_steps():
+    session = new_session()
+    session.step(np.ones((B, I), np.float32))
+    before = session.state
+    assert session.run(np.ones((0, B, I), np.float32)).shape == (0, B, H)
+    assert_same(session.state, before)
+
+
+def test_no_inputs(isa):
+    problem = make_problem(LSTM, hidden=H, inputs=0, batch=1, steps=3, dtype="float32")
+    session = fastrnn.Session(pack(problem))
+    session.state = tuple(problem.arrays[name][0] for name in LSTM.states)
+    y = np.stack([session.step(np.ones(0, np.float32)) for _ in range(3)])
+    np.testing.assert_array_equal(y[:, None], forward_packed(problem, pack(problem)).y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+@some_variants
+def test_nan_is_forgotten_with_the_state(variant, dtype, isa):
+    """Nothing of a NaN stays in the memory that a session keeps."""
+    x = problem_of(variant).arrays["x"]
+    session, fresh = new_session(variant, dtype=dtype), new_session(variant, dtype=dtype)
+    assert np.isnan(session.run(np.full_like(x, np.nan))).all()
+    session.reset()
+    np.testing.assert_array_equal(session.run(x), fresh.run(x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bfloat16_weights", "int8"])
+def test_denormals_are_flushed_and_the_callers_mode_kept(dtype, isa):
+    tiny = np.float32(1e-40)
+    one = np.ones((1, 1), np.float32)
+    session = fastrnn.Session(fastrnn.pack_rnn(one, one, activation="identity", dtype=dtype))
+    for call in (session.step, lambda x: session.run(x[None])):
+        session.state = np.full((1, 1), tiny)
+        assert call(np.full((1, 1), tiny)).item() == 0.0
+        assert (np.array([tiny]) * np.float32(1)).view(np.uint32)  # compared as numbers, both might count as 0
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+def zeros(*shape: int, dtype: Any = "float32") -> Any:
+    return np.zeros(shape, dtype)
+
+
+SHARED = zeros(100)
+SHARED_X, SHARED_Y = SHARED[:12].reshape(B, I), SHARED[11:43].reshape(B, H)
+STRIDED = zeros(B, 2 * H)[:, ::2]
+A_STRIDED_ONE = "out: expected a C-contiguous array, got a strided one"
+READ_ONLY = zeros(B, H)
+READ_ONLY.flags.writeable = False
+SWAPPED = "expected float32 or float64, got >f4"
+OF_WEIGHTS = "expected float32 (the dtype of the weights), got float64"
+
+ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
+    ("step", {"x": "0.0"}, TypeError, "x: expected an array of numbers, got str"),
+    ("step", {"x": zeros(B, I, dtype="float64")}, TypeError, f"x: {OF_WEIGHTS}"),
+    ("step", {"x": zeros(B, I, dtype="complex64")}, TypeError, "x: expected float32 or float64, got complex64"),
+    ("step", {"x": zeros(B, I), "out": zeros(B, H, dtype=">f4")}, TypeError, f"out: {SWAPPED}"),
+    ("step", {"x": zeros(B, I, dtype=">f4"), "out": zeros(B, H)}, TypeError, f"x: {SWAPPED}"),
+    ("step", {"x": zeros(I)}, ValueError, "x: expected shape (4, 3), got (3,)"),
+    ("step", {"x": zeros(B, 4)}, ValueError, "x: expected shape (4, 3), got (4, 4)"),
+    ("step", {"x": zeros(1, B, I)}, ValueError, "x: expected shape (4, 3), got (1, 4, 3)"),
+    ("step", {"x": zeros(B, I), "out": [0.0]}, TypeError, "out: expected a numpy.ndarray, got list"),
+    ("step", {"x": zeros(B, I), "out": zeros(B, H, dtype="float64")}, TypeError, f"out: {OF_WEIGHTS}"),
+    ("step", {"x": zeros(B, I), "out": zeros(B, 7)}, ValueError, "out: expected shape (4, 8), got (4, 7)"),
+    ("step", {"x": zeros(B, I), "out": READ_ONLY}, ValueError, "out: read-only array"),
+    ("step", {"x": zeros(B, I), "out": STRIDED}, ValueError, A_STRIDED_ONE),
+    ("step", {"x": SHARED_X, "out": SHARED_Y}, ValueError, "out: shares memory with x"),
+    ("run", {"x": "0.0"}, TypeError, "x: expected an array of numbers, got str"),
+    ("run", {"x": zeros(5, B, I, dtype="float64")}, TypeError, f"x: {OF_WEIGHTS}"),
+    ("run", {"x": zeros(B, I)}, ValueError, "x: expected shape (T, B, I), got (4, 3)"),
+    ("run", {"x": zeros(5, 3, I)}, ValueError, "x: expected shape (5, 4, 3), got (5, 3, 3)"),
+    ("run", {"x": zeros(5, B, 2)}, ValueError, "x: expected shape (5, 4, 3), got (5, 4, 2)"),
+    ("run", {"x": zeros(1, B, I), "out": zeros(2, B, H)}, ValueError, "out: expected shape (1, 4, 8), got (2, 4, 8)"),
+    ("run", {"x": zeros(1, B, I), "out": READ_ONLY[None]}, ValueError, "out: read-only array"),
+    ("run", {"x": SHARED_X[None], "out": SHARED_Y[None]}, ValueError, "out: shares memory with x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "error", "message"), ERRORS, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_errors_name_the_argument_and_change_nothing(method, arguments, error, message):
+    session = new_session()
+    session.step(np.ones((B, I), np.float32))
+    before = session.state
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        getattr(session, method)(**arguments)
+    assert_same(session.state, before)  # and the session is free again
+
+
+def test_one_stream_speaks_of_the_shape_that_came():
+    session = new_session(batch=1)
+    with pytest.raises(ValueError, match=re.escape("x: expected shape (3,), got (4,)")):
+        session.step(zeros(4))
+    with pytest.raises(ValueError, match=re.escape("x: expected shape (1, 3), got (1, 4)")):
+        session.step(zeros(1, 4))
+    with pytest.raises(ValueError, match=re.escape("out: expected shape (8,), got (1, 8)")):
+        session.step(zeros(3), out=zeros(1, 8))
+
+
+@pytest.mark.parametrize(
+    ("variant", "state", "error", "message"),
+    [
+        (LSTM, zeros(B, H), TypeError, "state: expected a tuple (h, c) or None, got numpy.ndarray"),
+        (LSTM, [zeros(B, H)] * 2, TypeError, "state: expected a tuple (h, c) or None, got list"),
+        (LSTM, (zeros(B, H),), TypeError, "state: expected a tuple (h, c) or None, got tuple"),
+        (LSTM, (zeros(B, 7), None), ValueError, "h: expected shape (4, 8), got (4, 7)"),
+        (LSTM, (None, zeros(1, B, H)), ValueError, "c: expected shape (4, 8), got (1, 4, 8)"),
+        (LSTM, (zeros(B, H, dtype="float64"), None), TypeError, f"h: {OF_WEIGHTS}"),
+        (RNN, zeros(H), ValueError, "h: expected shape (4, 8), got (8,)"),
+        (RNN, ("h", None), TypeError, "h: expected an array of numbers, got tuple"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_errors_of_the_state(variant, state, error, message):
+    session = new_session(variant)
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        session.state = state
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_batch_is_1_or_more(batch):
+    with pytest.raises(ValueError, match=f"^batch: expected 1 or more, got {batch}$"):
+        new_session(batch=batch)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [2**40, 2**58, 2**60, 2**62])
+def test_a_batch_beyond_memory_is_refused(batch, dtype):
+    """Sizes in bytes that overflow included: what is left of them would be little."""
+    with pytest.raises(MemoryError):
+        new_session(batch=batch, dtype=dtype)
+
+
+@pytest.mark.parametrize(("batch", "name"), [(2.0, "float"), (True, "bool"), ("2", "str")])
+def test_batch_is_an_int(batch, name):
+    with pytest.raises(TypeError, match=f"^batch: expected an int, got {name}$"):
+        new_session(batch=batch)
+
+
+def test_weights_must_be_packed():
+    with pytest.raises(TypeError, match=r"^weights: expected PackedWeights or a Model, got numpy\.ndarray$"):
+        fastrnn.Session(zeros(4 * H, I))
+
+
+@pytest.mark.parametrize("act", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda f: f.__name__)
+def test_a_session_is_not_copied(act):
+    """It is a place in memory. To go on elsewhere, carry the weights and the state over."""
+    with pytest.raises(TypeError, match=r"^Session: cannot be pickled or copied, because"):
+        act(new_session())
+
+
+# --------------------------------------------------------------------------------------------------- threads and memory
+
+
+def test_a_second_thread_is_refused():
+    session = fastrnn.Session(pack(make_problem(LSTM, hidden=128, inputs=I, batch=B, steps=1, dtype="float32")), B)
+    x = np.ones((200, B, I), np.float32)
+    errors: list[str] = []
+
+    def work() -> None:
+        for _ in range(500):  # each of them milliseconds without the GIL: two do meet
+            if errors:
+                return
+            try:
+                session.run(x)
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors
+    assert errors[0] == "Session: in use by another thread; give each thread a session of its own"
+    session.reset()
+    assert not session.state[0].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_sessions_in_threads_share_weights(dtype):
+    """Eight streams at once, each with its own input."""
+    hidden = 96  # a step of this size lets others have the GIL
+    problems = [make_problem(LSTM, hidden=hidden, inputs=I, batch=2, steps=20 + k, dtype="float32") for k in range(8)]
+    packed = pack(problems[0], dtype=dtype)
+    inputs = [problem.arrays["x"] for problem in problems]
+    expected = [fastrnn.lstm_forward(x, packed).y for x in inputs]
+    results: list[Any] = [None] * 8
+    start = threading.Barrier(8)
+
+    def work(k: int) -> None:
+        start.wait()
+        session = fastrnn.Session(packed, 2)
+        for _ in range(5):
+            session.reset()
+            results[k] = np.stack([session.step(x_t) for x_t in inputs[k]])
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result, right in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result, right)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux for the memory in use")
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_memory_does_not_grow_with_steps(dtype):
+    """100,000 steps: a leak of 64 bytes each would be 6 MB."""
+    session = new_session(dtype=dtype)
+    x, out = np.ones((B, I), np.float32), np.empty((B, H), np.float32)
+
+    def steps(n: int) -> None:
+        for _ in range(n):
+            session.step(x, out=out)
+
+    steps(1000)
+    before = resident_bytes()
+    steps(100_000)
+    assert resident_bytes() - before < 1 << 20
+
+    tracemalloc.start()
+    try:
+        steps(10)
+        traced, _ = tracemalloc.get_traced_memory()
+        steps(2000)
+        assert tracemalloc.get_traced_memory()[0] - traced < 2000
+    finally:
+        tracemalloc.stop()
