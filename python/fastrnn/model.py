@@ -10,15 +10,19 @@ from . import _summary
 from ._core import Model
 from ._registry import serialize
 from ._typing import Array, Config
+from .callbacks import History
 from .layers import Embedding, Input
 from .layers.base import Layer, Shape, check_shape, layer_from_config, unique_name
+from .losses import Loss
+from .metrics import Metric
 from .parameters import Parameter
+from .training.handed_on import HandedOn, handed_on
 from .training.trainer import Trainer
 
 __all__ = ["Sequential"]
 
 
-class Sequential(Trainer):
+class Sequential:
     """A linear stack of layers with Keras' interface.
 
         model = Sequential([LSTM(128), Dense(9, activation="softmax")])
@@ -35,10 +39,31 @@ class Sequential(Trainer):
     Attributes:
         metadata: a dict of your own, of what JSON has, that goes into the model's file and comes back from it: class
             names, a vocabulary, the scale of the inputs.
+        compiled: whether `compile` was called.
+        optimizer, loss: what it was given, as objects; None before.
+        metrics: the metrics, those of `weighted_metrics` last.
+        stop_training: a callback sets it to end `fit` after the current epoch.
+        history: the `History` of the last `fit`.
     """
 
+    compiled: HandedOn[bool] = HandedOn()
+    optimizer: HandedOn[Any] = HandedOn()
+    loss: HandedOn[Loss | None] = HandedOn()
+    metrics: HandedOn[list[Metric]] = HandedOn()
+    stop_training: HandedOn[bool] = HandedOn()
+    history: HandedOn[History | None] = HandedOn()
+
+    compile = handed_on(Trainer.compile)
+    get_compile_config = handed_on(Trainer.get_compile_config)
+    fit = handed_on(Trainer.fit)
+    evaluate = handed_on(Trainer.evaluate)
+    predict = handed_on(Trainer.predict)
+    train_on_batch = handed_on(Trainer.train_on_batch)
+    test_on_batch = handed_on(Trainer.test_on_batch)
+    predict_on_batch = handed_on(Trainer.predict_on_batch)
+
     def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
-        super().__init__()
+        self._trainer = Trainer(self)
         self.name = name if name is not None else unique_name("Sequential")
         self.metadata: dict[str, Any] = {}
         self._layers: list[Layer] = []
@@ -233,6 +258,18 @@ class Sequential(Trainer):
                 return layer
         names = ", ".join(layer.name for layer in self._layers)
         raise ValueError(f"{'name' if index is None else 'index'}: no such layer, the model has {names}")
+
+    # -- pickling ---------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: the attributes, those of the trainer among them."""
+        return {**self._trainer.settings(), **{k: v for k, v in vars(self).items() if k != "_trainer"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._trainer = Trainer(self)
+        trainers = vars(self._trainer)
+        for name, value in state.items():
+            (trainers if name in trainers else vars(self))[name] = value
 
     # -- showing, saving -------------------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,14 +19,34 @@ from ..parameters import Parameter
 from .data_adapter import ArrayData, Batch, BatchData, class_weight_to_sample_weight
 from .interrupts import BatchInterrupts
 
-__all__ = ["BatchTrainer", "Data", "Result"]
+__all__ = ["BatchTrainer", "Data", "Result", "Trainable"]
 
 Data = ArrayData | BatchData
 Result = float | list[float] | dict[str, float]
 
 
+class Trainable(Protocol):
+    """What a model gives to be trained."""
+
+    def forward_batch(self, x: Array, training: bool) -> tuple[Array, Array | None]:
+        """Return the output and its mask (B, T) or None."""
+
+    def backward_batch(self, dy: Array, from_logits: bool) -> None:
+        """Store all gradients, given that of the output, or of what enters its activation."""
+
+    def parameters(self) -> list[Parameter]:
+        """All weights, always in the same order."""
+
+    @property
+    def output_activation(self) -> str | None:
+        """Name of the activation which ends the model, if `backward_batch` can start before it."""
+
+
 class BatchTrainer:
-    """What a model needs to be trained: it gives `forward_batch`, `backward_batch` and `parameters`.
+    """Trains a model batch by batch.
+
+    Args:
+        model: whose trainer this is. It is not kept alive: it is the model that has a trainer.
 
     Attributes:
         optimizer, loss: what `compile` was given, as objects; None before.
@@ -34,7 +55,8 @@ class BatchTrainer:
         history: the `History` of the last `fit`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: Trainable) -> None:
+        self._model = weakref.ref(model)
         self.compiled = False
         self.optimizer: Any = None
         self.loss: Loss | None = None
@@ -44,24 +66,16 @@ class BatchTrainer:
         self.history: History | None = None
         self._interrupts: BatchInterrupts | None = None  # while `fit` runs
 
-    # -- what the model gives --------------------------------------------------------------------------------------
-
-    def forward_batch(self, x: Array, training: bool) -> tuple[Array, Array | None]:
-        """Return the output and its mask (B, T) or None."""
-        raise NotImplementedError
-
-    def backward_batch(self, dy: Array, from_logits: bool) -> None:
-        """Store all gradients, given that of the output, or of what enters its activation."""
-        raise NotImplementedError
-
-    def parameters(self) -> list[Parameter]:
-        """All weights, always in the same order."""
-        raise NotImplementedError
-
     @property
-    def output_activation(self) -> str | None:
-        """Name of the activation which ends the model, if `backward_batch` can start before it."""
-        raise NotImplementedError
+    def model(self) -> Trainable:
+        """The model, which is there as long as anybody can call its trainer."""
+        model = self._model()
+        assert model is not None
+        return model
+
+    def settings(self) -> dict[str, Any]:
+        """All attributes but the model: what pickle keeps of a trainer."""
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
     # -- compile ---------------------------------------------------------------------------------------------------
 
@@ -141,20 +155,20 @@ class BatchTrainer:
 
     def _train_step(self, batch: Batch, loss: Loss) -> float:
         with _quiet():
-            y_pred, mask = self.forward_batch(batch.x, training=True)
+            y_pred, mask = self.model.forward_batch(batch.x, training=True)
             assert batch.y is not None
             weight = self._loss_weight(batch.sample_weight, mask, y_pred)
             value = loss(batch.y, y_pred, weight)
-            fused = loss.fused_activation is not None and loss.fused_activation == self.output_activation
+            fused = loss.fused_activation is not None and loss.fused_activation == self.model.output_activation
             gradient = loss.fused_gradient if fused else loss.gradient
-            self.backward_batch(gradient(batch.y, y_pred, weight), fused)
-            self.optimizer.apply(self.parameters())
+            self.model.backward_batch(gradient(batch.y, y_pred, weight), fused)
+            self.optimizer.apply(self.model.parameters())
             self._update_metrics(batch, y_pred, mask)
             return value
 
     def _test_step(self, batch: Batch, loss: Loss) -> float:
         with _quiet():
-            y_pred, mask = self.forward_batch(batch.x, training=False)
+            y_pred, mask = self.model.forward_batch(batch.x, training=False)
             assert batch.y is not None
             self._update_metrics(batch, y_pred, mask)
             return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred))
@@ -232,7 +246,7 @@ class BatchTrainer:
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the output for one batch."""
-        return self.forward_batch(np.asarray(x), training=False)[0]
+        return self.model.forward_batch(np.asarray(x), training=False)[0]
 
 
 def _quiet() -> np.errstate:

@@ -96,7 +96,7 @@ class Trainer(BatchTrainer):
             data, validation = data.split(validation_split)
             validation.batch_size = validation_batch_size or data.batch_size
         hooks = CallbackList(
-            callbacks, add_history=True, add_progbar=verbose != 0, add_watch=True, model=self, epochs=epochs,
+            callbacks, add_history=True, add_progbar=verbose != 0, add_watch=True, model=self.model, epochs=epochs,
             steps=data.steps, samples=data.size, verbose=verbose,
         )  # fmt: skip
         self.stop_training = False
@@ -167,7 +167,7 @@ class Trainer(BatchTrainer):
         data = make_data(x, y, sample_weight, batch_size=batch_size, steps=steps)
         shown = level(verbose, auto=0)
         hooks = CallbackList(
-            callbacks, add_progbar=shown != 0, model=self, steps=data.steps, samples=data.size, verbose=shown
+            callbacks, add_progbar=shown != 0, model=self.model, steps=data.steps, samples=data.size, verbose=shown
         )
         return self._result(self._evaluate(data, hooks), return_dict)
 
@@ -195,7 +195,7 @@ class Trainer(BatchTrainer):
 
     def _outputs(self, data: Data, progress: Progress) -> Array:
         def forward(x: Array) -> Array:
-            y, _ = self.forward_batch(x, training=False)
+            y, _ = self.model.forward_batch(x, training=False)
             progress.advance()
             return y
 
