@@ -2,6 +2,7 @@
 
 from .arrays import pad_sequences, to_categorical
 from .lengths import BatchesByLength
+from .scaling import Scaler
 from .splits import split_by_time, train_test_split
 from .text import CharVocabulary, python_topics
 from .windows import forecast_windows, windows
@@ -9,6 +10,7 @@ from .windows import forecast_windows, windows
 __all__ = [
     "BatchesByLength",
     "CharVocabulary",
+    "Scaler",
     "forecast_windows",
     "pad_sequences",
     "python_topics",
