@@ -8,13 +8,13 @@ import pytest
 
 sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
-from sklearn.base import clone  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import FunctionTransformer, StandardScaler  # noqa: E402
-from sklearn.utils import estimator_checks  # noqa: E402
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import estimator_checks
 
-from fastrnn.sklearn import RNNClassifier, RNNRegressor, SequenceForecaster  # noqa: E402
+from fastrnn.sklearn import RNNClassifier, RNNRegressor, SequenceForecaster
 
 # Small networks that learn what the checks want them to learn.
 SMALL = {"hidden_layer_sizes": (16,), "cell": "rnn", "max_iter": 30, "learning_rate_init": 0.03, "batch_size": 32}

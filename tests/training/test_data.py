@@ -1,5 +1,7 @@
 """fastrnn.data: shapes and values by hand, and the errors."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,39 @@ def test_a_model_learns_from_batches_by_length():
     np.testing.assert_allclose(said[:5], alone, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+def test_a_scaler_takes_figures_of_parts_as_of_the_whole(kind):
+    x = np.random.default_rng(0).normal(3, [1, 5, 1e-3], (40, 7, 3))
+    whole = data.Scaler(kind).fit(x)
+    parts = data.Scaler(kind)
+    for start in range(0, 40, 9):
+        parts.partial_fit(x[start : start + 9])
+    np.testing.assert_allclose(parts.shift, whole.shift, rtol=1e-12)
+    np.testing.assert_allclose(parts.scale, whole.scale, rtol=1e-12)
+    y = whole.transform(x)
+    rows = y.reshape(-1, 3)
+    if kind == "standard":
+        np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-9)
+        np.testing.assert_allclose(rows.std(axis=0), 1)
+    else:
+        np.testing.assert_allclose((rows.min(axis=0), rows.max(axis=0)), ([0] * 3, [1] * 3), atol=1e-12)
+    np.testing.assert_allclose(whole.inverse_transform(y), x)
+    np.testing.assert_allclose(whole.inverse_transform(y[:, :, 1:2], 1), x[:, :, 1:2])
+    again = data.Scaler.from_config(json.loads(json.dumps(whole.get_config())))
+    assert np.array_equal(again.transform(x), y)
+
+
+def test_a_scaler_of_ragged_and_constant_data():
+    sequences = [np.full((n, 2), [5.0, n], np.float32) for n in (1, 2, 3)]
+    scaler = data.Scaler().fit(sequences)
+    np.testing.assert_allclose(scaler.shift, [5, 14 / 6])
+    assert scaler.scale[0] == 1
+    scaled = scaler.transform(sequences)
+    assert [a.shape for a in scaled] == [(1, 2), (2, 2), (3, 2)]
+    assert scaled[0].dtype == np.float32
+    assert scaled[2][0, 0] == 0
+
+
 def test_pad_sequences():
     ragged = [[1, 2, 3], [4], []]
     assert data.pad_sequences(ragged).tolist() == [[1, 2, 3], [0, 0, 4], [0, 0, 0]]
@@ -180,6 +215,12 @@ def test_python_topics():
         (lambda: data.forecast_windows(np.arange(4), 2, target=[1]), r"target: expected 4 steps .* got shape \(1,\)"),
         (lambda: data.split_by_time([1, 2, 3], test_size=0.5, gap=1), r"test_size: expected a share .* gap 1"),
         (lambda: data.split_by_time([1, 2, 3], gap=-1), r"gap: expected a number >= 0, got -1"),
+        (lambda: data.Scaler("robust"), r"kind: expected one of 'standard', 'minmax', got 'robust'"),
+        (lambda: data.Scaler().fit([]), r"x: expected at least one row, got none"),
+        (lambda: data.Scaler().fit([[1.0, np.nan]]), r"x: expected finite numbers"),
+        (lambda: data.Scaler().transform([[1.0]]), r"expected fit to have been called"),
+        (lambda: data.Scaler().fit([[1.0]]).transform([[1, 2]]), r"x: expected 1 features on the last axis, got .*2"),
+        (lambda: data.Scaler().fit([[1.0]]).partial_fit([[1, 2]]), r"x: expected 1 features, got 2"),
         (lambda: data.BatchesByLength([]), r"sequences: expected at least one, got none"),
         (lambda: data.BatchesByLength([[1], []]), r"sequences: expected at least one step in each, got none at 1"),
         (lambda: data.BatchesByLength([[1]], [1, 2]), r"y: expected 1 as there are sequences, got 2"),

@@ -82,6 +82,7 @@ WING = {
     # Doors: each may use all of the wing, and nothing of the wing uses one.
     "interop": [*_NOUNS, "training", "model", "saving", "system"],
     "cli": [*_NOUNS, "training", "model", "saving", "system"],
+    "sklearn": [*_NOUNS, "model"],
     "__main__": ["cli"],
 }
 # Methods that hand over to the packages above them: `model.save(path)` is a name for `save_model(model, path)`.

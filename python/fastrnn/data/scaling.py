@@ -144,5 +144,5 @@ class Scaler:
 def _ragged(x: Any) -> bool:
     """Whether x is a list of arrays, or an array of objects, rather than one array."""
     if isinstance(x, np.ndarray):
-        return x.dtype == object
+        return bool(x.dtype == object)
     return isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(part, "__array__") for part in x)
