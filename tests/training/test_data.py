@@ -217,6 +217,7 @@ def test_python_topics():
         (lambda: data.split_by_time([1, 2, 3], gap=-1), r"gap: expected a number >= 0, got -1"),
         (lambda: data.Scaler("robust"), r"kind: expected one of 'standard', 'minmax', got 'robust'"),
         (lambda: data.Scaler().fit([]), r"x: expected at least one row, got none"),
+        (lambda: data.Scaler().fit([1.0, 2.0]), r"x: expected \(steps, features\) or more axes, got shape \(2,\)"),
         (lambda: data.Scaler().fit([[1.0, np.nan]]), r"x: expected finite numbers"),
         (lambda: data.Scaler().transform([[1.0]]), r"expected fit to have been called"),
         (lambda: data.Scaler().fit([[1.0]]).transform([[1, 2]]), r"x: expected 1 features on the last axis, got .*2"),

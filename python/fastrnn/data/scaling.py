@@ -66,11 +66,13 @@ class Scaler:
         return self
 
     def _add(self, x: Array) -> None:
-        if x.ndim == 0:
-            raise ValueError("x: expected at least one axis, got a scalar")
-        rows = x.reshape(-1, x.shape[-1])
-        if not len(rows):
+        if not x.size:
             return
+        if x.ndim < 2:
+            raise ValueError(
+                f"x: expected (steps, features) or more axes, got shape {x.shape}; x[:, None] has one feature"
+            )
+        rows = x.reshape(-1, x.shape[-1])
         if not np.isfinite(rows).all():
             raise ValueError("x: expected finite numbers, got NaN or infinity")
         if self._count and len(self._first) != rows.shape[1]:
