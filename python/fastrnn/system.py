@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from . import _core
+from . import _core, _threads
 
 
 def isa_available() -> list[str]:
@@ -17,13 +17,16 @@ def isa_available() -> list[str]:
 def set_num_threads(n: int) -> None:
     """Threads of all later calls that do not say how many; results do not depend on it.
 
+    Functions take one until this is called, `Sequential.fit`, `evaluate` and `predict` as many as there are processors
+    for the process; sessions and pools always one.
+
     Args:
-        n: 1 to 4096. At first 1: nothing runs on other cores unless asked.
+        n: 1 to 4096.
 
     Raises:
         TypeError: n is not an integer. ValueError: it is out of range.
     """
-    _core.set_num_threads(n)
+    _threads.set_num_threads(n)
 
 
 def get_num_threads() -> int:

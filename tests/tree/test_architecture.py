@@ -48,7 +48,7 @@ CSRC = {
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
-_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "_file_writing", "config", "parameters"]
+_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "_file_writing", "_threads", "config", "parameters"]
 _TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
@@ -59,8 +59,9 @@ WING = {
     "_hints": [],
     "_log": [],
     "_file_writing": [],
+    "_threads": ["_core"],
     "_registry": ["_typing", "_hints"],
-    "system": ["_core"],
+    "system": ["_core", "_threads"],
     "activations": _GROUND,
     "initializers": _GROUND,
     "schedules": _GROUND,

@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .. import config
+from .. import _threads, config
 from .._log import log
 from .._typing import Array
 from ..callbacks import Callback, CallbackList, History
@@ -40,6 +40,8 @@ class Trainer(BatchTrainer):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        *,
+        threads: int | None = None,
     ) -> History:
         """Train for `epochs - initial_epoch` passes over the data.
 
@@ -60,6 +62,8 @@ class Trainer(BatchTrainer):
             steps_per_epoch, validation_steps: batches of a pass over an endless iterable.
             validation_batch_size: batch_size when None.
             validation_freq: validate every so many epochs.
+            threads: None for what `fastrnn.set_num_threads` said, and all processors that the process may use if it was
+                never called; results do not depend on it.
 
         Returns:
             History, whose `history` maps "loss", the metrics, and "val_..." of these to lists.
@@ -73,6 +77,7 @@ class Trainer(BatchTrainer):
             ValueError, TypeError: for arguments that do not fit, before anything is trained.
         """
         self._need_compiled()
+        threads = _threads.check(threads)
         for name, number, least in (
             ("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0), ("validation_freq", validation_freq, 1)
         ):  # fmt: skip
@@ -104,7 +109,7 @@ class Trainer(BatchTrainer):
         hooks.on_train_begin()
         logs: dict[str, float] = {}
         try:
-            with BatchInterrupts() as self._interrupts:
+            with _threads.sharing(threads), BatchInterrupts() as self._interrupts:
                 for epoch in range(initial_epoch, epochs):
                     hooks.on_epoch_begin(epoch)
                     logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
@@ -132,6 +137,8 @@ class Trainer(BatchTrainer):
         steps: int | None = ...,
         callbacks: Callback | Iterable[Callback] | None = ...,
         return_dict: Literal[False] = ...,
+        *,
+        threads: int | None = ...,
     ) -> float | list[float]: ...
 
     @overload
@@ -146,6 +153,7 @@ class Trainer(BatchTrainer):
         callbacks: Callback | Iterable[Callback] | None = ...,
         *,
         return_dict: Literal[True],
+        threads: int | None = ...,
     ) -> dict[str, float]: ...
 
     def evaluate(
@@ -158,18 +166,22 @@ class Trainer(BatchTrainer):
         steps: int | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
         return_dict: bool = False,
+        *,
+        threads: int | None = None,
     ) -> Result:
         """Return the loss, or [loss, metrics...], or both by name with `return_dict`.
 
         Arguments and errors as `fit`, but that "auto" is silent: `verbose` 1 shows a bar, 2 a line at the end.
         """
         self._need_compiled()
+        threads = _threads.check(threads)
         data = make_data(x, y, sample_weight, batch_size=batch_size, steps=steps)
         shown = level(verbose, auto=0)
         hooks = CallbackList(
             callbacks, add_progbar=shown != 0, model=self.model, steps=data.steps, samples=data.size, verbose=shown
         )
-        return self._result(self._evaluate(data, hooks), return_dict)
+        with _threads.sharing(threads):
+            return self._result(self._evaluate(data, hooks), return_dict)
 
     def _evaluate(self, data: Data, hooks: CallbackList) -> dict[str, float]:
         hooks.on_test_begin()
@@ -178,16 +190,25 @@ class Trainer(BatchTrainer):
         return logs
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", steps: int | None = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        *,
+        threads: int | None = None,
     ) -> Array:
         """Return the outputs for x, computed in batches of `batch_size` (32 when None).
 
         NaN in x is no error here and gives NaN out. "auto" is silent: `verbose` 1 shows a bar, 2 a line at the end.
+        `threads` as in `fit`.
         """
+        threads = _threads.check(threads)
         data = make_data(x, batch_size=batch_size, steps=steps, targets=False)
         progress = Progress("Predict", data.steps, data.size, level(verbose, auto=0))
         try:
-            result = self._outputs(data, progress)
+            with _threads.sharing(threads):
+                result = self._outputs(data, progress)
             progress.finish()
         finally:
             progress.close()

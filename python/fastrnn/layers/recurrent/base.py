@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ... import config, functional
+from ... import _threads, config, functional
 from ..._core import PackedWeights
 from ..._hints import unknown_keyword
 from ..._registry import positive
@@ -228,6 +228,7 @@ class Recurrent(RecurrentWeights):
             reverse=self.go_backwards,
             batch_first=True,
             training=training,
+            threads=_threads.wanted(),
         )
         last = tuple(state[0] for state in result[1 : 1 + self.state_count])
         self._cache = _Cache(result[-1], plan.silent) if training else None
@@ -307,7 +308,10 @@ class Recurrent(RecurrentWeights):
             dh = silence(dy, cache.silent)
             dy, final[0] = None, dh if final[0] is None else final[0] + dh
         grads = getattr(functional, f"{self.cell}_backward")(
-            dy, cache.native, *(None if d is None else np.ascontiguousarray(d)[np.newaxis] for d in final)
+            dy,
+            cache.native,
+            *(None if d is None else np.ascontiguousarray(d)[np.newaxis] for d in final),
+            threads=_threads.wanted(),
         )
         states = tuple(getattr(grads, name)[0] for name in self.state_names)
         self.take_gradients({name: getattr(grads, name) for name in self._native}, states)

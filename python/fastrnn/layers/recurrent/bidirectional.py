@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import _threads
 from ..._core import StackCache
 from ..._registry import one_of, serialize
 from ..._typing import Array, Config
@@ -181,6 +182,7 @@ class Bidirectional(Layer):
             batch_first=True,
             training=training,
             reset_mask=resets,
+            threads=_threads.wanted(),
             **plans[0].options,  # of the forward layer, as they do for both
             **self.forward_layer.run_options(training),
         )
@@ -267,7 +269,7 @@ class Bidirectional(Layer):
             dy = None
         elif self.merge_mode is None:
             dy = np.concatenate(dy, axis=-1)
-        grads = stack_backward(dy, cache.native, dh, dc)
+        grads = stack_backward(dy, cache.native, dh, dc, threads=_threads.wanted())
         count -= 1
         for d, layer in enumerate((self.forward_layer, self.backward_layer)):
             others = () if grads.c0 is None else tuple(grads.c0[d * count : (d + 1) * count])
