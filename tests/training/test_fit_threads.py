@@ -145,6 +145,9 @@ print(_threads.available(), fastrnn.get_num_threads())
     assert result.stdout.split() == ["1", "1"]
 
 
+V1 = {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "50000"}
+
+
 @pytest.mark.parametrize(
     ("membership", "files", "quota"),
     [
@@ -153,7 +156,7 @@ print(_threads.available(), fastrnn.get_num_threads())
         ("0::/\n", {"cpu.max": "50000 100000"}, 1.0),
         ("0::/a/b\n", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3.0),
         ("0::/a/b\n", {"cpu.max": "200000 100000"}, 2.0),  # a path of the host's, seen from a container
-        ("4:cpu,cpuacct:/x\n", {f"cpu,cpuacct/x/cpu.cfs_{k}_us": v for k, v in (("quota", "200000"), ("period", "50000"))}, 4.0),
+        ("4:cpu,cpuacct:/x\n", V1, 4.0),
         ("4:cpu:/\n1:name=systemd:/y\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 4096),
         ("0::/\n", {"cpu.max": "nonsense"}, 4096),
         ("", {}, 4096),
