@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import SupportsIndex
 
 from . import _core
 
@@ -61,7 +62,7 @@ def check(threads: object) -> int | None:
     """Return what a user gave as `threads=`, as an int or None. TypeError, ValueError for no integer in 1..4096."""
     if threads is None:
         return None
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+    if isinstance(threads, bool) or not isinstance(threads, SupportsIndex):
         raise TypeError(f"threads: expected an int, got {type(threads).__name__}")
     number = operator.index(threads)
     if not 1 <= number <= _MOST:
