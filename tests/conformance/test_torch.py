@@ -6,13 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.conformance.torch_cases import (
-    DTYPES,
-    MODULES,
-    SUITES,
-    compare,
-    draw,
-)
+from tests.support.conformance.torch_cases import DTYPES, MODULES, SUITES, compare, draw
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 

@@ -1,0 +1,47 @@
+"""Which tests run without `--full`: of every function at least one for each value of each of its parameters.
+
+A test that its file or its name asks for on the command line always runs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+SMALL = 12  # so many of one function are few
+SHARE = 0.05  # of those of a larger one, besides the values of the parameters
+
+
+def left_out(items: Iterable[Any], asked_for: Collection[Path] = (), whole: Collection[Path] = ()) -> list[Any]:
+    """The items that a short run can do without: those marked `full`, and most of a large parametrisation.
+
+    Nothing is left out of the files `asked_for`, nor of the folders `whole`. The choice is the same in every run: it
+    follows from the names of the tests.
+    """
+    functions: dict[tuple[Path, str], list[Any]] = defaultdict(list)
+    out = []
+    for item in items:
+        if item.path in asked_for or any(folder in item.path.parents for folder in whole):
+            continue
+        if item.get_closest_marker("full"):
+            out.append(item)
+        else:
+            functions[item.path, getattr(item, "originalname", item.name)].append(item)
+    for group in functions.values():
+        out += _spare(group) if len(group) > SMALL else []
+    return out
+
+
+def _spare(group: list[Any]) -> list[Any]:
+    """What remains of one function's tests when every value of every parameter has been met, and SHARE of them run."""
+    met: set[tuple[str, int]] = set()
+    spare: list[Any] = []
+    for item in sorted(group, key=lambda item: zlib.crc32(item.name.encode())):
+        values = {(name, id(value)) for name, value in item.callspec.params.items()}
+        if values <= met and len(group) - len(spare) > SHARE * len(group):
+            spare.append(item)
+        met |= values
+    return spare
