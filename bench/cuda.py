@@ -92,7 +92,7 @@ def run_barriers(seconds: float) -> Result:
 
 def run_tests(extra: tuple[str, ...] = (), wrapper: tuple[str, ...] = ()) -> Result:
     """`pytest -m gpu`, in a process of its own: what a kernel does to the context stays there."""
-    command = [*wrapper, sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/cuda", *extra]
+    command = [*wrapper, sys.executable, "-m", "pytest", "-q", "--full", "-m", "gpu", "tests/cuda", *extra]
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     return {

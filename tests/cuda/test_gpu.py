@@ -1,4 +1,4 @@
-"""Every tier on a GPU against the CPU's results; skipped, with the reason, where there is none.
+"""Every tier on a GPU against the CPU's results; left out where there is none.
 
 `python -m bench.cuda` runs these, once more under compute-sanitizer (those named short), and writes a report.
 """
@@ -13,11 +13,7 @@ from tests.support.cuda.option_cases import CASES, check_case
 from tests.support.cuda.problems import CELLS, problem
 from tests.support.cuda.stacks import FORMS, check_stack
 
-STATUS = fastrnn._core.cuda_status()
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not STATUS["devices"], reason=f"no GPU: {STATUS['reason']}"),
-]
+pytestmark = pytest.mark.gpu
 
 # Operands are rounded to so much, half a unit in the last place; a sum of H of them, with weights of 1/sqrt(H), has
 # about as much again, and a sequence carries it on.
