@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fastrnn/fastrnn.hpp"
+#include "fastrnn/unpack.hpp"
 #include "list.h"
 
 namespace fastrnn::cells {
@@ -14,6 +15,7 @@ constexpr unsigned kIndRnnCell = only(CellType::indrnn), kMguCell = only(CellTyp
 constexpr unsigned kSlstmCell = only(CellType::slstm);
 constexpr unsigned kGatedCells = kLstmCell | kGruCell | kMguCell;
 constexpr unsigned kMatrixCells = kGatedCells | kRnnCell | kSlstmCell;  // w_hh is a matrix
+constexpr unsigned kAllCells = (1u << std::size(kCellNames)) - 1;
 constexpr unsigned kPlainCells = kGatedCells | kRnnCell | kIndRnnCell;  // with activations of choice
 
 /// What may be given as an option's value.
@@ -76,22 +78,36 @@ constexpr OptionRow kOptionTable[] = {
     number_row("weight_dropout", kMatrixCells, OptionKind::rate, &CellOptions::weight_dropout),
 };
 
-/// The parameters beside w_ih, w_hh, b_ih and b_hh.
+/// A parameter array: which cells may have it, and where it stands in the structures that hold all of them.
+template <class T>
 struct ParameterRow {
   std::string_view name;
   unsigned cells;
+  const T* Parameters<T>::* value;
+  T* BackwardArguments<T>::* gradient;
+  std::vector<T> UnpackedParameters<T>::* unpacked;
 };
-constexpr ParameterRow kParameterTable[] = {{"w_peep", kLstmCell},
-                                            {"w_hr", kLstmCell},
-                                            {"ln_ih", kLstmCell | kGruCell},
-                                            {"ln_hh", kLstmCell | kGruCell | kRnnCell},
-                                            {"ln_c", kLstmCell}};
+template <class T>
+constexpr ParameterRow<T> kParameterTable[] = {
+#define FASTRNN_PARAMETER(name, gradient, cells) \
+  {#name, cells, &Parameters<T>::name, &BackwardArguments<T>::gradient, &UnpackedParameters<T>::name}
+    FASTRNN_PARAMETER(w_ih, dw_ih, kAllCells),
+    FASTRNN_PARAMETER(w_hh, dw_hh, kAllCells),
+    FASTRNN_PARAMETER(b_ih, db_ih, kAllCells),
+    FASTRNN_PARAMETER(b_hh, db_hh, kAllCells),
+    FASTRNN_PARAMETER(w_peep, dw_peep, kLstmCell),
+    FASTRNN_PARAMETER(w_hr, dw_hr, kLstmCell),
+    FASTRNN_PARAMETER(ln_ih, dln_ih, kLstmCell | kGruCell),
+    FASTRNN_PARAMETER(ln_hh, dln_hh, kLstmCell | kGruCell | kRnnCell),
+    FASTRNN_PARAMETER(ln_c, dln_c, kLstmCell),
+#undef FASTRNN_PARAMETER
+};
 
 /// Whether a cell has the option or parameter of that name.
 constexpr bool has(CellType cell, std::string_view name) {
   for (const OptionRow& row : kOptionTable)
     if (row.name == name) return (row.cells & only(cell)) != 0;
-  for (const ParameterRow& row : kParameterTable)
+  for (const ParameterRow<float>& row : kParameterTable<float>)
     if (row.name == name) return (row.cells & only(cell)) != 0;
   return false;
 }
@@ -148,6 +164,33 @@ inline Names names(CellType type) {
   CellOptions options;
   options.cell = type;
   return names(kind_of(options, {}));
+}
+
+/// What the shapes of a layer's parameters follow from: I, H, P (H without a projection) and the form of w_peep.
+struct ParameterSizes {
+  Index inputs, hidden, outputs;
+  Peephole peephole = Peephole::none;
+};
+
+/// The shape of a parameter of kParameterTable.
+inline std::vector<Index> parameter_shape(CellType cell, std::string_view name, const ParameterSizes& sizes) {
+  const Description description = describe(cell);
+  const Index hidden = sizes.hidden, rows = description.gates * hidden;
+  if (name == "w_ih") return {rows, sizes.inputs};
+  if (name == "w_hh")
+    return description.vector_recurrence ? std::vector<Index>{hidden} : std::vector<Index>{rows, sizes.outputs};
+  if (name == "w_peep")
+    return sizes.peephole == Peephole::full ? std::vector<Index>{3, hidden, hidden} : std::vector<Index>{3, hidden};
+  if (name == "w_hr") return {sizes.outputs, hidden};
+  if (name == "ln_c") return {2, hidden};
+  return {rows};  // a value for each gate of each unit
+}
+
+/// The names of the states beside h, a letter each, of a cell that has so many of them.
+inline std::string_view state_names(Index count) {
+  for (int kind = 0; kind < kKinds; ++kind)
+    if (Index(names(Kind(kind)).states.size()) == count) return names(Kind(kind)).states;
+  return "";
 }
 
 /// Whether the equations have to know more activations than sigmoid and tanh, clips or zoneout.

@@ -16,8 +16,9 @@ py::dict cell_table() {
     for (const cells::OptionRow& row : cells::kOptionTable)
       if ((row.cells & cells::only(type)) != 0) options.append(std::string(row.name));
     if (cells::describe(type).has_candidate) options.append("candidate_dropout");
-    for (const cells::ParameterRow& row : cells::kParameterTable)
-      if ((row.cells & cells::only(type)) != 0) parameters.append(std::string(row.name));
+    for (const auto& row : cells::kParameterTable<float>)
+      if ((row.cells & cells::only(type)) != 0 && row.cells != cells::kAllCells)
+        parameters.append(std::string(row.name));
     py::dict cell;
     cell["gates"] = std::string(cells::names(type).gates);
     cell["states"] = std::string(cells::names(type).states);

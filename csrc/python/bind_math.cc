@@ -10,15 +10,8 @@ namespace {
 
 py::array activate_array(const std::string& name, py::handle object, bool fast) {
   const py::array x = float_array("x", object, Dtype::float32);
-  Activation activation;
-  if (name == "tanh")
-    activation = Activation::tanh;
-  else if (name == "sigmoid")
-    activation = Activation::sigmoid;
-  else if (name == "relu")
-    activation = Activation::relu;
-  else
-    wrong_value("activation", "one of 'tanh', 'sigmoid', 'relu'", "'" + name + "'");
+  constexpr std::string_view plain[] = {kActivationNames[0], kActivationNames[1], kActivationNames[2]};
+  const auto activation = Activation(find_choice("activation", name, plain));  // tanh, sigmoid or relu
   return with_type(float_dtype(x), [&](auto* type) -> py::array {
     using T = std::remove_pointer_t<decltype(type)>;
     const py::array_t<T> in = contiguous<T>(x);
@@ -88,8 +81,8 @@ py::array matmul_arrays(py::handle a_given, py::handle b_given, py::handle out_g
 
 void bind_math(py::module_& module) {
   module.def("float_array", [](const std::string& name, py::handle value, const std::string& wanted) {
-    return float_array(name, value,
-                       choose<Dtype>("wanted", wanted, {{"float32", Dtype::float32}, {"float64", Dtype::float64}}));
+    constexpr const char* names[] = {"float32", "float64"};
+    return float_array(name, value, Dtype(find_choice("wanted", wanted, names)));
   });
   module.def("activate", &activate_array, py::arg("activation"), py::arg("x"), py::arg("fast") = false);
   bind_class<PackedMatrix>(module, "PackedMatrix",

@@ -12,8 +12,7 @@ PlanQuery make_query(const std::string& cell, py::handle inputs, py::handle hidd
                      const std::string& dtype, bool training, const std::string& peephole, const py::dict& options) {
   PlanQuery query;
   query.cell = parse_cell_options(cell, options);
-  query.cell.peephole = choose<Peephole>(
-      "peephole", peephole, {{"none", Peephole::none}, {"diagonal", Peephole::diagonal}, {"full", Peephole::full}});
+  query.cell.peephole = Peephole(find_choice("peephole", peephole, kPeepholeNames));
   query.hidden = Index(integer("hidden", hidden, 1, kLargest));
   query.inputs = Index(integer("inputs", inputs, 0, kLargest));
   query.batch = Index(integer("batch", batch, 1, kLargest));

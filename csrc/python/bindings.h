@@ -2,28 +2,17 @@
 #pragma once
 
 #include <atomic>
-#include <initializer_list>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "cells/options.h"
+#include "core/base/choice.h"
 #include "fastrnn/model.hpp"
 #include "python/arrays/array_view.h"
 #include "python/interpreter/gil.h"
 
 namespace fastrnn::python {
-
-/// Looks a name up; the error lists the names there are.
-template <class E>
-E choose(const std::string& argument, const std::string& value, std::initializer_list<std::pair<const char*, E>> list) {
-  std::string names;
-  for (const auto& [name, result] : list) {
-    if (value == name) return result;
-    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
-  }
-  wrong_value(argument, "one of " + names, "'" + value + "'");
-}
 
 const char* activation_name(Activation activation);
 /// A name, or a tuple (name, alpha) or (name, alpha, beta).
@@ -35,8 +24,8 @@ CellOptions parse_cell_options(const std::string& cell, const py::dict& given);
 py::dict cell_options_dict(const CellOptions& options);
 py::object option_value(const cells::OptionRow& row, const CellOptions& options);
 
-/// A dtype that weights are packed in, and that of their x; the inverse is PackedWeights::dtype_text.
-std::pair<Dtype, Precision> parse_weights_dtype(const std::string& name);
+/// The dtype that weights are packed in; the inverse is PackedWeights::dtype_text.
+const WeightsDtype& parse_weights_dtype(const std::string& name);
 
 struct Extent {
   Index steps, batch;

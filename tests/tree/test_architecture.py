@@ -21,7 +21,7 @@ PACKAGE = ROOT / "python" / "fastrnn"
 _BACKEND = ["include", "cells", "core/base", "core/backend"]
 _CORE = [*_BACKEND, "core/weights", "core/layer"]
 _CUDA = [*_BACKEND, "cuda/shared"]
-_BINDINGS = ["include", "cells", "python", "python/interpreter", "python/arrays"]
+_BINDINGS = ["include", "cells", "core/base", "python", "python/interpreter", "python/arrays"]
 CSRC = {
     "include": [],
     "cells": ["include"],
@@ -41,7 +41,7 @@ CSRC = {
     "cuda/run": [*_CUDA, "cuda/plan"],
     "python/interpreter": ["include"],
     "python/arrays": ["include", "python/interpreter"],
-    "python": ["include", "cells", "python/interpreter", "python/arrays"],
+    "python": ["include", "cells", "core/base", "python/interpreter", "python/arrays"],
     "python/weights": _BINDINGS,
     "python/sequences": [*_BINDINGS, "python/weights"],
     "python/streams": [*_BINDINGS, "python/weights"],

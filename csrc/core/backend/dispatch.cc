@@ -1,6 +1,7 @@
 #include "core/backend/dispatch.h"
 
 #include "core/backend/options.h"
+#include "core/base/choice.h"
 
 #include <atomic>
 #include <cstdlib>
@@ -72,15 +73,10 @@ const std::vector<Candidate>& candidates() {
 }
 
 const Backend* find(const std::string& argument, const std::string& name) {
-  std::string names;
-  for (const Candidate& candidate : candidates()) {
-    if (name == candidate.backend->name) {
-      if (candidate.available) return candidate.backend;
-      throw Error(argument + ": expected an instruction set that this CPU has, got '" + name + "'");
-    }
-    names += (names.empty() ? "'" : ", '") + std::string(candidate.backend->name) + "'";
-  }
-  throw Error(argument + ": expected one of " + names + ", got '" + name + "'");
+  const auto name_of = [](const Candidate& candidate) { return candidate.backend->name; };
+  const Candidate& found = candidates()[find_choice(argument, name, candidates(), name_of)];
+  if (found.available) return found.backend;
+  throw Error(argument + ": expected an instruction set that this CPU has, got '" + name + "'");
 }
 
 const Backend* initial() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cells/list.h"
+#include "core/backend/step_times.h"
 #include "core/base/interrupt.h"
 #include "fastrnn/types.h"
 
@@ -59,15 +60,15 @@ enum Mask { kCandidateMask, kZoneoutH, kZoneoutC, kMasks };
 /// 1 / standard deviation of what a step normalised, behind its columns: of R h by group, of W x, of c.
 enum Statistic { kRecurrentScale, kInputScale = 2, kCellScale = 4, kStatistics };
 
-/// What forward and backward of one layer in one direction share. A row runs through steps 0 .. length, at the times
-/// time(b, step); what is saved for the backward pass lies by steps, `first` being the first that is kept.
+/// What forward and backward of one layer in one direction share. What is saved for the backward pass lies by steps,
+/// `first` being the first that is kept. `length` is never null here.
 template <class T>
-struct Layer {
+struct Layer : StepTimes<Index> {
   cells::Kind kind;
   cells::Options options;
   cells::Description cell;
   bool general;  // needs the cells' general form
-  Index steps, batch, inputs, hidden;
+  Index inputs, hidden;
   Index state;         // elements of h and y
   Index padded;        // hidden, rounded up to whole vectors: the width of a column in the buffers below
   Index padded_state;  // likewise of state
@@ -78,17 +79,12 @@ struct Layer {
   const T* h0;          // (B, padded)
   const T* c0;          // (B, c_width): before step `first`
   const T* zeros;       // c_width
-  const Index* length;  // (B) in 0..T
   const Index* order;   // (rows) of the batch, by decreasing length: those that this call computes
   Index rows;
-  bool reverse;
-  const Index* times;          // (B,T) the time of each step, or null: in order, or `reverse`
-  const unsigned char* reset;  // (T,B) or null: a new sequence begins here
-  Index truncate;              // no gradient flows to a step before one whose number this divides; 0: it does
-  const T* h_mask;             // (B, padded) factors of h where it meets w_hh, or null
-  T* h_operand;                // rows of padded: h times that mask
-  int mask_column[kMasks];     // in `gates`; -1: none
-  int norm_column;             // in `gates`: normalised R h, W x (gates each) and c; -1: not kept
+  const T* h_mask;          // (B, padded) factors of h where it meets w_hh, or null
+  T* h_operand;             // rows of padded: h times that mask
+  int mask_column[kMasks];  // in `gates`; -1: none
+  int norm_column;          // in `gates`: normalised R h, W x (gates each) and c; -1: not kept
   Index first;
   Index c_width;       // c_states * padded
   Index columns;       // in `gates`
@@ -97,21 +93,8 @@ struct Layer {
   T* gates;            // (T*B) rows when training, else (chunk*rows)
   T* c;                // rows of c_width: (T*B) when training, else 2*rows
 
-  FASTRNN_CELL Index time(Index b, Index step) const {
-    return times != nullptr ? times[b * steps + step] : reverse ? length[b] - 1 - step : step;
-  }
   FASTRNN_CELL Index longest() const { return rows > 0 ? length[order[0]] : 0; }
   FASTRNN_CELL Index saved_row(Index b, Index step) const { return (step - first) * batch + b; }
-  /// Whether a step begins with zeros. Backwards in time the same boundary is met from its other side.
-  FASTRNN_CELL bool begins(Index b, Index step) const {
-    if (reset == nullptr) return false;
-    const Index t = time(b, step) + (reverse ? 1 : 0);
-    return t < length[b] && reset[t * batch + b] != 0;
-  }
-  /// Whether no gradient leaves a step towards the one before it.
-  FASTRNN_CELL bool cuts(Index b, Index step) const {
-    return begins(b, step) || (truncate > 0 && step > 0 && step % truncate == 0);
-  }
   FASTRNN_CELL const T* h_before(Index b, Index step) const {
     if (begins(b, step)) return zeros;
     return step > 0 ? y.at(time(b, step - 1), b) : h0 + b * padded;

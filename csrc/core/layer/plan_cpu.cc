@@ -1,32 +1,13 @@
 // What forward() would do with a call, asked of the same functions that it asks.
 #include "core/backend/dispatch.h"
 #include "core/backend/options.h"
+#include "core/base/choice.h"
 #include "core/layer/forward_threads.h"
 #include "fastrnn/plan.hpp"
 
 namespace fastrnn {
 
 namespace {
-
-struct Form {
-  const char* dtype;
-  bool is_double;
-  Precision precision;
-};
-constexpr Form kForms[] = {{"float32", false, Precision::full},
-                           {"float64", true, Precision::full},
-                           {"bfloat16", false, Precision::bfloat16},
-                           {"bfloat16_weights", false, Precision::bfloat16_weights},
-                           {"int8", false, Precision::int8}};
-
-const Form& find_form(const std::string& dtype) {
-  std::string names;
-  for (const Form& form : kForms) {
-    if (dtype == form.dtype) return form;
-    names += (names.empty() ? "'" : ", '") + std::string(form.dtype) + "'";
-  }
-  throw Error("dtype: expected one of " + names + ", got '" + dtype + "'");
-}
 
 template <class T>
 CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
@@ -74,10 +55,12 @@ CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
 }  // namespace
 
 CpuPlan plan_cpu(const PlanQuery& query, int threads) {
-  const Form& form = find_form(query.dtype);
-  if (query.training && form.precision != Precision::full)
+  const std::size_t index =
+      find_choice("dtype", query.dtype, kWeightsDtypes, [](const WeightsDtype& one) { return one.name; });
+  const WeightsDtype& dtype = kWeightsDtypes[index];
+  if (query.training && dtype.precision != Precision::full)
     throw Error("dtype: expected 'float32' or 'float64' for training, got '" + query.dtype + "'");
-  return form.is_double ? plan<double>(query, form.precision, threads) : plan<float>(query, form.precision, threads);
+  return dtype.is_double ? plan<double>(query, dtype.precision, threads) : plan<float>(query, dtype.precision, threads);
 }
 
 }  // namespace fastrnn

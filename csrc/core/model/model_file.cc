@@ -24,10 +24,10 @@ class Arrays {
   Arrays(const LayerEntry& entry, SafetensorsFile& file) : entry_(entry), file_(file) {}
 
   /// Null where the layer has none, unless it must.
-  const float* read(const char* parameter, const std::vector<Index>& shape, bool required = false) {
+  const float* read(std::string_view parameter, const std::vector<Index>& shape, bool required = false) {
     Tensor* tensor = find(parameter);
     if (tensor == nullptr) {
-      if (required) throw Error(std::string("arrays: expected ") + parameter);
+      if (required) throw Error("arrays: expected " + std::string(parameter));
       return nullptr;
     }
     if (std::vector<Index>(tensor->shape, tensor->shape + tensor->axes) != shape) {
@@ -44,7 +44,7 @@ class Arrays {
     ++read_;
     return values_.emplace_back(file_.floats(*tensor)).data();
   }
-  Tensor* find(const char* parameter) {
+  Tensor* find(std::string_view parameter) {
     for (const auto& [name, array] : entry_.arrays)
       if (name == parameter) {
         Tensor* tensor = file_.find(array);
@@ -70,7 +70,7 @@ void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file)
   CellOptions options = entry.options;
   Arrays arrays(entry, file);
   const auto has = [&](const char* parameter) { return cells::has(options.cell, parameter); };
-  const Index hidden = entry.hidden, outputs = entry.outputs, rows = gate_count(options.cell) * hidden;
+  const Index hidden = entry.hidden, outputs = entry.outputs;
   const bool projected = has("w_hr") && arrays.find("w_hr") != nullptr;
   if (projected ? outputs > hidden : outputs != hidden)
     throw Error("outputs: expected " + std::string(projected ? "at most " : "") + "hidden, " + std::to_string(hidden) +
@@ -78,29 +78,17 @@ void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file)
   Parameters<float> parameters;
   parameters.inputs = entry.inputs;
   parameters.hidden = hidden;
-  parameters.w_ih = arrays.read("w_ih", {rows, entry.inputs}, true);
-  if (cells::describe(options.cell).vector_recurrence)
-    parameters.w_hh = arrays.read("w_hh", {hidden}, true);
-  else
-    parameters.w_hh = arrays.read("w_hh", {rows, outputs}, true);
-  parameters.b_ih = arrays.read("b_ih", {rows});
-  parameters.b_hh = arrays.read("b_hh", {rows});
-  if (projected) {
-    parameters.projection = outputs;
-    parameters.w_hr = arrays.read("w_hr", {outputs, hidden});
+  if (projected) parameters.projection = outputs;
+  if (const Tensor* peepholes = has("w_peep") ? arrays.find("w_peep") : nullptr)
+    options.peephole = peepholes->axes == 3 ? Peephole::full : Peephole::diagonal;
+  const cells::ParameterSizes sizes = {entry.inputs, hidden, outputs, options.peephole};
+  std::vector<std::string> names;
+  for (const auto& row : cells::kParameterTable<float>) {
+    if ((row.cells & cells::only(options.cell)) == 0) continue;
+    names.emplace_back(row.name);
+    const bool required = row.name == "w_ih" || row.name == "w_hh";
+    parameters.*row.value = arrays.read(row.name, cells::parameter_shape(options.cell, row.name, sizes), required);
   }
-  if (const Tensor* peepholes = has("w_peep") ? arrays.find("w_peep") : nullptr) {
-    const bool full = peepholes->axes == 3;
-    options.peephole = full ? Peephole::full : Peephole::diagonal;
-    parameters.w_peep =
-        arrays.read("w_peep", full ? std::vector<Index>{3, hidden, hidden} : std::vector<Index>{3, hidden});
-  }
-  if (has("ln_ih")) parameters.ln_ih = arrays.read("ln_ih", {rows});
-  if (has("ln_hh")) parameters.ln_hh = arrays.read("ln_hh", {rows});
-  if (has("ln_c")) parameters.ln_c = arrays.read("ln_c", {2, hidden});
-  std::vector<std::string> names = {"w_ih", "w_hh", "b_ih", "b_hh"};
-  for (const cells::ParameterRow& row : cells::kParameterTable)
-    if ((row.cells & cells::only(options.cell)) != 0) names.emplace_back(row.name);
   std::string known;
   for (std::size_t i = 0; i < names.size(); ++i)
     known += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];

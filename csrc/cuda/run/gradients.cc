@@ -91,7 +91,7 @@ class Gradients {
   void inputs() {
     const int gates = cell_.gates * hidden_;
     const Factor dgates = {column(cell_.input_column), width_}, turned = {dgates.data, width_, true};
-    if (job_.dw_ih != nullptr) multiply(gates, job_.inputs, rows_, turned, x(), job_.dw_ih);
+    if (job_.parameters.dw_ih != nullptr) multiply(gates, job_.inputs, rows_, turned, x(), job_.parameters.dw_ih);
     if (job_.dx == nullptr) return;
     runtime_.multiply({rows_,
                        job_.inputs,
@@ -113,7 +113,9 @@ class Gradients {
       while (s + count < phase.sources && follows(phase.source[s + count], first, count)) ++count;
       s += count;
       const bool projection = first.matrix == cells::Matrix::w_hr;
-      float* out = projection ? job_.dw_hr : first.matrix == cells::Matrix::w_hh ? job_.dw_hh : job_.dw_peep;
+      float* out = projection                            ? job_.parameters.dw_hr
+                   : first.matrix == cells::Matrix::w_hh ? job_.parameters.dw_hh
+                                                         : job_.parameters.dw_peep;
       if (out == nullptr) continue;
       const int columns = met == cells::Operand::h_prev ? state_ : hidden_;
       multiply(count * (projection ? state_ : hidden_), columns, rows_, {column(first.column), width_, true},
@@ -137,7 +139,7 @@ class Gradients {
       int count = 1;
       while (g + count < cell_.gates && g + count < 4 && cell_.recurrent_column[g + count] - g - count == shift)
         ++count;
-      float *ih = place(job_.db_ih, g), *hh = place(job_.db_hh, g);
+      float *ih = place(job_.parameters.db_ih, g), *hh = place(job_.parameters.db_hh, g);
       sum(g, count, ih, shift == 0 ? hh : nullptr);
       if (shift != 0) sum(g + shift, count, hh, nullptr);
       g += count;
@@ -145,7 +147,7 @@ class Gradients {
   }
 
   void parameter(int row) {
-    float* out = cell_.vector_recurrence ? job_.dw_hh : job_.dw_peep;
+    float* out = cell_.vector_recurrence ? job_.parameters.dw_hh : job_.parameters.dw_peep;
     if (out == nullptr) return;
     const cells::DiagonalGradient& gradient = cell_.param_gradient[row];
     const Factor met = operand(gradient.operand);
@@ -167,12 +169,12 @@ class Gradients {
       sum_rows(runtime_, {rows_, hidden_, column(first), width_, from, stride, array + Index(row) * hidden_, nullptr});
     };
     for (int g = 0; g < cell_.gates; ++g) {
-      gain(job_.dln_hh, g, cell_.recurrent_column[g], g);
-      if (!cell_.norm_of_sum) gain(job_.dln_ih, g, g, cell_.gates + g);
+      gain(job_.parameters.dln_hh, g, cell_.recurrent_column[g], g);
+      if (!cell_.norm_of_sum) gain(job_.parameters.dln_ih, g, g, cell_.gates + g);
     }
-    if (!job_.problem.options.cell_norm || job_.dln_c == nullptr) return;
-    gain(job_.dln_c, 0, cell_.cell_norm_from, 2 * cell_.gates);
-    sum(cell_.cell_norm_from, 1, job_.dln_c + hidden_, nullptr);
+    if (!job_.problem.options.cell_norm || job_.parameters.dln_c == nullptr) return;
+    gain(job_.parameters.dln_c, 0, cell_.cell_norm_from, 2 * cell_.gates);
+    sum(cell_.cell_norm_from, 1, job_.parameters.dln_c + hidden_, nullptr);
   }
 
   Runtime& runtime_;

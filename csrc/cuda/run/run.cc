@@ -56,11 +56,8 @@ void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& pla
 void fill(LayerParams& params, const LayerJob& job) {
   const Problem& problem = job.problem;
   params.options = problem.options;
-  params.steps = problem.steps;
-  params.batch = problem.batch;
+  static_cast<StepTimes<int>&>(params) = job;
   params.hidden = problem.hidden;
-  params.reverse = job.reverse;
-  params.length = job.length;
   params.order = job.order;
   params.w_hh = job.w_hh;
   params.w_peep = job.w_peep;
@@ -132,7 +129,7 @@ void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob&
   params.c = const_cast<float*>(job.c);
   params.dy = rows_of(problem, job.dy, job.dy_row);
   const Index width = width_of(problem);
-  const bool repeats = job.extension.times != nullptr && !problem.zero_output_for_mask && job.dy != nullptr;
+  const bool repeats = job.times != nullptr && !problem.zero_output_for_mask && job.dy != nullptr;
   const Buffer folded(runtime, repeats ? rows * std::size_t(width) * sizeof(float) : 0);
   if (repeats) {
     fold_rows(runtime, {params, params.dy, folded.as()});

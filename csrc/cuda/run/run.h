@@ -10,15 +10,14 @@ namespace fastrnn::cuda {
 /// All arrays are float32 on the device, contiguous but for rows (t,b) and in time order; fastrnn.hpp has the shapes.
 /// Null: h0, c0, biases and peepholes are zero or absent, all rows have T steps, and nothing is kept for the backward
 /// pass. What `extension` has only Tier::graph takes.
-struct LayerJob {
+struct LayerJob : StepTimes<int> {
   Problem problem;  // but for its pass
   int inputs = 0;
-  bool reverse = false;
   const float* x = nullptr;
   Index x_step = 0, x_row = 0;
   const float *w_ih = nullptr, *w_hh = nullptr, *w_peep = nullptr;
   const float *h0 = nullptr, *c0 = nullptr;
-  const int *length = nullptr, *order = nullptr;  // (B) each; order: by decreasing length
+  const int* order = nullptr;  // (B) the rows by decreasing length
   Extension extension{};
 };
 
@@ -37,9 +36,8 @@ struct BackwardJob : LayerJob {
   const float *dy = nullptr, *dh_n = nullptr, *dc_n = nullptr;
   float *dx = nullptr, *dh0 = nullptr, *dc0 = nullptr;
   Index y_row = 0, dy_row = 0, dx_row = 0;
-  bool add_dx = false;  // to what is in dx
-  float *dw_ih = nullptr, *dw_hh = nullptr, *db_ih = nullptr, *db_hh = nullptr, *dw_peep = nullptr;
-  float *dw_hr = nullptr, *dln_ih = nullptr, *dln_hh = nullptr, *dln_c = nullptr;
+  bool add_dx = false;                  // to what is in dx
+  BackwardArguments<float> parameters;  // where their gradients go; its other fields are not used
 };
 
 /// Enqueues W x and the recurrence; Tier::grid waits for them, too: only then is it known that no block was lost.

@@ -56,7 +56,13 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
                                                                   : "";
   job.problem.zero_output_for_mask = a.zero_output_for_mask;
   job.inputs = int(p.inputs);
-  job.reverse = a.reverse;
+  static_cast<StepTimes<int>&>(job) = {int(a.steps),
+                                       int(a.batch),
+                                       steps.length(),
+                                       a.reverse,
+                                       steps.times(),
+                                       steps.reset(),
+                                       training ? int(a.truncate) : 0};
   job.x = a.x.data;
   job.x_step = a.x.step;
   job.x_row = a.x.row;
@@ -67,7 +73,6 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.w_peep = cells::describe(cell.cell).vector_recurrence ? p.w_hh : p.w_peep;
   job.h0 = a.h0;
   job.c0 = a.c0;
-  job.length = steps.length();
   job.order = steps.order();
   job.y = a.y.data;
   job.y_step = a.y.step;
@@ -79,10 +84,7 @@ ForwardJob make_job(const CellOptions& cell, const Parameters<float>& p, const F
   job.extension.ln_hh = p.ln_hh;
   job.extension.ln_c = p.ln_c;
   job.extension.norm_epsilon = float(cell.norm_epsilon);
-  job.extension.times = steps.times();
-  job.extension.reset = steps.reset();
   if (!training) return job;
-  job.extension.truncate = int(a.truncate);
   set_masks(job.problem.options, a.dropout, job.extension);
   return job;
 }

@@ -1,7 +1,6 @@
 #include "cuda/run/run_stack.h"
 
 #include <algorithm>
-#include <array>
 
 #include "core/backend/options.h"
 #include "core/base/random.h"
@@ -13,30 +12,17 @@ namespace {
 
 using How = CombineParams::How;
 
-/// An array of a layer's parameters, where its gradient goes, and where that is computed.
-struct ParameterArray {
-  const float* Parameters<float>::* value;
-  float* BackwardArguments<float>::* gradient;
-  float* BackwardJob::* place;
-  Index count;
-};
-
-std::array<ParameterArray, 9> parameter_arrays(const CellOptions& options, const Parameters<float>& p) {
-  using P = Parameters<float>;
-  using G = BackwardArguments<float>;
-  using J = BackwardJob;
-  const Index units = gate_count(options.cell) * p.hidden, width = p.w_hr != nullptr ? p.projection : p.hidden;
-  const Index recurrent = cells::describe(options.cell).vector_recurrence ? p.hidden : units * width;
-  const Index peepholes = options.peephole == Peephole::full ? 3 * p.hidden * p.hidden : 3 * p.hidden;
-  return {{{&P::w_ih, &G::dw_ih, &J::dw_ih, units * p.inputs},
-           {&P::w_hh, &G::dw_hh, &J::dw_hh, recurrent},
-           {&P::b_ih, &G::db_ih, &J::db_ih, units},
-           {&P::b_hh, &G::db_hh, &J::db_hh, units},
-           {&P::w_peep, &G::dw_peep, &J::dw_peep, peepholes},
-           {&P::w_hr, &G::dw_hr, &J::dw_hr, width * p.hidden},
-           {&P::ln_ih, &G::dln_ih, &J::dln_ih, units},
-           {&P::ln_hh, &G::dln_hh, &J::dln_hh, units},
-           {&P::ln_c, &G::dln_c, &J::dln_c, 2 * p.hidden}}};
+/// each(row of the table of parameters, elements) for every array that a layer may have.
+template <class Each>
+void each_parameter(const CellOptions& options, const Parameters<float>& p, const Each& each) {
+  const Index outputs = p.w_hr != nullptr ? p.projection : p.hidden;
+  for (const auto& row : cells::kParameterTable<float>) {
+    Index count = 1;
+    for (const Index extent :
+         cells::parameter_shape(options.cell, row.name, {p.inputs, p.hidden, outputs, options.peephole}))
+      count *= extent;
+    each(row, count);
+  }
 }
 
 /// Whether all rows lie one behind the other. A step, or a row of a step, that is the only one lies as it must.
@@ -143,8 +129,8 @@ Sequence<float> Upload::place(const Sequence<float>& given, const UserRows& user
 DeviceLayer::DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& given, bool there)
     : options_(options), upload_(runtime, there), parameters_(given) {
   check_options(options, given, PackOptions{});
-  for (const ParameterArray& array : parameter_arrays(options, given))
-    parameters_.*array.value = upload_.send(given.*array.value, array.count);
+  each_parameter(options, given,
+                 [&](const auto& row, Index count) { parameters_.*row.value = upload_.send(given.*row.value, count); });
   if (!drops_weights(options)) return;
   const Index rows = gate_count(options.cell) * hidden();
   float* dropped = upload_.room(rows * outputs());
@@ -263,8 +249,9 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
       job.dc_n = state(dc_n, index, c_size_);
       job.dh0 = state(dh0, index, h_size_);
       job.dc0 = state(dc0, index, c_size_);
-      for (const ParameterArray& array : parameter_arrays(weights.options(), weights.parameters()))
-        job.*array.place = upload.place(gradients.parameters[std::size_t(index)].*array.gradient, array.count);
+      each_parameter(weights.options(), weights.parameters(), [&](const auto& row, Index count) {
+        job.parameters.*row.gradient = upload.place(gradients.parameters[std::size_t(index)].*row.gradient, count);
+      });
       run_back(index, gradient_of(layer, d, dy, upload), dx, d > 0, job, upload);
     }
     dy = read(dx);
@@ -273,9 +260,10 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
   receive(gradients.dh0, dh0, count * h_size_);
   receive(gradients.dc0, dc0, count * c_size_);
   for (std::size_t index = 0; index < jobs.size(); ++index)
-    for (const ParameterArray& array :
-         parameter_arrays(stack_.layers[index]->options(), stack_.layers[index]->parameters()))
-      receive(gradients.parameters[index].*array.gradient, jobs[index].*array.place, array.count);
+    each_parameter(stack_.layers[index]->options(), stack_.layers[index]->parameters(),
+                   [&](const auto& row, Index count) {
+                     receive(gradients.parameters[index].*row.gradient, jobs[index].parameters.*row.gradient, count);
+                   });
   receive(gradients.dx, first, shape_.inputs);
   if (!there_) runtime_.wait();
 }
@@ -311,9 +299,9 @@ void StackRun::run_back(int index, const Sequence<const float>& dy, const Sequen
   run_backward(runtime_, device_, job, stack_.tier);
   if (masked) combine(How::copy, weights.inputs(), read(unmasked), {}, add ? unmasked : dx, mask, true);
   if (masked && add) combine(How::sum, weights.inputs(), read(dx), read(unmasked), dx);
-  if (drops_weights(weights.options()) && job.dw_hh != nullptr)
+  if (drops_weights(weights.options()) && job.parameters.dw_hh != nullptr)
     drop_weights(runtime_, weights.options(), gate_count(weights.options().cell) * weights.hidden(), weights.outputs(),
-                 job.dw_hh, job.dw_hh);
+                 job.parameters.dw_hh, job.parameters.dw_hh);
 }
 
 void StackRun::combine(How how, Index width, const Sequence<const float>& a, const Sequence<const float>& b,

@@ -25,7 +25,7 @@ class ForwardSteps : StepSequence {
     sequence([&] {
       for (int p = 0; p < cell_.phases; ++p) phase(p);
     });
-    if (params_.extension.times != nullptr) launch(end_forward_kernel(), ForwardEnd{params_, zero_output_for_mask});
+    if (params_.times != nullptr) launch(end_forward_kernel(), ForwardEnd{params_, zero_output_for_mask});
   }
 
  private:

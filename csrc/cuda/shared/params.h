@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/backend/step_times.h"
 #include "cuda/shared/layout.h"
 #include "cuda/shared/random_mask.h"
 
@@ -27,10 +28,7 @@ struct Extension {
   const float *ln_ih, *ln_hh;  // (G*H)
   const float* ln_c;           // (2,H)
   float norm_epsilon;
-  float gate_bias[4];          // a constant that each unit's bias has beside b_ih and b_hh, by gate
-  const int* times;            // (B,T): the time of each step of a row, of which it has length[b]
-  const unsigned char* reset;  // (T,B): not zero where a new sequence begins
-  int truncate;                // no gradient flows to a step before one whose number this divides
+  float gate_bias[4];  // a constant that each unit's bias has beside b_ih and b_hh, by gate
   // Training alone.
   RandomMask candidate, zoneout_h, zoneout_c;
   RandomMask recurrent;  // of h where it meets w_hh: that of time 0 at all steps
@@ -38,13 +36,11 @@ struct Extension {
                       // has them
 };
 
-struct LayerParams {
+struct LayerParams : StepTimes<int> {
   Geometry geometry;
   Layout layout;  // layout_of(); here it is read from constant memory: as a local it took the registers of 7 kernels
   cells::Options options;
-  int steps, batch, hidden;
-  bool reverse;         // row b runs through times length[b]-1 .. 0
-  const int* length;    // (B) in 0..T; null: T
+  int hidden;
   const int* order;     // (B) the rows by decreasing length, so that a group's rows end together; null: as they are
   const float* w_hh;    // (G*H,H)
   const float* b_ih;    // (G*H), or null: zeros
@@ -64,21 +60,6 @@ struct LayerParams {
 
   /// Of h and y: P.
   FASTRNN_CELL int width() const { return extension.projection > 0 ? extension.projection : hidden; }
-  FASTRNN_CELL int length_of(int b) const { return length != nullptr ? length[b] : steps; }
-  FASTRNN_CELL int time(int b, int step) const {
-    if (extension.times != nullptr) return extension.times[Index(b) * steps + step];
-    return reverse ? length_of(b) - 1 - step : step;
-  }
-  /// Whether a step begins with zeros. Backwards in time the same boundary is met from its other side.
-  FASTRNN_CELL bool begins(int b, int step) const {
-    if (extension.reset == nullptr || step >= length_of(b)) return false;
-    const int t = time(b, step) + (reverse ? 1 : 0);
-    return t < length_of(b) && extension.reset[Index(t) * batch + b] != 0;
-  }
-  /// Whether no gradient leaves a step towards the one before it.
-  FASTRNN_CELL bool cuts(int b, int step) const {
-    return begins(b, step) || (extension.truncate > 0 && step > 0 && step % extension.truncate == 0);
-  }
 };
 
 constexpr unsigned kGaveUp = 1;

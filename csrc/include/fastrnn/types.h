@@ -42,6 +42,7 @@ constexpr std::string_view kActivationNames[] = {FASTRNN_ACTIVATIONS(FASTRNN_NAM
 #undef FASTRNN_NAME
 
 enum class Peephole : signed char { none, diagonal, full };
+constexpr std::string_view kPeepholeNames[] = {"none", "diagonal", "full"};
 enum class Reset : signed char { after, before, output };
 
 /// How weights are stored and multiplied. States, gates, biases and sums stay in T (float, for all but `full`).
@@ -52,5 +53,17 @@ enum class Precision : signed char {
   int8               // weights with a scale per output channel, x and h with a scale per row, both in -127..127
 };
 constexpr int kPrecisions = 4;
+
+/// What weights can be stored as, by name: the type of x, y and the states, and the precision.
+struct WeightsDtype {
+  std::string_view name;
+  bool is_double;
+  Precision precision;
+};
+constexpr WeightsDtype kWeightsDtypes[] = {{"float32", false, Precision::full},
+                                           {"float64", true, Precision::full},
+                                           {"bfloat16", false, Precision::bfloat16},
+                                           {"bfloat16_weights", false, Precision::bfloat16_weights},
+                                           {"int8", false, Precision::int8}};
 
 }  // namespace fastrnn

@@ -34,9 +34,7 @@ std::vector<std::vector<W>> layer_list(py::handle given, const Check& check) {
 inline Merge merge_of(const std::string& name) {
   static const std::pair<const char*, Merge> names[] = {
       {"concat", Merge::concat}, {"sum", Merge::sum}, {"mean", Merge::mean}, {"ave", Merge::mean}, {"mul", Merge::mul}};
-  for (const auto& [text, merge] : names)
-    if (name == text) return merge;
-  wrong_value("merge", "one of 'concat', 'sum', 'mean', 'ave', 'mul'", "'" + name + "'");
+  return names[find_choice("merge", name, names, [](const auto& one) { return one.first; })].second;
 }
 
 inline double rate_of(py::handle object) {

@@ -212,15 +212,16 @@ class PySession {
   template <class T>
   void append_state(const StateLayer& layer, const std::string& name, py::handle state, std::vector<T>& values) const {
     const bool several = layer.cell_states > 0 && !state.is_none();
+    const std::string names = "h" + std::string(cells::state_names(layer.cell_states));
+    std::string listed;
+    for (const char one : names) listed += (listed.empty() ? "" : ", ") + std::string(1, one);
     if (several && (!py::isinstance<py::tuple>(state) || py::len(state) != 1 + layer.cell_states))
-      wrong_type(name.empty() ? "state" : name,
-                 layer.cell_states == 1 ? "a tuple (h, c) or None" : "a tuple (h, c, n, m) or None",
-                 Py_TYPE(state.ptr())->tp_name);
-    static const char* const names[] = {"h", "c", "n", "m"};
+      wrong_type(name.empty() ? "state" : name, "a tuple (" + listed + ") or None", Py_TYPE(state.ptr())->tp_name);
     for (std::uint32_t j = 0; j <= layer.cell_states; ++j) {
       const Index n = j == 0 ? layer.outputs : layer.hidden;
       const py::handle item = several ? py::handle(PyTuple_GET_ITEM(state.ptr(), Index(j))) : state;
-      const Optional<T> one((name.empty() ? "" : name + ".") + names[j], item, {batch_, n}, "the weights");
+      const Optional<T> one((name.empty() ? "" : name + ".") + std::string(1, names[j]), item, {batch_, n},
+                            "the weights");
       if (one.given())
         values.insert(values.end(), one.data(), one.data() + batch_ * n);
       else

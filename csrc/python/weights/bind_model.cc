@@ -81,11 +81,10 @@ PyModel restore(const py::int_& version, int precision, bool fast_activations, c
 
 PyModel load(py::handle source, const std::string& dtype, bool fast_activations) {
   PackOptions options;
-  options.precision = choose<Precision>("dtype", dtype,
-                                        {{"float32", Precision::full},
-                                         {"bfloat16", Precision::bfloat16},
-                                         {"bfloat16_weights", Precision::bfloat16_weights},
-                                         {"int8", Precision::int8}});
+  std::vector<WeightsDtype> known;  // of x in float32
+  for (const WeightsDtype& one : kWeightsDtypes)
+    if (!one.is_double) known.push_back(one);
+  options.precision = known[find_choice("dtype", dtype, known, [](const auto& one) { return one.name; })].precision;
   options.fast_activations = fast_activations;
   PyModel loaded;
   if (py::isinstance<py::bytes>(source)) {

@@ -1,6 +1,5 @@
 // Dictionaries of options, of a cell and of a run, as the C++ structures. Keys are those of fastrnn's keywords.
 #include <cmath>
-#include <initializer_list>
 #include <random>
 
 #include "python/bindings.h"
@@ -51,25 +50,14 @@ std::uint64_t fresh_seed() {
   return std::uint64_t(device()) << 32 | device();
 }
 
-/// Looks a name up in a table of the core's.
-std::size_t index_of(const std::string& argument, const std::string& name, const std::string_view* names,
-                     std::size_t count) {
-  std::string known;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (name == names[i]) return i;
-    known += (known.empty() ? "'" : ", '") + std::string(names[i]) + "'";
-  }
-  wrong_value(argument, "one of " + known, "'" + name + "'");
-}
-
 void read_option(const cells::OptionRow& row, const std::string& name, py::handle value, CellOptions& options) {
   switch (row.kind) {
     case cells::OptionKind::activation: options.*row.activation = activation_option(name, value); break;
     case cells::OptionKind::flag: options.*row.flag = boolean(name, value); break;
     case cells::OptionKind::bound: options.*row.number = bound(name, value); break;
     case cells::OptionKind::choice: {
-      const std::size_t count = row.choices[2].empty() ? 2 : 3;
-      cells::choose(row, options, int(index_of(name, py::str(value), row.choices, count)));
+      const std::vector<std::string_view> names(row.choices, row.choices + (row.choices[2].empty() ? 2 : 3));
+      cells::choose(row, options, int(find_choice(name, std::string(py::str(value)), names)));
       break;
     }
     default: options.*row.number = number(name, value);
@@ -144,7 +132,7 @@ ActivationOption activation_option(const std::string& argument, py::handle objec
     wrong_type(argument, "a name, (name, alpha) or (name, alpha, beta)", py::str(py::repr(object)));
   const std::string name = py::str(given[0]);
   const std::string known = name == "linear" ? "identity" : name;  // Keras' name
-  ActivationOption option(Activation(index_of(argument, known, kActivationNames, std::size(kActivationNames))));
+  ActivationOption option(Activation(find_choice(argument, known, kActivationNames)));
   if (given.size() > 1) option.alpha = number(argument, given[1]);
   if (given.size() > 2) option.beta = number(argument, given[2]);
   return option;
@@ -154,7 +142,7 @@ const char* activation_name(Activation activation) { return kActivationNames[int
 
 CellOptions parse_cell_options(const std::string& cell, const py::dict& given) {
   CellOptions options;
-  options.cell = CellType(index_of("cell", cell, kCellNames, std::size(kCellNames)));
+  options.cell = CellType(find_choice("cell", cell, kCellNames));
   bool has_output = false, has_seed = false;
   for (const auto& [key, value] : given) {
     const std::string name = py::str(key);

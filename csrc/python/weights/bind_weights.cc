@@ -1,6 +1,4 @@
 // PackedWeights.
-#include <tuple>
-
 #include "fastrnn/unpack.hpp"
 #include "python/interpreter/signals.h"
 #include "python/weights/parameters.h"
@@ -8,6 +6,8 @@
 namespace fastrnn::python {
 
 namespace {
+
+Dtype dtype_of(const WeightsDtype& weights) { return weights.is_double ? Dtype::float64 : Dtype::float32; }
 
 template <class T>
 PackedWeights pack_as(CellOptions options, const PackOptions& pack_options, const py::dict& given,
@@ -34,7 +34,9 @@ PackedWeights pack(const std::string& cell, const py::dict& parameters, const py
   PackOptions pack_options;
   pack_options.fast_activations = fast_activations;
   if (!dtype.is_none()) {
-    std::tie(target, pack_options.precision) = parse_weights_dtype(py::str(dtype));
+    const WeightsDtype& chosen = parse_weights_dtype(py::str(dtype));
+    target = dtype_of(chosen);
+    pack_options.precision = chosen.precision;
     owner.clear();
   }
   if (fast_activations && target == Dtype::float64) wrong_value("fast_activations", "False for float64", "True");
@@ -57,10 +59,9 @@ py::object activation_object(const ActivationOption& option) {
 /// What the cell was packed with; of the many further options, those that are not at their default.
 py::dict options_dict(const PackedWeights& packed) {
   const CellOptions options = visit(packed, [](const auto& w) { return w.options(); });
-  static const char* const peepholes[] = {"none", "diagonal", "full"};
   const CellOptions usual;
   py::dict result;
-  if (cells::has(options.cell, "w_peep")) result["peephole"] = peepholes[int(options.peephole)];
+  if (cells::has(options.cell, "w_peep")) result["peephole"] = std::string(kPeepholeNames[int(options.peephole)]);
   for (const cells::OptionRow& row : cells::kOptionTable) {
     if ((row.cells & cells::only(options.cell)) == 0) continue;
     const py::str name = std::string(row.name);
@@ -88,29 +89,20 @@ py::tuple reduce(const PackedWeights& packed) {
   return visit(packed, [&](const auto& weights) {
     const auto unpacked = unpack(weights);
     using T = typename decltype(unpacked.w_ih)::value_type;
-    const Index hidden = weights.hidden(), state = weights.outputs(),
-                rows = gate_count(weights.options().cell) * hidden;
-    const bool vector = cells::describe(weights.options().cell).vector_recurrence;
+    const CellOptions& options = weights.options();
+    const cells::ParameterSizes sizes = {weights.inputs(), weights.hidden(), weights.outputs(), options.peephole};
     py::dict arrays;
-    const auto add = [&](const char* name, const std::vector<T>& values, const std::vector<Index>& shape) {
-      if (!values.empty() || std::string_view(name) == "w_ih") arrays[name] = py::array_t<T>(shape, values.data());
-    };
-    add("w_ih", unpacked.w_ih, {rows, weights.inputs()});
-    add("w_hh", unpacked.w_hh, vector ? std::vector<Index>{hidden} : std::vector<Index>{rows, state});
-    add("b_ih", unpacked.b_ih, {rows});
-    add("b_hh", unpacked.b_hh, {rows});
-    add("w_peep", unpacked.w_peep,
-        weights.options().peephole == Peephole::full ? std::vector<Index>{3, hidden, hidden}
-                                                     : std::vector<Index>{3, hidden});
-    add("w_hr", unpacked.w_hr, {state, hidden});
-    add("ln_ih", unpacked.ln_ih, {rows});
-    add("ln_hh", unpacked.ln_hh, {rows});
-    add("ln_c", unpacked.ln_c, {2, hidden});
+    for (const auto& row : cells::kParameterTable<T>) {
+      const std::vector<T>& values = unpacked.*row.unpacked;
+      if (values.empty() && row.name != "w_ih") continue;  // w_ih may have no columns
+      const std::vector<Index> shape = cells::parameter_shape(options.cell, row.name, sizes);
+      arrays[py::str(std::string(row.name))] = py::array_t<T>(shape, values.data());
+    }
     py::list names;
     for (const auto& parameter : packed.parameters) names.append(parameter.first);
     return py::make_tuple(py::module_::import("fastrnn._core").attr("restore_weights"),
-                          py::make_tuple(1, cell_name(weights.options().cell), cell_options_dict(weights.options()),
-                                         arrays, names, packed.dtype_text(), weights.pack_options().fast_activations));
+                          py::make_tuple(1, cell_name(options.cell), cell_options_dict(options), arrays, names,
+                                         packed.dtype_text(), weights.pack_options().fast_activations));
   });
 }
 
@@ -118,9 +110,9 @@ PackedWeights restore(const py::int_& version, const std::string& cell, const py
                       const py::list& names, const std::string& dtype, bool fast_activations) {
   if (version.cast<Index>() != 1) wrong_value("version", "1", py::str(version));
   CellOptions options = parse_cell_options(cell, given);
-  const auto [target, precision] = parse_weights_dtype(dtype);
-  const PackOptions pack_options = {precision, fast_activations};
-  return with_type(target, [&](auto* type) {
+  const WeightsDtype& chosen = parse_weights_dtype(dtype);
+  const PackOptions pack_options = {chosen.precision, fast_activations};
+  return with_type(dtype_of(chosen), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const std::string owner;
     HostParameters<T> source(arrays, owner);
@@ -137,19 +129,16 @@ PackedWeights restore(const py::int_& version, const std::string& cell, const py
 
 }  // namespace
 
-std::pair<Dtype, Precision> parse_weights_dtype(const std::string& name) {
-  return choose<std::pair<Dtype, Precision>>("dtype", name,
-                                             {{"float32", {Dtype::float32, Precision::full}},
-                                              {"float64", {Dtype::float64, Precision::full}},
-                                              {"bfloat16", {Dtype::float32, Precision::bfloat16}},
-                                              {"bfloat16_weights", {Dtype::float32, Precision::bfloat16_weights}},
-                                              {"int8", {Dtype::float32, Precision::int8}}});
+const WeightsDtype& parse_weights_dtype(const std::string& name) {
+  return kWeightsDtypes[find_choice("dtype", name, kWeightsDtypes, [](const WeightsDtype& one) { return one.name; })];
 }
 
 const char* PackedWeights::dtype_text() const {
-  static const char* const names[] = {nullptr, "bfloat16", "bfloat16_weights", "int8"};
   const Precision precision = visit(*this, [](const auto& w) { return w.pack_options().precision; });
-  return precision == Precision::full ? dtype_name(dtype()) : names[int(precision)];
+  const bool is_double = dtype() == Dtype::float64;
+  const auto* one = std::begin(kWeightsDtypes);
+  while (one->precision != precision || one->is_double != is_double) ++one;
+  return one->name.data();
 }
 
 void bind_weights(py::module_& module) {

@@ -48,13 +48,6 @@ Parameters<T> read_parameters(CellOptions& options, Source& source, ParameterSha
   const auto wrong_shape = [](const char* name, const std::string& expected, const std::vector<Index>& shape) {
     wrong_value(name, "shape " + expected, shape_text(shape));
   };
-  const auto read = [&](const char* name, const std::vector<Index>& expected, bool required = false) -> const T* {
-    if (!required && !source.has(name)) return nullptr;
-    const std::vector<Index> shape = source.shape(name);
-    if (shape != expected) wrong_shape(name, shape_text(expected), shape);
-    shapes.emplace_back(name, shape);
-    return source.data(name);
-  };
   const Index gates = gate_count(options.cell);
   const std::vector<Index> w_ih = source.shape("w_ih");
   const std::string letters = gates > 1 ? "(" + std::to_string(gates) + "*H, I)" : "(H, I)";
@@ -64,44 +57,38 @@ Parameters<T> read_parameters(CellOptions& options, Source& source, ParameterSha
   Parameters<T> p;
   const Index hidden = p.hidden = rows / gates;
   p.inputs = w_ih[1];
-  Index state = hidden;
+  cells::ParameterSizes sizes = {p.inputs, hidden, hidden, Peephole::none};
   if (source.has("w_hr")) {
     const std::vector<Index> w_hr = source.shape("w_hr");
     if (w_hr.size() != 2) wrong_shape("w_hr", "(P, H)", w_hr);
-    state = p.projection = w_hr[0];
-    if (state < 1 || state > hidden) wrong_shape("w_hr", "(P, H) with 1 <= P <= H = " + std::to_string(hidden), w_hr);
+    sizes.outputs = p.projection = w_hr[0];
+    if (p.projection < 1 || p.projection > hidden)
+      wrong_shape("w_hr", "(P, H) with 1 <= P <= H = " + std::to_string(hidden), w_hr);
   }
-  p.w_ih = read("w_ih", w_ih, true);
-  p.w_hh = read(
-      "w_hh",
-      cells::describe(options.cell).vector_recurrence ? std::vector<Index>{hidden} : std::vector<Index>{rows, state},
-      true);
-  p.b_ih = read("b_ih", {rows});
-  p.b_hh = read("b_hh", {rows});
   if (source.has("w_peep")) {
     const std::vector<Index> shape = source.shape("w_peep"), diagonal = {3, hidden}, full = {3, hidden, hidden};
     if (shape != diagonal && shape != full)
       wrong_shape("w_peep", shape_text(diagonal) + " or " + shape_text(full), shape);
-    options.peephole = shape == full ? Peephole::full : Peephole::diagonal;
-    p.w_peep = read("w_peep", shape);
+    options.peephole = sizes.peephole = shape == full ? Peephole::full : Peephole::diagonal;
   }
-  p.w_hr = read("w_hr", {state, hidden});
-  p.ln_ih = read("ln_ih", {rows});
-  p.ln_hh = read("ln_hh", {rows});
-  p.ln_c = read("ln_c", {2, hidden});
+  for (const auto& row : cells::kParameterTable<T>) {
+    const char* name = row.name.data();
+    const bool required = row.name == "w_ih" || row.name == "w_hh";
+    if (!required && !source.has(name)) continue;
+    const std::vector<Index> shape = source.shape(name), expected = cells::parameter_shape(options.cell, name, sizes);
+    if (shape != expected) wrong_shape(name, shape_text(expected), shape);
+    shapes.emplace_back(name, shape);
+    p.*row.value = source.data(name);
+  }
   return p;
 }
 
 /// Where the gradients of the parameters that were given go: room(name, shape) has the memory of each.
 template <class T, class Room>
 void place_gradients(const ParameterShapes& shapes, BackwardArguments<T>& arguments, const Room& room) {
-  const std::pair<const char*, T**> places[] = {
-      {"w_ih", &arguments.dw_ih},   {"w_hh", &arguments.dw_hh},     {"b_ih", &arguments.db_ih},
-      {"b_hh", &arguments.db_hh},   {"w_peep", &arguments.dw_peep}, {"w_hr", &arguments.dw_hr},
-      {"ln_ih", &arguments.dln_ih}, {"ln_hh", &arguments.dln_hh},   {"ln_c", &arguments.dln_c}};
   for (const auto& [name, shape] : shapes)
-    for (const auto& [known, place] : places)
-      if (name == known) *place = room(known, shape);
+    for (const auto& row : cells::kParameterTable<T>)
+      if (name == row.name) arguments.*row.gradient = room(row.name.data(), shape);
 }
 
 /// Those gradients as arrays of NumPy, by name.

@@ -49,7 +49,7 @@ begin_backward(FASTRNN_CONSTANT BackwardStep step) {
   const BackwardParams& layer = step.layer;
   if (place.unit < layer.width()) layer.dh0[u.in_h()] = u.from(layer.dh_n, u.in_h()).v;
   for (int j = 0; j < step.at.c_states; ++j) layer.dc0[u.in_states(j)] = u.from(layer.dc_n, u.in_states(j)).v;
-  for (int t = layer.extension.times != nullptr ? 0 : layer.length_of(place.b); t < layer.steps; ++t)
+  for (int t = layer.times != nullptr ? 0 : layer.length_of(place.b); t < layer.steps; ++t)
     for (int j = 0; j < step.at.dcolumns; ++j) layer.dgates[u.saved_at(t, step.at.dcolumns, j)] = 0;
 }
 
