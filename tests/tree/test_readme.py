@@ -87,6 +87,7 @@ NAMES = {
     "docs/cuda-plan.md": lambda: [{}],
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
+    "docs/resume.md": lambda: [{}, {}],
     "docs/streaming.md": names_of_streaming,
     "examples/server/README.md": lambda: [{}],
 }
