@@ -106,7 +106,7 @@ struct Units {
 
 /// The accumulators of a phase start from W x + b, or from b_hh where the cell says so.
 template <class T, class Cell, int Phase>
-static void init_rows(const ForwardCall<T>& call, T* acc, Index first, Index n, Index p) {
+static void fill_sums(const ForwardCall<T>& call, T* acc, Index first, Index n, Index p) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
@@ -128,7 +128,7 @@ static void init_rows(const ForwardCall<T>& call, T* acc, Index first, Index n, 
 }
 
 template <class T, class Cell, int Phase, Mode mode>
-static void finish_rows(const ForwardCall<T>& call, const T* acc, Index first, Index n, Index p) {
+static void apply_cell(const ForwardCall<T>& call, const T* acc, Index first, Index n, Index p) {
   constexpr int U = Vec<T>::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   constexpr int G = fixed.phase[Phase].gates;
@@ -161,17 +161,19 @@ static void finish_rows(const ForwardCall<T>& call, const T* acc, Index first, I
 
 /// The two functions of a cell, as the sweep calls them.
 template <class T>
-struct CellEnds {
+struct CellHooks {
   const ForwardCall<T>& call;
   const CellKernels<T>& cell;
-  FASTRNN_INLINE void init(T* acc, Index first, Index n, Index p) const { cell.init(call, acc, first, n, p); }
-  FASTRNN_INLINE void finish(const T* acc, Index first, Index n, Index p) const { cell.finish(call, acc, first, n, p); }
+  FASTRNN_INLINE void fill(T* acc, Index first, Index n, Index p) const { cell.fill(call, acc, first, n, p); }
+  FASTRNN_INLINE void consume(const T* acc, Index first, Index n, Index p) const {
+    cell.consume(call, acc, first, n, p);
+  }
 };
 
-template <class F, class Ends>
+template <class F, class Hooks>
 FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
                                             const Panels<typename F::Value>& panels, Index n, Range range,
-                                            const Ends& ends) {
+                                            const Hooks& hooks) {
   const Layer<typename F::Value>& layer = call.layer;
   const Index first_k = phase.input ? packed_rows<F>(layer.inputs) : 0;
   Factor<F> factors[2];
@@ -181,9 +183,9 @@ FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>
     factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, operand), width, n);
   }
   if (phase.gates == 3)
-    sweep<F, 3>(call.watch, panels, range, first_k, factors, phase.sources, n, ends);
+    sweep<F, 3>(call.watch, panels, range, first_k, factors, phase.sources, n, hooks);
   else
-    sweep<F, 4>(call.watch, panels, range, first_k, factors, phase.sources, n, ends);
+    sweep<F, 4>(call.watch, panels, range, first_k, factors, phase.sources, n, hooks);
 }
 
 /// Products to `raw` with its columns side by side, what they are normalised to, and then the cell.
@@ -204,13 +206,13 @@ static void staged_step(const ForwardCall<typename F::Value>& call, const cells:
       for (int g = 0; g < G; ++g) move((b * G + g) * U, g, unit);
     }
   };
-  struct Ends {
+  struct Hooks {
     decltype(each)& each_vector;
     const ForwardCall<T>& call;
     const cells::Phase& phase;
     Index padded, raw_width, width;
     bool of_sum;
-    void init(T* acc, Index first, Index rows, Index p) const {
+    void fill(T* acc, Index first, Index rows, Index p) const {
       fill_zero(acc, rows * width);
       if (!of_sum) return;
       for (Index r = 0; r < rows; ++r)
@@ -218,7 +220,7 @@ static void staged_step(const ForwardCall<typename F::Value>& call, const cells:
           V::load(call.gates[first + r] + (phase.first_gate + g) * padded + unit).store(acc + r * width + i);
         });
     }
-    void finish(const T* acc, Index first, Index rows, Index p) const {
+    void consume(const T* acc, Index first, Index rows, Index p) const {
       for (Index r = 0; r < rows; ++r)
         each_vector(p, [&](int i, int g, Index unit) {
           V::load(acc + r * width + i).store(call.raw + (first + r) * raw_width + g * padded + unit);
@@ -228,7 +230,7 @@ static void staged_step(const ForwardCall<typename F::Value>& call, const cells:
   const Index width = Index(blocks) * G * U;
   if (phase.from < 0)
     multiply_sources<F>(call, phase, panels, n, {0, panels.count},
-                        Ends{each, call, phase, padded, raw_width, width, of_sum});
+                        Hooks{each, call, phase, padded, raw_width, width, of_sum});
   alignas(64) T acc[4 * U];
   for (Index row = 0; row < n; ++row) {
     T* raw = call.raw + row * raw_width;
@@ -243,7 +245,7 @@ static void staged_step(const ForwardCall<typename F::Value>& call, const cells:
         if (add_input && gate != layer.cell.start_from_b_hh) v = v + V::load(gates + gate * padded + unit);
         v.store(acc + i);
       });
-      cell.finish(call, acc, row, 1, p);
+      cell.consume(call, acc, row, 1, p);
     }
   }
 }
@@ -255,7 +257,7 @@ static void step(const ForwardCall<typename F::Value>& call, int phase_index,
   const cells::Phase& phase = call.layer.cell.phase[phase_index];
   const Panels<T>& panels = call.panels[phase_index];
   if (phase.norm != cells::kNoNorm || phase.from >= 0) return staged_step<F>(call, phase, panels, cell, n);
-  multiply_sources<F>(call, phase, panels, n, range, CellEnds<T>{call, cell});
+  multiply_sources<F>(call, phase, panels, n, range, CellHooks<T>{call, cell});
 }
 
 template <class F>
@@ -267,11 +269,11 @@ static void whole_step(const ForwardCall<typename F::Value>& call, const CellKer
   const Layer<T>& layer = call.layer;
   const cells::Phase& phase = layer.cell.phase[0];
   const Panels<T>& panels = call.panels[0];
-  struct Ends {
+  struct Hooks {
     const ForwardCall<T>& call;
     const CellKernels<T>& cell;
     const Panels<T>& panels;
-    void init(T* acc, Index, Index rows, Index p) const {
+    void fill(T* acc, Index, Index rows, Index p) const {
       const int G = panels.gates, blocks = panels.blocks;
       for (Index r = 0; r < rows; ++r, acc += blocks * G * U)
         for (int b = 0; b < blocks; ++b) {
@@ -280,15 +282,15 @@ static void whole_step(const ForwardCall<typename F::Value>& call, const CellKer
           for (int g = 0; g < G; ++g) V::load(call.bias + g * call.layer.padded + unit).store(acc + (b * G + g) * U);
         }
     }
-    void finish(const T* acc, Index first, Index rows, Index p) const { cell.finish(call, acc, first, rows, p); }
+    void consume(const T* acc, Index first, Index rows, Index p) const { cell.consume(call, acc, first, rows, p); }
   };
   const Factor<F> factors[2] = {factor_of<F>(call, panels, 0, 0, call.input_rows, layer.inputs, n),
                                 factor_of<F>(call, panels, 1, 1, call.h_operand, layer.state, n)};
-  const Ends ends = {call, cell, panels};
+  const Hooks hooks = {call, cell, panels};
   if (phase.gates == 3)
-    sweep<F, 3>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
+    sweep<F, 3>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, hooks);
   else
-    sweep<F, 4>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, ends);
+    sweep<F, 4>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, hooks);
 }
 
 template <class F>
@@ -303,7 +305,7 @@ constexpr CellKernels<T> cell_kernels() {
   if constexpr (Phase >= Cell::kPhases || (plain && !Cell::kHasPlain))
     return {nullptr, nullptr};
   else
-    return {init_rows<T, Cell, Phase>, finish_rows < T, Cell, Phase, exact ? Mode::inference : mode > };
+    return {fill_sums<T, Cell, Phase>, apply_cell < T, Cell, Phase, exact ? Mode::inference : mode > };
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

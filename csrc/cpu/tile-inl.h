@@ -183,9 +183,9 @@ __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const ty
 }
 
 /// One row against some panels, two by two; `k` is that of all factors together.
-template <class F, int PV, int Stride, class Ends>
+template <class F, int PV, int Stride, class Hooks>
 static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                      const Factor<F>* factors, int count, Index k, const Ends& ends) {
+                      const Factor<F>* factors, int count, Index k, const Hooks& hooks) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   alignas(64) T acc[2 * width];
@@ -193,8 +193,8 @@ static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Ran
   for (Index p = panels.begin; p < panels.end; p += 2) {
     const bool pair = p + 1 < panels.end;
     if (stops(watch, k * 2 * width)) return;
-    ends.init(acc, 0, 1, p);
-    if (pair) ends.init(acc + width, 0, 1, p + 1);
+    hooks.fill(acc, 0, 1, p);
+    if (pair) hooks.fill(acc + width, 0, 1, p + 1);
     const T* w = matrix.data + p * panel_size + first_k * width;
     for (int f = 0; f < count; w += factors[f].k * width, ++f) {
       const Factor<F>& factor = factors[f];
@@ -204,36 +204,36 @@ static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Ran
       else
         tile<F, 1, PV, Stride>(acc, factor.rows, 0, w, factor.k, factor.row_scales, unit_scales);
     }
-    ends.finish(acc, 0, 1, p);
-    if (pair) ends.finish(acc + width, 0, 1, p + 1);
+    hooks.consume(acc, 0, 1, p);
+    if (pair) hooks.consume(acc + width, 0, 1, p + 1);
   }
 }
 
 /// Runs over panels, and for each over the rows: the factors are multiplied in one after the other from row `first_k`
 /// of the matrix on.
-///   ends.init(acc, first, n, panel) fills the accumulators of rows first .. first+n, each (PV, lanes)
-///   ends.finish(acc, first, n, panel) consumes them
+///   hooks.fill(acc, first, n, panel) fills the accumulators of rows first .. first+n, each (PV, lanes)
+///   hooks.consume(acc, first, n, panel) consumes them
 /// Element k of a row lies Stride * k behind its pointer. It ends early when the watch says so.
 ///
 /// A block of rows takes in kBlock rows of the panel (with 4 vectors to a row, half of a 32 KB L1) before the next ones
 /// come, so that they are read from L1 by all row tiles but the first.
-template <class F, int PV, int Stride = 1, class Ends>
+template <class F, int PV, int Stride = 1, class Hooks>
 FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                                 const Factor<F>* factors, int count, Index n, const Ends& ends) {
+                                 const Factor<F>* factors, int count, Index n, const Hooks& hooks) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   constexpr Index R = max_rows<F, PV>();
   constexpr Index most = 12 * R;
   if (n <= 0) return;
-  Index depth_of_all = 16;  // what the ends do beside the products
+  Index depth_of_all = 16;  // what the hooks do beside the products
   for (int f = 0; f < count; ++f) depth_of_all += factors[f].k;
-  if (n == 1) return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, ends);
+  if (n == 1) return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, hooks);
   alignas(64) T acc[most * width];
   for (Index p = panels.begin; p < panels.end; ++p) {
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;
       if (stops(watch, rows * depth_of_all * width)) return;
-      ends.init(acc, first, rows, p);
+      hooks.fill(acc, first, rows, p);
       const T* w = matrix.data + (p * matrix.k + first_k) * width;
       for (int f = 0; f < count; ++f) {
         const Factor<F>& factor = factors[f];
@@ -249,21 +249,21 @@ FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& 
           w += depth * width;
         }
       }
-      ends.finish(acc, first, rows, p);
+      hooks.consume(acc, first, rows, p);
     }
   }
 }
 
-/// Ends from two functions of one row: init(acc, row, panel), finish(acc, row, panel).
+/// Hooks from two functions of one row: init(acc, row, panel), finish(acc, row, panel).
 template <class T, int PV, class Init, class Finish>
 struct EachRow {
-  const Init& each_init;
-  const Finish& each_finish;
-  FASTRNN_INLINE void init(T* acc, Index first, Index n, Index p) const {
-    for (Index r = 0; r < n; ++r) each_init(acc + r * PV * Vec<T>::kLanes, first + r, p);
+  const Init& each_fill;
+  const Finish& each_consume;
+  FASTRNN_INLINE void fill(T* acc, Index first, Index n, Index p) const {
+    for (Index r = 0; r < n; ++r) each_fill(acc + r * PV * Vec<T>::kLanes, first + r, p);
   }
-  FASTRNN_INLINE void finish(const T* acc, Index first, Index n, Index p) const {
-    for (Index r = 0; r < n; ++r) each_finish(acc + r * PV * Vec<T>::kLanes, first + r, p);
+  FASTRNN_INLINE void consume(const T* acc, Index first, Index n, Index p) const {
+    for (Index r = 0; r < n; ++r) each_consume(acc + r * PV * Vec<T>::kLanes, first + r, p);
   }
 };
 

@@ -103,11 +103,11 @@ MUTANTS = [
     Mutant("every tile has the rows of the first", "tile.h", "params.order[first_row + row]", "params.order[row]"),  # that none is put in order at all would only cost time
     Mutant("partial sums from the second chunk on", "units.h", "for (int i = 0; i < chunks", "for (int i = 1; i < chunks"),
     Mutant("gate within the phase", "units.h", "const int gate = first_gate + g;", "const int gate = g;"),
-    Mutant("a chunk begins where its tile does", "slab.h", "int k() const { return (chunk * cut.steps + step) * kShape.depth; }", "int k() const { return step * kShape.depth; }"),
+    Mutant("a chunk begins where its tile does", "slab.h", "int k() const { return (chunk * cut.slices + slice) * kShape.depth; }", "int k() const { return slice * kShape.depth; }"),
     Mutant("tasks without their chunk", "slab.h", "      tile = 0;\n      ++chunk;", "      tile = 0;"),
-    Mutant("warps share their part of the weights", "slab.h", " + warp * cut.shared_steps * kQuads * kWarp", ""),
+    Mutant("warps share their part of the weights", "slab.h", " + warp * cut.shared_slices * kQuads * kWarp", ""),
     Mutant("sums of one task flow into the next", "slab.h", "          sums = {};\n", ""),
-    Mutant("a step of the weights is lost", "layout.h", "cut.shared_steps = mine - cut.register_steps;", "cut.shared_steps = mine > cut.register_steps ? mine - cut.register_steps - 1 : 0;"),
+    Mutant("a step of the weights is lost", "layout.h", "cut.shared_slices = mine - cut.register_slices;", "cut.shared_slices = mine > cut.register_slices ? mine - cut.register_slices - 1 : 0;"),
     Mutant("first row of the operand twice", "slab.h", "operand + column * layout.operand_stride + walk.k()", "operand + walk.k()"),
     # Masks
     Mutant("no guard of the units", "tile.h", "if (e.row >= rows || e.u >= units) continue;", "if (e.row >= rows) continue;"),
@@ -196,7 +196,7 @@ MUTANTS = [
         ("normalised sums begin from a kept column", "run_steps.cc", "phase.norm != cells::kNoNorm ? -1 : phase.from", "phase.from"),
         ("a second source replaces the first", "run_steps.cc", "multiply(phase, phase.source[s], s > 0)", "multiply(phase, phase.source[s], false)"),
         ("a block of no gate is multiplied", "run_steps.cc", "if (source.block[g] >= 0) {", "{"),
-        ("resets of reversed rows", "params.h", "time(b, step) + (reverse ? 1 : 0)", "time(b, step)"),
+        ("resets of reversed rows", "step_times.h", "time(b, step) + (reverse ? 1 : 0)", "time(b, step)"),
         ("a projection is turned", "step_sequence.h", "return {layer_.extension.w_hr, p, h};", "return {layer_.extension.w_hr, h, p};"),
         ("h after the first phase of a step", "step_kernels.h", "  if (!step.at.clock.ticks) return;\n", ""),
         ("a reset of the first step", "step_ends.h", "const bool fresh = layer.begins(place.b, 0);", "const bool fresh = false;"),
@@ -276,7 +276,7 @@ MUTANTS = [
         ("packed rows of one step", "run_stack.cc", "++lengths_[std::size_t(b)]", "lengths_[std::size_t(b)] = 1"),
         ("a packed row too many", "rows_kernel.h", "b < p.before[t + 1] - p.before[t]", "b <= p.before[t + 1] - p.before[t]"),
         ("packed rows of the step after", "rows_kernel.h", "(p.before[t] + b) * p.packed_row", "(p.before[t + 1] + b) * p.packed_row"),
-        ("rows that are not there stay", "rows_kernel.h", "row = there ? packed : 0.0f;", "if (there) row = packed;"),
+        ("rows that are not there stay", "rows_kernel.h", "row = exists ? packed : 0.0f;", "if (exists) row = packed;"),
         ("rows that are taken for one behind the other", "run_stack.cc", "return rows.step == batch * rows.row;", "return true;"),
     ),
 ]  # fmt: skip

@@ -198,12 +198,12 @@ enum class Mode { inference, fast, training, general, general_training };
 constexpr int kModes = 5;
 constexpr int kPhases = 3;
 
-/// What a cell does around the tiles of one phase, for rows first .. first+n of the lists and one panel: `init` fills
-/// their accumulators, `finish` turns them into states. One copy serves every precision.
+/// What a cell does around the tiles of one phase, for rows first .. first+n of the lists and one panel: `fill` fills
+/// their accumulators, `consume` turns them into states. One copy serves every precision.
 template <class T>
 struct CellKernels {
-  void (*init)(const ForwardCall<T>&, T* acc, Index first, Index n, Index panel);
-  void (*finish)(const ForwardCall<T>&, const T* acc, Index first, Index n, Index panel);
+  void (*fill)(const ForwardCall<T>&, T* acc, Index first, Index n, Index panel);
+  void (*consume)(const ForwardCall<T>&, const T* acc, Index first, Index n, Index panel);
 };
 
 /// What depends on the precision.
@@ -216,12 +216,12 @@ struct ForwardKernels {
   /// One time step of one phase for the first n rows of the lists.
   void (*step)(const ForwardCall<T>&, int phase, const CellKernels<T>&, Index n, Range panels);
   /// A whole step, W x included, for the first n rows of input_rows and the other lists: [W|R] times [x|h], with the
-  /// bits of project and step. For cells that are_whole().
+  /// bits of project and step. For cells that takes_whole_steps().
   void (*whole_step)(const ForwardCall<T>&, const CellKernels<T>&, Index n);
 };
 
 /// Whether one sum over x and h gives all that the cell sees.
-inline bool are_whole(const cells::Description& cell) {
+inline bool takes_whole_steps(const cells::Description& cell) {
   return cell.phases == 1 && cell.phase[0].norm == cells::kNoNorm && cell.start_from_b_hh < 0;
 }
 

@@ -11,14 +11,14 @@ namespace fastrnn {
 namespace {
 
 template <class T>
-void run_forward(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
-                 const Layer<T>& layer, const ForwardPlan<T>& plan) {
+void compute_forward(const std::shared_ptr<const PackedData<T>>& packed, const ForwardArguments<T>& arguments,
+                     const Layer<T>& layer, const ForwardPlan<T>& plan) {
   if (run_on_threads(packed, arguments, layer, plan)) return check_interrupted();
   Watch* const watch = current_watch();
   ForwardRun<T> run = plan.make_run(*packed, layer);
   const AlignedBuffer memory = allocate([&](Arena& arena) { run.place(arena); });
   run.run(watch);
-  finish_rows(run, arguments, watch);
+  write_results(run, arguments, watch);
   check_interrupted();
 }
 
@@ -29,7 +29,7 @@ void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments) {
   check_run(weights.options().cell, arguments);
   Layer<T> layer;
   const AlignedBuffer memory = lay_out(weights.packed(), arguments, false, 0, layer);
-  run_forward(weights.shared_packed(), arguments, layer, {});
+  compute_forward(weights.shared_packed(), arguments, layer, {});
 }
 
 template <class T>
@@ -60,7 +60,7 @@ Saved<T>::Saved(std::shared_ptr<const Weights<T>> weights, const ForwardArgument
     });
   // Without cell states there is nothing to keep: y has h.
   T* checkpoints = layer.c_width > 0 ? data.checkpoints : nullptr;
-  run_forward(data.weights->shared_packed(), arguments, layer, {saving, &masks, every, checkpoints});
+  compute_forward(data.weights->shared_packed(), arguments, layer, {saving, &masks, every, checkpoints});
 }
 template <class T>
 Saved<T>::~Saved() = default;

@@ -44,7 +44,7 @@ class RowsInPlace final : public Job {
     run.place(arena);
     Watch* const watch = current_watch();
     run.run(watch);
-    finish_rows(run, arguments_, watch);
+    write_results(run, arguments_, watch);
   }
 
   const PackedData<T>& packed_;

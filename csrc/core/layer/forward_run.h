@@ -111,7 +111,7 @@ class ForwardRun {
 
   /// Whether step() can take a step of this layer: one product gives all that the cell sees, and no mask is drawn.
   bool can_step() const {
-    return are_whole(call_.layer.cell) && call_.layer.h_mask == nullptr && masks_ == nullptr && !saving_;
+    return takes_whole_steps(call_.layer.cell) && call_.layer.h_mask == nullptr && masks_ == nullptr && !saving_;
   }
 
   /// One step of all rows, x (B,I) to y (B,state), from the states h and c and back into them. A step of a small layer
@@ -143,7 +143,7 @@ class ForwardRun {
     for (Index first = begin; first < longest && !stopped(watch); first += chunk_) {
       const Index last = std::min(first + chunk_, longest);
       const Index n = list_chunk(first, last, active);
-      if (last - first == 1 && are_whole(layer.cell)) {
+      if (last - first == 1 && takes_whole_steps(layer.cell)) {
         active = list_step(first, first, active);
         kernels.whole_step(call_, cell[0], active);
         continue;
@@ -307,7 +307,7 @@ void fill_gaps(const Layer<T>& layer, const ForwardArguments<T>& arguments, Inde
 }
 
 template <class T>
-void finish_rows(const ForwardRun<T>& run, const ForwardArguments<T>& arguments, Watch* watch) {
+void write_results(const ForwardRun<T>& run, const ForwardArguments<T>& arguments, Watch* watch) {
   const Layer<T>& layer = run.layer();
   for (Index i = 0; i < layer.rows; ++i) {
     const Index b = layer.order[i];

@@ -64,7 +64,7 @@ class BatchStep {
     }
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
     const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, false))][int(layer.kind)];
-    if (are_whole(layer.cell)) return kernels.whole_step(call, cell[0], n);
+    if (takes_whole_steps(layer.cell)) return kernels.whole_step(call, cell[0], n);
     for (int phase = 0; phase < layer.cell.phases; ++phase)
       if (layer.cell.phase[phase].input) kernels.project(call, phase, 0, n, {0, packed_.panels[phase].count});
     for (int phase = 0; phase < layer.cell.phases; ++phase)

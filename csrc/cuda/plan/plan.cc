@@ -45,7 +45,7 @@ std::string microseconds(double us) {
 double matrix_elements(const Products& products, int hidden) {
   double elements = 0;
   for (int p = 0; p < products.phases; ++p)
-    elements += double(products.rows[p]) * products.sources[p] * double(hidden) * double(hidden);
+    elements += double(products.slab_rows[p]) * products.sources[p] * double(hidden) * double(hidden);
   return elements;
 }
 
@@ -75,19 +75,19 @@ StepProducts step_products(const Problem& problem, const cells::Description& cel
   return products;
 }
 
-/// Steps along the operand of all warps, those of empty tasks among them.
-struct Steps {
+/// Slices of the operand that all warps multiply, those of empty tasks among them.
+struct Slices {
   int registers = 0, shared = 0, chain = 0;  // chain: of one warp
 };
 
-Steps steps_of(const Layout& layout, int phases, int warps) {
-  Steps steps;
+Slices slices_of(const Layout& layout, int phases, int warps) {
+  Slices slices;
   for (int p = 0; p < phases; ++p) {
-    steps.registers += warps * layout.cut[p].register_steps;
-    steps.shared += warps * layout.cut[p].shared_steps;
-    steps.chain += layout.cut[p].register_steps + layout.cut[p].shared_steps;
+    slices.registers += warps * layout.cut[p].register_slices;
+    slices.shared += warps * layout.cut[p].shared_slices;
+    slices.chain += layout.cut[p].register_slices + layout.cut[p].shared_slices;
   }
-  return steps;
+  return slices;
 }
 
 class Planner {
@@ -159,7 +159,7 @@ class Planner {
   Plan plan_of(Tier tier, const Geometry& geometry) const {
     const Layout layout = layout_of(cell_, problem_.pass, problem_.type, tier, geometry, problem_.hidden);
     const int warps = geometry.threads / 32;
-    const Steps steps = steps_of(layout, products_.phases, warps);
+    const Slices slices = slices_of(layout, products_.phases, warps);
     Plan plan;
     plan.tier = tier;
     plan.geometry = geometry;
@@ -168,12 +168,12 @@ class Planner {
     plan.waves = divide_up(plan.blocks, device_.processors / geometry.members * geometry.members);
     plan.registers = kRegisters;
     plan.shared_bytes = std::size_t(layout.total);
-    const double step_bytes = shape_.words * 32 * 4;
-    plan.register_weights = std::size_t(steps.registers * step_bytes);
-    plan.shared_weights = std::size_t(steps.shared * step_bytes);
+    const double slice_bytes = shape_.words * 32 * 4;
+    plan.register_weights = std::size_t(slices.registers * slice_bytes);
+    plan.shared_weights = std::size_t(slices.shared * slice_bytes);
     plan.flops = 2 * matrix_elements(products_, problem_.hidden) * problem_.batch;
     exchange(plan, layout);
-    multiply(plan, layout, steps);
+    multiply(plan, layout, slices);
     finish(plan, layout);
     return plan;
   }
@@ -209,26 +209,26 @@ class Planner {
     return cell_.gates + 1 + kept;
   }
 
-  void multiply(Plan& plan, const Layout& layout, const Steps& steps) const {
-    const int tiles = layout.columns / shape_.columns;
-    const double all = double(steps.registers + steps.shared) * tiles;
-    const double work = all * shape_.rows * shape_.columns * shape_.depth;
-    const double operand = all * shape_.columns * shape_.depth * shape_.element;
-    const double weights = double(steps.shared) * tiles * shape_.words * 32 * 4;
+  void multiply(Plan& plan, const Layout& layout, const Slices& slices) const {
+    const int tiles = layout.batch_rows / shape_.batch_rows;
+    const double all = double(slices.registers + slices.shared) * tiles;
+    const double work = all * shape_.slab_rows * shape_.batch_rows * shape_.depth;
+    const double operand = all * shape_.batch_rows * shape_.depth * shape_.element;
+    const double weights = double(slices.shared) * tiles * shape_.words * 32 * 4;
     const bool tensor = problem_.type != Type::float32;
     const double rate = !tensor                       ? device_.fma_rate
                         : problem_.type == Type::tf32 ? device_.tensor_rate / 2
                                                       : device_.tensor_rate;
-    // Two chains of tensor products, or 32 of FFMA; each step waits for the one before it.
+    // Two chains of tensor products, or 32 of FFMA; each slice waits for the one before it.
     const double links = tensor ? shape_.words / 4 / 2 * kTensorLatency : 4 * kFmaLatency;
-    const double chain = double(steps.chain) * tiles * links;
+    const double chain = double(slices.chain) * tiles * links;
     plan.us.product = us(kSharedLatency + std::max({work / rate, (operand + weights) / kSharedRate, chain}));
   }
 
   void finish(Plan& plan, const Layout& layout) const {
     double sums = 0;
     for (int p = 0; p < products_.phases; ++p)
-      sums += double(layout.cut[p].chunks) * layout.columns * layout.cut[p].tiles * shape_.rows * 4;
+      sums += double(layout.cut[p].chunks) * layout.batch_rows * layout.cut[p].tiles * shape_.slab_rows * 4;
     plan.us.reduce = us(products_.phases * (kBlockBarrier + kSharedLatency) + 2 * sums / kSharedRate);
     const double specials = double(layout.elements) * (cell_.gates + cell_.c_states) * kSpecialsPerGate;
     plan.us.cell = us(products_.phases * kCellLatency + specials / kSpecialRate);

@@ -36,7 +36,8 @@ class Gradients {
   /// Gate gradients from a column on, of all rows.
   const float* column(int first) const { return params_.dgates + Index(first) * hidden_; }
 
-  /// Where rows end, nothing is known of what lies behind: it must not meet the zeros there, for it may be NaN.
+  /// Whether some rows end before T. What lies in x and y behind such an end is unknown and may be NaN, so that even
+  /// multiplying it by the zeros in dgates would spoil a sum: such operands are copied first, with zeros there.
   bool ragged() const { return params_.length != nullptr; }
 
   Buffer& gathered(std::unique_ptr<Buffer>& place, GatherParams gather) {
@@ -49,14 +50,14 @@ class Gradients {
     return *place;
   }
 
-  Factor x() {
+  DeviceMatrix x() {
     if (!ragged()) return {job_.x, job_.x_row};
     if (x_ == nullptr) gathered(x_, {{}, job_.x, job_.x_row, false, nullptr, nullptr, job_.inputs, {}});
     return {x_->as(), job_.inputs};
   }
 
   /// What a recurrent matrix or a parameter met at each step.
-  Factor operand(cells::Operand which) {
+  DeviceMatrix operand(cells::Operand which) {
     GatherParams gather{};
     gather.width = hidden_;
     switch (which) {
@@ -84,13 +85,13 @@ class Gradients {
     return {place->as(), gather.width};
   }
 
-  void multiply(int m, int n, int k, Factor a, Factor b, float* c) {
+  void multiply(int m, int n, int k, DeviceMatrix a, DeviceMatrix b, float* c) {
     if (c != nullptr) runtime_.multiply({m, n, k, a, b, c, n, false, job_.problem.type});
   }
 
   void inputs() {
     const int gates = cell_.gates * hidden_;
-    const Factor dgates = {column(cell_.input_column), width_}, turned = {dgates.data, width_, true};
+    const DeviceMatrix dgates = {column(cell_.input_column), width_}, turned = {dgates.data, width_, true};
     if (job_.parameters.dw_ih != nullptr) multiply(gates, job_.inputs, rows_, turned, x(), job_.parameters.dw_ih);
     if (job_.dx == nullptr) return;
     runtime_.multiply({rows_,
@@ -150,7 +151,7 @@ class Gradients {
     float* out = cell_.vector_recurrence ? job_.parameters.dw_hh : job_.parameters.dw_peep;
     if (out == nullptr) return;
     const cells::DiagonalGradient& gradient = cell_.param_gradient[row];
-    const Factor met = operand(gradient.operand);
+    const DeviceMatrix met = operand(gradient.operand);
     sum_rows(runtime_, {rows_, hidden_, column(gradient.column), width_, met.data, met.stride,
                         out + Index(row) * hidden_, nullptr});
   }

@@ -37,13 +37,13 @@ struct CudaWeights::Data {
 
 CudaWeights::CudaWeights([[maybe_unused]] const CellOptions& options,
                          [[maybe_unused]] const Parameters<float>& parameters, const CudaOptions& where,
-                         [[maybe_unused]] bool there)
+                         [[maybe_unused]] bool on_device)
     : data_(new Data{where, find_type(where.dtype), nullptr, nullptr}) {
 #if defined(FASTRNN_CUDA)
   spec_of(where.ordinal);
   data_->runtime = open_runtime(where.ordinal, nullptr);
-  data_->layer = std::make_unique<DeviceLayer>(*data_->runtime, options, parameters, there);
-  if (!there) data_->runtime->wait();  // whatever stream a call is on
+  data_->layer = std::make_unique<DeviceLayer>(*data_->runtime, options, parameters, on_device);
+  if (!on_device) data_->runtime->wait();  // whatever stream a call is on
 #else
   require_cuda_device(where.ordinal);
 #endif
@@ -85,7 +85,7 @@ struct Call {
 #if defined(FASTRNN_CUDA)
     const int ordinal = stack.weights[0]->where().ordinal;
     runtime = open_runtime(ordinal, options.stream);
-    run = std::make_unique<StackRun>(*runtime, spec_of(ordinal), layers, arguments, training, options.there);
+    run = std::make_unique<StackRun>(*runtime, spec_of(ordinal), layers, arguments, training, options.on_device);
 #endif
   }
 };

@@ -64,7 +64,7 @@ StackShape checked(const DeviceStack& stack, const ForwardArguments<float>& a, b
 }  // namespace
 
 const float* Upload::send(const float* array, Index count) {
-  if (there_ || array == nullptr || count == 0) return there_ ? array : nullptr;
+  if (on_device_ || array == nullptr || count == 0) return on_device_ ? array : nullptr;
   float* device = room(count);
   runtime_.copy_in(device, array, std::size_t(count) * sizeof(float));
   return device;
@@ -102,9 +102,9 @@ void UserRows::copy(bool spread, float* array, Index row, Index width, const Seq
 Sequence<const float> Upload::send(const Sequence<const float>& given, const UserRows& user, Index width) {
   Sequence<const float> rows = given;
   const Index steps = user.steps(), batch = user.batch(), count = steps * batch * width;
-  if (rows.data == nullptr || (there_ && !user.packed() && in_line(rows, steps, batch))) return rows;
+  if (rows.data == nullptr || (on_device_ && !user.packed() && in_line(rows, steps, batch))) return rows;
   Sequence<float> together = {nullptr, batch * width, width};
-  if (there_) {
+  if (on_device_) {
     together.data = room(count);
     if (user.packed())
       user.copy(/*spread=*/true, const_cast<float*>(rows.data), rows.row, width, together);  // is read alone
@@ -122,12 +122,12 @@ Sequence<const float> Upload::send(const Sequence<const float>& given, const Use
 Sequence<float> Upload::place(const Sequence<float>& given, const UserRows& user, Index width) {
   Sequence<float> rows = given;
   const Index steps = user.steps(), batch = user.batch();
-  if (rows.data == nullptr || (there_ && !user.packed() && in_line(rows, steps, batch))) return rows;
+  if (rows.data == nullptr || (on_device_ && !user.packed() && in_line(rows, steps, batch))) return rows;
   return {room(steps * batch * width), batch * width, width};
 }
 
-DeviceLayer::DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& given, bool there)
-    : options_(options), upload_(runtime, there), parameters_(given) {
+DeviceLayer::DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& given, bool on_device)
+    : options_(options), upload_(runtime, on_device), parameters_(given) {
   check_options(options, given, PackOptions{});
   each_parameter(options, given,
                  [&](const auto& row, Index count) { parameters_.*row.value = upload_.send(given.*row.value, count); });
@@ -139,19 +139,19 @@ DeviceLayer::DeviceLayer(Runtime& runtime, const CellOptions& options, const Par
 }
 
 StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack& stack,
-                   const ForwardArguments<float>& a, bool training, bool there)
+                   const ForwardArguments<float>& a, bool training, bool on_device)
     : runtime_(runtime),
       device_(device),
       stack_(stack),
       shape_(checked(stack, a, training)),
       training_(training),
-      there_(there),
+      on_device_(on_device),
       user_(runtime, a),
       arguments_(user_.spread(a)),
       rows_(a.steps * a.batch),
       h_size_(a.batch * shape_.own),
       c_size_(shape_.states * a.batch * shape_.hidden),
-      upload_(runtime, there),
+      upload_(runtime, on_device),
       jobs_(stack.layers.size()),
       own_(stack.layers.size()) {
   const Index count = Index(jobs_.size());
@@ -162,10 +162,10 @@ StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack
   }
   h0_ = upload_.send(a.h0, count * h_size_);
   c0_ = shape_.states > 0 ? upload_.send(a.c0, count * c_size_) : nullptr;
-  h_n_ = there ? a.h_n : upload_.room(count * h_size_);
-  c_n_ = shape_.states == 0 ? nullptr : there ? a.c_n : upload_.room(count * c_size_);
+  h_n_ = on_device ? a.h_n : upload_.room(count * h_size_);
+  c_n_ = shape_.states == 0 ? nullptr : on_device ? a.c_n : upload_.room(count * c_size_);
   // Inference takes rows as they lie, and so copies none that are there.
-  const bool as_they_lie = there && !training && !user_.packed();
+  const bool as_they_lie = on_device && !training && !user_.packed();
   const Sequence<float> last = as_they_lie ? a.y : upload_.place(a.y, user_, shape_.merged);
   Sequence<const float> x = as_they_lie ? a.x : upload_.send(a.x, user_, shape_.inputs);
   float* between[2] = {};
@@ -229,7 +229,7 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
   if (Index(gradients.parameters.size()) != count)
     throw Error("parameters: expected " + std::to_string(count) + ", got " +
                 std::to_string(gradients.parameters.size()));
-  Upload upload(runtime_, there_);
+  Upload upload(runtime_, on_device_);
   // Kernels write both, wanted or not.
   const auto wanted = [&](float* array, Index n) { return array != nullptr ? upload.place(array, n) : upload.room(n); };
   float *dh0 = wanted(gradients.dh0, count * h_size_), *dc0 = wanted(gradients.dc0, count * c_size_);
@@ -265,7 +265,7 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
                      receive(gradients.parameters[index].*row.gradient, jobs[index].parameters.*row.gradient, count);
                    });
   receive(gradients.dx, first, shape_.inputs);
-  if (!there_) runtime_.wait();
+  if (!on_device_) runtime_.wait();
 }
 
 /// The gradient of a direction's own output, from that of the layer's.
@@ -321,13 +321,13 @@ RandomMask StackRun::mask_of_inputs(int index) const {
 }
 
 void StackRun::receive(float* host, const float* device, Index count) const {
-  if (!there_ && host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
+  if (!on_device_ && host != nullptr && count > 0) runtime_.copy_out(host, device, std::size_t(count) * sizeof(float));
 }
 
 void StackRun::receive(const Sequence<float>& user, const Sequence<float>& device, Index width) const {
-  if (user.data == nullptr || (there_ && user.data == device.data)) return;
-  if (there_ && user_.packed()) return user_.copy(/*spread=*/false, user.data, user.row, width, device);
-  if (there_) return combine(How::copy, width, read(device), {}, user);
+  if (user.data == nullptr || (on_device_ && user.data == device.data)) return;
+  if (on_device_ && user_.packed()) return user_.copy(/*spread=*/false, user.data, user.row, width, device);
+  if (on_device_) return combine(How::copy, width, read(device), {}, user);
   std::vector<float> together(std::size_t(rows_ * width));
   receive(together.data(), device.data, Index(together.size()));
   runtime_.wait();

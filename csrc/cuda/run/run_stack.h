@@ -1,5 +1,5 @@
-// A stack on a device, of which one layer is the smallest: what of the host's arrays goes there, the passes of its
-// layers, and what comes back. Or for arrays that are there already.
+// A stack on a GPU (one layer is a stack of one): copies the host's arrays to the device, runs the passes of the
+// layers, and copies the results back. Arrays that are on the device already are used where they lie.
 #pragma once
 
 #include <memory>
@@ -33,11 +33,11 @@ class UserRows {
   const Buffer before_;  // of packed rows
 };
 
-/// Memory of the device, and what is put there. `there`: arrays are on the device, and are taken and written where they
-/// lie.
+/// Memory of the device, and what is put there. `on_device`: arrays are on the device, and are taken and written where
+/// they lie.
 class Upload {
  public:
-  explicit Upload(Runtime& runtime, bool there = false) : runtime_(runtime), there_(there) {}
+  explicit Upload(Runtime& runtime, bool on_device = false) : runtime_(runtime), on_device_(on_device) {}
 
   bool empty() const { return buffers_.empty(); }
   float* room(Index count) {
@@ -49,21 +49,22 @@ class Upload {
   /// Rows of which all lie one behind the other; data null stays so.
   Sequence<const float> send(const Sequence<const float>& rows, const UserRows& user, Index width);
   /// Where what is to be in `array` in the end is computed. Null stays null.
-  float* place(float* array, Index count) { return array == nullptr || there_ ? array : room(count); }
+  float* place(float* array, Index count) { return array == nullptr || on_device_ ? array : room(count); }
   /// Likewise, of rows that all lie one behind the other.
   Sequence<float> place(const Sequence<float>& rows, const UserRows& user, Index width);
 
  private:
   Runtime& runtime_;
-  const bool there_;
+  const bool on_device_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
 /// The weights of a layer in one direction, on the device.
 class DeviceLayer {
  public:
-  /// Copies the host's parameters; those that are `there` are on the device, and must stay.
-  DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& parameters, bool there = false);
+  /// Copies the host's parameters; those that are `on_device` are on the device, and must stay.
+  DeviceLayer(Runtime& runtime, const CellOptions& options, const Parameters<float>& parameters,
+              bool on_device = false);
 
   const CellOptions& options() const { return options_; }
   const Parameters<float>& parameters() const { return parameters_; }
@@ -88,11 +89,11 @@ struct DeviceStack {
 };
 
 /// One call: the constructor checks it and runs the forward pass. In training what the backward pass needs stays on the
-/// device, and the host's arrays are not needed again; those that are `there`, and the layers, must stay.
+/// device, and the host's arrays are not needed again; those that are `on_device`, and the layers, must stay.
 class StackRun {
  public:
   StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack& stack,
-           const ForwardArguments<float>& arguments, bool training = false, bool there = false);
+           const ForwardArguments<float>& arguments, bool training = false, bool on_device = false);
 
   /// In training; as often as wanted.
   void backward(const StackBackwardArguments<float>& gradients) const;
@@ -114,7 +115,7 @@ class StackRun {
   const DeviceSpec device_;
   const DeviceStack stack_;
   const StackShape shape_;
-  const bool training_, there_;
+  const bool training_, on_device_;
   const UserRows user_;
   const ForwardArguments<float> arguments_;  // of rows (t,b)
   const Index rows_, h_size_, c_size_;

@@ -98,7 +98,7 @@ class ForwardSteps : StepSequence {
     }
   }
 
-  Factor operand(cells::Operand which) const {
+  DeviceMatrix operand(cells::Operand which) const {
     switch (which) {
       case cells::Operand::h_prev: return {h_operand_.as() != nullptr ? h_operand_.as() : params_.h_n, params_.width()};
       case cells::Operand::c_prev: return {params_.c_n, hidden()};

@@ -105,7 +105,7 @@ void* BlasLt::handle(int ordinal) {
 void BlasLt::multiply(const Product& p, int ordinal, void* stream) {
   Owned desc(desc_destroy_), a(layout_destroy_), b(layout_destroy_), c(layout_destroy_);
   check(desc_create_(&desc.value, compute_type(p.type), kReal32), "cublasLtMatmulDescCreate");
-  const auto factor = [&](Owned& layout, int attribute, const Factor& f, int rows, int columns) {
+  const auto factor = [&](Owned& layout, int attribute, const DeviceMatrix& f, int rows, int columns) {
     const int op = f.transposed ? kOpT : kOpN;
     check(desc_set_(desc.value, attribute, &op, sizeof op), "cublasLtMatmulDescSetAttribute");
     const auto first = static_cast<unsigned long long>(f.transposed ? columns : rows);

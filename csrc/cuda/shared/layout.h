@@ -2,9 +2,9 @@
 //
 // A block multiplies its slab of the recurrent matrix, `gates * units` rows (forward) or `units` rows of the transposed
 // matrix (backward), by the operand that its group shares: a row of `depth` elements for each row of the batch. The
-// slab is cut into tasks of kRows rows and some steps of kDepth along the operand; a warp takes some tasks that follow
-// each other. The first kRegisterSteps steps of a warp's tasks stay in registers, the others in shared memory, for the
-// whole sequence. Each task leaves partial sums, which the threads that compute the cell add up in a fixed order.
+// slab is cut into tasks: some rows of it by some slices, each `depth` elements along the operand. A warp takes several
+// tasks that follow each other. The first slices of a warp's tasks stay in registers, the others in shared memory, for
+// the whole sequence. Each task leaves partial sums, which the threads that compute the cell add up in a fixed order.
 #pragma once
 
 #include <cstddef>
@@ -33,14 +33,14 @@ constexpr int kAllPhases = 3;   // of any: cells::Description
 /// What a pass of a cell multiplies, by phase.
 struct Products {
   int phases;
-  int rows[kAllPhases];     // of the slab, for each unit
-  int sources[kAllPhases];  // parts of H elements of the operand
+  int slab_rows[kAllPhases];  // for each unit
+  int sources[kAllPhases];    // parts of H elements of the operand
 };
 
 constexpr Products forward_products(const cells::Description& cell) {
   Products p{cell.phases, {}, {}};
   for (int i = 0; i < p.phases; ++i) {
-    p.rows[i] = cell.phase[i].gates;
+    p.slab_rows[i] = cell.phase[i].gates;
     p.sources[i] = 1;
   }
   return p;
@@ -48,7 +48,7 @@ constexpr Products forward_products(const cells::Description& cell) {
 constexpr Products backward_products(const cells::Description& cell) {
   Products p{cell.back_phases, {}, {}};
   for (int i = 0; i < p.phases; ++i) {
-    p.rows[i] = 1;
+    p.slab_rows[i] = 1;
     p.sources[i] = cell.back[i].sources;
   }
   return p;
@@ -56,13 +56,13 @@ constexpr Products backward_products(const cells::Description& cell) {
 
 /// The shape of a format's tasks (formats.h has what they do).
 struct TaskShape {
-  int rows;            // of the slab
-  int columns;         // rows of the batch that are multiplied at a time
-  int depth;           // elements of the operand a step
-  int words;           // of a step's weights, in each lane
-  int element;         // bytes of an element of the operand
-  int register_steps;  // of all phases together
-  int spacing;         // elements between the operand's rows, so that the lanes of a tile meet different banks
+  int slab_rows;        // of a task
+  int batch_rows;       // that are multiplied at a time
+  int depth;            // elements of the operand in a slice
+  int words;            // of a slice's weights, in each lane
+  int element;          // bytes of an element of the operand
+  int register_slices;  // of all phases together
+  int spacing;          // elements between the operand's rows, so that the lanes of a tile meet different banks
 };
 FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
   // Whole 16-byte vectors of float32 meet all banks as they are; pairs of 16 bits, and single tf32s, need rows that
@@ -76,30 +76,30 @@ FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
 
 /// How a phase's product is cut.
 struct Cut {
-  int tiles;      // of rows
-  int all_steps;  // along the operand
-  int steps;      // of a chunk of it
+  int tiles;       // of slab rows
+  int all_slices;  // along the operand
+  int slices;      // of a chunk of them
   int chunks;
-  int tasks;           // of a warp
-  int register_steps;  // of a warp
-  int shared_steps;    // of a warp
+  int tasks;            // of a warp
+  int register_slices;  // of a warp
+  int shared_slices;    // of a warp
 
-  static Cut make(const TaskShape& shape, int rows, int depth, int warps, int register_steps) {
+  static Cut make(const TaskShape& shape, int rows, int depth, int warps, int register_slices) {
     Cut cut{};
-    cut.tiles = divide_up(rows, shape.rows);
-    cut.all_steps = divide_up(depth, shape.depth);
-    int mine = 0;  // steps of a warp: as few as possible, then as few chunks
-    for (int chunks = 1; chunks <= warps && chunks <= cut.all_steps; ++chunks) {
-      const int steps = divide_up(cut.all_steps, chunks), used = divide_up(cut.all_steps, steps);
+    cut.tiles = divide_up(rows, shape.slab_rows);
+    cut.all_slices = divide_up(depth, shape.depth);
+    int mine = 0;  // slices of a warp: as few as possible, then as few chunks
+    for (int chunks = 1; chunks <= warps && chunks <= cut.all_slices; ++chunks) {
+      const int slices = divide_up(cut.all_slices, chunks), used = divide_up(cut.all_slices, slices);
       const int tasks = divide_up(cut.tiles * used, warps);
-      if (mine != 0 && tasks * steps >= mine) continue;
-      mine = tasks * steps;
-      cut.steps = steps;
+      if (mine != 0 && tasks * slices >= mine) continue;
+      mine = tasks * slices;
+      cut.slices = slices;
       cut.chunks = used;
       cut.tasks = tasks;
     }
-    cut.register_steps = mine < register_steps ? mine : register_steps;
-    cut.shared_steps = mine - cut.register_steps;
+    cut.register_slices = mine < register_slices ? mine : register_slices;
+    cut.shared_slices = mine - cut.register_slices;
     return cut;
   }
 };
@@ -108,9 +108,9 @@ struct Cut {
 struct Layout {
   int padded;          // H, up to whole 16-byte copies: the width of a source in the operand
   int gathered;        // elements of an operand's row that blocks publish
-  int width;           // and that are multiplied: whole steps
+  int width;           // and that are multiplied: whole slices
   int operand_stride;  // and the distance of rows: spaced so that a tile's rows lie in different banks
-  int columns;         // rows of the batch, up to whole tiles
+  int batch_rows;      // up to whole tiles
   int partial_stride;  // between batch rows of partial sums, likewise spaced
   int elements;        // units * rows: pairs that this block computes the cell for
   int operand_bytes;   // of one slot
@@ -125,7 +125,7 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   Layout layout{};
   const int warps = geometry.threads / 32;
   layout.padded = round_up(hidden, 16 / shape.element);
-  layout.columns = round_up(geometry.rows, shape.columns);
+  layout.batch_rows = round_up(geometry.rows, shape.batch_rows);
   layout.elements = geometry.units * geometry.rows;
   int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
   for (int p = 0; p < products.phases; ++p) {
@@ -134,20 +134,20 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   }
   layout.width = round_up(layout.gathered, shape.depth);
   layout.operand_stride = layout.width + shape.spacing;
-  layout.operand_bytes = layout.columns * layout.operand_stride * shape.element;
+  layout.operand_bytes = layout.batch_rows * layout.operand_stride * shape.element;
   layout.operand = at;
   at += slots * layout.operand_bytes;
   for (int p = 0; p < products.phases; ++p) {
-    const int rows = products.rows[p] * geometry.units, depth = products.sources[p] * layout.padded;
-    layout.cut[p] = Cut::make(shape, rows, depth, warps, shape.register_steps / products.phases);
+    const int rows = products.slab_rows[p] * geometry.units, depth = products.sources[p] * layout.padded;
+    layout.cut[p] = Cut::make(shape, rows, depth, warps, shape.register_slices / products.phases);
     layout.weights[p] = at;
-    at += warps * layout.cut[p].shared_steps * 32 * shape.words * 4;
-    const int slab = layout.cut[p].tiles * shape.rows;
+    at += warps * layout.cut[p].shared_slices * 32 * shape.words * 4;
+    const int slab = layout.cut[p].tiles * shape.slab_rows;
     if (slab > most_rows) most_rows = slab;
     if (layout.cut[p].chunks > most_chunks) most_chunks = layout.cut[p].chunks;
   }
   layout.partial_stride = round_up(most_rows, 16) + 4;
-  partial = most_chunks * layout.columns * layout.partial_stride * 4;
+  partial = most_chunks * layout.batch_rows * layout.partial_stride * 4;
   layout.partial = at;
   at += partial;
   layout.staged = at;

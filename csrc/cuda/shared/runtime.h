@@ -21,7 +21,7 @@ struct LaunchShape {
 
 /// A row-major float32 matrix on the device, as it is or turned. Rows begin `stride` elements apart, so that it may be
 /// some columns of a wider one.
-struct Factor {
+struct DeviceMatrix {
   const float* data;
   std::ptrdiff_t stride;
   bool transposed = false;
@@ -31,7 +31,7 @@ struct Factor {
 /// zero; without k the product is zero.
 struct Product {
   int m, n, k;
-  Factor a, b;
+  DeviceMatrix a, b;
   float* c;
   std::ptrdiff_t c_stride;
   bool accumulate = false;

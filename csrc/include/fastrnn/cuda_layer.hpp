@@ -1,5 +1,5 @@
-// Layers and stacks of them on a GPU, from arrays in the host's memory to arrays there, or from arrays on the device to
-// arrays there. The kernels have run in emulation only: results on a GPU are unproved.
+// Layers and stacks of layers on a GPU. All arrays of a call are in the host's memory, or all are on the device. The
+// kernels have run in emulation only: results on a GPU are unproved.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,10 @@ struct CudaOptions {
 /// Parameters on a GPU, for any number of calls. Immutable, and may be shared between threads.
 class FASTRNN_API CudaWeights {
  public:
-  /// Copies the host's `parameters`. `there`: they are on the device, and must stay there, unchanged.
+  /// Copies `parameters` from the host. With `on_device` they are pointers to the device's memory, which must stay
+  /// valid and unchanged.
   CudaWeights(const CellOptions& options, const Parameters<float>& parameters, const CudaOptions& where = {},
-              bool there = false);
+              bool on_device = false);
   /// Waits until the device has done what it was given: it may still be reading them.
   ~CudaWeights();
   CudaWeights(const CudaWeights&) = delete;
@@ -56,22 +57,22 @@ FASTRNN_API Index output_width(const CudaStack& stack);
 struct CudaRun {
   std::string tier;        // of plan.hpp; empty: the fastest
   void* stream = nullptr;  // a cudaStream_t of the device; null: the legacy default stream
-  /// Arrays are on the device, and none is copied; `lengths`, `mask` and `reset_mask` alone are the host's, and may
-  /// change on return. All work is in the order of the stream, and the call does not wait for it: arrays must stay
-  /// until the stream has passed, and an error of a kernel shows where the stream is waited for. But tier "grid" waits
-  /// for the stream, for only then is it known that no block was lost, and so does tier "graph" from 16 steps on, until
-  /// its graph has run.
-  bool there = false;
+  /// Arrays are on the device, and none is copied, except `lengths`, `mask` and `reset_mask`, which are the host's and
+  /// may change when the call returns. All work is enqueued on the stream, and the call does not wait for it: arrays
+  /// must stay until the stream has passed, and an error of a kernel is reported by whoever waits for the stream. Two
+  /// tiers do wait: "grid", which can only then tell that no block was lost, and "graph" from 16 steps on, until its
+  /// graph has run.
+  bool on_device = false;
 };
 
-/// As forward() of a layer or a stack, in inference; `reverse` is for one layer. Options that the kernels with resident
-/// weights do not know go to tier "graph".
+/// As forward() of a layer or a stack, in inference; `reverse` is for one layer. What the kernels with resident weights
+/// do not support is computed by tier "graph".
 FASTRNN_API void forward_cuda(const CudaStack& stack, const ForwardArguments<float>& arguments,
                               const CudaRun& run = {});
 
-/// A forward pass in training on a GPU. What its backward pass needs stays there: arrays of the host are not needed
-/// again; those that are `there`, x, y and the states given, must stay, unchanged. Threads may share it, and take
-/// turns.
+/// A forward pass in training on a GPU. It keeps on the device what the backward pass needs, so the host's arrays may
+/// go when the constructor returns. With on_device, x, y and the states given must stay valid and unchanged. Threads
+/// may share it; their calls run one after the other.
 class FASTRNN_API CudaSaved {
  public:
   /// As forward_cuda(), in training. Checkpoints are refused.
@@ -80,9 +81,9 @@ class FASTRNN_API CudaSaved {
   CudaSaved(const CudaSaved&) = delete;
   CudaSaved& operator=(const CudaSaved&) = delete;
 
-  /// As backward() of a stack, into arrays of the host, or of the device where those of the forward pass were there, in
-  /// the order of its stream; as often as wanted. Products have their factors rounded to the type of the weights, sums
-  /// are float32.
+  /// As backward() of a stack; as often as wanted. Writes to the host, or, where the forward pass had on_device, to the
+  /// device in the order of its stream. The factors of products are rounded to the dtype of the weights; sums are
+  /// float32.
   void backward(const StackBackwardArguments<float>& arguments) const;
   /// Of one layer.
   void backward(const BackwardArguments<float>& arguments) const;

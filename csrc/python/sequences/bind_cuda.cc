@@ -57,7 +57,7 @@ py::tuple forward(py::handle given, const py::array& x, py::handle h0, py::handl
   const CudaLayers layers = cuda_layers(given);
   const CudaStack stack = cuda_stack(layers, merge, dropout);
   const CallSizes sizes = CallSizes::of_stack(stack);
-  ForwardCall<float> call(sizes, x, h0, c0, lengths, batch_first, training, out, py::none(), run);
+  ForwardArrays<float> call(sizes, x, h0, c0, lengths, batch_first, training, out, py::none(), run);
   call.arguments.reverse = reverse;
   std::unique_ptr<CudaSaved> saved;
   {
@@ -76,8 +76,8 @@ py::tuple forward(py::handle given, const py::array& x, py::handle h0, py::handl
 }
 
 py::tuple backward(const CudaCache& cache, py::handle dy, py::handle dh_n, py::handle dc_n, bool need_dx) {
-  BackwardCall<float, StackBackwardArguments<float>> call(cache.sizes, cache.y_like, cache.batch, cache.batch_first, dy,
-                                                          dh_n, dc_n, need_dx, py::none());
+  BackwardArrays<float, StackBackwardArguments<float>> call(cache.sizes, cache.y_like, cache.batch, cache.batch_first,
+                                                            dy, dh_n, dc_n, need_dx, py::none());
   const py::list layers = new_stack_gradients(cache.layers, call.arguments);
   {
     const GilRelease release;

@@ -109,7 +109,7 @@ PyCudaWeights refer_cuda(const std::string& cell, const py::dict& given, const p
   const Parameters<float> parameters = read_parameters<float>(options, source, result.parameters);
   const GilRelease release;
   result.weights =
-      std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype}, /*there=*/true);
+      std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype}, /*on_device=*/true);
   return result;
 }
 
@@ -249,7 +249,7 @@ py::tuple forward(py::handle given, const DeviceArray& x, const DeviceArray* h0,
   arguments.y = cache->view(y.data, sizes.merged);
   arguments.h_n = h_n.data;
   if (sizes.states > 0) arguments.c_n = c_n.data;
-  const CudaRun where{tier, place.stream, /*there=*/true};
+  const CudaRun where{tier, place.stream, /*on_device=*/true};
   run(place.ordinal, place.stream, wait, [&] {
     if (training)
       cache->saved = std::make_unique<CudaSaved>(stack, arguments, where);

@@ -22,7 +22,7 @@ py::tuple forward_as(const PackedWeights& packed, const py::array& x, py::handle
                      bool reverse, bool batch_first, bool training, py::handle out, py::handle threads,
                      py::handle run) {
   const std::shared_ptr<const Weights<T>>& weights = packed.get<T>();
-  ForwardCall<T> call(CallSizes::of(*weights), x, h0, c0, lengths, batch_first, training, out, threads, run);
+  ForwardArrays<T> call(CallSizes::of(*weights), x, h0, c0, lengths, batch_first, training, out, threads, run);
   call.arguments.reverse = reverse;
   std::unique_ptr<Saved<T>> saved;
   run_interruptible([&] {
@@ -49,8 +49,8 @@ template <class T>
 py::tuple backward_as(const Cache& cache, py::handle dy, py::handle dh_n, py::handle dc_n, bool need_dx,
                       py::handle threads) {
   const Saved<T>& saved = *std::get<std::unique_ptr<Saved<T>>>(cache.saved);
-  BackwardCall<T, BackwardArguments<T>> call(CallSizes::of(saved.weights()), cache.y, saved.batch(), cache.batch_first,
-                                             dy, dh_n, dc_n, need_dx, threads);
+  BackwardArrays<T, BackwardArguments<T>> call(CallSizes::of(saved.weights()), cache.y, saved.batch(),
+                                               cache.batch_first, dy, dh_n, dc_n, need_dx, threads);
   const py::dict gradients = new_gradients(cache.weights.parameters, call.arguments);
   run_interruptible([&] { backward(saved, call.arguments); });
   return call.results(gradients);

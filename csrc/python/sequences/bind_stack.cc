@@ -45,7 +45,7 @@ py::tuple forward_as(const Layers& layers, const py::array& x, py::handle h0, py
                      bool batch_first, bool training, py::handle out, py::handle threads, py::handle run,
                      const std::string& merge, py::handle dropout) {
   Stack<T> stack = stack_of<T>(layers, merge, dropout);
-  ForwardCall<T> call(CallSizes::of_stack(stack), x, h0, c0, lengths, batch_first, training, out, threads, run);
+  ForwardArrays<T> call(CallSizes::of_stack(stack), x, h0, c0, lengths, batch_first, training, out, threads, run);
   std::unique_ptr<StackSaved<T>> saved;
   run_interruptible([&] {
     if (training)
@@ -74,8 +74,8 @@ template <class T>
 py::tuple backward_as(const StackCache& cache, py::handle dy, py::handle dh_n, py::handle dc_n, bool need_dx,
                       py::handle threads) {
   const StackSaved<T>& saved = *std::get<std::unique_ptr<StackSaved<T>>>(cache.saved);
-  BackwardCall<T, StackBackwardArguments<T>> call(CallSizes::of_stack(saved.stack()), cache.y, saved.batch(),
-                                                  cache.batch_first, dy, dh_n, dc_n, need_dx, threads);
+  BackwardArrays<T, StackBackwardArguments<T>> call(CallSizes::of_stack(saved.stack()), cache.y, saved.batch(),
+                                                    cache.batch_first, dy, dh_n, dc_n, need_dx, threads);
   const py::list layers = new_stack_gradients(cache.layers, call.arguments);
   run_interruptible([&] { backward(saved, call.arguments); });
   return call.results(layers);

@@ -84,10 +84,10 @@ struct CallSizes {
 
 /// The arguments of a forward call, checked, and its results. `arguments` borrow from the rest.
 template <class T>
-class ForwardCall {
+class ForwardArrays {
  public:
-  ForwardCall(const CallSizes& sizes, const py::array& x_given, py::handle h0, py::handle c0, py::handle lengths,
-              bool batch_first, bool training, py::handle out, py::handle threads, py::handle run)
+  ForwardArrays(const CallSizes& sizes, const py::array& x_given, py::handle h0, py::handle c0, py::handle lengths,
+                bool batch_first, bool training, py::handle out, py::handle threads, py::handle run)
       : sequence_(arguments, checked_x(x_given), batch_first, run),
         h0_("h0", h0, sizes.h_shape(arguments.batch), "x"),
         c0_("c0", c0, sizes.c_shape(arguments.batch), "x"),
@@ -141,12 +141,12 @@ class ForwardCall {
 
 /// The arguments of a backward call, of a layer or of a stack, but for the parameters' gradients; and its results.
 template <class T, class Arguments>
-struct BackwardCall {
+struct BackwardArrays {
   Arguments arguments;
 
   /// y: that of the forward call.
-  BackwardCall(const CallSizes& sizes, const py::array& y, Index batch, bool batch_first, py::handle dy_given,
-               py::handle dh_n, py::handle dc_n, bool need_dx, py::handle threads)
+  BackwardArrays(const CallSizes& sizes, const py::array& y, Index batch, bool batch_first, py::handle dy_given,
+                 py::handle dh_n, py::handle dc_n, bool need_dx, py::handle threads)
       : dh_n_("dh_n", dh_n, sizes.h_shape(batch), "x"),
         dc_n_("dc_n", dc_n, sizes.c_shape(batch), "x"),
         dh0_(sizes.h_shape(batch)),

@@ -21,7 +21,7 @@ FASTRNN_DEVICE float rounded(float value, Type type) {
 
 /// One row of `tile` for each k from `at` on: elements first .. first + kProductTile of the other extent. Zero outside.
 /// Threads that follow each other read along the rows of memory, whichever extent that is.
-FASTRNN_DEVICE void load_product_tile(float* tile, const Factor& factor, bool rows_are_k, int extent, int depth,
+FASTRNN_DEVICE void load_product_tile(float* tile, const DeviceMatrix& factor, bool rows_are_k, int extent, int depth,
                                       int first, int at, Type type) {
   for (int i = thread_index(); i < kProductTile * kProductDepth; i += block_threads()) {
     const int k = rows_are_k ? i / kProductTile : i % kProductDepth;

@@ -52,12 +52,12 @@ FASTRNN_KERNEL(kRowThreads)
 copy_packed_rows(FASTRNN_CONSTANT PackedParams p) {
   each_of(Index(p.steps) * p.batch * p.width, [&](Index i) {
     const int column = int(i % p.width), b = int(i / p.width % p.batch), t = int(i / p.width / p.batch);
-    const bool there = b < p.before[t + 1] - p.before[t];
-    float& packed = p.packed[there ? (p.before[t] + b) * p.packed_row + column : 0];
+    const bool exists = b < p.before[t + 1] - p.before[t];
+    float& packed = p.packed[exists ? (p.before[t] + b) * p.packed_row + column : 0];
     float& row = p.rows.at(t, b)[column];
     if (p.spread)
-      row = there ? packed : 0.0f;
-    else if (there)
+      row = exists ? packed : 0.0f;
+    else if (exists)
       packed = row;
   });
 }

@@ -17,7 +17,7 @@ class SharedSlots {
   static constexpr int kSlots = 2;
   FASTRNN_DEVICE SharedSlots(const LayerParams& params, char* shared)
       : slots_(reinterpret_cast<Element*>(shared + params.layout.operand)),
-        slot_elements_(params.layout.columns * params.layout.operand_stride) {}
+        slot_elements_(params.layout.batch_rows * params.layout.operand_stride) {}
   /// What is multiplied now.
   FASTRNN_DEVICE Element* operand() const { return slots_ + current_ * slot_elements_; }
 
@@ -103,7 +103,7 @@ class Exchange<Element, Tier::grid> {
   }
 
  private:
-  FASTRNN_DEVICE int slot_elements() const { return layout_.columns * layout_.operand_stride; }
+  FASTRNN_DEVICE int slot_elements() const { return layout_.batch_rows * layout_.operand_stride; }
 
   FASTRNN_DEVICE bool wait_for(const unsigned* flag) const {
     unsigned looks = 0;

@@ -43,16 +43,16 @@ struct Float32 {
   template <class Weight>
   FASTRNN_DEVICE static void load(Word (&words)[kShape.words], const Weight& weight, int row, int k) {
     FASTRNN_UNROLL
-    for (int r = 0; r < kShape.rows; ++r) FASTRNN_UNROLL
+    for (int r = 0; r < kShape.slab_rows; ++r) FASTRNN_UNROLL
     for (int j = 0; j < 4; ++j) words[r * 4 + j] = weight(row + r, k + lane_index() * 4 + j);
   }
   FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Element* operand,
                                       int stride) {
     FASTRNN_UNROLL
-    for (int c = 0; c < kShape.columns; ++c) {
+    for (int c = 0; c < kShape.batch_rows; ++c) {
       const auto h = *reinterpret_cast<const Four<float>*>(operand + c * stride + lane_index() * 4);
       FASTRNN_UNROLL
-      for (int r = 0; r < kShape.rows; ++r) FASTRNN_UNROLL
+      for (int r = 0; r < kShape.slab_rows; ++r) FASTRNN_UNROLL
       for (int j = 0; j < 4; ++j) sums.v[r * 4 + c] = fmaf(words[r * 4 + j], h.v[j], sums.v[r * 4 + c]);
     }
   }

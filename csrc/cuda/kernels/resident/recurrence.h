@@ -14,7 +14,7 @@ template <class Cell, class Format, Tier tier>
 class Forward {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   static constexpr int kPhases = kCell.phases;
-  using PhaseSlab = Slab<Format, Format::kShape.register_steps / kPhases>;
+  using PhaseSlab = Slab<Format, Format::kShape.register_slices / kPhases>;
 
  public:
   FASTRNN_DEVICE static void run(const ForwardParams& params) { Forward(params).sequence(); }
@@ -157,7 +157,7 @@ template <class Cell, class Format, Tier tier>
 class Backward {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   static constexpr int kPhases = kCell.back_phases;
-  using PhaseSlab = Slab<Format, Format::kShape.register_steps / kPhases>;
+  using PhaseSlab = Slab<Format, Format::kShape.register_slices / kPhases>;
 
  public:
   FASTRNN_DEVICE static void run(const BackwardParams& params) { Backward(params).sequence(); }

@@ -85,7 +85,7 @@ struct Tile {
 
   FASTRNN_DEVICE Partial partial(const Element& e, int phase) const {
     return {floats(layout.partial) + e.row * layout.partial_stride + e.u, layout.cut[phase].chunks,
-            layout.columns * layout.partial_stride};
+            layout.batch_rows * layout.partial_stride};
   }
 
   /// 4 bytes that will be needed in the next step, or zero.
