@@ -87,9 +87,55 @@ unsigned read_options(JsonReader& json, CellOptions& options) {
   return given;
 }
 
-enum Field : unsigned { kKind, kCell, kDtype, kInputs, kHidden, kOutputs, kArrays, kCellOptions, kActivation, kFields };
-constexpr std::string_view kFieldNames[kFields] = {"kind",    "cell",   "dtype",   "inputs",    "hidden",
-                                                   "outputs", "arrays", "options", "activation"};
+enum Field : unsigned {
+  kKind,
+  kCell,
+  kDtype,
+  kInputs,
+  kHidden,
+  kOutputs,
+  kArrays,
+  kCellOptions,
+  kActivation,
+  kRuns,
+  kSteps,
+  kNumber,
+  kFrom,
+  kRows,
+  kWidth,
+  kFields
+};
+constexpr std::string_view kFieldNames[kFields] = {"kind",    "cell",   "dtype",   "inputs",     "hidden",
+                                                   "outputs", "arrays", "options", "activation", "runs",
+                                                   "steps",   "number", "from",    "rows",       "width"};
+
+template <class... Fields>
+constexpr unsigned bits(Fields... fields) {
+  return ((1u << fields) | ... | 0u);
+}
+
+/// A kind of layer: its name, the fields that it must have, and those that it may.
+struct KindRow {
+  std::string_view name;
+  ModelLayer::Kind kind;
+  unsigned required, optional;
+};
+using Kind = ModelLayer::Kind;
+constexpr KindRow kKindTable[] = {
+    {"recurrent", Kind::recurrent, bits(kCell, kDtype, kInputs, kHidden, kOutputs, kArrays, kCellOptions), 0},
+    {"dense", Kind::dense, bits(kDtype, kInputs, kOutputs, kArrays), bits(kRows)},
+    {"activation", Kind::activation, bits(kActivation), 0},
+    {"softmax", Kind::softmax, 0, bits(kWidth)},
+    {"gather", Kind::gather, bits(kInputs, kRuns), 0},
+    {"delay", Kind::delay, bits(kInputs, kSteps), 0},
+    {"concatenate", Kind::concatenate, 0, 0},
+    {"add", Kind::add, 0, 0},
+    {"subtract", Kind::subtract, 0, 0},
+    {"multiply", Kind::multiply, 0, 0},
+    {"divide", Kind::divide, 0, 0},
+    {"affine", Kind::affine, bits(kDtype, kInputs, kArrays), 0},
+    {"power", Kind::power, bits(kNumber), 0},
+    {"layer_normalization", Kind::layer_normalization, bits(kDtype, kInputs, kArrays, kNumber), 0}};
 
 Index read_size(JsonReader& json) {
   const Index size = json.integer();
@@ -97,55 +143,80 @@ Index read_size(JsonReader& json) {
   return size;
 }
 
-/// The fields that a kind of layer has, all of them.
-unsigned fields_of(const JsonReader& json, std::string_view kind) {
-  const auto bits = [](std::initializer_list<Field> fields) {
-    unsigned sum = 1u << kKind;
-    for (const Field field : fields) sum |= 1u << field;
-    return sum;
-  };
-  if (kind == "recurrent") return bits({kCell, kDtype, kInputs, kHidden, kOutputs, kArrays, kCellOptions});
-  if (kind == "dense") return bits({kDtype, kInputs, kOutputs, kArrays});
-  if (kind == "activation") return bits({kActivation});
-  if (kind != "softmax") json.fail("kind recurrent, dense, activation or softmax", quoted(kind));
-  return bits({});
+/// [first, count, first, count, ...]
+std::vector<ModelLayer::Run> read_runs(JsonReader& json) {
+  std::vector<ModelLayer::Run> runs;
+  bool whole = true;
+  json.array([&](std::size_t) {
+    const Index number = json.integer();
+    if (number > kMostUnits) json.fail("a place of at most " + std::to_string(kMostUnits), std::to_string(number));
+    if (whole)
+      runs.push_back({number, 0});
+    else
+      runs.back().count = number;
+    whole = !whole;
+  });
+  if (!whole) json.fail("pairs of first and count", "an odd number of them");
+  return runs;
+}
+
+const KindRow& row_of(const JsonReader& json, std::string_view name) {
+  for (const KindRow& row : kKindTable)
+    if (name == row.name) return row;
+  std::string known;
+  for (std::size_t i = 0; i < std::size(kKindTable); ++i)
+    known += (i == 0 ? "" : i + 1 == std::size(kKindTable) ? " or " : ", ") + std::string(kKindTable[i].name);
+  json.fail("kind " + known, quoted(name));
 }
 
 }  // namespace
 
 LayerEntry read_layer(JsonReader& json) {
   LayerEntry entry;
+  ModelLayer& layer = entry.layer;
+  std::string_view kind;
   unsigned fields = 0, options = 0;
   json.object([&](std::string_view key) {
     unsigned field = 0;
     while (field < kFields && key != kFieldNames[field]) ++field;
     fields |= 1u << field;
     switch (field) {
-      case kKind: entry.kind = json.string(); break;
+      case kKind: kind = json.string(); break;
       case kCell: entry.options.cell = static_cast<CellType>(choose(json, kCellNames)); break;
       case kDtype: entry.dtype = json.string(); break;
-      case kInputs: entry.inputs = read_size(json); break;
+      case kInputs: layer.inputs = read_size(json); break;
       case kHidden: entry.hidden = read_size(json); break;
-      case kOutputs: entry.outputs = read_size(json); break;
+      case kOutputs: layer.outputs = entry.outputs = read_size(json); break;
       case kArrays:
         json.object([&](std::string_view parameter) { entry.arrays.emplace_back(parameter, json.string()); });
         break;
       case kCellOptions: options = read_options(json, entry.options); break;
-      case kActivation: entry.activation = read_activation(json); break;
+      case kActivation: layer.activation = read_activation(json); break;
+      case kRuns: layer.runs = read_runs(json); break;
+      case kSteps: layer.steps = read_size(json); break;
+      case kNumber: layer.number = json.number(); break;
+      case kRows: layer.rows = read_size(json); break;
+      case kWidth: layer.width = read_size(json); break;
+      case kFrom: json.array([&](std::size_t) { layer.from.push_back(json.integer()); }); break;
       default: json.fail("a field of a layer", quoted(key));
     }
   });
-  const unsigned expected = fields_of(json, entry.kind);
-  for (unsigned field = 0; field < kFields; ++field)
-    if ((fields ^ expected) >> field & 1)
-      json.fail(std::string(expected >> field & 1 ? "a field " : "no field ") + std::string(kFieldNames[field]) +
-                    " in a layer of kind " + std::string(entry.kind),
-                expected >> field & 1 ? "none" : "one");
+  const KindRow& row = row_of(json, kind);
+  layer.kind = row.kind;
+  const unsigned required = row.required | bits(kKind), allowed = required | row.optional | bits(kFrom);
+  for (unsigned field = 0; field < kFields; ++field) {
+    const bool has = (fields >> field & 1) != 0;
+    if (has ? (allowed >> field & 1) != 0 : (required >> field & 1) == 0) continue;
+    json.fail(std::string(has ? "no field " : "a field ") + std::string(kFieldNames[field]) + " in a layer of kind " +
+                  std::string(kind),
+              has ? "one" : "none");
+  }
   for (unsigned i = 0; i < std::size(cells::kOptionTable); ++i) {
-    const cells::OptionRow& row = cells::kOptionTable[i];
-    if ((options >> i & 1) != 0 && (row.cells & cells::only(entry.options.cell)) == 0)
-      json.fail("no option " + std::string(row.name) + " of cell " + std::string(kCellNames[int(entry.options.cell)]),
-                "one");
+    const cells::OptionRow& option = cells::kOptionTable[i];
+    if ((options >> i & 1) != 0 && (option.cells & cells::only(entry.options.cell)) == 0)
+      json.fail(
+          "no option " + std::string(option.name) + " of cell " + std::string(kCellNames[int(entry.options.cell)]),
+          "one");
   }
   return entry;
 }

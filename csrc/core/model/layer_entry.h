@@ -6,15 +6,15 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "fastrnn/model.hpp"
 
 namespace fastrnn {
 
 struct LayerEntry {
-  std::string_view kind;  // recurrent, dense, activation or softmax
+  ModelLayer layer;  // but its weights
   std::string_view dtype;
-  Index inputs = 0, hidden = 0, outputs = 0;
+  Index hidden = 0, outputs = 0;                                      // recurrent
   CellOptions options;                                                // recurrent
-  ActivationOption activation = Activation::identity;                 // activation
   std::vector<std::pair<std::string_view, std::string_view>> arrays;  // parameter, its array in the file
 };
 

@@ -1,129 +1,222 @@
+// A model as it is built, layer by layer: what fits where.
 #include "core/model/model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "core/backend/dispatch.h"
 #include "core/backend/options.h"
-#include "core/base/float_mode.h"
-#include "core/weights/matmul.h"
+#include "fastrnn/unpack.hpp"
 
 namespace fastrnn {
 
 namespace {
 
-void check_width(const Model& model, Index inputs) {
-  if (!model.stages().empty() && model.outputs() != inputs)
-    throw Error("layer " + std::to_string(model.stages().size()) + ": expected " + std::to_string(model.outputs()) +
-                " inputs, the outputs of the layer before, got " + std::to_string(inputs));
+using Kind = ModelLayer::Kind;
+
+/// Of a step of a value: sizes of what lies between layers cannot overflow, and a chunk of steps fits in memory.
+constexpr Index kMostWidth = Index(1) << 26;
+
+Index values_read(Kind kind) {
+  return kind == Kind::add || kind == Kind::subtract || kind == Kind::multiply || kind == Kind::divide ? 2 : 1;
 }
 
-/// Shifted by the greatest, so that nothing overflows.
-void softmax(float* y, Index n) noexcept {
-  float most = y[0], sum = 0;
-  for (Index i = 1; i < n; ++i) most = std::max(most, y[i]);
-  for (Index i = 0; i < n; ++i) sum += y[i] = std::exp(y[i] - most);
-  for (Index i = 0; i < n; ++i) y[i] /= sum;
+[[noreturn]] void refuse(const std::string& what, const std::string& expected, const std::string& got) {
+  throw Error(what + ": expected " + expected + ", got " + got);
+}
+
+std::string plural(std::size_t n, const char* word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
+
+/// The values that it reads, and their widths.
+void connect(const Model& model, Stage& stage) {
+  ModelLayer& layer = stage.layer;
+  const Index latest = Index(model.stages().size());
+  if (layer.from.empty()) layer.from.push_back(latest);
+  const std::size_t expected = std::size_t(values_read(layer.kind));
+  if (layer.kind == Kind::concatenate ? layer.from.size() < 2 : layer.from.size() != expected)
+    refuse("from", layer.kind == Kind::concatenate ? "two values or more" : plural(expected, "value"),
+           std::to_string(layer.from.size()));
+  for (const Index value : layer.from) {
+    if (value < 0 || value > latest) refuse("from", "values 0 to " + std::to_string(latest), std::to_string(value));
+    stage.widths.push_back(model.width(value));
+  }
+  const Index own = layer.inputs * (layer.kind == Kind::dense ? layer.rows : 1);
+  if (own < 0 || own > kMostWidth) refuse("inputs", "at most " + std::to_string(kMostWidth), std::to_string(own));
+  const bool says = own != 0 || layer.kind == Kind::recurrent;  // which may have no inputs at all
+  if (latest == 0) {
+    if (!says) throw Error("the first layer: expected the number of its inputs");
+    std::fill(stage.widths.begin(), stage.widths.end(), own);
+  }
+  stage.inputs = stage.widths[0];
+  if (says && own != stage.inputs)
+    throw Error("layer " + std::to_string(latest) + ": expected " + std::to_string(stage.inputs) +
+                (layer.from[0] == latest ? " inputs, the outputs of the layer before, got "
+                                         : " inputs, those of value " + std::to_string(layer.from[0]) + ", got ") +
+                std::to_string(own));
+  for (const Index width : stage.widths)
+    if (layer.kind != Kind::concatenate && width != stage.inputs)
+      refuse("from", "values of one width", std::to_string(stage.inputs) + " and " + std::to_string(width));
+}
+
+void check_rows(const std::string& what, Index inputs, std::size_t width) {
+  if (width < 1 || inputs % Index(width) != 0)
+    refuse(what, "a divisor of " + std::to_string(inputs) + ", the inputs", std::to_string(width));
+}
+
+Index sum(const std::vector<Index>& widths) {
+  Index all = 0;
+  for (const Index width : widths) all += width;
+  return all;
+}
+
+Index gathered(const ModelLayer& layer, Index inputs) {
+  Index all = 0;
+  for (const ModelLayer::Run& run : layer.runs) {
+    const Index most = run.first == inputs ? kMostWidth : inputs - run.first;
+    if (run.first < 0 || run.count < 1 || run.count > most)
+      refuse("runs", "elements of the " + std::to_string(inputs) + " inputs",
+             std::to_string(run.count) + " from " + std::to_string(run.first));
+    if ((all += run.count) > kMostWidth) break;
+  }
+  if (all == 0) refuse("runs", "one or more", "none");
+  return all;
+}
+
+/// Checks what the kind has of its own, and returns the width of the layer's value.
+Index complete(Stage& stage) {
+  ModelLayer& layer = stage.layer;
+  const Index inputs = stage.inputs;
+  switch (layer.kind) {
+    case Kind::recurrent: return layer.weights->outputs();
+    case Kind::dense:
+      stage.matrix = std::make_unique<const Matrix<float>>(layer.kernel.data(), layer.inputs, layer.outputs);
+      layer.kernel = {};
+      return layer.outputs * layer.rows;
+    case Kind::activation:
+      stage.activation = activation_spec(layer.activation);
+      stage.kernels = &current_backend().table<float>();
+      return inputs;
+    case Kind::softmax:
+      if (layer.width == 0) layer.width = inputs;
+      check_rows("width", inputs, std::size_t(layer.width));
+      return inputs;
+    case Kind::gather: return gathered(layer, inputs);
+    case Kind::delay:
+      if (layer.steps < 1 || layer.steps > kMostWidth) refuse("steps", "1 or more", std::to_string(layer.steps));
+      return (layer.steps + 1) * inputs;
+    case Kind::concatenate: return sum(stage.widths);
+    case Kind::affine:
+    case Kind::layer_normalization:
+      check_rows("scale", inputs, layer.scale.size());
+      if (layer.shift.size() != layer.scale.size())
+        refuse("shift", plural(layer.scale.size(), "number") + " as scale has", std::to_string(layer.shift.size()));
+      if (layer.kind == Kind::layer_normalization && !(layer.number > 0))
+        refuse("epsilon", "a number > 0", std::to_string(layer.number));
+      return inputs;
+    case Kind::add:
+    case Kind::subtract:
+    case Kind::multiply:
+    case Kind::divide:
+    case Kind::power: return inputs;
+  }
+  return 0;
 }
 
 }  // namespace
 
-void Stage::apply(const float* const* x, Index n, float* y, bool fast, Watch* watch) const noexcept {
-  const FlushDenormals flush;
-  if (kind == Kind::dense) {
-    multiply(matrix->data(), x, y, n, watch);
-    if (!bias.empty())
-      for (Index r = 0; r < n; ++r)
-        for (Index i = 0; i < outputs; ++i) y[r * outputs + i] += bias[i];
-    return;
-  }
-  for (Index r = 0; r < n && !stops(watch, outputs * kPerElement); ++r, y += outputs) {
-    if (kind == Kind::activation) {
-      kernels->activate(activation, fast, x[r], y, outputs);
-      continue;
-    }
-    if (x[r] != y) std::copy_n(x[r], outputs, y);
-    softmax(y, outputs);
-  }
-}
-
 Model::Model(const PackOptions& options) : options_(options) {}
 Model::~Model() = default;
 
+void Model::add(ModelLayer layer) {
+  auto stage = std::make_unique<Stage>();
+  if (layer.kind == Kind::recurrent) {
+    if (layer.weights == nullptr) throw Error("weights: expected those of a recurrent layer, got none");
+    layer.inputs = layer.weights->inputs();
+  }
+  if (layer.kind == Kind::dense) {
+    if (layer.inputs < 1 || layer.outputs < 1) throw Error("dense layer: expected at least one input and one output");
+    if (layer.rows < 1 || layer.rows > kMostWidth / std::max(layer.inputs, layer.outputs))
+      refuse("rows", "1 or more, of a step of at most " + std::to_string(kMostWidth), std::to_string(layer.rows));
+    if (layer.kernel.size() / std::size_t(layer.outputs) != std::size_t(layer.inputs) ||
+        layer.kernel.size() % std::size_t(layer.outputs) != 0)
+      refuse("kernel", std::to_string(layer.inputs) + " x " + std::to_string(layer.outputs) + " numbers",
+             std::to_string(layer.kernel.size()));
+    if (!layer.bias.empty() && layer.bias.size() != std::size_t(layer.outputs))
+      refuse("bias", plural(std::size_t(layer.outputs), "number"), std::to_string(layer.bias.size()));
+  }
+  stage->layer = std::move(layer);
+  connect(*this, *stage);
+  stage->outputs = complete(*stage);
+  if (stage->outputs > kMostWidth)
+    refuse("layer " + std::to_string(stages_.size()), "at most " + std::to_string(kMostWidth) + " outputs", "more");
+  stages_.push_back(std::move(stage));
+}
+
 void Model::add_recurrent(const CellOptions& options, const Parameters<float>& parameters) {
-  check_width(*this, parameters.inputs);  // before they are packed
+  if (!stages_.empty() && outputs() != parameters.inputs)  // before they are packed
+    throw Error("layer " + std::to_string(stages_.size()) + ": expected " + std::to_string(outputs()) +
+                " inputs, the outputs of the layer before, got " + std::to_string(parameters.inputs));
   add_recurrent(std::make_shared<const Weights<float>>(options, parameters, options_));
 }
 
 void Model::add_recurrent(std::shared_ptr<const Weights<float>> weights) {
-  check_width(*this, weights->inputs());
-  auto stage = std::make_unique<Stage>();
-  stage->kind = Stage::Kind::recurrent;
-  stage->inputs = weights->inputs();
-  stage->outputs = weights->outputs();
-  stage->weights = std::move(weights);
-  stages_.push_back(std::move(stage));
+  ModelLayer layer;
+  layer.kind = Kind::recurrent;
+  layer.weights = std::move(weights);
+  add(std::move(layer));
 }
 
 void Model::add_dense(Index inputs, Index outputs, const float* kernel, const float* bias) {
-  if (inputs < 1 || outputs < 1) throw Error("dense layer: expected at least one input and one output");
-  check_width(*this, inputs);
-  auto stage = std::make_unique<Stage>();
-  stage->kind = Stage::Kind::dense;
-  stage->matrix = std::make_unique<const Matrix<float>>(kernel, inputs, outputs);
-  if (bias != nullptr) stage->bias.assign(bias, bias + outputs);
-  stage->inputs = inputs;
-  stage->outputs = outputs;
-  stages_.push_back(std::move(stage));
+  ModelLayer layer;
+  layer.inputs = inputs;
+  layer.outputs = outputs;
+  if (inputs > 0 && outputs > 0) layer.kernel.assign(kernel, kernel + inputs * outputs);
+  if (bias != nullptr && outputs > 0) layer.bias.assign(bias, bias + outputs);
+  add(std::move(layer));
 }
 
 void Model::add_activation(const ActivationOption& activation) {
   if (stages_.empty()) throw Error("activation: expected a layer before it");
-  auto stage = std::make_unique<Stage>();
-  stage->kind = Stage::Kind::activation;
-  stage->activation = activation_spec(activation);
-  stage->kernels = &current_backend().table<float>();
-  stage->inputs = stage->outputs = outputs();
-  stages_.push_back(std::move(stage));
+  ModelLayer layer;
+  layer.kind = Kind::activation;
+  layer.activation = activation;
+  add(std::move(layer));
 }
 
 void Model::add_softmax() {
   if (stages_.empty()) throw Error("softmax: expected a layer before it");
-  auto stage = std::make_unique<Stage>();
-  stage->kind = Stage::Kind::softmax;
-  stage->inputs = stage->outputs = outputs();
-  stages_.push_back(std::move(stage));
+  ModelLayer layer;
+  layer.kind = Kind::softmax;
+  add(std::move(layer));
 }
 
-Index Model::inputs() const noexcept { return stages_.empty() ? 0 : stages_.front()->inputs; }
+Index Model::inputs() const noexcept { return width(0); }
 Index Model::outputs() const noexcept { return stages_.empty() ? 0 : stages_.back()->outputs; }
+Index Model::width(Index value) const noexcept {
+  if (stages_.empty()) return 0;
+  return value == 0 ? stages_.front()->inputs : stages_[std::size_t(value - 1)]->outputs;
+}
 Index Model::layers() const noexcept {
   return std::count_if(stages_.begin(), stages_.end(), [](const auto& stage) { return stage->is_recurrent(); });
 }
 std::size_t Model::bytes() const noexcept {
   std::size_t sum = 0;
-  for (const auto& stage : stages_)
-    sum +=
-        stage->is_recurrent() ? stage->weights->bytes() : std::size_t(stage->inputs * stage->outputs) * sizeof(float);
+  for (const auto& stage : stages_) {
+    const ModelLayer& layer = stage->layer;
+    if (stage->is_recurrent()) sum += layer.weights->bytes();
+    if (layer.kind == Kind::dense) sum += std::size_t(layer.inputs * layer.outputs) * sizeof(float);
+    sum += (layer.scale.size() + layer.shift.size()) * sizeof(float) + layer.runs.size() * sizeof(ModelLayer::Run);
+  }
   return sum;
 }
 
-std::vector<UnpackedLayer> unpack(const Model& model) {
-  using Kind = UnpackedLayer::Kind;
-  std::vector<UnpackedLayer> layers;
+std::vector<ModelLayer> unpack(const Model& model) {
+  std::vector<ModelLayer> layers;
   for (const auto& stage : model.stages()) {
-    const cells::ActivationSpec& f = stage->activation;
-    layers.push_back({stage->kind,
-                      stage->inputs,
-                      stage->outputs,
-                      stage->weights,
-                      {},
-                      stage->bias,
-                      {static_cast<Activation>(f.kind), f.alpha, f.beta}});
-    if (layers.back().kind != Kind::dense) continue;
-    layers.back().kernel.resize(std::size_t(stage->inputs * stage->outputs));
-    stage->matrix->unpack(layers.back().kernel.data());
+    ModelLayer& layer = layers.emplace_back(stage->layer);
+    if (layer.kind != Kind::dense) continue;
+    layer.kernel.resize(std::size_t(layer.inputs * layer.outputs));
+    stage->matrix->unpack(layer.kernel.data());
   }
   return layers;
 }

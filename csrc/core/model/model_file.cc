@@ -7,8 +7,8 @@
 
 #include "cells/options.h"
 #include "core/model/layer_entry.h"
+#include "core/model/model.h"
 #include "core/model/safetensors.h"
-#include "fastrnn/model.hpp"
 
 namespace fastrnn {
 
@@ -66,7 +66,7 @@ class Arrays {
   std::size_t read_ = 0;
 };
 
-void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
+void add_recurrent(Model& model, LayerEntry& entry, SafetensorsFile& file) {
   CellOptions options = entry.options;
   Arrays arrays(entry, file);
   const auto has = [&](const char* parameter) { return cells::has(options.cell, parameter); };
@@ -76,12 +76,12 @@ void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file)
     throw Error("outputs: expected " + std::string(projected ? "at most " : "") + "hidden, " + std::to_string(hidden) +
                 ", got " + std::to_string(outputs));
   Parameters<float> parameters;
-  parameters.inputs = entry.inputs;
+  parameters.inputs = entry.layer.inputs;
   parameters.hidden = hidden;
   if (projected) parameters.projection = outputs;
   if (const Tensor* peepholes = has("w_peep") ? arrays.find("w_peep") : nullptr)
     options.peephole = peepholes->axes == 3 ? Peephole::full : Peephole::diagonal;
-  const cells::ParameterSizes sizes = {entry.inputs, hidden, outputs, options.peephole};
+  const cells::ParameterSizes sizes = {entry.layer.inputs, hidden, outputs, options.peephole};
   std::vector<std::string> names;
   for (const auto& row : cells::kParameterTable<float>) {
     if ((row.cells & cells::only(options.cell)) == 0) continue;
@@ -93,22 +93,55 @@ void add_recurrent(Model& model, const LayerEntry& entry, SafetensorsFile& file)
   for (std::size_t i = 0; i < names.size(); ++i)
     known += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
   arrays.check_all_read(known.c_str());
-  model.add_recurrent(options, parameters);
+  entry.layer.weights = std::make_shared<const Weights<float>>(options, parameters, model.options());
+  model.add(std::move(entry.layer));
 }
 
-void add_dense(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
+void add_dense(Model& model, LayerEntry& entry, SafetensorsFile& file) {
+  ModelLayer& layer = entry.layer;
   Arrays arrays(entry, file);
-  const float* kernel = arrays.read("kernel", {entry.inputs, entry.outputs}, true);
-  const float* bias = arrays.read("bias", {entry.outputs});
+  const float* kernel = arrays.read("kernel", {layer.inputs, layer.outputs}, true);
+  const float* bias = arrays.read("bias", {layer.outputs});
   arrays.check_all_read("kernel and bias");
-  model.add_dense(entry.inputs, entry.outputs, kernel, bias);
+  layer.kernel.assign(kernel, kernel + layer.inputs * layer.outputs);
+  if (bias != nullptr) layer.bias.assign(bias, bias + layer.outputs);
+  model.add(std::move(layer));
 }
 
-void add(Model& model, const LayerEntry& entry, SafetensorsFile& file) {
-  if (entry.kind == "recurrent") return add_recurrent(model, entry, file);
-  if (entry.kind == "dense") return add_dense(model, entry, file);
-  if (entry.kind == "activation") return model.add_activation(entry.activation);
-  model.add_softmax();
+/// affine, layer_normalization
+void add_scaled(Model& model, LayerEntry& entry, SafetensorsFile& file) {
+  Arrays arrays(entry, file);
+  const Tensor* const scale = arrays.find("scale");
+  if (scale == nullptr || scale->axes != 1) throw Error("arrays: expected scale, of one axis");
+  const Index width = scale->shape[0];
+  entry.layer.scale.assign(width, 0);
+  std::copy_n(arrays.read("scale", {width}, true), width, entry.layer.scale.data());
+  const float* shift = arrays.read("shift", {width}, true);
+  entry.layer.shift.assign(shift, shift + width);
+  arrays.check_all_read("scale and shift");
+  model.add(std::move(entry.layer));
+}
+
+void add(Model& model, LayerEntry entry, SafetensorsFile& file) {
+  using Kind = ModelLayer::Kind;
+  switch (entry.layer.kind) {
+    case Kind::recurrent: return add_recurrent(model, entry, file);
+    case Kind::dense: return add_dense(model, entry, file);
+    case Kind::affine:
+    case Kind::layer_normalization: return add_scaled(model, entry, file);
+    case Kind::activation:
+    case Kind::softmax:
+      if (model.stages().empty()) throw Error(std::string("expected a layer with inputs of its own to come first"));
+      [[fallthrough]];
+    default: return model.add(std::move(entry.layer));
+  }
+}
+
+/// What is computed for a step of the layer that came last, whose weights do not bound it.
+Index unbounded_width(const Model& model) {
+  const Stage& stage = *model.stages().back();
+  const bool bounded = stage.is_recurrent() || (stage.layer.kind == ModelLayer::Kind::dense && stage.layer.rows == 1);
+  return bounded ? 0 : stage.outputs;
 }
 
 std::shared_ptr<const Model> read_model(const ByteSource& source, const PackOptions& options) {
@@ -121,6 +154,9 @@ std::shared_ptr<const Model> read_model(const ByteSource& source, const PackOpti
   JsonReader json(text.data(), text.size(), kEntry);
   bool has_version = false;
   std::string refusal;
+  // A chain of layers without weights could double what a step takes with each: all of them together have no more
+  // elements than the file has bytes.
+  Index left = Index(source.size()) + 4096;
   json.object([&](std::string_view key) {
     if (!std::exchange(has_version, true)) {
       // First of all: what follows may have another form in another version.
@@ -133,6 +169,8 @@ std::shared_ptr<const Model> read_model(const ByteSource& source, const PackOpti
         if (i == kMostLayers) json.fail("at most " + std::to_string(kMostLayers) + " layers", "more");
         try {
           add(*model, read_layer(json), file);
+          if ((left -= unbounded_width(*model)) < 0)
+            throw Error("expected layers without weights to have no more outputs than the file has bytes, got more");
         } catch (const Error& error) {
           throw Error("layer " + std::to_string(i) + ": " + error.what());
         }

@@ -18,8 +18,9 @@ constexpr Index kSteps = 16;
 class RecurrentPart {
  public:
   RecurrentPart(const Stage& stage, const ForwardArguments<float>& arguments, Arena& arena)
-      : memory_(place_layer(stage.weights->packed(), arguments, false, 0, layer_, arena)),
-        run_(stage.weights->packed(), layer_, chunk_steps(stage.weights->packed(), kSteps, arguments.batch), false) {
+      : memory_(place_layer(stage.layer.weights->packed(), arguments, false, 0, layer_, arena)),
+        run_(stage.layer.weights->packed(), layer_, chunk_steps(stage.layer.weights->packed(), kSteps, arguments.batch),
+             false) {
     run_.place(arena);
     arena.take(kept_h_, layer_.batch * layer_.padded);
     arena.take(kept_c_, layer_.batch * layer_.c_width);
@@ -67,6 +68,39 @@ class RecurrentPart {
 };
 static_assert(std::is_trivially_destructible_v<RecurrentPart>);
 
+/// The steps before the next one, of each row, the oldest first.
+class DelayPart {
+ public:
+  DelayPart(const Stage& stage, Index batch, Arena& arena)
+      : batch_(batch), width_(stage.inputs), steps_(stage.layer.steps) {
+    arena.take(before_, batch * size());
+    arena.take(kept_, batch * size());
+  }
+
+  float* state(Index, Index b) const { return before_ + b * size(); }
+
+  /// x (T,B,I) to y (T,B,(N+1)*I).
+  void advance(const float* x, Index steps, float* y) noexcept {
+    for (Index t = 0; t < steps; ++t)
+      for (Index b = 0; b < batch_; ++b, y += size() + width_) {
+        float* const before = before_ + b * size();
+        std::copy_n(before, size(), y);
+        std::copy_n(x + (t * batch_ + b) * width_, width_, y + size());
+        std::copy_n(y + width_, size(), before);
+      }
+  }
+  void reset() noexcept { std::fill_n(before_, batch_ * size(), 0.0f); }
+  void keep() noexcept { std::copy_n(before_, batch_ * size(), kept_); }
+  void go_back() noexcept { std::copy_n(kept_, batch_ * size(), before_); }
+
+ private:
+  Index size() const { return steps_ * width_; }
+
+  Index batch_, width_, steps_;
+  float *before_, *kept_;
+};
+static_assert(std::is_trivially_destructible_v<DelayPart>);
+
 }  // namespace
 
 struct ModelSession::Data {
@@ -75,9 +109,13 @@ struct ModelSession::Data {
   AlignedBuffer owned_memory;
   const Model* model;
   Index batch;
-  RecurrentPart** parts;  // per stage; null for those without a state
-  float* between[2];      // what one layer hands to the next
+  RecurrentPart** parts;  // per stage; null for those that are not recurrent
+  DelayPart** delays;     // likewise
+  float** values;         // what each layer gives, (T,B,O): in a buffer that others take in turn
+  // For `Stage::apply`: rows of the values that it reads, and the lists of these.
   const float** rows;
+  const float*** lists;
+  const float** pointers;
 
   /// Lays everything out; measures over a null arena.
   static Data* place(const Model& model, Index batch, Arena& arena, bool real) {
@@ -87,21 +125,42 @@ struct ModelSession::Data {
     Data* const made = real ? new (self) Data() : nullptr;
     Data& data = real ? *made : local;
     const Index stages = Index(model.stages().size());
-    Index widest = 0;
-    for (const auto& stage : model.stages()) widest = std::max(widest, stage->outputs);
+    const Buffers buffers = assign_buffers(model, [](const Stage& stage) { return stage.outputs; });
+    Index most_read = 1, most_pointers = 0;
+    for (const auto& stage : model.stages()) {
+      most_read = std::max(most_read, Index(stage->layer.from.size()));
+      most_pointers = std::max(most_pointers, stage->pointers());
+    }
     data.model = &model;
     data.batch = batch;
     arena.take(data.parts, stages);
-    arena.take(data.between[0], kSteps * batch * widest);
-    arena.take(data.between[1], kSteps * batch * widest);
-    arena.take(data.rows, kSteps * batch);
+    arena.take(data.delays, stages);
+    arena.take(data.values, stages);
+    arena.take(data.rows, most_read * kSteps * batch);
+    arena.take(data.lists, most_read);
+    arena.take(data.pointers, most_pointers * kSteps * batch);
+    for (std::size_t buffer = 0; buffer < buffers.widths.size(); ++buffer) {
+      float* memory;
+      arena.take(memory, kSteps * batch * buffers.widths[buffer]);
+      for (Index i = 0; real && i < stages; ++i)
+        if (buffers.of[std::size_t(i)] == int(buffer)) data.values[i] = memory;
+    }
+    for (Index s = 0; real && s < most_read; ++s) data.lists[s] = data.rows + s * kSteps * batch;
     ForwardArguments<float> arguments;
     arguments.batch = batch;
     for (Index i = 0; i < stages; ++i) {
       const Stage& stage = *model.stages()[i];
-      if (real) data.parts[i] = nullptr;
-      if (!stage.is_recurrent()) continue;
+      if (real) data.parts[i] = nullptr, data.delays[i] = nullptr;
+      if (!stage.has_state()) continue;
       char* place;
+      if (stage.is_delay()) {
+        arena.take(place, sizeof(DelayPart));
+        const DelayPart part(stage, batch, arena);
+        if (!real) continue;
+        data.delays[i] = new (place) DelayPart(part);
+        data.delays[i]->reset();
+        continue;
+      }
       arena.take(place, sizeof(RecurrentPart));
       if (real) {
         data.parts[i] = new (place) RecurrentPart(stage, arguments, arena);
@@ -113,29 +172,35 @@ struct ModelSession::Data {
     return made;
   }
 
-  float* state(std::size_t stage, Index j, Index b) const { return parts[stage]->state(j, b); }
+  float* state(std::size_t stage, Index j, Index b) const {
+    return parts[stage] != nullptr ? parts[stage]->state(j, b) : delays[stage]->state(j, b);
+  }
 
   /// Up to kSteps steps through all layers; the last one writes to y.
   void run(const float* x, Index steps, float* y, Watch* watch) noexcept {
     const auto& stages = model->stages();
-    const float* from = x;
     for (std::size_t i = 0; i < stages.size() && !stopped(watch); ++i) {
-      float* to = i + 1 == stages.size() ? y : between[i % 2];
+      float* const to = i + 1 == stages.size() ? y : values[i];
       const Stage& stage = *stages[i];
+      const auto value = [&](Index from) { return from == 0 ? x : values[from - 1]; };
       if (parts[i] != nullptr) {
-        parts[i]->advance(from, steps, to, watch);
+        parts[i]->advance(value(stage.layer.from[0]), steps, to, watch);
+      } else if (delays[i] != nullptr) {
+        delays[i]->advance(value(stage.layer.from[0]), steps, to);
       } else {
-        for (Index r = 0; r < steps * batch; ++r) rows[r] = from + r * stage.inputs;
-        stage.apply(rows, steps * batch, to, model->options().fast_activations, watch);
+        for (std::size_t s = 0; s < stage.widths.size(); ++s)
+          for (Index r = 0; r < steps * batch; ++r) lists[s][r] = value(stage.layer.from[s]) + r * stage.widths[s];
+        stage.apply(lists, steps * batch, to, pointers, model->options().fast_activations, watch);
       }
-      from = to;
     }
   }
 
   template <class Each>
   void each_part(const Each& each) noexcept {
-    for (std::size_t i = 0; i < model->stages().size(); ++i)
+    for (std::size_t i = 0; i < model->stages().size(); ++i) {
       if (parts[i] != nullptr) each(*parts[i]);
+      if (delays[i] != nullptr) each(*delays[i]);
+    }
   }
 };
 
@@ -160,7 +225,8 @@ std::size_t ModelSession::size(const Model& model, Index batch) {
   if (batch < 1) throw Error("batch: expected 1 or more, got " + std::to_string(batch));
   if (model.stages().empty()) throw Error("model: expected at least one layer");
   Index widest = model.inputs() + 64;
-  for (const auto& stage : model.stages()) widest += stage->outputs + 64;
+  for (const auto& stage : model.stages())
+    widest += stage->outputs + 64 + stage->pointers() + Index(stage->widths.size());
   // Beyond, sizes in bytes would overflow: a row takes less than 64 times its widths for each step of a chunk.
   if (batch > PTRDIFF_MAX / Index(sizeof(float)) / 64 / kSteps / widest) throw std::bad_alloc();
   Arena arena;
@@ -197,14 +263,14 @@ void ModelSession::step(const float* x, float* y) noexcept { data_->run(x, 1, y,
 void ModelSession::run(const float* x, Index steps, float* y) noexcept {
   const Index inputs = data_->batch * data_->model->inputs(), outputs = data_->batch * data_->model->outputs();
   Watch* const watch = current_watch();
-  if (watch != nullptr) data_->each_part([](RecurrentPart& part) { part.keep(); });
+  if (watch != nullptr) data_->each_part([](auto& part) { part.keep(); });
   for (Index first = 0; first < steps && !stopped(watch); first += kSteps)
     data_->run(x + first * inputs, std::min(kSteps, steps - first), y + first * outputs, watch);
-  if (stopped(watch)) data_->each_part([](RecurrentPart& part) { part.go_back(); });
+  if (stopped(watch)) data_->each_part([](auto& part) { part.go_back(); });
 }
 
 void ModelSession::reset() noexcept {
-  data_->each_part([](RecurrentPart& part) { part.reset(); });
+  data_->each_part([](auto& part) { part.reset(); });
 }
 
 std::size_t ModelSession::state_bytes() const noexcept { return state_size(*data_->model, data_->batch); }

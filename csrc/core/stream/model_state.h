@@ -1,4 +1,4 @@
-// The states of a model's recurrent layers as bytes: what sessions and pools export and import.
+// The states of a model's layers as bytes: what sessions and pools export and import.
 #pragma once
 
 #include <cstring>
@@ -7,21 +7,31 @@
 
 namespace fastrnn {
 
-/// Calls each(packed, index of the stage) for the recurrent layers.
-template <class Each>
-void for_each_recurrent(const Model& model, const Each& each) {
-  for (std::size_t i = 0; i < model.stages().size(); ++i)
-    if (model.stages()[i]->is_recurrent()) each(model.stages()[i]->weights->packed(), i);
+/// What the layer keeps between steps: zeros but for recurrent layers and delays.
+inline StateLayer sizes_of(const Stage& stage) {
+  if (stage.is_delay()) return {std::uint32_t(stage.layer.steps * stage.inputs), 0, 0, 0};
+  if (!stage.is_recurrent()) return {0, 0, 0, 0};
+  const PackedData<float>& packed = stage.layer.weights->packed();
+  return {std::uint32_t(packed.state), std::uint32_t(packed.hidden), std::uint32_t(packed.cell.c_states), 0};
 }
 
-inline StateLayer sizes_of(const PackedData<float>& packed) {
-  return {std::uint32_t(packed.state), std::uint32_t(packed.hidden), std::uint32_t(packed.cell.c_states), 0};
+/// Calls each(its sizes, index of the layer) for the layers that have a state.
+template <class Each>
+void for_each_state(const Model& model, const Each& each) {
+  for (std::size_t i = 0; i < model.stages().size(); ++i)
+    if (model.stages()[i]->has_state()) each(sizes_of(*model.stages()[i]), i);
+}
+
+inline std::uint32_t count_states(const Model& model) {
+  std::uint32_t count = 0;
+  for_each_state(model, [&](const StateLayer&, std::size_t) { ++count; });
+  return count;
 }
 
 inline std::size_t state_size(const Model& model, Index batch) {
   std::size_t bytes = sizeof(StateHeader);
-  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
-    const Index floats = batch * (packed.state + packed.cell.c_states * packed.hidden);
+  for_each_state(model, [&](const StateLayer& sizes, std::size_t) {
+    const Index floats = batch * (Index(sizes.outputs) + Index(sizes.cell_states) * Index(sizes.hidden));
     bytes += sizeof(StateLayer) + std::size_t(floats) * sizeof(float);
   });
   return bytes;
@@ -35,20 +45,14 @@ void write_states(const Model& model, Index batch, void* bytes, const Row& row) 
     std::memcpy(to, from, count);
     to += count;
   };
-  const StateHeader header = {{'F', 'R', 'N', 'N'},
-                              kStateVersion,
-                              std::uint32_t(batch),
-                              std::uint32_t(model.layers()),
-                              state_size(model, batch)};
+  const StateHeader header = {
+      {'F', 'R', 'N', 'N'}, kStateVersion, std::uint32_t(batch), count_states(model), state_size(model, batch)};
   write(&header, sizeof header);
-  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
-    const StateLayer sizes = sizes_of(packed);
-    write(&sizes, sizeof sizes);
-  });
-  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t stage) {
-    for (Index j = 0; j <= packed.cell.c_states; ++j)
+  for_each_state(model, [&](const StateLayer& sizes, std::size_t) { write(&sizes, sizeof sizes); });
+  for_each_state(model, [&](const StateLayer& sizes, std::size_t stage) {
+    for (Index j = 0; j <= Index(sizes.cell_states); ++j)
       for (Index b = 0; b < batch; ++b)
-        write(row(stage, j, b), std::size_t(j == 0 ? packed.state : packed.hidden) * sizeof(float));
+        write(row(stage, j, b), std::size_t(j == 0 ? sizes.outputs : sizes.hidden) * sizeof(float));
   });
 }
 
@@ -64,20 +68,19 @@ bool read_states(const Model& model, Index batch, const void* bytes, std::size_t
   StateHeader header;
   read(&header, sizeof header);
   if (std::memcmp(header.magic, "FRNN", 4) != 0 || header.version != kStateVersion || header.bytes != count ||
-      header.batch != std::uint32_t(batch) || header.layers != std::uint32_t(model.layers()))
+      header.batch != std::uint32_t(batch) || header.layers != count_states(model))
     return false;
   bool same = true;
-  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t) {
+  for_each_state(model, [&](const StateLayer& sizes, std::size_t) {
     StateLayer found;
     read(&found, sizeof found);
-    const StateLayer sizes = sizes_of(packed);
     same = same && std::memcmp(&found, &sizes, sizeof sizes) == 0;
   });
   if (!same) return false;
-  for_each_recurrent(model, [&](const PackedData<float>& packed, std::size_t stage) {
-    for (Index j = 0; j <= packed.cell.c_states; ++j)
+  for_each_state(model, [&](const StateLayer& sizes, std::size_t stage) {
+    for (Index j = 0; j <= Index(sizes.cell_states); ++j)
       for (Index b = 0; b < batch; ++b)
-        read(row(stage, j, b), std::size_t(j == 0 ? packed.state : packed.hidden) * sizeof(float));
+        read(row(stage, j, b), std::size_t(j == 0 ? sizes.outputs : sizes.hidden) * sizeof(float));
   });
   return true;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,26 @@ struct Slot {
   Index first_ready = 0, ready = 0;
 };
 
-/// A recurrent layer: its kernels' workspace and the states of every slot, twice.
+/// A layer that has a state: that of every slot, twice. Of a delay, h is the steps before, the oldest first.
 struct Part {
-  BatchStep<float> step;
+  std::optional<BatchStep<float>> step;  // a recurrent layer's kernels and their workspace
+  Index h_width, c_width = 0;
   float *h[2], *c[2];
-  Part(const PackedData<float>& packed, Index rows) : step(packed, rows) {}
+
+  Part(const Stage& stage, Index rows) : h_width(stage.layer.steps * stage.inputs) {
+    if (stage.is_recurrent()) step.emplace(stage.layer.weights->packed(), rows);
+  }
+  void place(Index capacity, Arena& arena) {
+    if (step) {
+      step->place(arena);
+      h_width = step->h_width();
+      c_width = step->c_width();
+    }
+    for (int k = 0; k < 2; ++k) {
+      arena.take(h[k], capacity * h_width);
+      arena.take(c[k], capacity * c_width);
+    }
+  }
 };
 
 }  // namespace
@@ -36,10 +52,12 @@ struct StreamPool::Data {
   std::vector<std::unique_ptr<Part>> parts;  // per stage; null for those without a state
   std::vector<Slot> slots;
   std::vector<Index> free, chosen;
-  std::vector<const float*> rows;
+  std::vector<std::vector<const float*>> rows;  // of each value, those of the chosen slots
+  std::vector<const float* const*> lists;       // of the values that a layer reads
+  std::vector<const float*> pointers;           // for `Stage::apply`
   AlignedBuffer memory;
-  float *inputs, *results;  // (capacity, queue, I) and (capacity, queue, O)
-  float* between[2];
+  float *inputs, *results;     // (capacity, queue, I) and (capacity, queue, O)
+  std::vector<float*> values;  // of each layer without a recurrence, what it gives
 
   Slot* find(Stream stream) noexcept {
     const Index slot = stream & 0xffffffff;
@@ -57,16 +75,16 @@ struct StreamPool::Data {
   /// h (state 0) or a cell state of a slot.
   float* state(std::size_t stage, Index j, const Slot& slot) noexcept {
     const Part& part = *parts[stage];
-    const Index b = index_of(slot), padded = part.step.h_width();
-    return j == 0 ? part.h[slot.current] + b * padded
-                  : part.c[slot.current] + b * part.step.c_width() + (j - 1) * padded;
+    const Index b = index_of(slot);
+    return j == 0 ? part.h[slot.current] + b * part.h_width
+                  : part.c[slot.current] + b * part.c_width + (j - 1) * part.h_width;
   }
   void clear(Slot& slot) noexcept {
     slot.first_waiting = slot.waiting = slot.first_ready = slot.ready = 0;
     for (std::size_t i = 0; i < parts.size(); ++i)
       if (parts[i] != nullptr) {
-        std::fill_n(state(i, 0, slot), parts[i]->step.h_width(), 0.0f);
-        std::fill_n(state(i, 1, slot), parts[i]->step.c_width(), 0.0f);
+        std::fill_n(state(i, 0, slot), parts[i]->h_width, 0.0f);
+        std::fill_n(state(i, 1, slot), parts[i]->c_width, 0.0f);
       }
   }
   bool compute(Index n, Watch* watch) noexcept;
@@ -75,32 +93,38 @@ struct StreamPool::Data {
 /// One step of the chosen slots through all layers. A layer's new h is the next one's x where it lies. False, and
 /// nothing changed for the streams, if the watch ended it.
 bool StreamPool::Data::compute(Index n, Watch* watch) noexcept {
-  for (Index i = 0; i < n; ++i) rows[i] = input(slots[chosen[i]], 0);
-  int buffer = 0;
+  for (Index i = 0; i < n; ++i) rows[0][i] = input(slots[chosen[i]], 0);
   for (std::size_t s = 0; s < parts.size(); ++s) {
     const Stage& stage = *model->stages()[s];
-    if (Part* part = parts[s].get()) {
-      const Index h_width = part->step.h_width(), c_width = part->step.c_width();
-      for (Index i = 0; i < n; ++i) {
-        const Index b = chosen[i];
-        const int now = slots[b].current;
-        float* h = part->h[1 - now] + b * h_width;
-        part->step.set_row(i, rows[i], part->h[now] + b * h_width, h, part->c[now] + b * c_width,
-                           part->c[1 - now] + b * c_width);
-        rows[i] = h;
-      }
-      part->step.run(n, watch);
-    } else {
-      float* y = between[buffer];
-      buffer = 1 - buffer;
-      stage.apply(rows.data(), n, y, model->options().fast_activations, watch);
-      for (Index i = 0; i < n; ++i) rows[i] = y + i * stage.outputs;
+    const std::vector<const float*>& from = rows[std::size_t(stage.layer.from[0])];
+    std::vector<const float*>& to = rows[s + 1];
+    Part* const part = parts[s].get();
+    if (part == nullptr) {
+      for (std::size_t k = 0; k < stage.widths.size(); ++k) lists[k] = rows[std::size_t(stage.layer.from[k])].data();
+      stage.apply(lists.data(), n, values[s], pointers.data(), model->options().fast_activations, watch);
     }
+    for (Index i = 0; i < n; ++i) {
+      const Index b = chosen[i];
+      const int now = slots[b].current;
+      to[i] = part != nullptr && part->step ? part->h[1 - now] + b * part->h_width : values[s] + i * stage.outputs;
+      if (part == nullptr) continue;
+      float *const before = part->h[now] + b * part->h_width, *const h = part->h[1 - now] + b * part->h_width;
+      if (part->step) {
+        part->step->set_row(i, from[i], before, h, part->c[now] + b * part->c_width,
+                            part->c[1 - now] + b * part->c_width);
+      } else {
+        float* const y = values[s] + i * stage.outputs;
+        std::copy_n(before, part->h_width, y);
+        std::copy_n(from[i], stage.inputs, y + part->h_width);
+        std::copy_n(y + stage.inputs, part->h_width, h);
+      }
+    }
+    if (part != nullptr && part->step) part->step->run(n, watch);
   }
   if (stopped(watch)) return false;
   for (Index i = 0; i < n; ++i) {
     Slot& slot = slots[chosen[i]];
-    std::copy_n(rows[i], model->outputs(), result(slot, slot.ready));
+    std::copy_n(rows.back()[i], model->outputs(), result(slot, slot.ready));
     slot.current ^= 1;
     slot.first_waiting = (slot.first_waiting + 1) % queue;
     --slot.waiting;
@@ -116,32 +140,36 @@ StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index
   if (queue < 1) throw Error("queue: expected 1 or more steps, got " + std::to_string(queue));
   if (model->stages().empty()) throw Error("model: expected at least one layer");
   Index widest = model->inputs() + model->outputs() + 64;
-  for (const auto& stage : model->stages()) widest += 4 * (stage->outputs + 64);
+  for (const auto& stage : model->stages())
+    widest += 4 * (stage->outputs + 64) + stage->pointers() + Index(stage->widths.size());
   if (queue > PTRDIFF_MAX / 64 / capacity / widest) throw std::bad_alloc();
   Data& data = *data_;
   data.capacity = capacity;
   data.queue = queue;
   data.slots.resize(capacity);
   data.chosen.resize(capacity);
-  data.rows.resize(capacity);
   for (Index b = capacity; b > 0; --b) data.free.push_back(b - 1);
-  Index widest_function = 0;
+  const std::size_t layers = model->stages().size();
+  const Buffers buffers =
+      assign_buffers(*model, [](const Stage& stage) { return stage.is_recurrent() ? 0 : stage.outputs; });
+  data.rows.assign(layers + 1, std::vector<const float*>(std::size_t(capacity)));
+  data.values.resize(layers);
   for (const auto& stage : model->stages()) {
-    data.parts.push_back(stage->is_recurrent() ? std::make_unique<Part>(stage->weights->packed(), capacity) : nullptr);
-    if (!stage->is_recurrent()) widest_function = std::max(widest_function, stage->outputs);
+    data.parts.push_back(stage->has_state() ? std::make_unique<Part>(*stage, capacity) : nullptr);
+    data.lists.resize(std::max(data.lists.size(), stage->widths.size()));
+    data.pointers.resize(std::max(data.pointers.size(), std::size_t(capacity * stage->pointers())));
   }
   data.memory = allocate([&](Arena& arena) {
     arena.take(data.inputs, capacity * queue * model->inputs());
     arena.take(data.results, capacity * queue * model->outputs());
-    for (float*& buffer : data.between) arena.take(buffer, capacity * widest_function);
-    for (const auto& part : data.parts) {
-      if (part == nullptr) continue;
-      part->step.place(arena);
-      for (int k = 0; k < 2; ++k) {
-        arena.take(part->h[k], capacity * part->step.h_width());
-        arena.take(part->c[k], capacity * part->step.c_width());
-      }
+    for (std::size_t buffer = 0; buffer < buffers.widths.size(); ++buffer) {
+      float* memory;
+      arena.take(memory, capacity * buffers.widths[buffer]);
+      for (std::size_t i = 0; i < layers; ++i)
+        if (buffers.of[i] == int(buffer)) data.values[i] = memory;
     }
+    for (const auto& part : data.parts)
+      if (part != nullptr) part->place(capacity, arena);
   });
   data.model = std::move(model);
 }

@@ -16,10 +16,51 @@
 
 namespace fastrnn {
 
-struct Stage;  // csrc/core/model/model.cc
+struct Stage;  // csrc/core/model/model.h
 
-/// Layers one after the other: recurrent ones, forwards in time, and dense ones with their activations, which see each
-/// step alone. Immutable once it is shared.
+/// A layer as a plain value: what Model::add takes, and what unpack gives back. Each layer gives one value, a vector
+/// for every step; value 0 is the model's input, value n what layer n - 1 gave.
+struct ModelLayer {
+  enum class Kind : signed char {
+    recurrent,            // forwards in time
+    dense,                // each of `rows` rows of a step times the kernel, and the bias
+    activation,           // elementwise
+    softmax,              // over each row of `width`
+    gather,               // elements of the step, or zeros, in the order of `runs`
+    delay,                // the step and the `steps` before it, the oldest first; zeros before the first
+    concatenate,          // of several values, in their order
+    add,                  // of two values of one width, likewise:
+    subtract,             //
+    multiply,             //
+    divide,               //
+    affine,               // x * scale + shift, for each row of their width
+    power,                // x ** number; 0.5 is the square root
+    layer_normalization,  // of each row, the width of scale: to mean 0 and variance 1 (number is added to it), then
+                          // affine
+  };
+  /// Elements first, first + 1, ...; where first is the number of inputs, zeros.
+  struct Run {
+    Index first, count;
+  };
+
+  Kind kind = Kind::dense;
+  std::vector<Index> from = {};  // the values that it reads; empty: the one before it
+  Index inputs = 0;              // of a step, or, dense, of a row; 0: those of the value
+  Index outputs = 0;             // dense, of a row
+  Index rows = 1;                // dense
+  Index width = 0;               // softmax; 0: the whole step
+  Index steps = 0;               // delay
+  double number = 0;             // power, layer_normalization
+  ActivationOption activation = Activation::identity;
+  std::vector<Run> runs = {};                          // gather
+  std::vector<float> kernel = {};                      // dense, (inputs, outputs)
+  std::vector<float> bias = {};                        // dense, (outputs), or empty
+  std::vector<float> scale = {}, shift = {};           // affine, layer_normalization
+  std::shared_ptr<const Weights<float>> weights = {};  // recurrent
+};
+
+/// Layers, each of which reads what earlier ones gave, most of them the one before: recurrent ones, forwards in time,
+/// delays, and others, which see each step alone. Immutable once it is shared.
 class FASTRNN_API Model {
  public:
   explicit Model(const PackOptions& options = {});
@@ -33,7 +74,9 @@ class FASTRNN_API Model {
   /// The same from memory, which is not needed afterwards.
   static std::shared_ptr<const Model> load(const void* data, std::size_t bytes, const PackOptions& options = {});
 
-  /// Each appends a layer; throws Error unless its inputs are the outputs of the one before.
+  /// Appends a layer; throws Error unless it fits the values that it reads.
+  void add(ModelLayer layer);
+  /// Each appends a layer that reads the value before it.
   void add_recurrent(const CellOptions& options, const Parameters<float>& parameters);
   /// Weights that others may share, with the precision that they were packed with.
   void add_recurrent(std::shared_ptr<const Weights<float>> weights);
@@ -44,6 +87,8 @@ class FASTRNN_API Model {
 
   Index inputs() const noexcept;
   Index outputs() const noexcept;
+  /// Elements of a step of a value; of value 0, `inputs()`.
+  Index width(Index value) const noexcept;
   /// Recurrent layers.
   Index layers() const noexcept;
   std::size_t bytes() const noexcept;
@@ -55,8 +100,9 @@ class FASTRNN_API Model {
   std::vector<std::unique_ptr<Stage>> stages_;
 };
 
-/// The states of a session or stream as bytes: this header, StateLayer of each recurrent layer, then of each h (B,P)
-/// and the cell states (S,B,H), float in the order of the machine.
+/// The states of a session or stream as bytes: this header, StateLayer of each layer that has a state, then of each h
+/// (B,P) and the cell states (S,B,H), float in the order of the machine. Of a delay, h is the steps before, the oldest
+/// first.
 struct StateHeader {
   char magic[4];  // "FRNN"
   std::uint32_t version;

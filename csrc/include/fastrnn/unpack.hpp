@@ -27,16 +27,7 @@ template <class T>
 FASTRNN_API std::shared_ptr<const Weights<T>> pack_unpacked(const CellOptions& options, const Parameters<T>& parameters,
                                                             const PackOptions& pack_options);
 
-/// A layer of a model, as the model's add_recurrent, add_dense, add_activation or add_softmax takes it.
-struct UnpackedLayer {
-  enum class Kind : signed char { recurrent, dense, activation, softmax };
-  Kind kind;
-  Index inputs, outputs;
-  std::shared_ptr<const Weights<float>> weights;
-  std::vector<float> kernel, bias;  // dense: (inputs, outputs); (outputs), or empty
-  ActivationOption activation;
-};
-
-FASTRNN_API std::vector<UnpackedLayer> unpack(const Model& model);
+/// The layers of a model, as `add` takes them.
+FASTRNN_API std::vector<ModelLayer> unpack(const Model& model);
 
 }  // namespace fastrnn

@@ -49,10 +49,12 @@ void check_dtype(const std::string& name, const py::array& array, Dtype dtype, c
 void check_shape(const std::string& name, const py::array& array, const std::vector<Index>& shape);
 void check_rank(const std::string& name, const py::array& array, const std::string& letters, int rank);
 
-/// The same values as a C-contiguous array: itself where it is one, else a copy, for which there may be no memory.
+/// The same values as a C-contiguous, aligned array: itself where it is one, else a copy, for which there may be no
+/// memory.
 template <class T>
 py::array_t<T> contiguous(const py::array& array) {
-  return py::array_t < T, py::array::c_style | py::array::forcecast > (array);
+  constexpr int flags = py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  return py::array_t<T, flags>(array);
 }
 
 /// An optional argument of a known shape: None is an empty handle. Copied if not contiguous.

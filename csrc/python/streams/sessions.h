@@ -15,8 +15,11 @@ struct Float32 {
   std::vector<StateLayer> layers;
 
   Float32(std::shared_ptr<const Model> model, Index batch)
-      : session(std::move(model), batch), bytes(session.state_bytes()), layers(std::size_t(session.model().layers())) {
+      : session(std::move(model), batch), bytes(session.state_bytes()) {
     session.get_state(bytes.data());
+    StateHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    layers.resize(header.layers);
     std::memcpy(layers.data(), bytes.data() + sizeof(StateHeader), layers.size() * sizeof(StateLayer));
   }
   T* states() { return reinterpret_cast<T*>(bytes.data() + sizeof(StateHeader) + layers.size() * sizeof(StateLayer)); }

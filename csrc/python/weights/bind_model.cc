@@ -1,4 +1,6 @@
 // Model: layers that sessions and pools run.
+#include <pybind11/stl.h>
+
 #include "fastrnn/unpack.hpp"
 #include "python/bindings.h"
 #include "python/interpreter/signals.h"
@@ -27,53 +29,61 @@ std::shared_ptr<const Model> model_from(py::handle given) {
   return model;
 }
 
-/// What pickle keeps: (restore_model, arguments). A layer is PackedWeights, (kernel, bias), an activation or "softmax".
+py::array_t<float> array_of(const std::vector<float>& values) {
+  return py::array_t<float>(Index(values.size()), values.data());
+}
+
+std::vector<float> floats_of(const std::string& name, py::handle given) {
+  const py::array_t<float> array = contiguous<float>(float_array(name, given, Dtype::float32));
+  return {array.data(), array.data() + array.size()};
+}
+
+/// What pickle keeps: (restore_model, arguments), with a layer as (kind, the rest of ModelLayer).
 py::tuple reduce(const PyModel& self) {
-  const Model& model = *self.model;
   py::list layers;
-  for (const UnpackedLayer& layer : unpack(model)) {
-    switch (layer.kind) {
-      case UnpackedLayer::Kind::recurrent: layers.append(PackedWeights{layer.weights, {}}); break;
-      case UnpackedLayer::Kind::dense: {
-        py::object bias = py::none();
-        if (!layer.bias.empty()) bias = py::array_t<float>(layer.outputs, layer.bias.data());
-        const std::vector<Index> shape = {layer.inputs, layer.outputs};
-        layers.append(py::make_tuple(py::array_t<float>(shape, layer.kernel.data()), bias));
-        break;
-      }
-      case UnpackedLayer::Kind::activation:
-        layers.append(
-            py::make_tuple(activation_name(layer.activation.kind), layer.activation.alpha, layer.activation.beta));
-        break;
-      case UnpackedLayer::Kind::softmax: layers.append("softmax"); break;
-    }
+  for (const ModelLayer& layer : unpack(*self.model)) {
+    py::object weights = py::none();
+    if (layer.weights != nullptr) weights = py::cast(PackedWeights{layer.weights, {}});
+    py::list runs;
+    for (const ModelLayer::Run& run : layer.runs) runs.append(py::make_tuple(run.first, run.count));
+    layers.append(py::make_tuple(
+        int(layer.kind), layer.from, layer.inputs, layer.outputs, layer.rows, layer.width, layer.steps, layer.number,
+        py::make_tuple(activation_name(layer.activation.kind), layer.activation.alpha, layer.activation.beta), runs,
+        array_of(layer.kernel), array_of(layer.bias), array_of(layer.scale), array_of(layer.shift), weights));
   }
+  const PackOptions& options = self.model->options();
   return py::make_tuple(py::module_::import("fastrnn._core").attr("restore_model"),
-                        py::make_tuple(1, int(model.options().precision), model.options().fast_activations, layers));
+                        py::make_tuple(2, int(options.precision), options.fast_activations, layers));
 }
 
 PyModel restore(const py::int_& version, int precision, bool fast_activations, const py::list& layers) {
-  if (version.cast<Index>() != 1) wrong_value("version", "1", py::str(version));
+  if (version.cast<Index>() != 2) wrong_value("version", "2", py::str(version));
   if (precision < 0 || precision >= kPrecisions) wrong_value("precision", "0 to 3", std::to_string(precision));
   auto model = std::make_shared<Model>(PackOptions{static_cast<Precision>(precision), fast_activations});
   for (const py::handle item : layers) {
-    if (py::isinstance<PackedWeights>(item)) {
-      model->add_recurrent(item.cast<const PackedWeights&>().get<float>());
-      continue;
-    }
-    if (py::isinstance<py::str>(item)) {
-      model->add_softmax();
-      continue;
-    }
-    const auto layer = item.cast<py::tuple>();
-    if (layer.size() == 3) {
-      model->add_activation(activation_option("activation", layer));
-      continue;
-    }
-    const py::array_t<float> kernel = contiguous<float>(float_array("kernel", layer[0], Dtype::float32));
-    check_rank("kernel", kernel, "(I, O)", 2);
-    const Optional<float> bias("bias", layer[1], {kernel.shape(1)}, "kernel");
-    model->add_dense(kernel.shape(0), kernel.shape(1), kernel.data(), bias.given() ? bias.data() : nullptr);
+    const auto kept = item.cast<py::tuple>();
+    if (kept.size() != 15) wrong_value("layers", "layers of 15 fields", std::to_string(kept.size()));
+    const int kind = kept[0].cast<int>();
+    if (kind < 0 || kind > int(ModelLayer::Kind::layer_normalization))
+      wrong_value("layers", "a kind of layer", std::to_string(kind));
+    ModelLayer layer;
+    layer.kind = static_cast<ModelLayer::Kind>(kind);
+    layer.from = kept[1].cast<std::vector<Index>>();
+    layer.inputs = kept[2].cast<Index>();
+    layer.outputs = kept[3].cast<Index>();
+    layer.rows = kept[4].cast<Index>();
+    layer.width = kept[5].cast<Index>();
+    layer.steps = kept[6].cast<Index>();
+    layer.number = kept[7].cast<double>();
+    layer.activation = activation_option("activation", kept[8]);
+    for (const auto& [first, count] : kept[9].cast<std::vector<std::pair<Index, Index>>>())
+      layer.runs.push_back({first, count});
+    layer.kernel = floats_of("kernel", kept[10]);
+    layer.bias = floats_of("bias", kept[11]);
+    layer.scale = floats_of("scale", kept[12]);
+    layer.shift = floats_of("shift", kept[13]);
+    if (!kept[14].is_none()) layer.weights = kept[14].cast<const PackedWeights&>().get<float>();
+    model->add(std::move(layer));
   }
   if (model->stages().empty()) wrong_value("layers", "one or more", "none");
   return {model};

@@ -127,7 +127,9 @@ def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
         layers: in their order. A recurrent one is a dict of the arguments that ``pack_<cell>`` takes, and `cell`:
             "rnn", "lstm", "gru", "indrnn", "mgu" or "slstm". A dense one has `kernel` (I, O) and, if wished, `bias`
             (O,): y = x kernel + bias. Its `activation`, which may also be a layer by itself, is "softmax" or one of
-            the cells'. Arrays are float32 or float64, those of a layer alike, and finite.
+            the cells'. Arrays are float32 or float64, those of a layer alike, and finite. docs/model-file.md has the
+            kinds without a cell or a kernel, such as ``{"kind": "delay", "inputs": 3, "steps": 2}``, and `from`, the
+            values that a layer reads where it is not the one before.
 
     Raises:
         ValueError, TypeError: naming the layer and the argument.
@@ -138,8 +140,15 @@ def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
     if os.path.splitext(path)[1].lower() != ".safetensors":
         raise ValueError(f"path: expected a name ending in .safetensors, got {path!r}")
     check_suffix(path)
+    blob = pack_layers(layers)
+    Model.load(blob)  # refuses what does not fit together
+    write_file(path, lambda file: file.write(blob))
+
+
+def pack_layers(layers: Sequence[Mapping[str, Any]]) -> bytes:
+    """The file that `save_layers` writes, as bytes for `Model.load`, which checks how the layers fit together."""
     arrays, native = describe_layers(layers)
-    _write_safetensors(path, arrays, {_NATIVE_KEY: _json(native)})
+    return _pack(arrays, {_NATIVE_KEY: _json(native)})
 
 
 def check_path(path: _PathLike) -> None:
@@ -299,7 +308,7 @@ def native_model(model: Sequential, dtype: str, fast_activations: bool) -> Model
     parameters = _named_parameters(model)
     native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
     arrays = {key: parameter.value for key, parameter in parameters.items()}
-    blob = import_safetensors().numpy.save(arrays, metadata={_NATIVE_KEY: _json(native)})
+    blob = _pack(arrays, {_NATIVE_KEY: _json(native)})
     return Model.load(blob, dtype, fast_activations)
 
 
@@ -315,8 +324,13 @@ def _write(
 
 
 def _write_safetensors(path: str, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    blob = import_safetensors().numpy.save(dict(arrays), metadata=dict(metadata))
+    blob = _pack(arrays, metadata)
     write_file(path, lambda file: file.write(blob))
+
+
+def _pack(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    blob: bytes = import_safetensors().numpy.save(dict(arrays), metadata=dict(metadata))
+    return blob
 
 
 def _read(path: str) -> tuple[str | None, dict[str, Array]]:

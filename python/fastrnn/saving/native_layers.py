@@ -6,6 +6,7 @@ Those compute step by step. A layer that needs more than the steps so far has no
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -153,14 +154,20 @@ def describe_layers(layers: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Arra
             made = _from_parameters(layer, f"layers/{index}", arrays, first=not entries)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{where}: {error}") from None
-        if width is not None and made[0].get("inputs", width) != width:
-            got = made[0]["inputs"]
+        first = made[0]
+        if _is_chained(first) and width is not None and first.get("inputs", width) != width:
+            got = first["inputs"]
             raise ValueError(f"{where}: expected {width} inputs, the outputs of the layer before, got {got}")
-        width = made[0].get("outputs", width)
+        # Those of a graph are told by the reader, which knows the width of every value.
+        width = first.get("outputs", width) if _is_chained(first) else None
         entries += made
     if not entries:
         raise ValueError("layers: expected at least one layer, got none")
     return arrays, _description(entries)
+
+
+def _is_chained(entry: Config) -> bool:
+    return "from" not in entry and "rows" not in entry and entry["kind"] not in _KINDS.keys() - {"softmax"}
 
 
 _ELSEWHERE = {
@@ -173,6 +180,13 @@ _ELSEWHERE = {
 
 def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Array], first: bool) -> list[Config]:
     given = {name: value for name, value in layer.items() if value is not None}
+    if "from" in given:
+        values = [_whole("from", value) for value in given.pop("from")]
+        entries = _from_parameters(given, prefix, arrays, first)
+        entries[0]["from"] = values
+        return entries
+    if "kind" in given:
+        return [_from_kind(given, prefix, arrays)]
     if "cell" in given:
         cell = given.pop("cell")
         if cell not in CELLS:
@@ -184,14 +198,16 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         own = {name: given[name] for name in given if name in PARAMETERS}
         options = {name: value for name, value in given.items() if name not in PARAMETERS}
         return [_recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]
-    unknown = given.keys() - {"kernel", "bias", "activation"}
+    unknown = given.keys() - {"kernel", "bias", "rows", "activation"}
     if unknown or not given:
-        raise ValueError(f"expected a key 'cell', 'kernel' or 'activation', got {sorted(map(str, layer))}")
+        raise ValueError(f"expected a key 'cell', 'kernel', 'kind' or 'activation', got {sorted(map(str, layer))}")
     entries = []
     if "kernel" in given or "bias" in given:
         own = {name: given[name] for name in ("kernel", "bias") if name in given}
         _check_dense(own)
         entries = [_dense_entry(own["kernel"], _keep(own, prefix, arrays))]
+        if "rows" in given:
+            entries[0]["rows"] = _whole("rows", given["rows"])
     elif first:
         raise ValueError("expected a layer with weights to come first, got an activation")
     if "activation" not in given:
@@ -201,6 +217,53 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
     one = np.zeros((1, 1), np.float32)
     functional.pack_rnn(one, one, activation=given["activation"])  # checks it
     return [*entries, _function(given["activation"])]
+
+
+# The kinds without a cell or a kernel: the fields and the arrays that each must have, and fields that it may.
+_KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "gather": (("inputs", "runs"), (), ()),
+    "delay": (("inputs", "steps"), (), ()),
+    "concatenate": ((), (), ()),
+    "add": ((), (), ()),
+    "subtract": ((), (), ()),
+    "multiply": ((), (), ()),
+    "divide": ((), (), ()),
+    "affine": (("inputs",), ("scale", "shift"), ()),
+    "power": (("number",), (), ()),
+    "layer_normalization": (("inputs", "number"), ("scale", "shift"), ()),
+    "softmax": ((), (), ("width",)),
+}
+
+
+def _from_kind(given: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) -> Config:
+    kind = given["kind"]
+    if kind not in _KINDS:
+        raise one_of("kind", _KINDS, kind)
+    fields, own, optional = _KINDS[kind]
+    if not {"kind", *fields, *own} <= given.keys() <= {"kind", *fields, *own, *optional}:
+        expected = ", ".join((*fields, *own, *(f"{name} or not" for name in optional))) or "nothing"
+        raise ValueError(f"{kind}: expected {expected} beside its kind, got {sorted(map(str, given.keys() - {'kind'}))}")
+    entry: Config = {"kind": kind}
+    for name in (*fields, *optional):
+        if name == "runs":
+            entry[name] = [_whole(name, number) for run in given[name] for number in run]
+        elif name in given:
+            entry[name] = float(given[name]) if name == "number" else _whole(name, given[name])
+    if own:
+        kept = {name: np.ascontiguousarray(given[name]) for name in own}
+        dtypes = {array.dtype.name for array in kept.values()}
+        if len(dtypes) != 1 or not dtypes <= _DTYPES.keys():
+            raise TypeError(f"{kind}: expected scale and shift both of float32 or of float64, got {sorted(dtypes)}")
+        entry["dtype"] = _DTYPES[kept["scale"].dtype.name]
+        entry["arrays"] = _keep(kept, prefix, arrays)
+    return entry
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an int, got {type(value).__name__}") from None
 
 
 def _check_dense(own: Mapping[str, Any]) -> None:

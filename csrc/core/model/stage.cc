@@ -1,0 +1,111 @@
+// What layers without a state compute for the steps that they are given, and where their values lie.
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/float_mode.h"
+#include "core/model/model.h"
+#include "core/weights/matmul.h"
+
+namespace fastrnn {
+
+namespace {
+
+/// Shifted by the greatest, so that nothing overflows.
+void softmax(const float* x, Index n, float* y) noexcept {
+  const float most = *std::max_element(x, x + n);
+  float sum = 0;
+  for (Index i = 0; i < n; ++i) sum += y[i] = std::exp(x[i] - most);
+  for (Index i = 0; i < n; ++i) y[i] /= sum;
+}
+
+/// In double: a row of thousands of floats loses digits otherwise, and costs nothing beside the products.
+void normalize(const ModelLayer& layer, const float* x, Index n, float* y) noexcept {
+  double mean = 0, variance = 0;
+  for (Index i = 0; i < n; ++i) mean += x[i];
+  mean /= double(n);
+  for (Index i = 0; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
+  const double factor = 1 / std::sqrt(variance / double(n) + layer.number);
+  for (Index i = 0; i < n; ++i) y[i] = float((x[i] - mean) * factor) * layer.scale[i] + layer.shift[i];
+}
+
+void raise(const float* x, Index n, double exponent, float* y) noexcept {
+  if (exponent == 2)
+    for (Index i = 0; i < n; ++i) y[i] = x[i] * x[i];
+  else if (exponent == 0.5)
+    for (Index i = 0; i < n; ++i) y[i] = std::sqrt(x[i]);
+  else
+    for (Index i = 0; i < n; ++i) y[i] = std::pow(x[i], float(exponent));
+}
+
+void gather(const std::vector<ModelLayer::Run>& runs, const float* x, Index n, float* y) noexcept {
+  for (const ModelLayer::Run& run : runs) {
+    if (run.first == n)
+      std::fill_n(y, run.count, 0.0f);
+    else
+      std::copy_n(x + run.first, run.count, y);
+    y += run.count;
+  }
+}
+
+template <class Operation>
+void combine(const float* a, const float* b, Index n, float* y, const Operation& operation) noexcept {
+  for (Index i = 0; i < n; ++i) y[i] = operation(a[i], b[i]);
+}
+
+}  // namespace
+
+void Stage::apply(const float* const* const* x, Index n, float* y, const float** pointers, bool fast,
+                  Watch* watch) const noexcept {
+  const FlushDenormals flush;
+  if (layer.kind == Kind::dense) {
+    const float* const* rows = x[0];
+    if (layer.rows > 1) {
+      const Index width = inputs / layer.rows;
+      for (Index r = 0; r < n; ++r)
+        for (Index k = 0; k < layer.rows; ++k) pointers[r * layer.rows + k] = x[0][r] + k * width;
+      rows = pointers;
+    }
+    const Index count = n * layer.rows, width = outputs / layer.rows;
+    multiply(matrix->data(), rows, y, count, watch);
+    if (!layer.bias.empty())
+      for (Index r = 0; r < count; ++r)
+        for (Index i = 0; i < width; ++i) y[r * width + i] += layer.bias[i];
+    return;
+  }
+  for (Index r = 0; r < n && !stops(watch, outputs * kPerElement); ++r, y += outputs) {
+    const float* const from = x[0][r];
+    switch (layer.kind) {
+      case Kind::activation: kernels->activate(activation, fast, from, y, outputs); break;
+      case Kind::softmax:
+        for (Index i = 0; i < outputs; i += layer.width) softmax(from + i, layer.width, y + i);
+        break;
+      case Kind::gather: gather(layer.runs, from, inputs, y); break;
+      case Kind::concatenate: {
+        float* to = y;
+        for (std::size_t s = 0; s < widths.size(); ++s) to = std::copy_n(x[s][r], widths[s], to);
+        break;
+      }
+      case Kind::add: combine(from, x[1][r], outputs, y, [](float a, float b) { return a + b; }); break;
+      case Kind::subtract: combine(from, x[1][r], outputs, y, [](float a, float b) { return a - b; }); break;
+      case Kind::multiply: combine(from, x[1][r], outputs, y, [](float a, float b) { return a * b; }); break;
+      case Kind::divide: combine(from, x[1][r], outputs, y, [](float a, float b) { return a / b; }); break;
+      case Kind::affine: {
+        const Index width = Index(layer.scale.size());
+        for (Index i = 0; i < outputs; i += width)
+          for (Index j = 0; j < width; ++j) y[i + j] = from[i + j] * layer.scale[j] + layer.shift[j];
+        break;
+      }
+      case Kind::power: raise(from, outputs, layer.number, y); break;
+      case Kind::layer_normalization: {
+        const Index width = Index(layer.scale.size());
+        for (Index i = 0; i < outputs; i += width) normalize(layer, from + i, width, y + i);
+        break;
+      }
+      case Kind::dense:
+      case Kind::recurrent:
+      case Kind::delay: break;
+    }
+  }
+}
+
+}  // namespace fastrnn
