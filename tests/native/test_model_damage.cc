@@ -163,7 +163,7 @@ std::vector<Damage> damages() {
        },
        "layer 0: array '0.w_ih': expected F32, F64, F16 or BF16, got I32"},
       entry("\"kind\":\"recurrent\"", "\"kind\":\"bidirectional\"", "layer 0: fastrnn.native, byte"),
-      entry("\"kind\":\"recurrent\",", "", "expected kind recurrent, dense, activation or softmax, got ''"),
+      entry("\"kind\":\"recurrent\",", "", "expected kind recurrent, dense, activation, softmax, gather, "),
       entry("\"cell\":\"gru\",", "", "expected a field cell in a layer of kind recurrent"),
       entry("\"cell\":\"gru\"", "\"cell\":\"ugrnn\"", "expected rnn, lstm, gru, indrnn, mgu or slstm, got 'ugrnn'"),
       entry("\"cell\":\"gru\"", "\"cell\":\"mgu\"", "expected no option reset of cell mgu"),
@@ -221,8 +221,9 @@ void check_damage() {
     const std::size_t taken = allocated;
     test::check(message.find("model: ") == 0 && message.find(damage.message) != std::string::npos,
                 damage.name + ": expected '" + damage.message + "', got '" + message + "'");
-    // Packed, the one weight of a gate takes the lanes of a vector; beyond that there is the header, several times.
-    test::check(taken < 16 * file.size() + 65536, damage.name + ": took " + std::to_string(taken) +
+    // Packed, the one weight of a gate takes the lanes of a vector, and a layer of twenty characters half a kilobyte;
+    // beyond that there is the header, several times.
+    test::check(taken < 24 * file.size() + 65536, damage.name + ": took " + std::to_string(taken) +
                                                       " bytes for a file of " + std::to_string(file.size()));
   }
 }

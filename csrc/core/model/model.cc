@@ -149,6 +149,8 @@ void Model::add(ModelLayer layer) {
   stage->outputs = complete(*stage);
   if (stage->outputs > kMostWidth)
     refuse("layer " + std::to_string(stages_.size()), "at most " + std::to_string(kMostWidth) + " outputs", "more");
+  for (const Index value : stage->layer.from)
+    if (value > 0 && value < Index(stages_.size())) stages_[std::size_t(value - 1)]->kept = true;
   stages_.push_back(std::move(stage));
 }
 

@@ -15,6 +15,7 @@ struct Stage {
   ModelLayer layer;
   Index inputs, outputs;      // of a step: of the first value that it reads, and of its own
   std::vector<Index> widths;  // of the values that it reads
+  bool kept = false;          // whether a later layer than the next one reads what it gives
   std::unique_ptr<const Matrix<float>> matrix;
   cells::ActivationSpec activation;
   const KernelTable<float>* kernels = nullptr;
@@ -31,32 +32,22 @@ struct Stage {
              Watch* watch) const noexcept;
 };
 
-/// Which buffer each layer's value takes, so that one serves again as soon as nobody reads what is in it.
-struct Buffers {
-  std::vector<int> of;        // the buffer of each layer's value
-  std::vector<Index> widths;  // elements of a step that each must hold
-};
-/// `width(stage)` is what the layer writes there: 0 where its value lies elsewhere.
-template <class Width>
-Buffers assign_buffers(const Model& model, const Width& width) {
-  const std::vector<std::unique_ptr<Stage>>& stages = model.stages();
-  std::vector<std::size_t> last_reader(stages.size() + 1, 0);
-  for (std::size_t i = 0; i < stages.size(); ++i)
-    for (const Index value : stages[i]->layer.from) last_reader[std::size_t(value)] = i;
-  Buffers buffers;
-  std::vector<std::size_t> read_until;  // of each buffer, the last layer that reads what is in it
+/// Places in the arena for what layers give, `rows` rows of each: two in turn for values that the next layer alone
+/// reads, and one for each that is kept. `own(stage)` says whether the value lies there at all, and place(i, memory)
+/// takes it.
+template <class Own, class Place>
+void place_values(const Model& model, Index rows, Arena& arena, const Own& own, const Place& place) {
+  const auto& stages = model.stages();
+  Index widest = 0;
+  for (const auto& stage : stages)
+    if (own(*stage) && !stage->kept) widest = std::max(widest, stage->outputs);
+  float* turns[2];
+  for (float*& turn : turns) arena.take(turn, rows * widest);
   for (std::size_t i = 0; i < stages.size(); ++i) {
-    std::size_t buffer = 0;
-    while (buffer < read_until.size() && read_until[buffer] >= i) ++buffer;
-    if (buffer == read_until.size()) {
-      read_until.push_back(0);
-      buffers.widths.push_back(0);
-    }
-    buffers.of.push_back(int(buffer));
-    buffers.widths[buffer] = std::max(buffers.widths[buffer], width(*stages[i]));
-    read_until[buffer] = std::max(last_reader[i + 1], i);  // one that nobody reads is written all the same
+    float* memory = turns[i % 2];
+    if (own(*stages[i]) && stages[i]->kept) arena.take(memory, rows * stages[i]->outputs);
+    place(i, memory);
   }
-  return buffers;
 }
 
 }  // namespace fastrnn

@@ -125,7 +125,6 @@ struct ModelSession::Data {
     Data* const made = real ? new (self) Data() : nullptr;
     Data& data = real ? *made : local;
     const Index stages = Index(model.stages().size());
-    const Buffers buffers = assign_buffers(model, [](const Stage& stage) { return stage.outputs; });
     Index most_read = 1, most_pointers = 0;
     for (const auto& stage : model.stages()) {
       most_read = std::max(most_read, Index(stage->layer.from.size()));
@@ -139,12 +138,11 @@ struct ModelSession::Data {
     arena.take(data.rows, most_read * kSteps * batch);
     arena.take(data.lists, most_read);
     arena.take(data.pointers, most_pointers * kSteps * batch);
-    for (std::size_t buffer = 0; buffer < buffers.widths.size(); ++buffer) {
-      float* memory;
-      arena.take(memory, kSteps * batch * buffers.widths[buffer]);
-      for (Index i = 0; real && i < stages; ++i)
-        if (buffers.of[std::size_t(i)] == int(buffer)) data.values[i] = memory;
-    }
+    place_values(
+        model, kSteps * batch, arena, [](const Stage&) { return true; },
+        [&](std::size_t i, float* memory) {
+          if (real) data.values[i] = memory;
+        });
     for (Index s = 0; real && s < most_read; ++s) data.lists[s] = data.rows + s * kSteps * batch;
     ForwardArguments<float> arguments;
     arguments.batch = batch;

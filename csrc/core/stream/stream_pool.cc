@@ -150,8 +150,6 @@ StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index
   data.chosen.resize(capacity);
   for (Index b = capacity; b > 0; --b) data.free.push_back(b - 1);
   const std::size_t layers = model->stages().size();
-  const Buffers buffers =
-      assign_buffers(*model, [](const Stage& stage) { return stage.is_recurrent() ? 0 : stage.outputs; });
   data.rows.assign(layers + 1, std::vector<const float*>(std::size_t(capacity)));
   data.values.resize(layers);
   for (const auto& stage : model->stages()) {
@@ -162,12 +160,9 @@ StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index
   data.memory = allocate([&](Arena& arena) {
     arena.take(data.inputs, capacity * queue * model->inputs());
     arena.take(data.results, capacity * queue * model->outputs());
-    for (std::size_t buffer = 0; buffer < buffers.widths.size(); ++buffer) {
-      float* memory;
-      arena.take(memory, capacity * buffers.widths[buffer]);
-      for (std::size_t i = 0; i < layers; ++i)
-        if (buffers.of[i] == int(buffer)) data.values[i] = memory;
-    }
+    place_values(
+        *model, capacity, arena, [](const Stage& stage) { return !stage.is_recurrent(); },
+        [&](std::size_t i, float* memory) { data.values[i] = memory; });
     for (const auto& part : data.parts)
       if (part != nullptr) part->place(capacity, arena);
   });
