@@ -166,7 +166,7 @@ BAD_LAYERS = {
     "nan": ([{**RNN, "b_ih": np.full(2, np.nan, np.float32)}], r"layers\[0\]: b_ih: expected finite numbers"),
     "width": ([RNN, {"kernel": KERNEL.T.copy()}], r"layers\[1\]: expected 2 inputs, the outputs .*, got 4"),
     "first": ([{"activation": "relu"}], r"layers\[0\]: expected a layer with weights to come first"),
-    "key": ([RNN, {"kernels": KERNEL}], r"layers\[1\]: expected a key 'cell', 'kernel' or 'activation', got"),
+    "key": ([RNN, {"kernels": KERNEL}], r"layers\[1\]: expected a key 'cell', 'kernel', 'kind' or 'activation', got"),
     "no_kernel": ([{"bias": KERNEL[0]}], r"layers\[0\]: kernel: expected shape \(I, O\), got None"),
     "bias": ([{"kernel": KERNEL, "bias": KERNEL[0, :2]}], r"layers\[0\]: bias: expected shape \(4,\), got \(2,\)"),
     "activation": ([{"kernel": KERNEL, "activation": "swish"}], r"layers\[0\]: activation: expected one of"),
