@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     )
     from .model import Sequential
     from .saving import load_model, save_model
-    from .training.checkpoints import Checkpoints
 
 __version__: str = _core.version
 
@@ -87,7 +86,6 @@ __version__: str = _core.version
 _LAZY = {
     "Activation": "layers",
     "Bidirectional": "recurrent_layers",
-    "Checkpoints": "training.checkpoints",
     "Dense": "layers",
     "Dropout": "layers",
     "Embedding": "layers",
@@ -134,7 +132,6 @@ __all__ = [
     "SLSTM",
     "Activation",
     "Bidirectional",
-    "Checkpoints",
     "CpuPlan",
     "CudaError",
     "CudaPlan",

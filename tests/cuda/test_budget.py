@@ -28,8 +28,7 @@ MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
 SYSTEM_SHARED = 1024  # of a block, from sm_90 on
 
 
-# nvcc takes minutes.
-@pytest.fixture(params=[pytest.param(target, marks=pytest.mark.full) for target in wanted_targets()])
+@pytest.fixture(params=wanted_targets())
 def compiled(request) -> tuple[Kernel, ...]:
     return kernels(request.param)
 

@@ -48,8 +48,7 @@ CSRC = {
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
-_FILES = ["_file_writing", "_file_reading"]
-_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", *_FILES, "_threads", "config", "parameters"]
+_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "_file_writing", "_threads", "config", "parameters"]
 _TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
@@ -60,7 +59,6 @@ WING = {
     "_hints": [],
     "_log": [],
     "_file_writing": [],
-    "_file_reading": ["_file_writing", "_typing"],
     "_threads": ["_core"],
     "_registry": ["_typing", "_hints"],
     "system": ["_core", "_threads"],
@@ -86,6 +84,7 @@ WING = {
     "interop": [*_NOUNS, "training", "model", "saving", "system"],
     "cli": [*_NOUNS, "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],
+    "torch": _TOOLS,
     "__main__": ["cli"],
 }
 # Methods that hand over to the packages above them: `model.save(path)` is a name for `save_model(model, path)`.

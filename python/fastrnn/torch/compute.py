@@ -1,0 +1,134 @@
+"""A call on tensors of the CPU: read where they are, results in memory that PyTorch owns from then on."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import _core
+from .._core import StackCache
+from .packing import Store, pack
+from .plan import Plan
+
+_get_num_threads = torch.get_num_threads
+_from_numpy = torch.from_numpy
+
+
+class _Holder(np.ndarray):
+    """One byte of memory that a tensor takes over, and with it the cache of a forward call."""
+
+    cache: StackCache
+
+
+# A cache lives as long as the memory of the tensor `reserve`, by whose address it is found. So whatever PyTorch does
+# with a saved tensor, it does with the cache: hold it, free it, drop it for a checkpoint. A copy of the tensor has
+# none: then the forward call is made again.
+_caches: weakref.WeakValueDictionary[int, _Holder] = weakref.WeakValueDictionary()
+
+
+def _reserve(cache: StackCache) -> torch.Tensor:
+    holder = np.zeros(1, np.uint8).view(_Holder)
+    holder.cache = cache
+    reserve = _from_numpy(holder)
+    _caches[reserve.data_ptr()] = holder
+    return reserve
+
+
+def view(tensor: Any) -> Any:
+    """The tensor as an array, without a copy; None stays None."""
+    if tensor is None:
+        return None
+    try:
+        return tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
+    except RuntimeError:
+        return tensor.numpy(force=True)  # its sign is still to be applied, as that of an imaginary part's conjugate
+
+
+def forward(
+    plan: Plan,
+    store: Store,
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weights: Any,
+    options: Any,
+    keep: bool,
+) -> tuple[Any, Any, Any, Any]:
+    """Return y, h_n, c_n or None, and with `keep` what `backward` wants to have, else None.
+
+    Args:
+        plan: what to compute. store: where its packed weights are kept.
+        x, h0, c0, weights: tensors on the CPU.
+        options: lengths, (B,) or None, the batch_sizes where the plan is packed; mask and reset_mask in the shape of x
+            without its last axis, or None; seed, an integer tensor, or None where the plan draws nothing.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, by the names of the functions.
+    """
+    if keep and plan.zoneout and not plan.training:
+        raise ValueError(
+            "zoneout: expected training mode, or no gradient, got a gradient in evaluation mode, which is not there; "
+            "call under torch.no_grad() or after train()"
+        )
+    lengths, mask, reset_mask, seed = options
+    training = keep or plan.random
+    run = dict(plan.run)
+    if plan.packed:
+        run["batch_sizes"], lengths = view(lengths), None
+    if mask is not None:
+        run["mask"] = view(mask)
+    if reset_mask is not None:
+        run["reset_mask"] = view(reset_mask)
+    if plan.random:
+        run["seed"] = int(seed)
+    drops = plan.drops_weights
+    layers = pack(plan, weights, None, int(seed)) if drops else store.layers(plan, weights, training)
+    y, h_n, c_n, cache = _core.stack_forward(
+        layers,
+        view(x),
+        view(h0),
+        view(c0),
+        view(lengths),
+        plan.batch_first and not plan.packed,
+        training,
+        None,
+        _get_num_threads(),
+        run or None,
+        "concat",
+        plan.dropout,
+    )
+    c_n = None if c_n is None else _from_numpy(c_n)
+    return _from_numpy(y), _from_numpy(h_n), c_n, _reserve(cache) if keep else None
+
+
+def backward(
+    plan: Plan,
+    store: Store,
+    results: tuple[Any, Any, Any],
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weights: Any,
+    options: Any,
+    reserve: Any,
+    need_dx: bool,
+) -> tuple[Any, Any, Any, list[Any]]:
+    """Return the gradients of x (None unless needed), h0, c0 (None without c) and the weights.
+
+    Args:
+        results: the gradients of y, h_n, c_n; None is zero. The others are the arguments of `forward` and what it kept.
+    """
+    holder = _caches.get(reserve.data_ptr()) if len(reserve) else None
+    if holder is None:
+        reserve = forward(plan, store, x, h0, c0, weights, options, True)[3]
+        holder = _caches[reserve.data_ptr()]
+    dy, dh_n, dc_n = map(view, results)
+    dx, dh0, dc0, parts = _core.stack_backward(
+        dy, holder.cache, dh_n, dc_n, need_dx=need_dx, threads=_get_num_threads()
+    )
+    dweights = [_from_numpy(part[name]) for row in parts for part in row for name in plan.names]
+    dx, dc0 = (None if array is None else _from_numpy(array) for array in (dx, dc0))
+    return dx, _from_numpy(dh0), dc0, dweights

@@ -1,0 +1,242 @@
+"""The two operators as PyTorch knows them: `torch.ops.fastrnn.forward` and `.backward`.
+
+torch.compile, torch.export, torch.func and fake tensors go through `torch.library`. A plain call does not: the way
+through the dispatcher to an operator in Python takes ten times as long as an `autograd.Function`, and both end in
+`compute`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from . import compute
+from .packing import store_of
+from .plan import Plan, write
+from .settings import Settings
+
+_COMMON = "Tensor x, Tensor? h0, Tensor? c0, Tensor[] weights, Tensor? lengths, Tensor? mask, Tensor? reset_mask"
+_library = torch.library.Library("fastrnn", "DEF")
+# Results that a cell does not have are empty, as None is no tensor.
+_library.define(f"forward({_COMMON}, Tensor? seed, str plan, int slot, bool keep) -> (Tensor, Tensor, Tensor, Tensor)")
+_library.define(
+    f"backward(Tensor? dy, Tensor? dh_n, Tensor? dc_n, {_COMMON}, Tensor? seed, Tensor y, Tensor reserve, str plan, "
+    "int slot, bool need_dx) -> (Tensor, Tensor, Tensor, Tensor[])"
+)
+
+
+def _forward(
+    x: Any, h0: Any, c0: Any, weights: Any, lengths: Any, mask: Any, reset_mask: Any, seed: Any, plan: str, slot: int,
+    keep: bool,
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    options = (lengths, mask, reset_mask, seed)
+    y, h_n, c_n, reserve = compute.forward(Plan.read(plan), store_of(slot), x, h0, c0, weights, options, keep)
+    return y, h_n, x.new_empty(0) if c_n is None else c_n, _no_reserve(x) if reserve is None else reserve
+
+
+def _no_reserve(x: Any) -> Any:
+    return x.new_empty(0, dtype=torch.uint8)
+
+
+def _forward_fake(
+    x: Any, h0: Any, c0: Any, weights: Any, lengths: Any, mask: Any, reset_mask: Any, seed: Any, plan: str, slot: int,
+    keep: bool,
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    the = Plan.read(plan)
+    if the.packed:
+        batch = torch.library.get_ctx().new_dynamic_size() if h0 is None else h0.shape[1]
+    else:
+        batch = x.shape[0 if the.batch_first else 1]
+    states = the.layers * the.directions
+    y = x.new_empty((*x.shape[:-1], the.output_width(weights)))
+    h_n = x.new_empty((states, batch, the.state_width(weights)))
+    c_n = x.new_empty((states, batch, the.hidden(weights)) if the.has_c else (0,))
+    return y, h_n, c_n, x.new_empty((1,), dtype=torch.uint8) if keep else _no_reserve(x)
+
+
+def _backward(
+    dy: Any, dh_n: Any, dc_n: Any, x: Any, h0: Any, c0: Any, weights: Any, lengths: Any, mask: Any, reset_mask: Any,
+    seed: Any, y: Any, reserve: Any, plan: str, slot: int, need_dx: bool,
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    arguments = (x, h0, c0, weights, (lengths, mask, reset_mask, seed), reserve, need_dx)
+    dx, dh0, dc0, dweights = compute.backward(Plan.read(plan), store_of(slot), (dy, dh_n, dc_n), *arguments)
+    dx, dc0 = (x.new_empty(0) if gradient is None else gradient for gradient in (dx, dc0))
+    return dx, dh0, dc0, dweights
+
+
+def _backward_fake(
+    dy: Any, dh_n: Any, dc_n: Any, x: Any, h0: Any, c0: Any, weights: Any, lengths: Any, mask: Any, reset_mask: Any,
+    seed: Any, y: Any, reserve: Any, plan: str, slot: int, need_dx: bool,
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    the = Plan.read(plan)
+    known = next((s for s in (h0, dh_n, c0, dc_n) if s is not None), None)
+    if known is not None:
+        batch = known.shape[1]
+    elif the.packed:
+        batch = torch.library.get_ctx().new_dynamic_size()
+    else:
+        batch = x.shape[0 if the.batch_first else 1]
+    states = the.layers * the.directions
+    dh0 = x.new_empty((states, batch, the.state_width(weights)))
+    dc0 = x.new_empty((states, batch, the.hidden(weights)) if the.has_c else (0,))
+    dx = x.new_empty(x.shape if need_dx else (0,))
+    return dx, dh0, dc0, [w.new_empty(w.shape) for w in weights]
+
+
+def _save(ctx: Any, inputs: Any, output: Any) -> None:
+    x, h0, c0, weights, lengths, mask, reset_mask, seed, ctx.plan, ctx.slot, _ = inputs
+    ctx.count = len(weights)
+    ctx.save_for_backward(x, h0, c0, *weights, lengths, mask, reset_mask, seed, output[0], output[3])
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, dy: Any, dh_n: Any, dc_n: Any, _: Any) -> tuple[Any, ...]:
+    x, h0, c0, *rest = ctx.saved_tensors
+    weights, others = rest[: ctx.count], rest[ctx.count :]
+    if not Plan.read(ctx.plan).has_c:
+        dc_n = None
+    need_dx = ctx.needs_input_grad[0]
+    dx, dh0, dc0, dweights = torch.ops.fastrnn.backward(
+        dy, dh_n, dc_n, x, h0, c0, weights, *others, ctx.plan, ctx.slot, need_dx
+    )
+    gradients = (dx if need_dx else None, None if h0 is None else dh0, None if c0 is None else dc0)
+    return *gradients, dweights, None, None, None, None, None, None, None
+
+
+def _refuse(ctx: Any, *gradients: Any) -> None:
+    raise RuntimeError(
+        "fastrnn.torch: the second derivative of a recurrent layer is not there; expected one backward pass, got a "
+        "second through it (create_graph=True). torch.nn's layer has it: fastrnn.torch.restore(model)"
+    )
+
+
+_library.impl("forward", _forward, "CPU")
+_library.impl("backward", _backward, "CPU")
+torch.library.register_fake("fastrnn::forward", _forward_fake, lib=_library)
+torch.library.register_fake("fastrnn::backward", _backward_fake, lib=_library)
+torch.library.register_autograd("fastrnn::forward", _differentiate, setup_context=_save, lib=_library)
+torch.library.register_autograd("fastrnn::backward", _refuse, setup_context=lambda ctx, inputs, output: None,
+                                lib=_library)  # fmt: skip
+
+
+class _Recurrence(torch.autograd.Function):
+    """The same for a plain call."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Any, x: Any, h0: Any, c0: Any, *weights: Any) -> Any:
+        plan, store, options = call
+        y, h_n, c_n, reserve = compute.forward(plan, store, x, h0, c0, weights, options, True)
+        ctx.call = call
+        ctx.save_for_backward(y, reserve, x, h0, c0, *weights)
+        ctx.set_materialize_grads(False)
+        return (y, h_n) if c_n is None else (y, h_n, c_n)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any, dh_n: Any, dc_n: Any = None) -> Any:
+        plan, store, options = ctx.call
+        y, reserve, x, h0, c0, *weights = ctx.saved_tensors
+        need_dx = ctx.needs_input_grad[1]
+        if torch.is_grad_enabled():  # create_graph=True: what comes out leads to the error of `_refuse`
+            arguments = (dy, dh_n, dc_n, x, h0, c0, weights, *options, y, reserve, plan.text, store.slot, need_dx)
+            dx, dh0, dc0, dweights = torch.ops.fastrnn.backward(*arguments)
+            dx = dx if need_dx else None
+        else:
+            dx, dh0, dc0, dweights = compute.backward(
+                plan, store, (dy, dh_n, dc_n), x, h0, c0, weights, options, reserve, need_dx
+            )
+        return None, dx, None if h0 is None else dh0, None if c0 is None else dc0, *dweights
+
+
+class _Transformed(torch.autograd.Function):
+    """The same under a transform of torch.func, which wants all that is saved among the results."""
+
+    @staticmethod
+    def forward(the: Any, x: Any, h0: Any, c0: Any, *rest: Any) -> Any:
+        options, weights = rest[:4], [*rest[4:]]
+        return torch.ops.fastrnn.forward(x, h0, c0, weights, *options, *the, True)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.the, *tensors = inputs
+        ctx.save_for_backward(*tensors, output[0], output[3])
+        ctx.mark_non_differentiable(output[3])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        *tensors, y, reserve = ctx.saved_tensors
+        dy, dh_n, dc_n, _ = gradients
+        dx, dh0, dc0, *dweights = _TransformedBackward.apply(ctx.the, dy, dh_n, dc_n, y, reserve, *tensors)
+        states = (None if tensors[1] is None else dh0, None if tensors[2] is None else dc0)
+        return None, dx, *states, None, None, None, None, *dweights
+
+
+class _TransformedBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        the: Any, dy: Any, dh_n: Any, dc_n: Any, y: Any, reserve: Any, x: Any, h0: Any, c0: Any, *rest: Any
+    ) -> Any:
+        options, weights = rest[:4], [*rest[4:]]
+        dc_n = dc_n if Plan.read(the[0]).has_c else None
+        *found, dweights = torch.ops.fastrnn.backward(
+            dy, dh_n, dc_n, x, h0, c0, weights, *options, y, reserve, *the, True
+        )
+        return *found, *dweights
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    backward = staticmethod(_refuse)
+
+
+# Whether a call is plain: no transform of torch.func, no mode that sees every operator. The names are PyTorch's own
+# and not documented; without them, every call goes through the dispatcher.
+_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_transform = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: None)
+_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def call(
+    settings: Settings,
+    form: tuple[Any, ...],
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weights: Any,
+    lengths: Any,
+    mask: Any,
+    reset_mask: Any,
+) -> tuple[Any, Any, Any]:
+    """Run a stack, with a gradient where one is asked for: y, h_n and c_n, None without c.
+
+    Args:
+        settings: of the module. form: the arguments of `plan.write` without its first. The others are those of
+            `compute.forward`.
+    """
+    needed = torch.is_grad_enabled() and (
+        x.requires_grad
+        or (h0 is not None and h0.requires_grad)
+        or (c0 is not None and c0.requires_grad)
+        or any(w.requires_grad for w in weights)
+    )
+    *_, training, dropout = form
+    seed = torch.randint(2**63 - 1, ()) if training and (dropout or settings.draws) else None
+    compiling = torch.compiler.is_compiling()
+    options = (lengths, mask, reset_mask, seed)
+    if not compiling and type(x) in _PLAIN and x.is_cpu and not _modes() and _transform() is None:
+        plan, store = settings.plan(*form), settings.store
+        if needed:
+            found = _Recurrence.apply((plan, store, options), x, h0, c0, *weights)
+            return found if plan.has_c else (*found, None)
+        return compute.forward(plan, store, x, h0, c0, weights, options, False)[:3]
+    the = write(settings.text, *form), settings.store.slot
+    if not compiling and _transform() is not None:
+        y, h_n, c_n, _ = _Transformed.apply(the, x, h0, c0, *options, *weights)
+    else:
+        # An exported program is for inference; should a gradient be asked of it, the forward call is made again.
+        keep = needed and not (compiling and _exporting())
+        y, h_n, c_n, _ = torch.ops.fastrnn.forward(x, h0, c0, list(weights), *options, *the, keep)
+    return y, h_n, c_n if settings.has_c else None

@@ -1,0 +1,100 @@
+"""What a module of this package has beside the attributes of its counterpart in torch.nn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .packing import Store
+from .plan import PARAMETERS as NAMES
+from .plan import Plan, describe, draws, sort_options, write
+
+_DTYPES = ("float32", "float64", "bfloat16", "bfloat16_weights", "int8")
+_BACKENDS = (None, "fastrnn")
+
+
+class Settings:
+    """The options of one module, in one attribute, and its packed weights.
+
+    Args:
+        cell: "rnn", "lstm" or "gru". names: of the parameters of a layer in one direction, as the functions call them.
+        weights, run: the options beyond torch.nn's. dtype: of the packed weights in inference, None for the module's.
+        backend: "fastrnn" for a module whose tensors on a GPU go to fastrnn's kernels, None for torch.nn's there.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        cell: str,
+        names: list[str],
+        options: dict[str, Any],
+        dtype: str | None = None,
+        backend: str | None = None,
+    ) -> None:
+        if dtype is not None and dtype not in _DTYPES:
+            raise ValueError(f"weight_dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}")
+        if backend not in _BACKENDS:
+            raise ValueError(f"backend: expected None or 'fastrnn', got {backend!r}")
+        self.cell, self.names, self.dtype, self.backend = cell, names, dtype, backend
+        self.weights, self.run = sort_options(owner, cell, options)
+        self.store = Store()
+        self.has_c = cell == "lstm"
+        self._describe()
+
+    def _describe(self) -> None:
+        self.text = describe(self.cell, self.names, self.weights, self.run, self.dtype)
+        self.draws = draws(self.weights, self.run)
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+
+    def set_activation(self, activation: str) -> None:
+        """Give an RNN its nonlinearity, unless it has an activation of its own."""
+        self.weights.setdefault("activation", activation)
+        self._describe()
+
+    def plain(self) -> bool:
+        """Whether torch.nn's module computes the same."""
+        extra = {"w_peep", "ln_ih", "ln_hh", "ln_c"}.intersection(self.names)
+        activation = {name: value for name, value in self.weights.items() if name != "activation" or self.cell != "rnn"}
+        return not (extra or activation or self.run)
+
+    def plan(self, *arguments: Any) -> Plan:
+        """The plan of a call, from the arguments of `plan.write` without its first."""
+        found = self._plans.get(arguments)
+        if found is None:
+            found = self._plans[arguments] = Plan.read(write(self.text, *arguments))
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "store": Store(), "_plans": {}}
+
+
+def function_name(name: str) -> str:
+    """The name that the functions have for a parameter of a module: "w_ih" for "weight_ih_l0_reverse"."""
+    return NAMES[name.split("_l")[0]]
+
+
+def check_input(x: Any, weights: Any, first: str, **states: Any) -> tuple[Any, ...]:
+    """Return x and the states in a dtype that can be computed: autocast's half precision becomes float32.
+
+    Args:
+        x: the input. weights: the parameters; `first` is the name of the first. states: None where not given.
+
+    Raises:
+        TypeError: a dtype is none that can be computed, or not that of the parameters.
+    """
+    dtype = weights[0].dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{first}: expected torch.float32 or torch.float64, got {dtype}")
+    if x.layout is not torch.strided:
+        raise TypeError(f"input: expected a dense tensor, got one of layout {x.layout}")
+    found = (x, *states.values())
+    if torch.is_autocast_enabled("cpu"):
+        found = tuple(t.to(dtype) if t is not None and t.dtype in _HALF else t for t in found)
+    for name, tensor in zip(("input", *states), found, strict=True):
+        if tensor is not None and tensor.dtype is not dtype:
+            raise TypeError(f"{name}: expected {dtype} (the dtype of the weights), got {tensor.dtype}")
+    return found
+
+
+_HALF = (torch.bfloat16, torch.float16)
