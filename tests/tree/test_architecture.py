@@ -81,6 +81,7 @@ WING = {
     "io": ["saving"],
     "recurrent_layers": ["layers"],
     # Doors: each may use all of the wing, and nothing of the wing uses one.
+    "sktime": [*_NOUNS, "sklearn"],
     "interop": [*_NOUNS, "training", "model", "saving", "system"],
     "cli": [*_NOUNS, "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],

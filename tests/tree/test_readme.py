@@ -28,6 +28,7 @@ T, B, I, H = SIZES.values()  # noqa: E741 (I is what the pages call the number o
 # Packages whose snippets are compiled and have their names looked up, but do not run.
 NOT_RUN = {
     "cupy": "it has no arrays without a GPU",
+    "sktime": "it warns of what its next version will do; test_sktime.py does the same",
     "aiohttp": "a client, which needs a server; test_server.py runs it",
 }
 
@@ -80,9 +81,18 @@ def names_of_streaming() -> list[dict[str, Any]]:
     return [models, {"x": array(I), "chunk": array(T, 1, I)}, {"x": array(I), "chunk": array(T, I)}]
 
 
+def names_of_sklearn() -> list[dict[str, Any]]:
+    pytest.importorskip("sklearn", minversion="1.6")
+    sequences = [array(n, I) for n in range(3, 33)]
+    series = [array(40), array(50)]
+    given = {"sequences": sequences, "labels": np.arange(30) % 2}
+    return [given, {"table": array(30, T)}, {"series": series}, {}]
+
+
 # For each snippet of a page the names that its text speaks of, added to those that the snippets before it leave.
 NAMES = {
     "README.md": names_of_readme,
+    "docs/sklearn.md": names_of_sklearn,
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
     "docs/model-file.md": names_of_model_file,
