@@ -308,8 +308,8 @@ def compile_source(tree: pathlib.Path, source: str, mode: str, out: pathlib.Path
 
 
 def find(tree: pathlib.Path, name: str) -> pathlib.Path:
-    """The file of that name; no two below csrc/cuda share one."""
-    (path,) = (tree / "csrc/cuda").rglob(name)
+    """The file of that name; no two of csrc/cuda, and of what it shares with the CPU, have one name."""
+    (path,) = (path for folder in ("cuda", "core/backend") for path in (tree / "csrc" / folder).rglob(name))
     return path
 
 
