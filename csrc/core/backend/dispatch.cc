@@ -38,7 +38,7 @@ struct Candidate {
 };
 
 #if defined(FASTRNN_AVX512)
-/// A backend that is another one but for a single precision.
+/// A copy of `base` with another name and, in one precision, other kernels.
 Backend extend(const Backend& base, const char* name, Precision precision, const ForwardKernels<float>& kernels) {
   Backend backend = base;
   backend.name = name;

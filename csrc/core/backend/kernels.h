@@ -3,7 +3,14 @@
 // Rows of a sequence are addressed by pointers, one list per operand and step: ragged batches, reversed directions,
 // strided inputs and parts of a batch then all cost nothing in the kernels.
 //
-// A kernel whose `watch` says so returns with its results unfinished.
+// How a layer is computed. A step of a cell needs W x + R h for every gate of every unit. W x does not depend on h: it
+// is computed for many steps at once, ahead of the loop over time, where every weight that is loaded serves many rows
+// (`project`, the hoisted product). R h is computed step by step: for each panel of R, `step` lets the cell fill a tile
+// of accumulators with W x, adds R h to it, and lets the cell consume the sums and write the new states while all of
+// this is in L1. Where a step stands alone, as in streaming, [W|R] times [x|h] is one product (`whole_step`). Every sum
+// runs over k in one fixed order, whatever the tile, so that a row's result does not depend on the rows around it.
+//
+// A kernel whose `watch` says so returns early, with its results unfinished.
 #pragma once
 
 #include "cells/list.h"
@@ -25,21 +32,23 @@ struct Range {
   Index begin, end;
 };
 
-/// A matrix of `gates` blocks of `units` columns and some rows, packed [panel][k][block][gate][lane][term]: a panel
-/// holds `blocks` vectors of units with all their gates side by side, and a lane as many consecutive rows (terms) as
-/// fit into sizeof(T) bytes: one of T, two of bfloat16, four of int8. Tails are zero.
+/// A matrix of `gates` blocks of `units` columns and some rows, packed [panel][k][block][gate][lane][term] in the order
+/// in which the innermost loop reads it: for each k it takes one element of h and multiplies it with the weights of all
+/// gates of some units, which therefore lie side by side, and goes through memory from front to back. A panel holds
+/// `blocks` vectors of units with all their gates, and a lane as many consecutive rows (terms) as fit into sizeof(T)
+/// bytes: one of T, two of bfloat16, four of int8. Tails are zero.
 template <class T>
 struct Panels {
   const T* data = nullptr;
   const T* scales = nullptr;  // int8: [operand][panel][block][gate][lane]
-  Index k = 0;                // rows / terms; every operand begins a new one
+  Index k = 0;                // packed rows: rows / terms, rounded up for each operand
   Index units = 0;
   int gates = 1;
   int blocks = 4;
   Index count = 0;
 };
 
-/// Vectors in a panel: as many unit blocks as make three or four vectors.
+/// Vectors of units in a panel: with all their gates they make three or four vectors, the width of a tile.
 constexpr int blocks_in_panel(int gates) { return gates == 1 ? 4 : gates == 2 ? 2 : 1; }
 
 /// Packed rows that are summed before they join the accumulator (tile-inl.h says why).
@@ -57,7 +66,8 @@ struct NormParams {
 /// Dropout masks with a value for each step, which are kept beside the gates.
 enum Mask { kCandidateMask, kZoneoutH, kZoneoutC, kMasks };
 
-/// 1 / standard deviation of what a step normalised, behind its columns: of R h by group, of W x, of c.
+/// Where a normalised step saves 1 / standard deviation, behind its columns: that of R h for each of two groups of
+/// gates, that of W x likewise, and that of c.
 enum Statistic { kRecurrentScale, kInputScale = 2, kCellScale = 4, kStatistics };
 
 /// What forward and backward of one layer in one direction share. What is saved for the backward pass lies by steps,
@@ -99,7 +109,7 @@ struct Layer : StepTimes<Index> {
     if (begins(b, step)) return zeros;
     return step > 0 ? y.at(time(b, step - 1), b) : h0 + b * padded;
   }
-  /// For what is saved.
+  /// c before a step, where the c of every step is saved.
   FASTRNN_CELL const T* c_before(Index b, Index step) const {
     if (begins(b, step)) return zeros;
     return step > first ? c + saved_row(b, step - 1) * c_width : c0 + b * c_width;
@@ -107,7 +117,7 @@ struct Layer : StepTimes<Index> {
   FASTRNN_CELL T* saved_gates(Index b, Index step) const { return gates + saved_row(b, step) * gates_width; }
 };
 
-/// Where rows are kept in the form that a precision multiplies.
+/// Room for rows of x and h once they are converted to what a precision multiplies (bfloat16, int8).
 template <class T>
 struct OperandSpace {
   char* memory;
@@ -120,7 +130,7 @@ struct OperandSpace {
 template <class T>
 struct ForwardCall {
   Layer<T> layer;
-  const Panels<T>* panels;  // per phase; rows: inputs, then hidden per source
+  const Panels<T>* panels;  // one per phase: the rows of W, then those of each source's matrix
   const T* bias;            // (gates, padded): what W x starts from
   const T* recurrent_bias;  // (padded): what gate start_from_b_hh starts from
   OperandSpace<T> operands;
@@ -138,7 +148,7 @@ struct ForwardCall {
   Watch* watch = nullptr;
 };
 
-/// What a thread writes on its way through the backward pass, for itself alone; `depth` is min(kOuterDepth, T * B).
+/// The workspace of one thread in the backward pass. `depth` is min(kOuterDepth, T * B).
 template <class T>
 struct BackwardScratch {
   T* packed_left;    // depth * kOuterRows
@@ -161,9 +171,9 @@ struct BackwardScratch {
 template <class T>
 struct BackwardCall : BackwardScratch<T> {
   Layer<T> layer;
-  Index first, last;        // steps of which the gradients are to be computed now
-  bool carries_on;          // dgates of step `last` are there, and gradients are added to those of later steps
-  const Panels<T>* panels;  // per backward phase; rows: hidden per source
+  Index first, last;        // the steps whose gradients are computed in this call
+  bool carries_on;          // later steps are done: dgates has step `last`, and gradients are added to theirs
+  const Panels<T>* panels;  // one per backward phase: the transposes of its sources' matrices, one below the other
   Panels<T> input_panels;   // W transposed: rows gates * hidden, units inputs
   Sequence<const T> dy;     // data may be null: zeros
   Sequence<T> dx;           // data may be null: not wanted
@@ -188,7 +198,8 @@ struct BackwardCall : BackwardScratch<T> {
   Watch* watch = nullptr;
 };
 
-/// Time-batch rows that are folded into the weight gradients at a time.
+/// Rows (t, b) that are added to the weight gradients at a time, and units whose gradients are computed at a time: the
+/// part of the gate gradients that both choose stays in the cache.
 constexpr Index kOuterDepth = 512;
 constexpr Index kOuterRows = 72;
 
@@ -206,11 +217,11 @@ struct CellKernels {
   void (*consume)(const ForwardCall<T>&, const T* acc, Index first, Index n, Index panel);
 };
 
-/// What depends on the precision.
+/// The forward pass in one precision.
 template <class T>
 struct ForwardKernels {
   int terms;           // of a packed lane
-  unsigned char flip;  // xored into packed int8 weights
+  unsigned char flip;  // xored into packed int8 weights: 0x80 makes them unsigned, for instructions that want it
   /// gates += W x of one phase for rows first .. first+n of input_rows and output_rows, for some of the panels.
   void (*project)(const ForwardCall<T>&, int phase, Index first, Index n, Range panels);
   /// One time step of one phase for the first n rows of the lists.
@@ -220,7 +231,7 @@ struct ForwardKernels {
   void (*whole_step)(const ForwardCall<T>&, const CellKernels<T>&, Index n);
 };
 
-/// Whether one sum over x and h gives all that the cell sees.
+/// Whether one sum over [x|h] gives all that the cell sees, so that a step is a single product.
 inline bool takes_whole_steps(const cells::Description& cell) {
   return cell.phases == 1 && cell.phase[0].norm == cells::kNoNorm && cell.start_from_b_hh < 0;
 }

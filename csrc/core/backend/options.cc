@@ -20,7 +20,7 @@ void check_bound(const char* name, double bound) {
   if (!(bound >= 0)) throw Error(std::string(name) + ": expected a number > 0, got " + text(bound));
 }
 
-/// The backward pass has the value of f alone, which must tell where x was.
+/// The backward pass knows f(x) and not x: alpha and beta must be such that f'(x) follows from f(x).
 void check_activation(const char* name, const ActivationOption& option) {
   const auto expect = [&](const char* what, double value, bool ok) {
     if (!ok) throw Error(std::string(name) + ": expected " + what + ", got " + text(value));

@@ -13,10 +13,11 @@ cells::ActivationSpec activation_spec(const ActivationOption& option);
 template <class T>
 void check_options(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options);
 
-/// Likewise for the arguments of a run; shapes are the caller's affair.
+/// Throws Error for arguments of a run that are out of range or exclude each other. Shapes were checked by the caller.
 template <class T>
 void check_run(CellType cell, const ForwardArguments<T>& arguments);
 
+/// The options as the cells read them. `kernels` compute the values that an activation has at the bounds of `clip`.
 template <class T>
 cells::Options cell_options(const CellOptions& options, const Parameters<T>& parameters,
                             const PackOptions& pack_options, const KernelTable<T>& kernels);

@@ -1,4 +1,4 @@
-// The shape of a stack and the arguments of its layers, whoever computes it.
+// The shape of a stack and the arguments of its layers, for the CPU and the GPU.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ struct StackShape {
   bool concat;   // the directions write side by side; else each has an array of its own, and they are merged
 };
 
-/// Throws Error, naming the layer, where the stack is not as it must be. `weights` point to what has options(),
+/// Throws Error, naming the layer, if the layers do not fit each other. `weights` point to anything that has options(),
 /// inputs(), hidden() and outputs().
 template <class Pointer>
 StackShape shape_of_stack(const std::vector<Pointer>& weights, int directions, Merge merge, double dropout) {
@@ -85,7 +85,7 @@ class Grid {
   Index steps() const { return steps_; }
   Index total() const { return total_; }
   Index rows(Index t) const { return sizes_.empty() ? batch_ : sizes_[std::size_t(t)]; }
-  /// Of all steps before this one.
+  /// How many rows all earlier steps have together.
   Index before(Index t) const { return sizes_.empty() ? t * batch_ : before_[std::size_t(t)]; }
   const Index* sizes() const { return sizes_.empty() ? nullptr : sizes_.data(); }
 
@@ -104,7 +104,7 @@ class Grid {
   std::vector<Index> sizes_, before_;  // of packed sequences
 };
 
-/// The same sequence, to be read.
+/// The same sequence, read-only.
 template <class T>
 Sequence<const T> read(const Sequence<T>& s) {
   return {s.data, s.step, s.row};

@@ -12,7 +12,7 @@ class ByteSource {
  public:
   virtual ~ByteSource() = default;
   virtual std::uint64_t size() const = 0;
-  /// Throws Error if they cannot be had; the caller stays within size().
+  /// Copies `count` bytes from `offset` on, which the caller keeps within size(). Throws Error if they cannot be read.
   virtual void read(std::uint64_t offset, std::size_t count, void* to) const = 0;
 };
 

@@ -1,8 +1,9 @@
-// Watches: how pieces of a computation learn that it is to end.
+// Watches: how a long computation learns that it is to end, because a signal came.
 //
-// A thread that computes has at most one. The caller's asks the poll of its Interruption; those of a team's threads
-// look at their job, which the caller's tells (threads.cc). Nothing is thrown through kernels and jobs: they leave what
-// they compute unfinished and return, and whoever called them throws Interrupted where that is allowed.
+// Kernels count their work and now and then look at the watch of their thread. The watch of the calling thread polls
+// (fastrnn/interrupt.hpp); the watches of a team's other threads ask their job, which the caller's watch stops
+// (threads.cc). Nothing is thrown through kernels and jobs: they return early with their results unfinished, and the
+// code that called them throws Interrupted where that is allowed.
 #pragma once
 
 #include "fastrnn/interrupt.hpp"
@@ -11,10 +12,10 @@ namespace fastrnn {
 
 /// Multiply-adds between two looks, which read the clock: some milliseconds on a slow machine.
 constexpr Index kLookAfter = 8'000'000;
-/// What elements cost that are no multiply-adds: copied, converted, or drawn at random.
+/// The cost, in multiply-adds, of an element that is copied, converted or drawn at random.
 constexpr Index kPerElement = 16;
 
-/// Whether to stop, before so many multiply-adds more.
+/// Announces `work` multiply-adds; true if they are not to be done any more.
 inline __attribute__((always_inline)) bool stops(Watch* watch, Index work) {
   if (watch == nullptr) return false;
   if ((watch->left -= work) < 0) watch->look(*watch);
@@ -22,12 +23,12 @@ inline __attribute__((always_inline)) bool stops(Watch* watch, Index work) {
 }
 inline __attribute__((always_inline)) bool stopped(const Watch* watch) { return watch != nullptr && watch->stopped; }
 
-/// This thread's, or null.
+/// The watch of this thread, or null.
 Watch* current_watch() noexcept;
-/// Sets it and returns the one before.
+/// Replaces it; returns the old one.
 Watch* exchange_watch(Watch* watch) noexcept;
 
-/// Throws Interrupted if this thread's says so, before so many multiply-adds more.
+/// Announces work likewise; throws Interrupted if this thread is to stop.
 void check_interrupted(Index work = 0);
 
 }  // namespace fastrnn

@@ -95,7 +95,7 @@ std::string_view JsonReader::string() {
   return {first, std::size_t(to - first)};
 }
 
-/// What is written is never longer than what was read.
+/// Decodes in place: a decoded escape is never longer than its text.
 void JsonReader::escape(char*& to) {
   constexpr std::string_view names = "\"\\/bfnrt", values = "\"\\/\b\f\n\r\t";
   ++at_;
@@ -135,7 +135,7 @@ void JsonReader::unicode(char*& to) {
   follow(0);
 }
 
-/// From the u on.
+/// Four digits, from the u of an escape on.
 unsigned JsonReader::hexadecimal() {
   unsigned value = 0;
   ++at_;

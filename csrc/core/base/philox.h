@@ -1,4 +1,4 @@
-// Philox4x32-10 (random.h has its source and what it is used for), for host and device.
+// The Philox4x32-10 generator, for host and device; random.h has its source and what it is used for.
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,7 @@ class Masks {
         threshold_(std::uint32_t(std::floor(rate * 4294967296.0))),
         rate_(rate) {}
 
-  /// What inverted dropout puts for a kept element.
+  /// The factor of a kept element in inverted dropout.
   template <class T>
   T inverted() const noexcept {
     return T(1.0 / (1.0 - rate_));
@@ -60,7 +60,7 @@ class Masks {
     fill(t, row, units, inverted<T>(), mask, first);
   }
 
-  // For those who compute an element elsewhere.
+  // The parts, for code that computes single elements elsewhere (on a GPU).
   PhiloxKey key() const noexcept { return key_; }
   std::uint32_t last() const noexcept { return last_; }
   std::uint32_t threshold() const noexcept { return threshold_; }

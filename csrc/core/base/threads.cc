@@ -22,17 +22,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
-/// Who waits spins for about as long as it costs to sleep and be woken.
+/// A thread that waits spins for about as long as it costs to sleep and be woken.
 constexpr nanoseconds kSpin = std::chrono::microseconds(20);
-/// Looks at what is waited for between two looks at the clock.
+/// While it spins, it looks at the clock once in so many looks at what it waits for.
 constexpr int kLooks = 16;
-/// Who sleeps in a job whose caller may be interrupted looks up so often.
+/// A sleeping thread wakes this often to see whether the caller was interrupted.
 constexpr nanoseconds kLookUp = std::chrono::milliseconds(50);
 /// Slices are timed in some phases only, as the clock costs half a barrier: in two together, since the first may be
 /// unlike the rest.
 constexpr bool timed(int phase) { return phase % 32 < 2; }
 
-/// A slice's word: the latest phase in which it was claimed, counted from one, above the attempts at it or kTaken.
+/// The word of a slice: in its upper half the latest phase that claimed it, counted from one; in its lower half how
+/// many threads have attempted it, or kTaken once one of them may commit.
 constexpr std::uint64_t kTaken = 0xffffffff;
 constexpr std::uint64_t tag(int phase) { return (std::uint64_t(phase) + 1) << 32; }
 
@@ -95,7 +96,7 @@ Job::~Job() = default;
 
 void Job::commit(int, int, const void*) noexcept {}
 
-/// The watch of a thread in a job, as long as it takes part. That of the caller asks the one it stands in for.
+/// The watch of a thread while it takes part in a job. The one of the caller's thread asks the watch it replaces.
 struct Job::ThreadWatch : Watch {
   ThreadWatch(Job& job, Watch* outer)
       : Watch{outer != nullptr ? outer->left : kLookAfter, false, ask},
@@ -197,7 +198,7 @@ void Job::wait(int phase, void* buffer) noexcept {
   }
 }
 
-/// Computes again a slice that has had at most so many attempts.
+/// Computes a slice a second time, if one has had at most `attempts` attempts and is not committed.
 bool Job::overtake(int phase, std::int64_t attempts, void* buffer) noexcept {
   for (int slice = 0; slice < slices_; ++slice) {
     std::atomic<std::uint64_t>& word = words_[slice].word;

@@ -32,9 +32,8 @@ struct Worker;  // csrc/core/base/threads.cc
 /// Without, both may write where they like, run() waits for every compute(), and two phases may take turns in two
 /// buffers.
 ///
-/// When the caller's watch says so, the job is stopped: those that compute find a watch of their own that tells them to
-/// return early, and the rest of the phases goes by without compute() or commit(). Whoever waits is thus released as
-/// ever.
+/// When the caller's watch says stop, the watches of all threads do: compute() returns early, and the remaining phases
+/// are counted as done without compute() or commit(), so that every waiting thread is released.
 class Job {
  public:
   /// `buffer_bytes` of memory, aligned to a cache line and not initialised, are each compute's own until its commit.

@@ -47,18 +47,19 @@ int thread_count(const PackedData<T>& packed, const Layer<T>& layer, int wanted)
   return work < kWorthThreads ? 1 : wanted;
 }
 
-/// Part i of n, at multiples of `grain`.
+/// Range i of n over 0 .. all, with boundaries at multiples of `grain`.
 Range part(Index all, Index grain, Index i, Index n) {
   const Index grains = (all + grain - 1) / grain;
   return {std::min(all, grains * i / n * grain), std::min(all, grains * (i + 1) / n * grain)};
 }
 
-/// Slice i of those that `cuts` has, the last ones of which may be empty.
+/// Range i between the boundaries `cuts`; empty beyond the last.
 Range slice_of(const std::vector<Index>& cuts, Index i) {
   const Index last = Index(cuts.size()) - 1;
   return {cuts[std::min(i, last)], cuts[std::min(i + 1, last)]};
 }
 
+/// The layer with some of its rows.
 template <class T>
 Layer<T> rows_of(const Layer<T>& layer, Range rows) {
   Layer<T> own = layer;
@@ -67,7 +68,7 @@ Layer<T> rows_of(const Layer<T>& layer, Range rows) {
   return own;
 }
 
-/// Where a mask repeats an output, the gradients of its copies belong to it.
+/// Where a mask made y repeat an earlier output, the gradients of the copies are added to that of the output.
 template <class T>
 void gather_repeated(const Layer<T>& layer, const Sequence<const T>& dy, T* sums) {
   const Index state = layer.state;
@@ -84,7 +85,7 @@ void gather_repeated(const Layer<T>& layer, const Sequence<const T>& dy, T* sums
   }
 }
 
-/// Zeros in dx where a row has no step.
+/// dx is zero at the times where a row has no step.
 template <class T>
 void clear_gaps(const Layer<T>& layer, const Sequence<T>& dx) {
   if (dx.start != nullptr) return;
@@ -121,7 +122,7 @@ void drop_weight_gradients(const PackedData<T>& packed, T* dw_hh) {
   }
 }
 
-/// The forward pass of some rows and steps again, for what it saves.
+/// Runs the forward pass of some rows and steps a second time, for the gates that it saves.
 template <class T>
 class Recompute {
  public:

@@ -1,4 +1,5 @@
-// Where the work of a ragged batch is cut, so that every thread has about as many steps of rows.
+// Where the work of a ragged batch is cut so that every thread gets about as much of it: the unit is one step of one
+// row.
 #pragma once
 
 #include <vector>
@@ -7,6 +8,7 @@
 
 namespace fastrnn {
 
+/// Steps of all rows together.
 template <class T>
 double all_steps(const Layer<T>& layer) {
   double steps = 0;
@@ -14,7 +16,7 @@ double all_steps(const Layer<T>& layer) {
   return steps;
 }
 
-/// Places in layer.order, which is sorted by length: slice i goes from [i] to [i + 1]. There may be fewer slices.
+/// Boundaries of up to `slices` ranges in layer.order: range i goes from [i] to [i + 1].
 template <class T>
 std::vector<Index> cut_rows(const Layer<T>& layer, Index slices) {
   const double all = all_steps(layer);
@@ -28,7 +30,8 @@ std::vector<Index> cut_rows(const Layer<T>& layer, Index slices) {
   return first;
 }
 
-/// Numbers step * B + b of the steps first .. last of all rows, `slices` + 1 of them: slice i goes from [i] to [i + 1].
+/// Boundaries of `slices` ranges over the indices step * B + b of steps first .. last: range i goes from [i] to [i +
+/// 1].
 template <class T>
 std::vector<Index> cut_steps(const Layer<T>& layer, Index first, Index last, Index slices) {
   std::vector<double> done = {0};  // before each step

@@ -1,4 +1,5 @@
-// The forward pass of a whole batch of sequences.
+// forward() and Saved: checks, memory, and the choice between one thread and several. The loop over time is in
+// forward_run.h.
 #include <algorithm>
 #include <string>
 

@@ -1,4 +1,5 @@
-// The forward pass cut by rows of the batch: each slice runs its rows from their first step to their last.
+// The forward pass cut by rows of the batch: each slice runs its rows from their first step to their last. Rows do not
+// depend on each other, so no thread waits for another before the end.
 #pragma once
 
 #include <vector>
@@ -9,6 +10,8 @@
 
 namespace fastrnn {
 
+/// Slices write to the caller's arrays directly. run() waits for every thread, one that the system has stopped
+/// included.
 template <class T>
 class RowsInPlace final : public Job {
  public:
@@ -54,7 +57,8 @@ class RowsInPlace final : public Job {
   const std::vector<Index>& first_;
 };
 
-/// Owns what it reads: x, states and lengths in the order of the slices. For simple layers (is_simple).
+/// Slices compute on copies of x, states and lengths, and their results are copied out by whoever commits them: a
+/// thread that the system has stopped can be overtaken (core/base/threads.h). For simple layers (is_simple).
 template <class T>
 class RowsCopied final : public Job {
  public:

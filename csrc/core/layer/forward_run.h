@@ -1,4 +1,9 @@
-// One run of the recurrence over time on one thread: workspace, pointer lists, and the loop that calls the backend.
+// The loop over time on one thread: workspace, pointer lists, and the calls of the backend.
+//
+// Time is cut into chunks. W x of a chunk is one matrix product ahead of its steps, as large as its result stays in the
+// cache; then each step multiplies R with the h of the step before and computes the cell. What a step reads and writes
+// is given as lists of row pointers, so that the kernels need not know of strides, directions, lengths or masks; rows
+// are ordered by decreasing length, and those that still run are always the first of the list.
 #pragma once
 
 #include <algorithm>
@@ -8,10 +13,10 @@
 
 namespace fastrnn {
 
-/// W x of so many bytes is computed ahead: enough rows for a good product, little enough to stay in L2 and L3.
-/// (Longer chunks as rows of a ragged batch retire, up to the same number of rows, were no faster.)
+/// The bytes of W x that are computed ahead of the steps: enough rows for a fast product, few enough to stay in L2 and
+/// L3. (Longer chunks as rows of a ragged batch retire, up to the same number of rows, were no faster.)
 constexpr Index kChunkBytes = 512 * 1024;
-/// Rows of x of so many bytes are multiplied at a time: they stay in L2 while the panels pass.
+/// The bytes of x that are multiplied at a time: they stay in L2 while all panels of W pass by.
 constexpr Index kBlockBytes = 192 * 1024;
 
 template <class T>
@@ -26,7 +31,8 @@ Mode mode_of(const PackedData<T>& packed, const Layer<T>& layer, bool training) 
   return training ? Mode::training : packed.pack_options.fast_activations ? Mode::fast : Mode::inference;
 }
 
-/// Whether rows need nothing but x, their states and lengths: neither masks nor boundaries nor a second look at a step.
+/// Whether a row needs nothing but its x, states and length: no masks, no boundaries, no normalisation, one state at
+/// most beside h.
 template <class T>
 bool is_simple(const Layer<T>& layer) {
   bool masked = layer.h_mask != nullptr || layer.norm_column >= 0;
@@ -66,8 +72,8 @@ void place_step_lists(Index rows, Arena& arena, ForwardCall<T>& call) {
 template <class T>
 class ForwardRun {
  public:
-  /// When `saving`, gates and c go where the layer has them, else they are the run's own. `masks` fills the columns
-  /// that the layer has for them.
+  /// With `saving`, gates and c are written to the arrays of the layer, for the backward pass; else to memory of the
+  /// run that later steps use again. `masks` draws the random masks of training.
   ForwardRun(const PackedData<T>& packed, const Layer<T>& layer, Index chunk, bool saving,
              const StepMasks<T>* masks = nullptr)
       : packed_(packed), chunk_(chunk), saving_(saving), masks_(masks) {
@@ -103,7 +109,7 @@ class ForwardRun {
     every_ = every;
     checkpoints_ = rows;
   }
-  /// y, which is there already, is computed to these rows (layer.rows of padded) instead.
+  /// For a second forward pass over the same steps: y is known already, so it is written to these rows, and ignored.
   void discard_y(T* rows) { discarded_ = rows; }
 
   /// Some steps, or all. When the watch says so it ends early, and what it has computed is of no use.
@@ -114,8 +120,8 @@ class ForwardRun {
     return takes_whole_steps(call_.layer.cell) && call_.layer.h_mask == nullptr && masks_ == nullptr && !saving_;
   }
 
-  /// One step of all rows, x (B,I) to y (B,state), from the states h and c and back into them. A step of a small layer
-  /// takes no longer than listing its rows as run() does: lists are kept from one step to the next.
+  /// One step of all rows, x (B,I) to y (B,state), from the states h and c and back into them. For a small layer,
+  /// making the lists of rows as run() does would take as long as the step: here they are kept from step to step.
   void step(const T* x, T* y, T* h, T* c) {
     const FlushDenormals flush;
     const Layer<T>& layer = call_.layer;
@@ -264,7 +270,7 @@ class ForwardRun {
   const CellKernels<T>* step_cell_ = nullptr;
 };
 
-/// What all runs of a call have in common.
+/// What all slices of a call have in common.
 template <class T>
 struct ForwardPlan {
   bool saving = false;
@@ -279,7 +285,7 @@ struct ForwardPlan {
   }
 };
 
-/// h_n and c_n of a row.
+/// Writes h_n and c_n of a row.
 template <class T>
 void write_state(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b, const T* h, const T* c) {
   std::copy_n(h, layer.state, arguments.h_n + b * layer.state);
@@ -287,7 +293,7 @@ void write_state(const Layer<T>& layer, const ForwardArguments<T>& arguments, In
     std::copy_n(c + j * layer.padded, layer.hidden, arguments.c_n + (j * layer.batch + b) * layer.hidden);
 }
 
-/// y of row b where it has no step of its own: zeros, or what was there last if a mask left the step out.
+/// Writes y at the times where row b has no step: zeros, or, where a mask left the time out, the output before it.
 template <class T>
 void fill_gaps(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b) {
   if (layer.y.start != nullptr) return;

@@ -11,9 +11,10 @@ namespace {
 /// copies would.
 constexpr double kWorthThreads = 8e6;
 constexpr double kWorthWaiting = 8e8;
-/// Of a step, that several threads share: some microseconds, against some hundred nanoseconds for the barrier.
+/// Multiply-adds of a step, times two, from which several threads share it: some microseconds of work, against some
+/// hundred nanoseconds for the barrier at its end.
 constexpr double kWorthSharing = 2e5;
-/// Rows that a thread computes nearly as fast, each, as more of them.
+/// Rows a thread needs to run at nearly full speed: with fewer, threads share the units instead.
 constexpr Index kFewRows = 4;
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The forward pass cut by units, for few rows: each slice computes some panels of one step.
+// The forward pass cut by units, for few rows: each slice computes some panels of one step, so that a thread reads the
+// same part of the weights at every step, from its own cache. All of h is needed for the next step: one barrier a step.
 #pragma once
 
 #include <vector>
@@ -8,8 +9,9 @@
 
 namespace fastrnn {
 
-/// A chunk of time steps for few rows. Phase 0 is W x, by panels; then each step is one phase. h and c of every step
-/// have places of their own. With `training` results go where they belong at once, else through the buffer.
+/// A chunk of time steps. Phase 0 of the job is W x, by panels; then each step is a phase. h and c of every step have
+/// places of their own, so that a slow thread cannot find them overwritten. In training results are written to the
+/// layer's arrays at once, else to a buffer first, so that a thread which the system has stopped can be overtaken.
 template <class T>
 class UnitsOfChunk final : public Job {
  public:

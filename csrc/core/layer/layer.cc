@@ -23,7 +23,7 @@ void pad_cell_states(const Layer<T>& layer, const T* from, T* to) {
 
 namespace {
 
-/// (B,T) times of the steps that a mask leaves, in running order; returns their number for each row.
+/// Lists the times that a mask keeps, in the order of computation, (B,T), and counts them for each row.
 template <class T>
 void list_times(const ForwardArguments<T>& arguments, Index* times, Index* length) {
   const Index steps = arguments.steps, batch = arguments.batch;
@@ -37,7 +37,7 @@ void list_times(const ForwardArguments<T>& arguments, Index* times, Index* lengt
   }
 }
 
-/// Columns of `gates` behind the cell's own.
+/// Reserves columns of `gates` behind the cell's own, for normalised values and for masks.
 template <class T>
 void add_columns(const ForwardArguments<T>& arguments, bool training, Layer<T>& layer) {
   layer.columns = layer.cell.columns;
@@ -141,7 +141,7 @@ void fill_layer(const ForwardArguments<T>& arguments, const LayerMemory<T>& memo
   }
 }
 
-/// x times its mask, which is the same at all steps, in the layer's own memory.
+/// Makes x times its dropout mask, the same at all steps, the layer's input.
 template <class T>
 void drop_inputs(const DropoutOptions& dropout, const LayerMemory<T>& memory, Layer<T>& layer) {
   const Masks masks(dropout.seed, dropout.stream, MaskKind::dropout, dropout.inputs);

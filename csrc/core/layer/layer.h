@@ -8,7 +8,7 @@
 
 namespace fastrnn {
 
-/// Null values are zeros; rows of n elements become rows of `padded`.
+/// Copies rows of n elements into rows of `padded`; a null source gives zeros.
 template <class T>
 void pad_rows(const T* from, T* to, Index rows, Index n, Index padded);
 
@@ -16,27 +16,28 @@ void pad_rows(const T* from, T* to, Index rows, Index n, Index padded);
 template <class T>
 void pad_cell_states(const Layer<T>& layer, const T* from, T* to);
 
-/// What a Layer points to and its maker writes.
+/// The arrays behind the pointers of a Layer, for those who fill them.
 template <class T>
 struct LayerMemory {
   T *h0, *c0, *zeros, *h_mask, *x_mask, *x;
   Index *length, *order, *times, *starts;
 };
 
-/// lay_out in two steps, for memory of another's.
+/// The two halves of lay_out, for callers that bring the memory: the first takes it from the arena and sets all
+/// pointers and sizes, the second writes states, lengths and masks.
 template <class T>
 LayerMemory<T> place_layer(const PackedData<T>& packed, const ForwardArguments<T>& arguments, bool training,
                            Index saved_steps, Layer<T>& layer, Arena& arena);
 template <class T>
 void fill_layer(const ForwardArguments<T>& arguments, const LayerMemory<T>& memory, Layer<T>& layer);
 
-/// The parts of a Layer that live as long as the call, or as the Saved when training. What steps save has room for
-/// `saved_steps`; y is written by the call.
+/// Allocates and fills what a Layer points to, for the length of a call or, in training, for the life of the Saved.
+/// There is room for what `saved_steps` steps save. x and y are the caller's.
 template <class T>
 AlignedBuffer lay_out(const PackedData<T>& packed, const ForwardArguments<T>& arguments, bool training,
                       Index saved_steps, Layer<T>& layer);
 
-/// The dropout of a layer's steps, which only training has.
+/// The random masks that differ from step to step, in training.
 template <class T>
 class StepMasks {
  public:
@@ -60,6 +61,7 @@ class StepMasks {
   Masks candidate_, zoneout_h_, zoneout_c_;
 };
 
+/// What a forward pass in training keeps.
 template <class T>
 struct SavedData {
   std::shared_ptr<const Weights<T>> weights;
@@ -68,7 +70,8 @@ struct SavedData {
   std::vector<unsigned char> reset;  // the caller's reset_mask
   DropoutOptions dropout;
   bool repeats_output = false;  // y of a step that a mask leaves out is that of the one before
-  // With checkpoints, nothing but c at every so many steps: (segments,B) rows of c_width.
+  // With checkpoints, gates are computed again: only c at the start of each segment is kept, (segments,B) rows of
+  // c_width.
   Index checkpoint_every = 0;
   T* checkpoints = nullptr;
   AlignedBuffer checkpoint_memory;

@@ -1,4 +1,4 @@
-// What forward() would do with a call, asked of the same functions that it asks.
+// What forward() would do with a call, answered by the functions that forward() itself asks.
 #include "core/backend/dispatch.h"
 #include "core/backend/options.h"
 #include "core/base/choice.h"

@@ -11,7 +11,7 @@ namespace {
 
 constexpr Index kMostUnits = 1 << 30;  // so that gates times units cannot overflow
 
-/// Index of the name, which is also the value of its enumerator.
+/// Reads a name; returns its index, which is the value of its enumerator.
 int choose(JsonReader& json, const std::string_view* names, std::size_t n) {
   const std::string_view name = json.string();
   std::string known;
@@ -51,7 +51,7 @@ double positive(JsonReader& json) {
   return value;
 }
 
-/// Everything but what is drawn anew in training.
+/// A model's file has all options but the one that only training uses.
 bool is_stored(const cells::OptionRow& row) { return row.name != "weight_dropout"; }
 
 void read_option(JsonReader& json, const cells::OptionRow& row, CellOptions& options) {
@@ -69,7 +69,7 @@ void read_option(JsonReader& json, const cells::OptionRow& row, CellOptions& opt
   }
 }
 
-/// Which options came, as bits of their places in the table.
+/// Reads the options; returns which were given, as bits by their rows of the table.
 unsigned read_options(JsonReader& json, CellOptions& options) {
   unsigned given = 0;
   bool has_output = false;

@@ -14,7 +14,8 @@ namespace {
 
 using Kind = ModelLayer::Kind;
 
-/// Of a step of a value: sizes of what lies between layers cannot overflow, and a chunk of steps fits in memory.
+/// Most elements that a layer's value may have at one step: products of sizes then cannot overflow, and a chunk of
+/// steps fits in memory.
 constexpr Index kMostWidth = Index(1) << 26;
 
 Index values_read(Kind kind) {
@@ -27,7 +28,7 @@ Index values_read(Kind kind) {
 
 std::string plural(std::size_t n, const char* word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
 
-/// The values that it reads, and their widths.
+/// Checks which values the layer reads, and notes their widths.
 void connect(const Model& model, Stage& stage) {
   ModelLayer& layer = stage.layer;
   const Index latest = Index(model.stages().size());
@@ -82,7 +83,7 @@ Index gathered(const ModelLayer& layer, Index inputs) {
   return all;
 }
 
-/// Checks what the kind has of its own, and returns the width of the layer's value.
+/// Checks and packs what this kind of layer needs; returns the width of the layer's value.
 Index complete(Stage& stage) {
   ModelLayer& layer = stage.layer;
   const Index inputs = stage.inputs;

@@ -8,8 +8,8 @@
 
 namespace fastrnn {
 
-/// One layer with the sizes of its values, and with what its kernels need. Weights are packed: of `layer` itself, the
-/// vectors that were packed are empty.
+/// One layer, the widths of the values it reads and writes, and its packed weights. Vectors of `layer` that were packed
+/// are emptied.
 struct Stage {
   using Kind = ModelLayer::Kind;
   ModelLayer layer;
@@ -23,7 +23,7 @@ struct Stage {
   bool is_recurrent() const { return layer.kind == Kind::recurrent; }
   bool is_delay() const { return layer.kind == Kind::delay; }
   bool has_state() const { return is_recurrent() || is_delay(); }
-  /// Pointers that `apply` wants for each step, to work in.
+  /// How many pointers of working space `apply` needs for each step.
   Index pointers() const { return layer.kind == Kind::dense ? layer.rows : 0; }
 
   /// What has no state, for n steps that lie anywhere: x[s][r] is step r of the s-th value that it reads. y is

@@ -23,7 +23,7 @@ class Arrays {
  public:
   Arrays(const LayerEntry& entry, SafetensorsFile& file) : entry_(entry), file_(file) {}
 
-  /// Null where the layer has none, unless it must.
+  /// The array of a parameter, checked; null where the layer has none and need not.
   const float* read(std::string_view parameter, const std::vector<Index>& shape, bool required = false) {
     Tensor* tensor = find(parameter);
     if (tensor == nullptr) {
@@ -54,7 +54,7 @@ class Arrays {
       }
     return nullptr;
   }
-  /// Nothing that the file gives is left out without a word.
+  /// An array that no parameter took is an error.
   void check_all_read(const char* names) const {
     if (read_ != entry_.arrays.size()) throw Error(std::string("arrays: expected none but ") + names);
   }
@@ -137,7 +137,7 @@ void add(Model& model, LayerEntry entry, SafetensorsFile& file) {
   }
 }
 
-/// What is computed for a step of the layer that came last, whose weights do not bound it.
+/// The elements that the last layer computes at a step: layers without weights could otherwise ask for any number.
 Index unbounded_width(const Model& model) {
   const Stage& stage = *model.stages().back();
   const bool bounded = stage.is_recurrent() || (stage.layer.kind == ModelLayer::Kind::dense && stage.layer.rows == 1);

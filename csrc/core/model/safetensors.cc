@@ -8,7 +8,7 @@ namespace fastrnn {
 
 namespace {
 
-/// The library's names. Those of less than a byte are left out: no writer of ours has them.
+/// The format's dtypes. Those of less than a byte are left out: fastrnn never writes them.
 struct Dtype {
   std::string_view name;
   Index bytes;

@@ -32,7 +32,7 @@ class SafetensorsFile {
   /// Reads the header and checks every array's place: inside the file, neither overlapping nor with holes between.
   explicit SafetensorsFile(const ByteSource& source);
 
-  /// Null data where it is absent.
+  /// Empty, with null data, where there is none.
   std::string_view metadata(std::string_view key) const;
   Tensor* find(std::string_view name);
   /// F64, F32, F16 or BF16, all finite in float; throws Error by name for anything else.

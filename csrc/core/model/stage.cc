@@ -1,4 +1,4 @@
-// What layers without a state compute for the steps that they are given, and where their values lie.
+// Layers without a state: what they compute, and where their values lie.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +10,7 @@ namespace fastrnn {
 
 namespace {
 
-/// Shifted by the greatest, so that nothing overflows.
+/// The largest element is subtracted first, so that nothing overflows.
 void softmax(const float* x, Index n, float* y) noexcept {
   const float most = *std::max_element(x, x + n);
   float sum = 0;
@@ -18,7 +18,7 @@ void softmax(const float* x, Index n, float* y) noexcept {
   for (Index i = 0; i < n; ++i) y[i] /= sum;
 }
 
-/// In double: a row of thousands of floats loses digits otherwise, and costs nothing beside the products.
+/// Sums are in double: a row of thousands of floats would lose digits, and the time is small beside that of products.
 void normalize(const ModelLayer& layer, const float* x, Index n, float* y) noexcept {
   double mean = 0, variance = 0;
   for (Index i = 0; i < n; ++i) mean += x[i];

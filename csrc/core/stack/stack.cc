@@ -11,10 +11,10 @@ namespace fastrnn {
 
 namespace {
 
-/// A step that several threads are worth sharing, and rows for each that divide well: as in forward_threads.cc.
+/// As in forward_threads.cc: work from which several threads share a step, and rows that keep one thread busy.
 constexpr double kWorthSharing = 2e5;
 constexpr Index kFewRows = 4;
-/// Outputs of a layer between two others, bytes: so long a piece runs through all layers before the next one.
+/// A long sequence runs through all layers in pieces of so many bytes of output.
 constexpr Index kPieceBytes = Index(4) << 20;
 
 }  // namespace

@@ -15,14 +15,14 @@
 
 namespace fastrnn {
 
-/// Throws Error, naming the layer, where the stack is not as it must be.
+/// Throws Error, naming the layer, if the layers do not fit each other.
 template <class T>
 StackShape check_stack(const Stack<T>& stack);
 /// Throws Error where forward() of a layer would, before anything is run.
 template <class T>
 void check_call(const Stack<T>& stack, const ForwardArguments<T>& arguments);
 
-/// The same rows, from a step on.
+/// The same sequence, from step t on.
 template <class T>
 Sequence<T> from_step(Sequence<T> s, Index t) {
   s.data += t * s.step;  // packed sequences are not cut
@@ -41,7 +41,7 @@ inline const Index* cut_lengths(const Index* lengths, Index batch, Index first, 
   return cut;
 }
 
-/// Twice the multiplications of layer by layer, for all steps of all rows.
+/// Floating-point operations of the whole call.
 template <class T>
 double stack_work(const Stack<T>& stack, const StackShape& shape, const ForwardArguments<T>& arguments);
 

@@ -32,9 +32,9 @@ struct Task {
   Index piece = 0;
 };
 
-/// [phase][slot] such that what a task needs is in phases before its own. The longest ways to the end come first, which
-/// makes the fewest phases (Hu, "Parallel sequencing and assembly line problems", 1961). A layer keeps its slot, and
-/// with it the thread that has its weights in the cache, where it can.
+/// Deals the tasks out as [phase][slot], so that what a task needs was done in an earlier phase. The longest ways to
+/// the end come first, which makes the fewest phases (Hu, "Parallel sequencing and assembly line problems", 1961). A
+/// layer keeps its slot, and with it the thread that has its weights in the cache, where it can.
 std::vector<Task> deal(const StackShape& shape, Index pieces, int slots) {
   std::vector<Task> tasks;
   std::vector<Index> done(shape.layers, 0);
@@ -58,7 +58,7 @@ std::vector<Task> deal(const StackShape& shape, Index pieces, int slots) {
   return tasks;
 }
 
-/// Over the steps first .. first + steps of a call, from states that it copies. Owns all it reads.
+/// The job over some steps of a call. It owns copies of all it reads, states included.
 template <class T>
 class StackJob final : public Job {
  public:

@@ -1,4 +1,4 @@
-// One step of one layer for rows that lie anywhere: what a pool computes for the streams that are ready.
+// One step of one layer for rows that may lie anywhere in memory: a pool's streams that have an input waiting.
 #pragma once
 
 #include "core/layer/forward_run.h"

@@ -1,5 +1,5 @@
-// A batch of streams over a model. All of it lies in one block of memory, which may be the caller's: nothing is freed
-// there, so everything in it is trivially destructible.
+// A batch of streams over a model. Everything lies in one block of memory, which may be the caller's; no destructor
+// runs for what is in it, so all of it is trivially destructible.
 #include <algorithm>
 #include <new>
 #include <string>
@@ -12,7 +12,7 @@ namespace fastrnn {
 
 namespace {
 
-/// Steps of all layers that are computed before the next ones: W x of so many is one product.
+/// A layer computes so many steps before the next layer does: W x of them is one product.
 constexpr Index kSteps = 16;
 
 class RecurrentPart {
@@ -49,7 +49,7 @@ class RecurrentPart {
     std::fill_n(memory_.h0, layer().batch * layer().padded, 0.0f);
     std::fill_n(memory_.c0, layer().batch * layer().c_width, 0.0f);
   }
-  /// Keeps the states, or goes back to those that were kept last.
+  /// Copies the states aside, and go_back() restores them: for a call that a signal may end.
   void keep() noexcept {
     std::copy_n(memory_.h0, layer().batch * layer().padded, kept_h_);
     std::copy_n(memory_.c0, layer().batch * layer().c_width, kept_c_);
@@ -68,7 +68,7 @@ class RecurrentPart {
 };
 static_assert(std::is_trivially_destructible_v<RecurrentPart>);
 
-/// The steps before the next one, of each row, the oldest first.
+/// The last N steps of each row, the oldest first, which a delay hands on beside the current one.
 class DelayPart {
  public:
   DelayPart(const Stage& stage, Index batch, Arena& arena)

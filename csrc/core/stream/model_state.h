@@ -37,7 +37,7 @@ inline std::size_t state_size(const Model& model, Index batch) {
   return bytes;
 }
 
-/// `row(stage, state, b)` is where h (state 0) or a cell state (1, 2, ...) of row b begins.
+/// Writes all states as bytes. row(stage, j, b) points to row b of h (j = 0) or of the j-th cell state.
 template <class Row>
 void write_states(const Model& model, Index batch, void* bytes, const Row& row) {
   char* to = static_cast<char*>(bytes);
@@ -56,7 +56,7 @@ void write_states(const Model& model, Index batch, void* bytes, const Row& row) 
   });
 }
 
-/// False, and nothing written, unless the bytes are those of such a model and batch.
+/// The inverse. Returns false, with nothing changed, unless the bytes are of such a model and batch.
 template <class Row>
 bool read_states(const Model& model, Index batch, const void* bytes, std::size_t count, const Row& row) {
   const char* from = static_cast<const char*>(bytes);

@@ -7,7 +7,7 @@
 
 namespace fastrnn {
 
-/// Time steps whose W x a session computes at once: little, as it keeps the memory.
+/// Time steps whose W x a session computes at once: few, since it keeps the memory for its whole life.
 constexpr Index kSessionChunk = 16;
 
 template <class T>

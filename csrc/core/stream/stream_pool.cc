@@ -11,7 +11,8 @@ namespace fastrnn {
 
 namespace {
 
-/// A stream's place. Steps lie in a ring of `queue` places, and so do results; together they are at most `queue`.
+/// The place of a stream. Inputs that wait and results that are ready lie in two rings of `queue` entries; together
+/// they are at most `queue`, so that a result always finds room.
 struct Slot {
   std::uint32_t generation = 0;
   bool open = false;
@@ -90,8 +91,8 @@ struct StreamPool::Data {
   bool compute(Index n, Watch* watch) noexcept;
 };
 
-/// One step of the chosen slots through all layers. A layer's new h is the next one's x where it lies. False, and
-/// nothing changed for the streams, if the watch ended it.
+/// One step of the chosen slots through all layers. The next layer reads the new h where it lies, as its x. Returns
+/// false if the watch ended it; then the streams are as before.
 bool StreamPool::Data::compute(Index n, Watch* watch) noexcept {
   for (Index i = 0; i < n; ++i) rows[0][i] = input(slots[chosen[i]], 0);
   for (std::size_t s = 0; s < parts.size(); ++s) {

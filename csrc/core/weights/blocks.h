@@ -1,4 +1,4 @@
-// Where the blocks of the canonical matrices lie in the panels: for those who write them and those who read them back.
+// Where each gate's block of a canonical matrix lies in the panels, for packing and for unpacking.
 #pragma once
 
 #include "core/weights/pack.h"

@@ -1,4 +1,4 @@
-// The matrix product for what stands around the recurrence.
+// The matrix product of dense layers: the same tiles as the recurrence, over a matrix that was packed once.
 #include "core/weights/matmul.h"
 
 #include "core/backend/dispatch.h"

@@ -6,7 +6,7 @@
 
 namespace fastrnn {
 
-/// Matrix::multiply, which the watch may end early.
+/// Matrix::multiply that a watch may end early.
 template <class T>
 void multiply(const MatrixData<T>& matrix, const T* const* rows, T* out, Index m, Watch* watch) noexcept;
 

@@ -1,3 +1,10 @@
+// Packing: canonical parameters become panels (kernels.h has the layout and its reason), biases and per-unit rows, all
+// in one block of memory. It is done once; afterwards weights are only read.
+//
+// A gate's block of H rows is packed `lanes` units at a time: their rows of the canonical matrix become columns of a
+// panel, a small transpose, and are rounded on the way. W comes first in a panel, then the matrix of each source, so
+// that a whole step can multiply [x|h] in one go. All biases that are added to the same sum are added to each other
+// here.
 #include "core/weights/pack.h"
 
 #include <algorithm>
@@ -23,13 +30,13 @@ std::uint16_t to_bfloat16(float value) {
   return std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/// A row-major block of the canonical matrix, rows = units and columns = k, into gate g from packed row first_k on.
+/// Packs a block of a canonical matrix, whose rows are the units of gate g, from packed row first_k on.
 template <class T>
 struct BlockPacker {
   const PackedData<T>& packed;
   const Panels<T>& to;
   T* memory;
-  T* scales;  // of the operand: [panel][block][gate][lane]
+  T* scales;  // of this matrix: [panel][block][gate][lane]
   Index first_k;
   Index columns;
   int g;
@@ -68,7 +75,7 @@ struct BlockPacker {
     }
   }
 
-  /// scale = max|w| / 127 of a unit's row.
+  /// A scale for each unit and gate, max|w| / 127 of its row. A row with a NaN or an infinity has a scale of NaN.
   void int8(const T* from, Index unit) const {
     constexpr int kMostLanes = 16;
     const int n = lanes();
@@ -92,6 +99,7 @@ struct BlockPacker {
   }
 };
 
+/// Zeros, piece by piece, as an interruption may come.
 void clear(const AlignedBuffer& memory) {
   constexpr std::size_t kPiece = std::size_t(4) << 20;
   for (std::size_t first = 0; first < memory.bytes(); first += kPiece) {
@@ -100,7 +108,7 @@ void clear(const AlignedBuffer& memory) {
   }
 }
 
-/// out[u] = a[u] + b[u], null being zeros.
+/// out[u] = a[u] + b[u]; null counts as zeros.
 template <class T>
 void sum_rows(const T* a, const T* b, T* out, Index n) {
   for (Index u = 0; u < n; ++u) out[u] = (a != nullptr ? a[u] : T(0)) + (b != nullptr ? b[u] : T(0));
@@ -188,7 +196,8 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
     for (T** row : {&ih_gain, &ih_bias, &hh_gain, &hh_bias}) arena.take(*row, norm ? gates * padded : 0);
     arena.take(c_norm, cell_norm ? 2 * padded : 0);
   });
-  // Two phases leave gates without a matrix, and shorter terms have tails in every lane.
+  // Zeros are needed where no weight is written: in gates without a matrix, which cells of several phases have, and in
+  // the unused terms of a lane. With one phase of full precision only the last panel has such places.
   if (!full || p.cell.phases > 1 || norm)
     clear(p.memory);
   else

@@ -1,4 +1,4 @@
-// Packing: from canonical parameters to panels (forward), and from panels to their transposes (backward).
+// Packed weights: panels for the forward pass, and their transposes for the backward pass.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 
 namespace fastrnn {
 
+/// The recurrent matrices of each backward phase, and W, as the backward pass multiplies them.
 template <class T>
 struct TransposedPanels {
   Panels<T> back[kPhases];
@@ -39,7 +40,7 @@ struct PackedData {
   Index width_of(cells::Operand operand) const { return operand == cells::Operand::h_prev ? state : hidden; }
   const KernelTable<T>& kernels() const { return backend->table<T>(); }
   const ForwardKernels<T>& forward_kernels() const { return *kernels().forward[int(pack_options.precision)]; }
-  /// For the backward pass: made by the first one that is not interrupted, and kept.
+  /// The transposes: made by the first backward pass that is not interrupted, and kept.
   const TransposedPanels<T>& transposed() const;
 
  private:

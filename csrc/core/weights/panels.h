@@ -1,4 +1,4 @@
-// Where things lie in Panels.
+// Sizes of Panels and offsets into them.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace fastrnn {
 
-/// `k` rows, `terms` of which share a lane, for each operand apart.
+/// A matrix of `k` packed rows. (`terms` consecutive weights share a lane; each operand starts a new packed row.)
 template <class T>
 Panels<T> shape_panels(Index k, Index units, int gates, int lanes) {
   Panels<T> panels;
@@ -20,7 +20,7 @@ Panels<T> shape_panels(Index k, Index units, int gates, int lanes) {
   return panels;
 }
 
-/// From a row of a panel to the next, in elements of T.
+/// Elements of T from a packed row of a panel to the next.
 template <class T>
 Index row_stride(const Panels<T>& panels, int lanes) {
   return Index(panels.blocks) * panels.gates * lanes;
@@ -31,7 +31,7 @@ Index panels_size(const Panels<T>& panels, int lanes) {
   return panels.count * panels.k * row_stride(panels, lanes);
 }
 
-/// Where units unit .. unit+lanes of row k, gate g lie (unit a multiple of lanes).
+/// The offset of units unit .. unit+lanes in packed row k of gate g; `unit` is a multiple of lanes.
 template <class T>
 Index offset(const Panels<T>& panels, int lanes, Index k, int g, Index unit) {
   const Index block = unit / lanes;
@@ -39,7 +39,7 @@ Index offset(const Panels<T>& panels, int lanes, Index k, int g, Index unit) {
   return (panel * panels.k + k) * row_stride(panels, lanes) + (in_panel * panels.gates + g) * lanes;
 }
 
-/// Only the last panel can have units that no matrix fills.
+/// Zeros in the last panel, the only one that can have units which no matrix fills.
 template <class T>
 void clear_last_panel(const Panels<T>& panels, T* memory, int lanes) {
   if (panels.count == 0) return;

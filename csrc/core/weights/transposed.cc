@@ -1,4 +1,5 @@
-// The recurrent matrices as the backward pass multiplies them, taken from the panels of the forward pass.
+// The transposes that the backward pass multiplies, made from the panels of the forward pass: the canonical arrays need
+// not live that long.
 #include <vector>
 
 #include "core/weights/pack.h"
@@ -30,7 +31,7 @@ Place find_block(const PackedData<T>& packed, cells::Matrix matrix, int block) {
   return {-1, 0, 0};
 }
 
-/// A block of a matrix in forward panels, and the first row that its transpose takes elsewhere.
+/// A gate's block in forward panels, and the row of the new panels where its transpose begins.
 template <class T>
 struct Transposition {
   const Panels<T>* from;
@@ -39,8 +40,8 @@ struct Transposition {
   Index to_k;
 };
 
-/// Rows of `to` are units of the blocks, and the other way round. The blocks' gates lie side by side: all of them are
-/// read before the next rows are.
+/// Writes the transposes of some blocks of one matrix into the panels `to`, one below the other. In the source the
+/// gates of a unit lie side by side: the loop over blocks is the innermost, so that a cache line is read once.
 template <class T>
 void transpose_blocks(const KernelTable<T>& kernels, const std::vector<Transposition<T>>& blocks, const Panels<T>& to,
                       T* memory) {

@@ -9,7 +9,7 @@ namespace fastrnn {
 
 namespace {
 
-/// One number of a unit's row in a gate's block; the inverse of BlockPacker (pack.cc).
+/// Reads single weights of a gate's block: the inverse of BlockPacker (pack.cc).
 template <class T>
 class BlockReader {
  public:
@@ -59,7 +59,7 @@ class BlockReader {
   Index lanes_;
 };
 
-/// Rows of `padded` to rows of n.
+/// Appends the first n elements of each row of `padded`.
 template <class T>
 void append_rows(const T* from, Index rows, Index n, Index padded, std::vector<T>& to) {
   for (Index r = 0; r < rows; ++r) to.insert(to.end(), from + r * padded, from + r * padded + n);
