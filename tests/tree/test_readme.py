@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import re
 import shlex
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +61,16 @@ def names_of_arrays() -> list[dict[str, Any]]:
     return [{}, {}, weights]
 
 
+def names_of_interop() -> list[dict[str, Any]]:
+    for package in ("safetensors", "h5py", "onnx", "torch", "keras"):
+        pytest.importorskip(package)
+    from fastrnn.interop import keras
+
+    warnings.simplefilter("ignore")  # of Keras, about NumPy; pytest resets it after the test
+    keras.save(fastrnn.Sequential([fastrnn.Input((None, I)), fastrnn.LSTM(H, return_sequences=True)]), "model.keras")
+    return [{}] * 4
+
+
 def names_of_model_file() -> list[dict[str, Any]]:
     pytest.importorskip("safetensors")
     return [{**names_of_readme()[0], "kernel": array(H, 9), "bias": array(9)}]
@@ -95,6 +106,7 @@ NAMES = {
     "docs/sklearn.md": names_of_sklearn,
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
+    "docs/interop.md": names_of_interop,
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
     "docs/streaming.md": names_of_streaming,

@@ -168,6 +168,30 @@ def _native(formula: _Formula, numbers: list[float | None]) -> Any:
     return (formula.native, *values) if values else formula.native
 
 
+def native_to_onnx(activations: Sequence[Any]) -> dict[str, Any]:
+    """The attributes for activations as the cells take them: the reverse of what `read_attributes` does.
+
+    Raises:
+        ValueError: for one that ONNX has not.
+    """
+    names: list[str] = []
+    lists: tuple[list[float], list[float]] = ([], [])
+    for activation in activations:
+        native, *numbers = [activation] if isinstance(activation, str) else activation
+        if native == "identity":
+            native, numbers = "affine", [1.0, 0.0]
+        formula = next((f for f in _FORMULAS.values() if f.native == native), None)
+        if formula is None:
+            raise ValueError(f"activation: ONNX's recurrent operators have no {native!r}")
+        names.append(formula.onnx)
+        for index, default in enumerate(formula.numbers):
+            number = numbers[index] if index < len(numbers) else default
+            if number is None:
+                raise ValueError(f"activation: expected the numbers of {native!r}, got it without")
+            lists[index].append(float(number))
+    return {"activations": names} | {name: list_ for name, list_ in zip(_NUMBERS, lists, strict=True) if list_}
+
+
 def _text(name: str, value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

@@ -35,6 +35,7 @@ from .._typing import Array, Config
 from ..layers.base import weights_from_file
 from ..model import Sequential
 from ..parameters import Parameter
+from .described_layers import model_from_description
 from .native_layers import describe_layers, describe_model
 from .reading import read_npz, read_safetensors
 
@@ -165,6 +166,8 @@ def check_path(path: _PathLike) -> None:
 def load_model(path: _PathLike, compile: bool = True) -> Sequential:
     """Read a model written by `save_model`, ready to predict and, when it was compiled, to train on.
 
+    A file of `save_layers` becomes a model of the same layers, whose recurrent ones give every step.
+
     Args:
         path: ending in .npz or .safetensors.
         compile: False leaves the model uncompiled.
@@ -178,6 +181,10 @@ def load_model(path: _PathLike, compile: bool = True) -> Sequential:
     """
     path = os.fspath(path)
     header, arrays = _read(path)
+    if header is None and check_suffix(path) == ".safetensors":
+        native, arrays = read_safetensors(path, _NATIVE_KEY)
+        if native is not None:
+            return _as_value_errors(path, lambda: model_from_description(native, arrays))
     return _as_value_errors(path, lambda: _restore(_parse_header(header, ("Sequential",)), arrays, compile))
 
 

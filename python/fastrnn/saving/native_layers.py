@@ -107,6 +107,8 @@ def _entries(layer: Layer, names: Mapping[int, str]) -> list[Config]:
 def _recurrent(layer: Recurrent, names: Mapping[int, str]) -> Config:
     if layer.go_backwards:
         raise _RefusedError("go_backwards: it begins at the end of the sequence, and a stream has none")
+    if layer.learned_initial_state:
+        raise _RefusedError("learned_initial_state: a stream begins with zeros")
     return _recurrent_entry(
         layer.cell,
         layer.w_ih.value,

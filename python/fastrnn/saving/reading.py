@@ -19,7 +19,7 @@ import numpy as np
 from .._file_writing import import_safetensors
 from .._typing import Array
 
-__all__ = ["read_npz", "read_safetensors"]
+__all__ = ["open_regular", "read_npz", "read_safetensors", "safetensors_metadata"]
 
 # What NumPy writes before the numbers of an array, but for objects and records.
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
@@ -36,7 +36,7 @@ def read_npz(path: str, entry: str) -> tuple[str | None, dict[str, Array]]:
         ValueError: if the file is damaged or not as `numpy.savez` writes it.
         OSError: if it cannot be opened.
     """
-    with _open(path) as file:
+    with open_regular(path) as file:
         try:
             arrays = _read_entries(file)
             header = arrays.pop(entry, None)
@@ -92,7 +92,7 @@ def read_safetensors(path: str, entry: str) -> tuple[str | None, dict[str, Array
         OSError: if it cannot be opened.
     """
     library = import_safetensors()
-    _open(path).close()  # the library's own error for a missing file is no OSError
+    open_regular(path).close()  # the library's own error for a missing file is no OSError
     try:
         with library.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -107,7 +107,18 @@ def read_safetensors(path: str, entry: str) -> tuple[str | None, dict[str, Array
     return metadata.get(entry), arrays
 
 
-def _open(path: str) -> IO[bytes]:
+def safetensors_metadata(path: str) -> dict[str, str]:
+    """Return what a .safetensors file says of itself, without its arrays. Errors as those of `read_safetensors`."""
+    library = import_safetensors()
+    open_regular(path).close()
+    try:
+        with library.safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (library.SafetensorError, ValueError, OSError, TypeError) as error:
+        raise ValueError(f"{path}: not a readable .safetensors file: {error}") from error
+
+
+def open_regular(path: str) -> IO[bytes]:
     """A regular file, open: a pipe would wait for ever."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"{path}: expected a regular file")

@@ -93,6 +93,7 @@ class Recurrent(RecurrentWeights):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
+        learned_initial_state: bool = False,
         **kwargs: Any,
     ) -> None:
         known = self._keywords()
@@ -115,6 +116,8 @@ class Recurrent(RecurrentWeights):
         self.return_state = check_flag(return_state, "return_state")
         self.go_backwards = check_flag(go_backwards, "go_backwards")
         self.stateful = check_flag(stateful, "stateful")
+        self.learned_initial_state = check_flag(learned_initial_state, "learned_initial_state")
+        self._begins_learned = False  # whether the last run began with the learned states
         self.states: States | None = None
         self.initial_state_gradients: States | None = None
         self._mask_rng = config.random_generator(seed) if any(options.get(name) for name in _RANDOM) else None
@@ -129,6 +132,13 @@ class Recurrent(RecurrentWeights):
         return sorted({*super()._keywords(), *cls._option_names()})
 
     # -- states ----------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the weights for inputs (B, T, I)."""
+        super().build(input_shape)
+        if self.learned_initial_state:
+            for name, (_, width) in zip(self.state_names, self.state_shapes(1), strict=True):
+                self._state_weight(name, width)
 
     @property
     def state_count(self) -> int:
@@ -237,9 +247,14 @@ class Recurrent(RecurrentWeights):
         return (result[0] if self.return_sequences else silence(last[0], plan.silent)), last
 
     def first_states(self, batch: int, states: States | None) -> States | None:
-        """Return those before the first step: the given ones, else what a stateful layer carries, None for zeros."""
-        if states is not None or not self.stateful or self.states is None:
+        """Return those before the first step: the given ones, else what a stateful layer carries, else the learned
+        ones; None for zeros."""
+        self._begins_learned = False
+        if states is not None:
             return states
+        if not self.stateful or self.states is None:
+            self._begins_learned = bool(self._initial)
+            return tuple(np.tile(p.value, (batch, 1)) for p in self._initial.values()) or None
         if len(self.states[0]) != batch:
             raise ValueError(
                 f"x: expected a batch of {len(self.states[0])} for the stateful layer {self.name}, got {batch}; "
@@ -322,6 +337,8 @@ class Recurrent(RecurrentWeights):
         """Store the gradients of the weights, by the names of the functions' arguments, and of the first states."""
         for name, parameter in self._native.items():
             parameter.grad = parameters[name]
+        for parameter, state in zip(self._initial.values(), states, strict=bool(self._initial)):
+            parameter.grad = state.sum(axis=0) if self._begins_learned else np.zeros_like(parameter.value)
         self.initial_state_gradients = states
 
     # -- config ----------------------------------------------------------------------------------------------------
@@ -339,6 +356,7 @@ class Recurrent(RecurrentWeights):
             "return_state": self.return_state,
             "go_backwards": self.go_backwards,
             "stateful": self.stateful,
+            "learned_initial_state": self.learned_initial_state,
             **{name: getattr(self, name) for name in self._option_names()},
         }
         return {**super().get_config(), **settings}

@@ -111,6 +111,8 @@ class LSTM(Recurrent):
         return_state: `layer(x)` gives (y, h, c).
         go_backwards: read the sequence from its end; a masked one from its last valid step.
         stateful: begin each batch where the one before ended, until `reset_states()`.
+        learned_initial_state: the states before the first step are weights h0 (P,) and c0 (H,), zeros at first, trained
+            with the others; a state that is given or carried takes precedence.
         seed: of all that is drawn in training. None follows `set_random_seed`.
         peephole: None, "diagonal" or "full": the gates also see the cell state through w_peep (3, H) or (3, H, H)
             (Gers & Schmidhuber 2000), in the order i, f, o.

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..._typing import Array
-from ...initializers import Initializer
+from ...initializers import Initializer, Zeros
 from ...parameters import Parameter
 from ..base import Layer, Shape
 
@@ -39,6 +39,7 @@ class RecurrentWeights(Layer):
         self.b_ih: Parameter | None = None
         self.b_hh: Parameter | None = None
         self._native: dict[str, Parameter] = {}  # by the names of the functions' arguments
+        self._initial: dict[str, Parameter] = {}  # learned states before the first step, by the same
         self._keras: list[tuple[tuple[str, ...], bool]] = []  # arrays of get_weights: of which weights, in Keras' form?
 
     @property
@@ -98,6 +99,11 @@ class RecurrentWeights(Layer):
         self._keras.append(((name,), False))
         return self._add(name, shape, initializer, convert)
 
+    def _state_weight(self, name: str, width: int) -> None:
+        """A learned state before the first step, which starts at zero; `get_weights` gives it as it is."""
+        self._keras.append(((name,), False))
+        self._initial[name] = self.add_weight(name, (width,), Zeros())
+
     def _permute(self, keras: Array) -> Array:
         """Reorder the gates along the last axis, from Keras' order to the kernels' or back."""
         if self.gate_order == tuple(range(self.gates)):
@@ -110,11 +116,12 @@ class RecurrentWeights(Layer):
 
     def get_weights(self) -> list[Array]:
         """Copies: kernel (I, G*H), recurrent_kernel (P, G*H) and bias ((G*H,), or (2, G*H) for a GRU with reset_after)
-        in Keras' layout, then w_peep, w_hr, ln_ih, ln_hh, ln_c, what the layer has of them, as the functions take them.
+        in Keras' layout, then h0, c0, w_peep, w_hr, ln_ih, ln_hh, ln_c, what the layer has of them, as the functions
+        take them.
         """
         result = []
         for names, keras in self._keras:
-            values = [self._native[name].value for name in names]
+            values = [self._named(name).value for name in names]
             arrays = [self._permute(v.T).copy() if keras else v.copy() for v in values]
             result.append(arrays[0] if len(arrays) == 1 else np.stack(arrays))
         return result
@@ -127,4 +134,7 @@ class RecurrentWeights(Layer):
         """
         for (names, keras), array in zip(self._keras, self.check_weights(weights), strict=True):
             for name, part in zip(names, [array] if len(names) == 1 else array, strict=True):
-                self._native[name].assign(self._to_canonical(part) if keras else part)
+                self._named(name).assign(self._to_canonical(part) if keras else part)
+
+    def _named(self, name: str) -> Parameter:
+        return self._native[name] if name in self._native else self._initial[name]

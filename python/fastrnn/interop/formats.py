@@ -1,0 +1,82 @@
+"""Files by their names' endings: one `load` and one `save` for every format that fastrnn reads and writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from .._registry import one_of
+from ..model import Sequential
+from ..saving import load_model
+from ..saving.reading import safetensors_metadata
+from . import keras, nam, onnx, rtneural, torch
+
+__all__ = ["SUFFIXES", "load", "save"]
+
+_Path = str | os.PathLike[str]
+_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+SUFFIXES = (".npz", ".safetensors", ".keras", ".h5", ".hdf5", ".onnx", *_TORCH, ".json", ".nam")
+
+
+def load(path: _Path, **options: Any) -> Sequential:
+    """Make a model of a file of any format.
+
+    Args:
+        path: ending in .npz or .safetensors (fastrnn's own; a .safetensors of PyTorch too), .keras, .h5, .hdf5, .pt,
+            .pth, .bin, .ckpt (PyTorch's), .json (RTNeural's) or .nam.
+        **options: of the format's own `load`, as ``parts=["lstm", "head"]`` of a state dict.
+
+    Raises:
+        ValueError: another ending, a damaged file, or one that holds what fastrnn has not.
+        ImportError: without the package that reads the format.
+        OSError: if the file cannot be read.
+    """
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    readers: dict[str, Callable[..., Sequential]] = {
+        ".npz": load_model,
+        ".keras": keras.load,
+        ".h5": keras.load,
+        ".hdf5": keras.load,
+        ".json": rtneural.load,
+        ".nam": nam.load,
+        **dict.fromkeys(_TORCH, torch.load),
+    }
+    if suffix == ".safetensors":
+        own = not {"fastrnn", "fastrnn.native"}.isdisjoint(safetensors_metadata(os.fspath(path)))
+        return load_model(path, **options) if own else torch.load(path, **options)
+    if suffix == ".onnx" and hasattr(onnx, "load"):
+        readers[suffix] = onnx.load
+    if suffix not in readers:
+        raise one_of("path", sorted([*readers, ".safetensors"]), suffix or os.fspath(path))
+    return readers[suffix](path, **options)
+
+
+def save(model: Sequential, path: _Path, **options: Any) -> None:
+    """Write a model in the format that the ending names: those of `load`, .bin, .ckpt and .hdf5 left out, and .onnx.
+
+    Args:
+        model: built.
+        path: .npz and .safetensors are fastrnn's own.
+        **options: of the format's own `save`, as ``opset=17`` of ONNX.
+
+    Raises:
+        ValueError: another ending, or a layer that the format has not.
+        ImportError: without the package that writes the format.
+        OSError: if it cannot be written.
+    """
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    writers: dict[str, Callable[..., None]] = {
+        ".npz": Sequential.save,
+        ".safetensors": Sequential.save,
+        ".keras": keras.save,
+        ".h5": keras.save,
+        ".onnx": onnx.save,
+        ".pt": torch.save,
+        ".pth": torch.save,
+        ".json": rtneural.save,
+        ".nam": nam.save,
+    }
+    if suffix not in writers:
+        raise one_of("path", writers, suffix or os.fspath(path))
+    writers[suffix](model, path, **options)

@@ -1,0 +1,253 @@
+"""A Sequential as an ONNX graph: input `x` (batch, time, I) or (batch, I), output `y`, batch and time of any size."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ..._file_writing import write_file
+from ..._typing import Array
+from ...layers import LSTM, Activation, Bidirectional, Dropout, Embedding, Flatten, RepeatVector
+from ...layers.base import Layer
+from ...layers.recurrent.base import Recurrent
+from ...model import Sequential
+from .._layers import check_model, check_plain, dense_of, folded_biases, import_library, parameters_of
+from .._onnx_attributes import native_to_onnx
+from ..conventions import CONVENTIONS, from_canonical
+
+__all__ = ["save", "to_model"]
+
+OLDEST_OPSET = 14
+_OPERATORS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+# Ours, the operator's, and its attributes.
+_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tanh": ("Tanh", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "relu": ("Relu", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": 0.2}),
+    "softmax": ("Softmax", {"axis": -1}),
+    "log_softmax": ("LogSoftmax", {"axis": -1}),
+    "softplus": ("Softplus", {}),
+    "softsign": ("Softsign", {}),
+    "elu": ("Elu", {}),
+    "selu": ("Selu", {}),
+    "exponential": ("Exp", {}),
+    "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+}
+
+
+def to_model(model: Sequential, *, opset: int | None = None, dtype: str | None = None) -> Any:
+    """Return an ``onnx.ModelProto``, checked by ``onnx.checker``.
+
+    Args:
+        model: built. Dropout does nothing; states begin at zero, or where the layers have learned ones.
+        opset: of ONNX's own operators, 14 or later; None takes the newest that the installed package `onnx` has.
+        dtype: "float32" or "float64"; None is the model's. (onnxruntime runs recurrent nodes in float32 alone.)
+
+    Raises:
+        ValueError: a layer or an option that ONNX's operators have not.
+        ImportError: without the package onnx.
+    """
+    onnx = import_library("onnx", "an ONNX model")
+    layers = check_model(model).layers
+    newest = onnx.defs.onnx_opset_version()
+    opset = newest if opset is None else opset
+    if not OLDEST_OPSET <= opset <= newest:
+        raise ValueError(f"opset: expected {OLDEST_OPSET}..{newest}, got {opset}")
+    dtype = layers[0].dtype if dtype is None else dtype
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
+    graph = _Graph(onnx, np.dtype(dtype))
+    shape = model.input_shape
+    assert shape is not None
+    value, axes = "x", len(shape)
+    for layer in layers:
+        value, axes = _add(graph, layer, value, axes)
+    graph.node("Identity", [value], outputs=["y"])
+    return graph.finish(model, opset, integers=isinstance(layers[0], Embedding))
+
+
+def save(
+    model: Sequential, path: str | os.PathLike[str], *, opset: int | None = None, dtype: str | None = None
+) -> None:
+    """Write `to_model(...)` to a file. Errors as its, and OSError if it cannot be written."""
+    path = os.fspath(path)
+    if os.path.splitext(path)[1].lower() != ".onnx":
+        raise ValueError(f"path: expected a name ending in .onnx, got {path!r}")
+    blob = to_model(model, opset=opset, dtype=dtype).SerializeToString()
+    write_file(path, lambda file: file.write(blob))
+
+
+class _Graph:
+    """Nodes and constants in the making."""
+
+    def __init__(self, onnx: Any, dtype: np.dtype[Any]) -> None:
+        self.onnx = onnx
+        self.dtype = dtype
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._count = 0
+
+    def name(self, what: str) -> str:
+        self._count += 1
+        return f"{what}_{self._count}"
+
+    def constant(self, array: Any, what: str = "c") -> str:
+        """A tensor of the graph: floats in its dtype, integers as int64."""
+        array = np.asarray(array)
+        array = np.ascontiguousarray(array, self.dtype if array.dtype.kind == "f" else np.int64).reshape(array.shape)
+        name = self.name(what)
+        self._constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, op: str, inputs: list[str], *, outputs: list[str] | None = None, **attributes: Any) -> str:
+        """Append a node; return the name of its first output."""
+        names = outputs or [self.name(op.lower())]
+        self._nodes.append(self.onnx.helper.make_node(op, inputs, names, name=self.name(op), **attributes))
+        return next(name for name in names if name)
+
+    def finish(self, model: Sequential, opset: int, integers: bool) -> Any:
+        onnx, helper = self.onnx, self.onnx.helper
+        kind = onnx.TensorProto.FLOAT if self.dtype == np.float32 else onnx.TensorProto.DOUBLE
+        assert model.input_shape is not None
+        assert model.output_shape is not None
+        taken = onnx.TensorProto.INT64 if integers else kind
+        graph = helper.make_graph(
+            self._nodes,
+            model.name,
+            [helper.make_tensor_value_info("x", taken, _axes(model.input_shape))],
+            [helper.make_tensor_value_info("y", kind, _axes(model.output_shape))],
+            self._constants,
+        )
+        opsets = [helper.make_opsetid("", opset)]
+        proto = helper.make_model(
+            graph, opset_imports=opsets, producer_name="fastrnn", ir_version=helper.find_min_ir_version_for(opsets)
+        )
+        onnx.checker.check_model(proto, full_check=True)
+        return proto
+
+
+def _axes(shape: tuple[int | None, ...]) -> list[int | str]:
+    names = ("batch", "time", "features")
+    return [names[min(i, 2)] if size is None else size for i, size in enumerate(shape)]
+
+
+def _add(graph: _Graph, layer: Layer, x: str, axes: int) -> tuple[str, int]:
+    """Append a layer's nodes. Returns the name of its output, and how many axes that has."""
+    dense = dense_of(layer)
+    if dense is not None:
+        y = graph.node("MatMul", [x, graph.constant(dense.kernel.value, "kernel")])
+        if dense.bias is not None:
+            y = graph.node("Add", [y, graph.constant(dense.bias.value, "bias")])
+        return _activate(graph, dense.activation.name, y, layer), axes
+    if isinstance(layer, Bidirectional):
+        return _bidirectional(graph, layer, x)
+    if isinstance(layer, Recurrent):
+        y = _recurrent(graph, layer, x, reverse=layer.go_backwards)
+        if layer.go_backwards and layer.return_sequences:
+            ends = [graph.constant(np.array([n])) for n in (-1, -(2**31), 1, -1)]  # from the last step to the first
+            y = graph.node("Slice", [y, *ends])
+        return y, 3 if layer.return_sequences else 2
+    if type(layer) is Activation:
+        return _activate(graph, layer.activation.name, x, layer), axes
+    if type(layer) is Dropout:
+        return x, axes
+    if type(layer) is Embedding:
+        if layer.mask_zero:
+            raise ValueError(f"{layer.name}: ONNX has no masks; expected mask_zero=False")
+        table = graph.constant(parameters_of(layer)["embeddings"].value, "table")
+        return graph.node("Gather", [table, x]), axes + 1
+    if type(layer) is Flatten:
+        return graph.node("Flatten", [x], axis=1), 2
+    if type(layer) is RepeatVector:
+        y = graph.node("Unsqueeze", [x, graph.constant(np.array([1]))])
+        return graph.node("Tile", [y, graph.constant(np.array([1, layer.n, 1]))]), 3
+    raise ValueError(f"{layer.name}: no ONNX operators do what {type(layer).__name__} does")
+
+
+def _activate(graph: _Graph, name: str, x: str, layer: Layer) -> str:
+    if name == "linear":
+        return x
+    if name == "relu6":
+        return graph.node("Clip", [x, graph.constant(np.float64(0)), graph.constant(np.float64(6))])
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"{layer.name}: ONNX has no activation {name!r}")
+    op, attributes = _ACTIVATIONS[name]
+    return graph.node(op, [x], **attributes)
+
+
+def _bidirectional(graph: _Graph, layer: Bidirectional, x: str) -> tuple[str, int]:
+    sides = (layer.forward_layer, layer.backward_layer)
+    both = [_recurrent(graph, side, x, reverse=side.go_backwards) for side in sides]
+    axes = 3 if layer.return_sequences else 2
+    if layer.merge_mode == "concat":
+        return graph.node("Concat", both, axis=axes - 1), axes
+    y = graph.node("Mul" if layer.merge_mode == "mul" else "Add", both)
+    if layer.merge_mode == "ave":
+        y = graph.node("Mul", [y, graph.constant(np.float64(0.5))])
+    return y, axes
+
+
+def _recurrent(graph: _Graph, layer: Recurrent, x: str, *, reverse: bool) -> str:
+    """One direction: (batch, time, H) in the order of time, or (batch, H)."""
+    check_plain(
+        layer, "ONNX", activation=None, recurrent_activation=None, output_activation=None, coupled=(True,),
+        reset=("before",), clip=None, weights=("w_peep", "h0", "c0"),
+    )  # fmt: skip
+    if layer.stateful:
+        raise ValueError(f"{layer.name}: an ONNX graph carries nothing to the next call; expected stateful=False")
+    op = _OPERATORS[layer.cell]
+    weights = folded_biases(layer)
+    arrays = from_canonical(CONVENTIONS["onnx"][layer.cell], weights, layer.units)
+    steps = graph.node("Transpose", [x], perm=[1, 0, 2])
+    inputs = [steps, *(graph.constant(arrays[n][np.newaxis], n) for n in ("w_ih", "w_hh", "b_ih"))]
+    inputs += ["", *_states(graph, weights, x)]
+    if "w_peep" in weights:
+        if weights["w_peep"].ndim != 2:
+            raise ValueError(f"{layer.name}: ONNX has no cell with peephole='full'")
+        inputs += [""] * (7 - len(inputs))
+        inputs.append(graph.constant(weights["w_peep"][[0, 2, 1]].reshape(1, -1), "w_peep"))  # i, f, o to i, o, f
+    names = [graph.name("Y"), ""] if layer.return_sequences else ["", graph.name("Y_h")]
+    y = graph.node(
+        op, inputs, outputs=names, hidden_size=layer.units, direction="reverse" if reverse else "forward",
+        **_attributes(layer),
+    )  # fmt: skip
+    if layer.return_sequences:  # (T, 1, B, H)
+        squeezed = graph.node("Squeeze", [y, graph.constant(np.array([1]))])
+        return graph.node("Transpose", [squeezed], perm=[1, 0, 2])
+    return graph.node("Squeeze", [y, graph.constant(np.array([0]))])  # (1, B, H)
+
+
+def _states(graph: _Graph, weights: dict[str, Array], x: str) -> list[str]:
+    """Learned states, spread over the batch."""
+    states = [name for name in ("h0", "c0") if name in weights]
+    if not states:
+        return []
+    batch = graph.node("Gather", [graph.node("Shape", [x]), graph.constant(np.array([0]))])
+    result = []
+    for name in states:
+        ends = [graph.constant(np.array([1])), batch, graph.constant(np.array([len(weights[name])]))]
+        shape = graph.node("Concat", ends, axis=0)
+        result.append(graph.node("Expand", [graph.constant(weights[name].reshape(1, 1, -1), name), shape]))
+    return result
+
+
+def _attributes(layer: Recurrent) -> dict[str, Any]:
+    options = layer.weight_options()
+    attributes: dict[str, Any] = {}
+    names = ["activation"] if layer.cell == "rnn" else ["recurrent_activation", "activation"]
+    chosen = [options[name] for name in names]
+    if isinstance(layer, LSTM):
+        chosen.append(options.get("output_activation", options["activation"]))
+        if layer.coupled:
+            attributes["input_forget"] = 1
+    if layer.cell == "gru":
+        attributes["linear_before_reset"] = int(options["reset"] == "after")
+    if options.get("clip") is not None:
+        attributes["clip"] = options["clip"]
+    try:
+        return attributes | native_to_onnx(chosen)
+    except ValueError as error:
+        raise ValueError(f"{layer.name}: {error}") from None
