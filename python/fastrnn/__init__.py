@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     )
     from .model import Sequential
     from .saving import load_model, save_model
+    from .training.checkpoints import Checkpoints
 
 __version__: str = _core.version
 
@@ -86,6 +87,7 @@ __version__: str = _core.version
 _LAZY = {
     "Activation": "layers",
     "Bidirectional": "recurrent_layers",
+    "Checkpoints": "training.checkpoints",
     "Dense": "layers",
     "Dropout": "layers",
     "Embedding": "layers",
@@ -132,6 +134,7 @@ __all__ = [
     "SLSTM",
     "Activation",
     "Bidirectional",
+    "Checkpoints",
     "CpuPlan",
     "CudaError",
     "CudaPlan",

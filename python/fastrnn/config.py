@@ -9,7 +9,7 @@ import random
 
 import numpy as np
 
-__all__ = ["floatx", "random_generator", "set_floatx", "set_random_seed"]
+__all__ = ["floatx", "random_generator", "random_seed", "set_floatx", "set_random_seed"]
 
 _FLOATS = ("float32", "float64")
 _floatx = "float32"
@@ -68,14 +68,17 @@ def set_random_seed(seed: int) -> None:
     _generator = np.random.default_rng(int(seed))
 
 
+def random_seed() -> int:
+    """Return a seed drawn from the process-wide generator."""
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng()
+    return int(_generator.integers(2**63))
+
+
 def random_generator(seed: int | None = None) -> np.random.Generator:
     """Return a new generator: of `seed` when one is given, else one drawn from the process-wide generator.
 
     A consumer that keeps its own generator does not disturb the numbers of the others, however much it draws.
     """
-    global _generator
-    if seed is not None:
-        return np.random.default_rng(seed)
-    if _generator is None:
-        _generator = np.random.default_rng()
-    return np.random.default_rng(int(_generator.integers(2**63)))
+    return np.random.default_rng(random_seed() if seed is None else seed)

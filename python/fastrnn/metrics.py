@@ -68,6 +68,14 @@ class Metric:
         """Return the mean; 0.0 when nothing (or only weight 0) was seen, as Keras."""
         return self._total / self._weight if self._weight else 0.0
 
+    def get_state(self) -> dict[str, Any]:
+        """Return what was seen, for a checkpoint within an epoch: the attributes that are numbers or arrays."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, (int, float, np.ndarray))}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        vars(self).update(state)
+
     def get_config(self) -> Config:
         """Return the constructor's arguments as a JSON-serialisable dict."""
         return {"name": self.name}

@@ -138,6 +138,11 @@ class Sequential:
             shape = _build_layer(layer, shape, self._layers[:index])
         self._input_shape, self._output_shape = input_shape, shape
 
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Create the weights for inputs of that shape, as the first data would, unless they are there."""
+        if not self.built:
+            self._build(input_shape)
+
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """The shape of the output, batch axis included, for an input's."""
         shape: Shape = tuple(input_shape)
@@ -171,10 +176,9 @@ class Sequential:
             fits = len(x.shape) == len(expected)
             if not fits or any(e not in (None, s) for e, s in zip(expected, x.shape, strict=True)):
                 raise ValueError(f"x: expected shape {_show(expected)}, got {x.shape}")
-        if not self.built:
-            if x.ndim < 2:
-                raise ValueError(f"x: expected at least two axes, the batch first, got shape {x.shape}")
-            self._build((None, *x.shape[1:]))
+        if not self.built and x.ndim < 2:
+            raise ValueError(f"x: expected at least two axes, the batch first, got shape {x.shape}")
+        self.ensure_built((None, *x.shape[1:]))
         mask: Array | None = None
         for layer in self._layers:
             layer.check_input(x.shape)

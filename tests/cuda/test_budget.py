@@ -28,7 +28,8 @@ MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
 SYSTEM_SHARED = 1024  # of a block, from sm_90 on
 
 
-@pytest.fixture(params=wanted_targets())
+# nvcc takes minutes.
+@pytest.fixture(params=[pytest.param(target, marks=pytest.mark.full) for target in wanted_targets()])
 def compiled(request) -> tuple[Kernel, ...]:
     return kernels(request.param)
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 runs=${1:-1000000}
 read -ra fuzzers <<< "${2:-model_file calls}"
-cmake --preset fuzz -G Ninja > /dev/null
+cmake --preset fuzz > /dev/null
 cmake --build --preset fuzz --target "${fuzzers[@]/#/fuzz_}" | tail -n 1
 
 declare -A most=([model_file]=4096 [calls]=512)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastrnn.layers.draws import StepSeeds
+
 B, T, I, H = 3, 6, 4, 5  # noqa: E741 - I is the input size everywhere
 D64 = {"dtype": "float64"}
 NORMAL = {**D64, "bias_initializer": "random_normal"}
@@ -88,7 +90,7 @@ def assert_gradients(layer, x, mask, rng, seed=None):
 
     def forward(training):
         if seed is not None:
-            layer._mask_rng = np.random.default_rng(seed)
+            layer._seeds = StepSeeds(seed)
         return layer.forward(x, mask, training)
 
     layer.ensure_built(x.shape)

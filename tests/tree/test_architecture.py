@@ -48,7 +48,8 @@ CSRC = {
 }
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
-_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", "_file_writing", "_threads", "config", "parameters"]
+_FILES = ["_file_writing", "_file_reading"]
+_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", *_FILES, "_threads", "config", "parameters"]
 _TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
@@ -59,6 +60,7 @@ WING = {
     "_hints": [],
     "_log": [],
     "_file_writing": [],
+    "_file_reading": ["_file_writing", "_typing"],
     "_threads": ["_core"],
     "_registry": ["_typing", "_hints"],
     "system": ["_core", "_threads"],

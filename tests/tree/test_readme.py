@@ -109,6 +109,7 @@ NAMES = {
     "docs/interop.md": names_of_interop,
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
+    "docs/resume.md": lambda: [{}, {}],
     "docs/streaming.md": names_of_streaming,
     "examples/server/README.md": lambda: [{}],
 }
@@ -204,3 +205,11 @@ def test_files_are_there(page):
     ):
         # NAME and ISA are for the reader to fill in, and the commands of the benchmark write into bench/history.
         assert re.search("NAME|ISA|^bench/history/", path) or (ROOT / path).exists(), path
+
+
+def test_tasks_are_in_the_noxfile():
+    sessions = set(re.findall(r"@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text()))
+    callers = "\n".join([*TEXTS.values(), (ROOT / ".pre-commit-config.yaml").read_text()])
+    called = re.findall(r"nox (?:-s|--session) (\w+)", callers)
+    called += re.findall(r"^ *task (\w+)", (ROOT / ".ci" / "run").read_text(), re.M)
+    assert {"tests", "lint", "tidy", "asan", "doors"} <= set(called) <= sessions

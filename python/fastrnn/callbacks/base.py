@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from .._hints import warn
 
@@ -18,7 +18,11 @@ class Callback:
     Attributes:
         model: the model being trained.
         params: "epochs", "steps", "samples" and "verbose" of the call to `fit`.
+        kept: names of the attributes that change while training and are to be what they were when a run is resumed; of
+            a class.
     """
+
+    kept: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.model: Any = None
@@ -30,6 +34,15 @@ class Callback:
         kept = [(a.name, repr(vars(self)[a.name]), repr(a.default)) for a in arguments if a.name in vars(self)]
         shown = [f"{name}={value}" for name, value, default in kept if value != default]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the callback: numbers, texts, arrays, None, and lists and dicts of these."""
+        return {name: getattr(self, name) for name in self.kept}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned; called after `on_train_begin`."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def set_model(self, model: Any) -> None:
         """Take the model, before training."""
@@ -78,6 +91,8 @@ class History(Callback):
         history: name to the list of its values, one per epoch.
     """
 
+    kept = ("epoch", "history")
+
     def __init__(self) -> None:
         super().__init__()
         self.epoch: list[int] = []
@@ -116,6 +131,8 @@ class TerminateOnNaN(Callback):
 
 class _Watch(Callback):
     """Warn, once, when the loss is NaN or infinite."""
+
+    kept = ("_warned",)
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._warned = False

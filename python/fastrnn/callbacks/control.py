@@ -37,6 +37,8 @@ class EarlyStopping(Callback):
         stopped_epoch: the epoch it stopped at, None if it did not.
     """
 
+    kept = ("wait", "best", "best_epoch", "stopped_epoch", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -114,6 +116,8 @@ class ReduceLROnPlateau(Callback):
         cooldown: epochs to wait after a reduction before counting again.
         min_lr: lower bound of the rate.
     """
+
+    kept = ("best", "wait", "cooldown_counter")
 
     def __init__(
         self,

@@ -37,6 +37,8 @@ class ModelCheckpoint(Callback):
         ImportError: it ends in .safetensors, and the package of that name is missing.
     """
 
+    kept = ("best", "_batches")
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],
@@ -128,6 +130,8 @@ def _before_fields(template: str) -> tuple[str, bool]:
 class CSVLogger(Callback):
     """Write one row of figures per epoch; each is on the disk before the next epoch begins.
 
+    When a run is resumed, the file gets back the rows of the epochs before.
+
     Args:
         filename: the file. Its columns are "epoch" (from 0) and the names in the first logs, sorted.
         separator: one character.
@@ -163,13 +167,31 @@ class CSVLogger(Callback):
             self._columns = ["epoch", *sorted(logs or {})]
             writer.writerow(self._columns)
         writer.writerow([figures.get(name, "NA") for name in self._columns])
-        # Epochs are long beside a sync, and a log that ends before the crash does not explain it.
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._sync()
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Close the file."""
         self._close()
+
+    def get_state(self) -> dict[str, Any]:
+        """The text of the file."""
+        with open(self.filename, newline="", encoding="utf-8") as file:
+            return {"text": file.read(), "columns": self._columns}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Write that text again."""
+        assert self._file is not None
+        self._file.truncate(0)
+        self._file.seek(0)
+        self._file.write(state["text"])
+        self._columns = state["columns"]
+        self._sync()
+
+    def _sync(self) -> None:
+        """Epochs are long beside a sync, and a log that ends before the crash does not explain it."""
+        assert self._file is not None
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def _close(self) -> None:
         if self._file is not None:

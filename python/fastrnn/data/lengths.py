@@ -97,6 +97,7 @@ class BatchesByLength:
         if self._rng is None:
             order = np.argsort(self.lengths, kind="stable")
         else:
+            self._drawn_from = self._rng.bit_generator.state
             order = self._rng.permutation(count)
             for start in range(0, count, size * self.pool):
                 part = order[start : start + size * self.pool]
@@ -105,6 +106,16 @@ class BatchesByLength:
         if self._rng is not None:
             self._batches = [self._batches[i] for i in self._rng.permutation(len(self._batches))]
         self.order = np.concatenate(self._batches)
+
+    def get_state(self) -> dict[str, Any]:
+        """What the order of this epoch was drawn from, for a checkpoint."""
+        return {} if self._rng is None else {"generator": self._drawn_from}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Draw the order that `get_state` tells of again."""
+        if self._rng is not None:
+            self._rng.bit_generator.state = state["generator"]
+        self.on_epoch_end()
 
     @property
     def padded_share(self) -> float:

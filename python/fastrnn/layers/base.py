@@ -324,6 +324,18 @@ class Layer:
             raise RuntimeError(f"{self.name}: each backward needs a forward pass with training=True before it")
         return cache
 
+    # -- checkpoints -----------------------------------------------------------------------------------------------
+
+    def get_training_state(self) -> dict[str, Any]:
+        """What training changes beside the weights, for a checkpoint: numbers, texts, arrays, lists and dicts of these.
+
+        A layer of your own that draws or carries something returns it here and takes it back in `set_training_state`.
+        """
+        return {}
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_training_state` returned, in another process perhaps."""
+
     # -- activation of the output ------------------------------------------------------------------------------------
 
     @property

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations, config
+from .. import activations
 from .._core import matmul
 from .._registry import serialize
 from .._typing import Array, Config
 from ..initializers import get as get_initializer
 from ..parameters import Parameter
 from .base import Layer, Shape, check_flag, check_rate, check_shape, check_size, register_layer
+from .draws import StepSeeds, kept_elements
 from .recurrent.base import Init
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input"]
@@ -179,7 +180,8 @@ class Dropout(Layer):
         rate: the fraction, in [0, 1).
         noise_shape: shape of the drawn mask, None where an axis is the input's; (None, 1, None) drops the same
             features at every step.
-        seed: of the draws.
+        seed: of the draws; None follows `set_random_seed`. What is dropped is a function of it, of the number of the
+            training step and of the element's place.
     """
 
     def __init__(
@@ -189,14 +191,14 @@ class Dropout(Layer):
         self.rate = check_rate(rate, "rate")
         self.noise_shape = None if noise_shape is None else check_shape(noise_shape, "noise_shape")
         self.seed = seed
-        self._rng = config.random_generator(seed) if self.rate else None
+        self._seeds = StepSeeds(seed) if self.rate else None
 
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Array:
         """x itself in inference."""
         self._cache = None
         if not training:
             return x
-        if self._rng is None:
+        if self._seeds is None:
             self._cache = (None,)
             return x
         shape = x.shape
@@ -204,8 +206,7 @@ class Dropout(Layer):
             if len(self.noise_shape) != x.ndim:
                 raise ValueError(f"noise_shape: expected {x.ndim} axes, got {self.noise_shape}")
             shape = tuple(size if n is None else n for n, size in zip(self.noise_shape, x.shape, strict=True))
-        kept = self._rng.random(shape, dtype=np.float32) >= self.rate
-        scale = kept.astype(x.dtype)
+        scale = kept_elements(self._seeds.next(), shape, self.rate).astype(x.dtype)
         scale /= x.dtype.type(1.0 - self.rate)
         self._cache = (scale,)
         y: Array = x * scale
@@ -215,6 +216,15 @@ class Dropout(Layer):
         """dy where the inputs were kept, scaled as they were."""
         (scale,) = self._take_cache()
         return dy if scale is None else dy * scale
+
+    def get_training_state(self) -> dict[str, Any]:
+        """The seed and the number of the step."""
+        return {} if self._seeds is None else self._seeds.get_state()
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Draw on from there."""
+        if self._seeds is not None:
+            self._seeds.set_state(state)
 
     def get_config(self) -> Config:
         """The constructor's arguments."""

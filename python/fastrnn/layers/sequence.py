@@ -236,6 +236,14 @@ class TimeDistributed(Layer):
         (shape,) = self._take_cache()
         return None if dx is None else dx.reshape(shape)
 
+    def get_training_state(self) -> dict[str, Any]:
+        """That of the inner layer."""
+        return {"layer": self.layer.get_training_state()}
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """That of the inner layer."""
+        self.layer.set_training_state(state["layer"])
+
     def get_config(self) -> Config:
         """The constructor's arguments, the inner layer as its config."""
         return {**super().get_config(), "layer": serialize(self.layer)}

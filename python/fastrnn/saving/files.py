@@ -2,9 +2,9 @@
 
 One file holds the architecture (JSON), the weights under their own names, and, for a compiled model, what `compile` was
 given, and the optimizer's state: its step counter, with the schedule's place, and its moments. `fit` on a loaded model
-goes on from those. What is not saved: the number of the epoch (give `fit` its `initial_epoch`), the state of the random
-generators, so that the order of the examples and the masks of dropout are others than they would have been, the states
-of callbacks and of stateful layers. The suffix decides the container:
+goes on from those. A model's file does not hold what belongs to one run of `fit`: epoch and batch, the order of the
+examples, the place in the masks of dropout, the states of callbacks and of stateful layers. `fit(resume="folder")`
+keeps all of it, and goes on to the bits of an unbroken run (`fastrnn.Checkpoints`). The suffix decides the container:
 
 * `.npz`: NumPy's own, needs nothing else; its entries are stored uncompressed.
 * `.safetensors`: https://github.com/huggingface/safetensors, needs `pip install fastrnn[io]`. The arrays have the
@@ -30,6 +30,7 @@ import numpy as np
 
 from .. import _file_writing
 from .._core import Model
+from .._file_reading import read_npz, read_safetensors
 from .._file_writing import check_suffix, import_safetensors, write_file
 from .._typing import Array, Config
 from ..layers.base import weights_from_file
@@ -37,7 +38,6 @@ from ..model import Sequential
 from ..parameters import Parameter
 from .described_layers import model_from_description
 from .native_layers import describe_layers, describe_model
-from .reading import read_npz, read_safetensors
 
 __all__ = ["check_path", "load_model", "load_weights", "save_layers", "save_model", "save_weights"]
 

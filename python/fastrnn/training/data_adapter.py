@@ -108,6 +108,27 @@ class ArrayData:
         self.batch_size = 32 if batch_size is None else check_size(batch_size, "batch_size")
         self.shuffle = shuffle
         self.rng = rng
+        self._pass_state: Any = None  # of the generator, before it drew the order of this pass
+
+    def get_state(self, batch: int) -> dict[str, Any]:
+        """What the pass in which `batch` is the next one begins from; 0: a new pass."""
+        sizes = {"size": self.size, "batch_size": self.batch_size, "shuffle": self.shuffle}
+        if not self.shuffle or self.rng is None:
+            return sizes
+        return {**sizes, "generator": self._pass_state if batch else self.rng.bit_generator.state}
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """ValueError for the state of data of another size, or with other batches."""
+        for name, own in (("size", self.size), ("batch_size", self.batch_size), ("shuffle", self.shuffle)):
+            if state.get(name) != own:
+                argument = "x" if name == "size" else name
+                examples = " examples" if name == "size" else ""
+                raise ValueError(f"{argument}: expected {state.get(name)}{examples} as in the checkpoint, got {own}")
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Begin the next pass as that one."""
+        if self.shuffle and self.rng is not None:
+            self.rng.bit_generator.state = state["generator"]
 
     @property
     def steps(self) -> int:
@@ -134,11 +155,16 @@ class ArrayData:
         return parts[0], parts[1]
 
     def __iter__(self) -> Iterator[Batch]:
+        return self.batches(0)
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """A pass, from batch number `first` on."""
         order = None
         if self.shuffle:
-            rng = np.random.default_rng() if self.rng is None else self.rng
-            order = rng.permutation(self.size)
-        for start in range(0, self.size, self.batch_size):
+            self.rng = np.random.default_rng() if self.rng is None else self.rng
+            self._pass_state = self.rng.bit_generator.state
+            order = self.rng.permutation(self.size)
+        for start in range(first * self.batch_size, self.size, self.batch_size):
             # A slice is a view; only a shuffled pass copies.
             piece: Any = slice(start, min(start + self.batch_size, self.size))
             if order is not None:
@@ -170,7 +196,8 @@ class BatchData:
         class_weight: Mapping[int, float] | None = None,
         targets: bool = True,
     ) -> None:
-        self.batches = batches if isinstance(batches, Iterable) else _Indexed(batches)
+        self.source = batches
+        self._items = batches if isinstance(batches, Iterable) else _Indexed(batches)
         self._end_pass: Callable[[], object] | None = None
         if hasattr(batches, "__getitem__"):
             self._end_pass = getattr(batches, "on_epoch_end", None)
@@ -182,30 +209,69 @@ class BatchData:
             with contextlib.suppress(TypeError):
                 self.steps = len(batches)
         self._limit = steps
+        self._passes = 0
+        self._pass_state: Any = None
+
+    def get_state(self, batch: int) -> dict[str, Any]:
+        """What the pass in which `batch` is the next one begins from; 0: a new pass."""
+        own = self._pass_state if batch else self._own_state()
+        return {"passes": self._passes, **({} if own is None else {"own": own})}
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """ValueError for the state of arrays."""
+        if "passes" not in state:
+            raise ValueError("x: expected arrays as in the checkpoint, got batches")
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Begin the next pass as that one: what was read before is read again, unless the batches have a `set_state`.
+
+        Those of a generator or iterator with `steps` are read; a Sequence has its `on_epoch_end` called for each pass.
+        """
+        self._passes = state["passes"]
+        if "own" in state and hasattr(self.source, "set_state"):
+            self.source.set_state(state["own"])
+        elif self._limit is not None:
+            for _ in range(self._passes * self._limit):
+                self._next()
+        elif self._end_pass is not None:
+            for _ in range(self._passes):
+                self._end_pass()
+
+    def _own_state(self) -> Any:
+        return self.source.get_state() if hasattr(self.source, "get_state") else None
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._read()
+        return self.batches(0)
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """A pass, from batch number `first` on."""
+        self._pass_state = self._own_state()
+        yield from self._read(first)
+        self._passes += 1
         if self._end_pass is not None:
             self._end_pass()
 
-    def _read(self) -> Iterator[Batch]:
+    def _read(self, first: int) -> Iterator[Batch]:
         if self._limit is None:
             count = 0
-            for item in self.batches:
+            for item in self._items:
                 count += 1
-                yield self._batch(item)
+                if count > first:
+                    yield self._batch(item)
             if not count:
                 raise ValueError(
                     "x: the iterable gave no batch; a generator without steps_per_epoch lasts for one pass"
                 )
             return
-        for _ in range(self._limit):
-            yield self._batch(self._next())
+        for index in range(self._limit):
+            item = self._next()
+            if index >= first:
+                yield self._batch(item)
 
     def _next(self) -> Any:
         for _ in range(2):
             if self._iterator is None:
-                self._iterator = iter(self.batches)
+                self._iterator = iter(self._items)
             try:
                 return next(self._iterator)
             except StopIteration:

@@ -13,11 +13,13 @@ from .. import losses, optimizers
 from .. import metrics as metrics_module
 from .._typing import Array, Config
 from ..callbacks import History
+from ..layers.base import Layer, Shape
 from ..losses import Loss
 from ..metrics import Metric
 from ..parameters import Parameter
 from .data_adapter import ArrayData, Batch, BatchData, class_weight_to_sample_weight
 from .interrupts import BatchInterrupts
+from .position import Position
 
 __all__ = ["BatchTrainer", "Data", "Result", "Trainable"]
 
@@ -27,6 +29,17 @@ Result = float | list[float] | dict[str, float]
 
 class Trainable(Protocol):
     """What a model gives to be trained."""
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers."""
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Batch axis included; None while unknown."""
+
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Create the weights for inputs of that shape unless they are there."""
 
     def forward_batch(self, x: Array, training: bool) -> tuple[Array, Array | None]:
         """Return the output and its mask (B, T) or None."""
@@ -174,15 +187,30 @@ class BatchTrainer:
             return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred))
 
     def _pass(
-        self, data: Data, step: Callable[[Batch, Loss], float], hooks: tuple[Callable[..., None], Callable[..., None]]
+        self,
+        data: Data,
+        step: Callable[[Batch, Loss], float],
+        hooks: tuple[Callable[..., None], Callable[..., None]],
+        begin: Position = Position(),  # noqa: B008 - immutable
+        note: Callable[[Position], None] | None = None,
     ) -> dict[str, float]:
-        """Run `step` over all batches; return the means, each batch's loss weighted by its size as in Keras."""
+        """Run `step` over all batches; return the means, each batch's loss weighted by its size as in Keras.
+
+        Args:
+            data, step: the batches and what is done with each.
+            hooks: called before and after a batch.
+            begin: where a resumed pass goes on, the metrics having their state.
+            note: called with what comes next after each batch.
+        """
         loss = self._need_compiled()
-        self._reset_metrics()
-        total, count = 0.0, 0
+        epoch, first, total, count = begin
         logs: dict[str, float] = {}
+        if first:
+            logs = self._logs(total / max(1, count))
+        else:
+            self._reset_metrics()
         running = nullcontext() if self._interrupts is None else self._interrupts.batch
-        for index, batch in enumerate(data):
+        for index, batch in enumerate(data.batches(first), first):
             with running:
                 hooks[0](index, None)
                 size = len(batch.x)
@@ -190,6 +218,8 @@ class BatchTrainer:
                 count += size
                 logs = self._logs(total / max(1, count))
                 hooks[1](index, logs)
+                if note is not None and not self.stop_training:
+                    note(Position(epoch, index + 1, total, count))
             if self.stop_training and step == self._train_step:
                 break
         return logs or self._logs(0.0)

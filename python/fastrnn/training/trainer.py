@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -12,8 +14,11 @@ from .._log import log
 from .._typing import Array
 from ..callbacks import Callback, CallbackList, History
 from ..callbacks.progress import Progress, level
+from .checkpoints import Checkpoints
 from .data_adapter import ArrayData, BatchData, holds_batches, make_data
 from .interrupts import BatchInterrupts
+from .position import Position
+from .resume import check, collect, restore
 from .step import BatchTrainer, Data, Result
 
 __all__ = ["Trainer"]
@@ -42,6 +47,7 @@ class Trainer(BatchTrainer):
         validation_freq: int = 1,
         *,
         threads: int | None = None,
+        resume: str | os.PathLike[str] | Checkpoints | None = None,
     ) -> History:
         """Train for `epochs - initial_epoch` passes over the data.
 
@@ -64,6 +70,9 @@ class Trainer(BatchTrainer):
             validation_freq: validate every so many epochs.
             threads: None for what `fastrnn.set_num_threads` said, and all processors that the process may use if it was
                 never called; results do not depend on it.
+            resume: a folder, or `fastrnn.Checkpoints` of one, that gets a checkpoint after each epoch. If there is one
+                already, the run goes on from it and ends with the bits that it would have had unbroken: call fit again
+                with the same arguments, on a model made and compiled alike, with the same data.
 
         Returns:
             History, whose `history` maps "loss", the metrics, and "val_..." of these to lists.
@@ -75,8 +84,10 @@ class Trainer(BatchTrainer):
                 Python's own, nothing is put off.
             RuntimeError: if the model is not compiled.
             ValueError, TypeError: for arguments that do not fit, before anything is trained.
+            OSError: if a checkpoint cannot be written; those before it are whole, the weights those of whole batches.
         """
         self._need_compiled()
+        checkpoints = _checkpoints(resume)
         threads = _threads.check(threads)
         for name, number, least in (
             ("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0), ("validation_freq", validation_freq, 1)
@@ -104,27 +115,50 @@ class Trainer(BatchTrainer):
             callbacks, add_history=True, add_progbar=verbose != 0, add_watch=True, model=self.model, epochs=epochs,
             steps=data.steps, samples=data.size, verbose=verbose,
         )  # fmt: skip
+        saved, note = None, None
+        if checkpoints is not None:
+            checkpoints.prepare()
+            saved = checkpoints.newest()
+            note = partial(self._note, checkpoints, data, hooks)
+            if saved is not None:
+                check(saved, self, data, hooks)
         self.stop_training = False
         self.history = hooks.history
         hooks.on_train_begin()
+        position = Position(initial_epoch)
         logs: dict[str, float] = {}
         try:
             with _threads.sharing(threads), BatchInterrupts() as self._interrupts:
-                for epoch in range(initial_epoch, epochs):
-                    hooks.on_epoch_begin(epoch)
-                    logs = self._pass(data, self._train_step, (hooks.on_train_batch_begin, hooks.on_train_batch_end))
+                if saved is not None:
+                    if saved["position"]["batch"]:  # before the states are set: it was called for them already
+                        hooks.on_epoch_begin(saved["position"]["epoch"])
+                    position = restore(saved, self, data, hooks)
+                for epoch in range(position.epoch, epochs):
+                    if self.stop_training:  # and had been before the run was broken
+                        break
+                    if not position.batch:
+                        hooks.on_epoch_begin(epoch)
+                    batch_hooks = hooks.on_train_batch_begin, hooks.on_train_batch_end
+                    logs = self._pass(data, self._train_step, batch_hooks, position, note)
+                    position = Position(epoch + 1)
                     if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
                         tested = self._evaluate(validation, hooks)
                         logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
                     hooks.on_epoch_end(epoch, logs)
                     log.info("epoch %d of %d: %s", epoch + 1, epochs, logs)
-                    if self.stop_training:
-                        break
+                    if note is not None:
+                        note(position)
         finally:  # so that files and progress bars are closed when a step raises, too
             self._interrupts = None
             hooks.on_train_end(logs)
         assert hooks.history is not None
         return hooks.history
+
+    def _note(self, checkpoints: Checkpoints, data: Data, hooks: CallbackList, position: Position) -> None:
+        """Write a checkpoint, if it is time."""
+        every = checkpoints.every
+        if not position.batch or (every is not None and position.batch % every == 0):
+            checkpoints.write(position.epoch, position.batch, collect(self, data, hooks, position))
 
     @overload
     def evaluate(
@@ -234,3 +268,11 @@ class Trainer(BatchTrainer):
             start += len(y)
         assert result is not None
         return result
+
+
+def _checkpoints(resume: Any) -> Checkpoints | None:
+    if resume is None or isinstance(resume, Checkpoints):
+        return resume
+    if not isinstance(resume, (str, os.PathLike)):
+        raise TypeError(f"resume: expected a folder or Checkpoints, got {type(resume).__name__}")
+    return Checkpoints(resume)

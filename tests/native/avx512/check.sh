@@ -17,9 +17,8 @@ limit=3600  # seconds for each
 
 # Quiet unless it fails. Static, because nothing but the program is there when it runs.
 build_tests() {
-  local log=$target/native.log generator=()
-  if command -v ninja > /dev/null; then generator=(-G Ninja); fi
-  (cd "$checkout" && cmake --preset release "${generator[@]}" -B "$target/native" -DCMAKE_EXE_LINKER_FLAGS=-static &&
+  local log=$target/native.log
+  (cd "$checkout" && cmake --preset release -B "$target/native" -DCMAKE_EXE_LINKER_FLAGS=-static &&
     cmake --build "$target/native" --parallel "${JOBS:-1}" --target "${tests[@]}") > "$log" 2>&1 ||
     { tail -n 30 "$log" >&2; echo "check: the build failed (log: $log)" >&2; exit 1; }
 }

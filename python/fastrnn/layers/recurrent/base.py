@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ... import _threads, config, functional
+from ... import _threads, functional
 from ..._core import PackedWeights
 from ..._hints import unknown_keyword
 from ..._registry import positive
@@ -19,6 +19,7 @@ from ...functional._options import CELLS
 from ...initializers import Initializer, serialize
 from ...initializers import get as get_initializer
 from ..base import Shape, check_flag, check_rate, check_size
+from ..draws import StepSeeds
 from .masking import MaskPlan, check_mask, plan_mask
 from .weights import RecurrentWeights
 
@@ -120,7 +121,7 @@ class Recurrent(RecurrentWeights):
         self._begins_learned = False  # whether the last run began with the learned states
         self.states: States | None = None
         self.initial_state_gradients: States | None = None
-        self._mask_rng = config.random_generator(seed) if any(options.get(name) for name in _RANDOM) else None
+        self._seeds = StepSeeds(seed) if any(options.get(name) for name in _RANDOM) else None
 
     @classmethod
     def _option_names(cls) -> list[str]:
@@ -283,7 +284,7 @@ class Recurrent(RecurrentWeights):
     @property
     def draws(self) -> bool:
         """Whether training draws random masks."""
-        return self._mask_rng is not None
+        return self._seeds is not None
 
     def _cell_options(self) -> Config:
         """The settings of the cell, as <cell>_forward takes them."""
@@ -302,8 +303,8 @@ class Recurrent(RecurrentWeights):
         if not training:
             return {}
         options = self._options(CELLS[self.cell].run - {"zero_output_for_mask"})
-        if self._mask_rng is not None:
-            options["seed"] = int(self._mask_rng.integers(2**63))
+        if self._seeds is not None:
+            options["seed"] = self._seeds.next()
         return options
 
     def backward(self, dy: Array | None, dstates: Sequence[Array | None] | None = None) -> Array:
@@ -340,6 +341,21 @@ class Recurrent(RecurrentWeights):
         for parameter, state in zip(self._initial.values(), states, strict=bool(self._initial)):
             parameter.grad = state.sum(axis=0) if self._begins_learned else np.zeros_like(parameter.value)
         self.initial_state_gradients = states
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------
+
+    def get_training_state(self) -> dict[str, Any]:
+        """Seed and step of the masks, and what a stateful layer carries."""
+        state: dict[str, Any] = {} if self._seeds is None else {"seeds": self._seeds.get_state()}
+        if self.stateful and self.states is not None:
+            state["states"] = list(self.states)
+        return state
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        if self._seeds is not None:
+            self._seeds.set_state(state["seeds"])
+        self.states = tuple(state["states"]) if "states" in state else None
 
     # -- config ----------------------------------------------------------------------------------------------------
 

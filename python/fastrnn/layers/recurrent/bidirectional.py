@@ -296,6 +296,18 @@ class Bidirectional(Layer):
         half = dy if self.merge_mode == "sum" else dy * dy.dtype.type(0.5)
         return half, half
 
+    def get_training_state(self) -> dict[str, Any]:
+        """Those of both layers."""
+        return {
+            "forward": self.forward_layer.get_training_state(),
+            "backward": self.backward_layer.get_training_state(),
+        }
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Those of both layers."""
+        self.forward_layer.set_training_state(state["forward"])
+        self.backward_layer.set_training_state(state["backward"])
+
     def get_config(self) -> Config:
         """The constructor's arguments, the layers as their configs."""
         settings: Config = {"layer": serialize(self.forward_layer), "merge_mode": self.merge_mode}

@@ -16,8 +16,8 @@ from typing import IO
 
 import numpy as np
 
-from .._file_writing import import_safetensors
-from .._typing import Array
+from ._file_writing import import_safetensors
+from ._typing import Array
 
 __all__ = ["open_regular", "read_npz", "read_safetensors", "safetensors_metadata"]
 

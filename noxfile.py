@@ -1,0 +1,134 @@
+"""The project's tasks, one word each: ``nox -s lint``. What follows ``--`` goes on to the tool.
+
+Pins stand in pyproject.toml, flags here; `.ci/run`, pre-commit and people call the same. With ``--no-venv`` a session
+adds what it needs to the environment that it runs in, where the package is installed already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+CPP = ("*.h", "*.hpp", "*.cc", "*.c", "*.cu")
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """What a session needs, also into an environment that is not its own."""
+    session.run("python", "-m", "pip", "install", "--quiet", *requirements, silent=True)
+
+
+def package(session: nox.Session, *extras: str) -> None:
+    """fastrnn and its extras; where it is installed already, in an environment not the session's own, the extras."""
+    what = "fastrnn" if isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv) else "."
+    install(session, f"{what}[{','.join(extras)}]")
+
+
+def output(session: nox.Session, *command: str) -> str:
+    """What the command prints."""
+    return str(session.run(*command, external=True, silent=True, log=False))
+
+
+def tracked(session: nox.Session, *patterns: str) -> list[str]:
+    """The files of the tree whose names match."""
+    return output(session, "git", "ls-files", *patterns).split()
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """pytest: a chosen part in minutes, all of it with ``-- --full``."""
+    package(session, "test", "server")
+    install(session, "cmake", "ninja")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def doors(session: nox.Session) -> None:
+    """What needs a framework: conformance with ONNX, PyTorch and Keras, and the doors to them."""
+    package(session, "test", "conformance")
+    # One that is missing would skip its suite.
+    session.run("python", "-c", "import keras, onnx, onnxruntime, torch", env={"KERAS_BACKEND": "torch"})
+    session.run("pytest", "--full", "tests/conformance", "tests/doors", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules, formats and types; nothing is compiled."""
+    install(session, "numpy", *EXTRAS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.log("clang-format over all C++ and CUDA")
+    session.run("clang-format", "--dry-run", "-Werror", *tracked(session, *CPP), log=False)
+
+
+@nox.session
+def tidy(session: nox.Session) -> None:
+    """clang-tidy over every file that CMake compiles, or over those named; ``-- --minutes 3`` stops when they are over.
+
+    First come the files that differ from the commit before, then the others in an order that the commit decides.
+    """
+    install(session, "cmake", "ninja", "pybind11", *EXTRAS["tidy"])
+    minutes, named = float("inf"), list(session.posargs)
+    if named[:1] == ["--minutes"]:
+        minutes, named = float(named[1]), named[2:]
+    pybind11 = output(session, "python", "-m", "pybind11", "--cmakedir").strip()
+    session.run("cmake", "--preset", "tidy", f"-Dpybind11_DIR={pybind11}", silent=True)
+    files, bad, seen, begin = named or _in_turn(session), [], 0, time.monotonic()
+    while seen < len(files) and time.monotonic() - begin < 60 * minutes:
+        try:
+            output(session, "clang-tidy", "-p", "build/tidy", "--quiet", "--warnings-as-errors=*", files[seen])
+        except CommandFailed:  # which has printed what was found
+            bad.append(files[seen])
+        seen += 1
+    session.log(f"{seen} of {len(files)} files in {time.monotonic() - begin:.0f} s")
+    if bad:
+        session.error(f"not clean: {' '.join(bad)}")
+
+
+def _in_turn(session: nox.Session) -> list[str]:
+    """Every file that CMake compiles, once."""
+    compiled = {entry["file"] for entry in json.loads(Path("build/tidy/compile_commands.json").read_text())}
+    files = [path for path in tracked(session, "*.cc", "*.c") if os.path.abspath(path) in compiled]
+    commit = output(session, "git", "rev-parse", "HEAD")
+    changed = set(output(session, "git", "log", "-1", "--format=", "--name-only").split())
+    return sorted(files, key=lambda path: (path not in changed, zlib.crc32((commit + path).encode())))
+
+
+def sanitized(session: nox.Session, preset: str) -> None:
+    """Build and run the native tests of a preset; what follows ``--`` goes to ninja."""
+    install(session, "cmake", "ninja")
+    # Kernels that this machine cannot execute would be compiled for nothing.
+    runs_avx512 = "avx512f" in Path("/proc/cpuinfo").read_text()
+    session.run("cmake", "--preset", preset, f"-DFASTRNN_AVX512={'ON' if runs_avx512 else 'OFF'}", silent=True)
+    session.run("cmake", "--build", "--preset", preset, "--", *session.posargs)
+    session.run("ctest", "--preset", preset)
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """The native tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    sanitized(session, "asan")
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """The native tests under ThreadSanitizer."""
+    sanitized(session, "tsan")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed beside the peers: the short run, or what follows ``--`` (see bench/README.md)."""
+    package(session, "bench")
+    session.run("python", "-m", "bench.cpu", *(session.posargs or ["--quick"]))

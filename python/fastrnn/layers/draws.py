@@ -1,0 +1,60 @@
+"""The seeds of what a layer draws in training: one for each step, by counter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from .._typing import Array
+
+__all__ = ["StepSeeds", "kept_elements"]
+
+
+class StepSeeds:
+    """A seed for every training step of a layer: a function of the layer's own seed and of the step's number.
+
+    From a step's seed masks are drawn by counter, so that an element of a mask depends on the layer's seed, the step
+    and its own place, and two numbers are all that a checkpoint has to hold.
+
+    Args:
+        seed: of the layer; None draws one as `config.random_generator` does.
+
+    Attributes:
+        seed: of the layer.
+        step: number of the next step.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = config.random_seed() if seed is None else seed
+        self.step = 0
+        self._generator = np.random.default_rng(self.seed)
+
+    def next(self) -> int:
+        """Return the seed of this step, in 0..2**63-1, and go on to the next."""
+        self.step += 1
+        return int(self._generator.integers(2**63))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return seed and step, for `set_state`."""
+        return {"seed": self.seed, "step": self.step}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where another stood."""
+        self.seed, self.step = state["seed"], state["step"]
+        # Each seed is one number of PCG64, which can leave out any count of them at once.
+        self._generator = np.random.Generator(np.random.PCG64(self.seed).advance(self.step))
+
+
+def kept_elements(seed: int, shape: tuple[int, ...], rate: float) -> Array:
+    """Return which elements of a batch (B, ...) stay, False with probability `rate`.
+
+    Row b is drawn by Philox4x64-10 (Salmon et al. 2011) with `seed` for its key, from the counter b * blocks on, blocks
+    being the eighths of a row rounded up: whatever part of the batch is computed, its rows are the same.
+    """
+    width = int(np.prod(shape[1:], dtype=np.int64))
+    blocks = -(-width // 8)
+    draws = np.random.Generator(np.random.Philox(key=seed)).random((shape[0], 8 * blocks), dtype=np.float32)
+    kept: Array = draws[:, :width] >= rate
+    return kept.reshape(shape)
