@@ -2,20 +2,29 @@
 
 from .arrays import pad_sequences, to_categorical
 from .lengths import BatchesByLength
+from .parts import FileParts, WindowStream
 from .scaling import Scaler
 from .splits import split_by_time, train_test_split
-from .text import CharVocabulary, python_topics
+from .tables import columns, group_sequences, read_csv
+from .text import CharVocabulary, WordVocabulary, python_topics, vocabulary_from_config
 from .windows import forecast_windows, windows
 
 __all__ = [
     "BatchesByLength",
     "CharVocabulary",
+    "FileParts",
     "Scaler",
+    "WindowStream",
+    "WordVocabulary",
+    "columns",
     "forecast_windows",
+    "group_sequences",
     "pad_sequences",
     "python_topics",
+    "read_csv",
     "split_by_time",
     "to_categorical",
     "train_test_split",
+    "vocabulary_from_config",
     "windows",
 ]

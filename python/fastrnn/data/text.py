@@ -1,14 +1,21 @@
-"""Text as numbers: characters, words, and a text that is always there."""
+"""Text as numbers: characters, words, and a text that is always there.
+
+A vocabulary is saved with the model: ``model.metadata["vocabulary"] = vocabulary.get_config()``, and comes back by
+``vocabulary_from_config(model.metadata["vocabulary"])``.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .._typing import Array
+from .._registry import one_of
+from .._typing import Array, Config
 
-__all__ = ["CharVocabulary", "python_topics"]
+__all__ = ["CharVocabulary", "WordVocabulary", "python_topics", "vocabulary_from_config"]
 
 
 class CharVocabulary:
@@ -39,6 +46,78 @@ class CharVocabulary:
         """Return the text of numbers; 0 becomes U+FFFD."""
         table = self.UNKNOWN + self.characters
         return "".join(table[int(n)] for n in numbers)
+
+    def get_config(self) -> Config:
+        """Everything `vocabulary_from_config` needs, of what JSON has."""
+        return {"class_name": "CharVocabulary", "characters": self.characters}
+
+
+class WordVocabulary:
+    """Words as numbers: the most frequent ones of some texts, from 2; 1 stands for all others and 0 is padding.
+
+    A word is a run of letters, digits and apostrophes; any other character that is no space is a word of its own.
+    Pad with 0 and begin the model with ``Embedding(len(vocabulary), units, mask_zero=True)``.
+
+    Args:
+        texts: one text or several.
+        size: numbers there are at most, the two included; None for no limit.
+        lower: whether case is ignored.
+
+    Attributes:
+        words: the known words, the most frequent first, equals in alphabetical order.
+    """
+
+    UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+
+    def __init__(self, texts: str | Iterable[str], size: int | None = None, lower: bool = True) -> None:
+        if size is not None and size < 3:
+            raise ValueError(f"size: expected at least 3 (padding, unknown and a word), got {size!r}")
+        self.lower = lower
+        counts: Counter[str] = Counter()
+        for text in [texts] if isinstance(texts, str) else texts:
+            counts.update(self.split(text))
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        self._set(ranked if size is None else ranked[: size - 2])
+
+    def _set(self, words: list[str]) -> None:
+        self.words = words
+        self._index = {word: i for i, word in enumerate(words, 2)}
+
+    def __repr__(self) -> str:
+        return f"WordVocabulary({len(self.words)} words)"
+
+    def __len__(self) -> int:
+        """The number of classes, padding and the unknown word included."""
+        return len(self.words) + 2
+
+    def split(self, text: str) -> list[str]:
+        """Return the words of a text, known or not."""
+        return re.findall(r"[\w']+|[^\w\s]", text.lower() if self.lower else text)
+
+    def encode(self, text: str) -> Array:
+        """Return the numbers of the words, int64."""
+        return np.array([self._index.get(word, 1) for word in self.split(text)], dtype=np.int64)
+
+    def decode(self, numbers: Sequence[int] | Array) -> str:
+        """Return the words of numbers with spaces between; 0 is left out, 1 becomes U+FFFD."""
+        table = ["", self.UNKNOWN, *self.words]
+        return " ".join(table[int(n)] for n in numbers if int(n))
+
+    def get_config(self) -> Config:
+        """Everything `vocabulary_from_config` needs, of what JSON has."""
+        return {"class_name": "WordVocabulary", "words": self.words, "lower": self.lower}
+
+
+def vocabulary_from_config(settings: Config) -> CharVocabulary | WordVocabulary:
+    """Return the vocabulary of a `get_config()`, as it came back in a model's metadata. ValueError if it is none."""
+    kind = settings.get("class_name") if isinstance(settings, dict) else settings
+    if kind == "CharVocabulary":
+        return CharVocabulary(settings["characters"])
+    if kind == "WordVocabulary":
+        vocabulary = WordVocabulary((), lower=bool(settings["lower"]))
+        vocabulary._set([str(word) for word in settings["words"]])
+        return vocabulary
+    raise one_of("class_name", ("CharVocabulary", "WordVocabulary"), kind)
 
 
 def python_topics() -> str:

@@ -244,7 +244,9 @@ def _from_kind(given: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) 
     fields, own, optional = _KINDS[kind]
     if not {"kind", *fields, *own} <= given.keys() <= {"kind", *fields, *own, *optional}:
         expected = ", ".join((*fields, *own, *(f"{name} or not" for name in optional))) or "nothing"
-        raise ValueError(f"{kind}: expected {expected} beside its kind, got {sorted(map(str, given.keys() - {'kind'}))}")
+        raise ValueError(
+            f"{kind}: expected {expected} beside its kind, got {sorted(map(str, given.keys() - {'kind'}))}"
+        )
     entry: Config = {"kind": kind}
     for name in (*fields, *optional):
         if name == "runs":
