@@ -1,6 +1,7 @@
 // Dictionaries of options, of a cell and of a run, as the C++ structures. Keys are those of fastrnn's keywords.
+#include <unistd.h>
+
 #include <cmath>
-#include <random>
 
 #include "python/bindings.h"
 
@@ -45,9 +46,11 @@ std::uint64_t seed_of(py::handle object) {
   return value;
 }
 
+/// Every call in training draws one: std::random_device takes ten times as long.
 std::uint64_t fresh_seed() {
-  std::random_device device;
-  return std::uint64_t(device()) << 32 | device();
+  std::uint64_t seed = 0;
+  if (getentropy(&seed, sizeof seed) != 0) throw Error("seed: the system has no random numbers; give one");
+  return seed;
 }
 
 void read_option(const cells::OptionRow& row, const std::string& name, py::handle value, CellOptions& options) {
