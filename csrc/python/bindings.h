@@ -80,6 +80,9 @@ struct PyModel {
 /// A Model, or PackedWeights of float32 as one.
 std::shared_ptr<const Model> model_of(const std::string& name, py::handle object);
 
+/// Work over fewer weights than this takes a few microseconds, and letting others have the GIL would cost as much.
+constexpr std::size_t kShortWork = 100'000;
+
 /// One thread at a time: a second one is told, rather than left to spoil the state.
 class Busy {
  public:
@@ -117,6 +120,7 @@ void bind_math(py::module_& module);
 void bind_model(py::module_& module);
 void bind_plan(py::module_& module);
 void bind_pool(py::module_& module);
+void bind_quick(py::module_& module);
 void bind_weights(py::module_& module);
 void bind_sequence(py::module_& module);
 void bind_session(py::module_& module);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_weights(module);
   fastrnn::python::bind_model(module);
   fastrnn::python::bind_sequence(module);
+  fastrnn::python::bind_quick(module);
   fastrnn::python::bind_session(module);
   fastrnn::python::bind_pool(module);
   fastrnn::python::bind_stack(module);

@@ -1,11 +1,12 @@
 import os
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias, overload
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _Several: TypeAlias = NDArray[np.integer[Any]] | Sequence[int]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Stream: TypeAlias = int | np.integer[Any]
 _Streams: TypeAlias = _Stream | _Several
 
@@ -217,6 +218,8 @@ def forward(
     threads: int | None = None,
     run: dict[str, Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], Any, Any]: ...  # y, h_n, c_n or None, Cache or None
+def quick_forward(function: _Function) -> _Function: ...
+def quick_step(function: _Function) -> _Function: ...
 def backward(
     dy: Any, cache: Cache, dh_n: Any = None, dc_n: Any = None, *, need_dx: bool = True, threads: int | None = None
 ) -> tuple[Any, NDArray[Any], Any, dict[str, NDArray[Any]]]: ...  # dx or None, dh0, dc0 or None, the parameters

@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 from fastrnn import functional
-from fastrnn.functional._options import CELLS
+from fastrnn.functional._cells import CELLS
 from tests.support.variants import assert_same
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741  # the names of the documentation

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import fastrnn
-from fastrnn.functional._options import CELLS
+from fastrnn.functional._cells import CELLS
 from tests.support.option_tables import PAGE, render
 from tests.support.refusals import REFUSALS, RULES, arguments
 

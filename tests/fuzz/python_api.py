@@ -28,7 +28,8 @@ import numpy as np
 
 import fastrnn
 from fastrnn import _core, reference
-from fastrnn.functional._options import CELLS, PARAMETERS
+from fastrnn.functional._cells import CELLS
+from fastrnn.functional._options import PARAMETERS
 
 GATES = {"rnn": 1, "indrnn": 1, "mgu": 2, "gru": 3, "lstm": 4, "slstm": 4}
 STATES = {"lstm": ("h0", "c0"), "slstm": ("h0", "c0", "n0", "m0")}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from fastrnn.functional._options import CELLS
+from fastrnn.functional._cells import CELLS
 from tests.support.refusals import REFUSALS, RULES
 from tests.support.tree import ROOT
 

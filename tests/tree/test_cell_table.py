@@ -9,6 +9,7 @@ import pytest
 
 from fastrnn import _core, reference
 from fastrnn.functional import _options
+from fastrnn.functional._cells import CELLS
 from fastrnn.reference import functions as reference_functions
 from tests.support.tree import ROOT
 from tests.support.variants import GATES
@@ -21,13 +22,13 @@ _REFUSED = {("rnn", "ln_ih")}  # named to be refused with a reason
 
 
 def test_every_cell_is_everywhere():
-    assert list(TABLE) == list(_options.CELLS) == list(reference_functions.CELLS)
+    assert list(TABLE) == list(CELLS) == list(reference_functions.CELLS)
     assert set(TABLE) == set(GATES)
 
 
 @pytest.mark.parametrize("cell", TABLE)
 def test_keywords_are_those_of_the_table(cell):
-    own, options = TABLE[cell], _options.CELLS[cell]
+    own, options = TABLE[cell], CELLS[cell]
     keywords = (options.weights | set(options.defaults)) - _OF_A_CALL
     keywords = {name for name in keywords if (cell, name) not in _REFUSED}
     named = {"activation", "recurrent_activation"} & set(own["options"])  # some are named arguments

@@ -7,9 +7,7 @@ namespace fastrnn::python {
 
 namespace {
 
-/// A step over fewer weights than this takes a few microseconds, and letting others have the GIL would cost as much.
-constexpr std::size_t kShortStep = 100'000;
-/// One over more takes some milliseconds, or seconds: a signal may end it.
+/// A step over more weights than this takes some milliseconds, or seconds: a signal may end it.
 constexpr std::size_t kLongStep = 20'000'000;
 
 // Not members: clang 14 does not instantiate those for the generic lambdas of a class.
@@ -41,7 +39,7 @@ class PySession {
     else
       session_ = std::make_unique<Float32>(model_of("weights", weights_), batch);
     const std::size_t work = visit([](auto& stream) { return stream.weight_bytes() / 4; }) * std::size_t(batch);
-    short_step_ = work < kShortStep;
+    short_step_ = work < kShortWork;
     long_step_ = work >= kLongStep;
   }
 

@@ -84,37 +84,14 @@ Options of a run: taken by ``<cell>_forward``, packed weights or not.
 from __future__ import annotations
 
 from .._core import Cache, PackedWeights
-from ._gru import gru_backward, gru_cell, gru_forward, mgu_backward, mgu_cell, mgu_forward, pack_gru, pack_mgu
-from ._lstm import lstm_backward, lstm_cell, lstm_forward, pack_lstm
+from ._gru import GRUGrads, GRUOutput, gru_backward, gru_cell, gru_forward, pack_gru
+from ._indrnn import IndRNNGrads, IndRNNOutput, indrnn_backward, indrnn_cell, indrnn_forward, pack_indrnn
+from ._lstm import LSTMGrads, LSTMOutput, LSTMState, lstm_backward, lstm_cell, lstm_forward, pack_lstm
+from ._mgu import MGUGrads, MGUOutput, mgu_backward, mgu_cell, mgu_forward, pack_mgu
 from ._options import Activation, ActivationName, DtypeName, ForgetGate, PeepholeOutput, Reset
-from ._results import (
-    GRUGrads,
-    GRUOutput,
-    IndRNNGrads,
-    IndRNNOutput,
-    LSTMGrads,
-    LSTMOutput,
-    LSTMState,
-    MGUGrads,
-    MGUOutput,
-    RNNGrads,
-    RNNOutput,
-    SLSTMGrads,
-    SLSTMOutput,
-    SLSTMState,
-)
-from ._rnn import (
-    indrnn_backward,
-    indrnn_cell,
-    indrnn_forward,
-    pack_indrnn,
-    pack_rnn,
-    rnn_backward,
-    rnn_cell,
-    rnn_forward,
-)
-from ._slstm import pack_slstm, slstm_backward, slstm_cell, slstm_forward
-from .gpu.calls import pack_cuda
+from ._rnn import RNNGrads, RNNOutput, pack_rnn, rnn_backward, rnn_cell, rnn_forward
+from ._slstm import SLSTMGrads, SLSTMOutput, SLSTMState, pack_slstm, slstm_backward, slstm_cell, slstm_forward
+from .gpu.pack import pack_cuda
 
 __all__ = [
     "Activation", "ActivationName", "Cache", "DtypeName", "ForgetGate", "GRUGrads", "GRUOutput", "IndRNNGrads",

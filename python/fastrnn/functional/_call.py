@@ -1,162 +1,205 @@
-"""What all cells do around the native module: sort the options, pack, run one step, name the gradients."""
+"""What all cells do around the native module: sort the options, pack, run, name the results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from .. import _core
 from .._core import Cache, PackedWeights
 from .._hints import explain_weights
-from ._arguments import Function, Options, as_array, check_alone, split, stack_states, state_dtype, weight_dropout
-from ._options import CELLS, PARAMETERS
-from .gpu.calls import GpuCache, backward_on_gpu, is_gpu, state_parts
+from ._arguments import (
+    Options,
+    apply_weight_dropout,
+    as_array,
+    batch_size,
+    check_alone,
+    check_keywords,
+    split_arrays,
+    state_dtype,
+)
+from ._options import Cell
+from ._states import one_array, split_states
+from .gpu.calls import Call, GpuCache, backward_on_gpu, forward_on_gpu, is_gpu, state_parts
+
+Grads = TypeVar("Grads", bound=NamedTuple)
+Parameters = tuple[object, object, object, object]
+"""w_ih or packed weights, w_hh, b_ih and b_hh, as a user gave them."""
 
 
-def pack(
-    cell: str,
-    arrays: Options,
-    options: Options,
-    dtype: object = None,
-    fast_activations: bool = False,
-    x: object = None,
-) -> PackedWeights:
-    """Call `_core.pack` with the options sorted into arrays and settings."""
-    settings: Options = {}
-    for name, value in options.items():
-        if value is not None:
-            (arrays if name in PARAMETERS else settings)[name] = value
-    try:
-        return _core.pack(cell, arrays, settings, dtype=dtype, fast_activations=fast_activations, x=x)
-    except (TypeError, ValueError) as error:
-        raise explain_weights(error, arrays, x) from None
-
-
-def pack_cell(
-    function: Function,
-    cell: str,
-    arrays: Options,
+def run_pack(
+    cell: Cell,
+    parameters: Parameters,
     named: Options,
     options: Mapping[str, Any],
     dtype: object,
     fast_activations: bool,
+    seed: int | None = None,
 ) -> PackedWeights:
-    """What every pack_<cell> does. `named`: those arguments beside the four parameters which it names itself."""
-    further, _ = split(function, options, CELLS[cell].weights)
-    return pack(cell, arrays, {**named, **further}, dtype, fast_activations)
+    """What every pack_<cell> does. `named`: the options which are named arguments; `options`: the further keywords."""
+    check_keywords(cell.pack, options, cell.weights)
+    given = {**named, **options, "seed": seed}
+    return _pack(cell, parameters, given, dtype=dtype, fast_activations=fast_activations)
 
 
-def prepare(
-    function: Function,
-    cell: str,
-    x: object,
-    w_ih: object,
+@_core.quick_forward
+def run_forward(
+    cell: Cell,
+    x: Any,
+    w_ih: Any,
     w_hh: object,
     b_ih: object,
     b_hh: object,
-    named: Options,
-    options: Mapping[str, Any],
+    lengths: Any,
+    reverse: bool,
+    batch_first: bool,
     training: bool,
-) -> tuple[PackedWeights, Options | None]:
-    """Return the weights of a call, packed now unless they were before, and the options of its run, None for none.
+    out: object,
+    threads: int | None,
+    options: Mapping[str, Any],
+    *more: Any,
+) -> Any:
+    """What every <cell>_forward does, but for usual calls, which `quick_forward` answers without coming here.
 
-    The way through here with packed weights and no options is that of a service which calls for every few samples:
-    nothing may be added to it that costs a microsecond.
+    Args:
+        options: the further keywords. more: the initial states in the order of `cell.states`, None for zero; then the
+            named arguments in the order of `cell.defaults`.
     """
-    table = CELLS[cell]
-    further, run = _NOTHING, None
+    n = len(cell.states)
+    states, given = more[:n], dict(zip(cell.defaults, more[n:], strict=True))
+    run: Options = {}
     if options:
-        further, run = split(function, options, table.weights, table.run)
-        is_gpu(run)  # refuses what only a GPU has
-        run.pop("device", None)
-        run = run or None
-    if isinstance(w_ih, PackedWeights):
-        if w_hh is not None or b_ih is not None or b_hh is not None or further:
-            named = {**named, **further, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-        check_alone(cell, w_ih, named)
-        return w_ih, run
-    weight_dropout(further, run, training)
-    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    return pack(cell, arrays, {**named, **further}, x=x), run
+        check_keywords(cell.forward, options, cell.weights | cell.run)
+        for name, value in options.items():
+            if value is not None:
+                (run if name in cell.run else given)[name] = value
+    parameters = (w_ih, w_hh, b_ih, b_hh)
+    if is_gpu(run, x, w_ih):
+        call = Call(lengths, reverse, batch_first, training, out, threads)
+        found = forward_on_gpu(cell, x, parameters, states, given, run, call)
+        return found if training else cell.output(*found)
+    run.pop("device", None)  # "cpu"
+    weights = _packed(cell, x, parameters, given, run.get("seed"), training)
+    h0, c0 = states[0], states[1] if len(states) == 2 else None
+    if len(states) > 2:
+        x = as_array("x", x, state_dtype(weights))
+        others = dict(zip(cell.states[1:], states[1:], strict=True))
+        c0 = one_array(others, lambda: ((1, batch_size(x, batch_first, run), weights.hidden_size), x.dtype))
+    y, h_n, c_n, cache = _core.forward(  # by position: names would cost a microsecond
+        weights, x, h0, c0, lengths, reverse, batch_first, training, out, threads, run or None
+    )
+    final = (y, h_n) if c_n is None else (y, h_n, c_n) if len(states) == 2 else (y, h_n, *split_states(c_n)[0])
+    return (*final, cache) if training else cell.output(*final)
 
 
-_NOTHING: Options = {}
-
-
-def prepare_cell(
-    function: Function,
-    cell: str,
-    x: object,
-    w_ih: object,
+@_core.quick_step
+def run_step(
+    cell: Cell,
+    x: Any,
+    w_ih: Any,
     w_hh: object,
     b_ih: object,
     b_hh: object,
-    named: Options,
-    options: Mapping[str, Any],
     training: bool,
     seed: int | None,
-) -> PackedWeights:
-    """As `prepare`, for the function of one step: it has no options of a run but the seed."""
-    if options:
-        split(function, options, CELLS[cell].weights)
-    if seed is not None:
-        options = {**options, "seed": seed}
-    return prepare(function, cell, x, w_ih, w_hh, b_ih, b_hh, named, options, training)[0]
+    options: Mapping[str, Any],
+    *more: Any,
+) -> Any:
+    """What every <cell>_cell does: one step as a sequence of one. Arguments as in `run_forward`, `quick_step` likewise.
 
-
-def step(
-    weights: PackedWeights, x: object, training: bool, seed: int | None, **states: Any
-) -> tuple[Any, tuple[Any, ...], Any]:
-    """One step as a sequence of one: h (B, P), the other states (B, H), and the cache or None.
-
-    `states` are the user's h0, c0, ... under their names, (B, H) or None; this speaks of those shapes in errors, and
-    the user never sees the axis of time that he never gave.
+    Errors speak of the shapes that the user has given, without the axis of time.
     """
+    check_keywords(cell.step, options, cell.weights)
+    n = len(cell.states)
+    states, given = more[:n], {**dict(zip(cell.defaults, more[n:], strict=True)), **options}
+    weights = _packed(cell, x, (w_ih, w_hh, b_ih, b_hh), given, seed, training)
     x = as_array("x", x, state_dtype(weights))
     if x.ndim != 2:
         raise ValueError(f"x: expected shape (B, I), got {x.shape}")
     if x.shape[1] != weights.input_size:
         raise ValueError(f"x: expected shape {(x.shape[0], weights.input_size)}, got {x.shape}")
-    for name, state in states.items():
+    first: Options = {}
+    for name, state in zip(cell.states, states, strict=True):
         if state is not None:
             state = as_array(name, state, x.dtype)
             shape = (x.shape[0], weights.output_size if name == "h0" else weights.hidden_size)
             if state.shape != shape:
                 raise ValueError(f"{name}: expected shape {shape}, got {state.shape}")
-            states[name] = state[None]
-    h0 = states.pop("h0")
-    c0 = stack_states(states, (1, len(x), weights.hidden_size), x.dtype) if len(states) > 1 else states.get("c0")
+            state = state[None]
+        first[name] = state
+    h0 = first.pop("h0")
+    c0 = one_array(first, lambda: ((1, len(x), weights.hidden_size), x.dtype))
     run = None if seed is None else {"seed": seed}
     y, _, c_n, cache = _core.forward(weights, x[None], h0, c0, None, False, False, training, None, None, run)
-    return y[0], () if c_n is None else tuple(c_n), cache
+    found = (y[0], *(c_n if c_n is not None else ()))
+    if training:
+        return *found, cache
+    return found[0] if cell.state is None else cell.state(*found)
 
 
-def _check_cache(cell: str, cache: object) -> Cache:
-    if not isinstance(cache, Cache):
-        raise TypeError(f"cache: expected the cache of {cell}_forward(..., training=True), got {type(cache).__name__}")
-    if cache.cell != cell:
-        raise ValueError(f"cache: expected one of {cell}_forward, got one of {cache.cell}_forward")
-    return cache
-
-
-def backward(
-    result: Any, cell: str, dy: object, cache: object, dh_n: object, dc_n: object, need_dx: bool, threads: int | None
-) -> Any:
-    """Return the gradients as `result`, one of the named tuples: x, the states, the parameters, None for the absent.
-
-    dc_n is one array, or a dict of the several to be joined.
-    """
+def run_backward(
+    cell: Cell,
+    result: type[Grads],
+    dy: object,
+    cache: object,
+    dstates: tuple[object, ...],
+    need_dx: bool,
+    threads: int | None,
+) -> Grads:
+    """What every <cell>_backward does; `dstates`: the gradients of the final states, h_n's first, None for zero."""
+    dh_n = dstates[0]
+    dc_n = {f"d{name[0]}_n": d for name, d in zip(cell.states[1:], dstates[1:], strict=True)}
     if isinstance(cache, GpuCache):
         if threads is not None:
             raise ValueError(f"threads: expected nothing on a GPU, got {threads!r}")
-        dx, dh0, dc0, ((parameters,),) = backward_on_gpu(cell, dy, cache, dh_n, dc_n, need_dx)
+        dx, dh0, dc0, ((parameters,),) = backward_on_gpu(cell.name, dy, cache, dh_n, dc_n, need_dx)
         states = state_parts(dc0, cache)
     else:
         checked = _check_cache(cell, cache)
-        if isinstance(dc_n, dict):
-            weights = checked.weights
-            dc_n = stack_states(dc_n, (1, checked.batch, weights.hidden_size), state_dtype(weights))
-        dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc_n, need_dx=need_dx, threads=threads)
-        states = () if dc0 is None else tuple(dc0[k : k + 1] for k in range(len(dc0)))
+        weights = checked.weights
+        dc = one_array(dc_n, lambda: ((1, checked.batch, weights.hidden_size), state_dtype(weights)))
+        dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc, need_dx=need_dx, threads=threads)
+        (states,) = split_states(dc0)
     names = result._fields[2 + len(states) :]
-    return result(dx, dh0, *states, *(parameters.get(name) for name in names))
+    return result(dx, dh0, *states, *map(parameters.get, names))
+
+
+def _packed(
+    cell: Cell, x: object, parameters: Parameters, given: Options, seed: object, training: bool
+) -> PackedWeights:
+    """The weights of a call, packed now unless they were before. `given`: their options, by name."""
+    w_ih, w_hh, b_ih, b_hh = parameters
+    if isinstance(w_ih, PackedWeights):
+        if w_hh is not None or b_ih is not None or b_hh is not None:
+            given = {"w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, **given}
+        check_alone(cell, w_ih, given)
+        return w_ih
+    if "weight_dropout" in given:
+        apply_weight_dropout(given, seed, training)
+    return _pack(cell, parameters, given, x)
+
+
+def _pack(
+    cell: Cell,
+    parameters: Parameters,
+    given: Options,
+    x: object = None,
+    dtype: object = None,
+    fast_activations: bool = False,
+) -> PackedWeights:
+    w_ih, w_hh, b_ih, b_hh = parameters
+    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
+    settings = split_arrays(given, arrays)
+    try:
+        return _core.pack(cell.name, arrays, settings, dtype=dtype, fast_activations=fast_activations, x=x)
+    except (TypeError, ValueError) as error:
+        raise explain_weights(error, arrays, x) from None
+
+
+def _check_cache(cell: Cell, cache: object) -> Cache:
+    expected = f"{cell.name}_forward"
+    if not isinstance(cache, Cache):
+        raise TypeError(f"cache: expected the cache of {expected}(..., training=True), got {type(cache).__name__}")
+    if cache.cell != cell.name:
+        raise ValueError(f"cache: expected one of {expected}, got one of {cache.cell}_forward")
+    return cache

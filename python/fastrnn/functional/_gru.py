@@ -1,21 +1,70 @@
-"""The GRU and the minimal gated unit as functions; see the package for shapes, options and errors."""
+"""The GRU as functions; see the package for shapes, options and errors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 
-from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
-from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._options import DtypeName, Reset
-from ._results import GRUGrads, GRUOutput, MGUGrads, MGUOutput
-from .gpu.calls import GpuCall, forward_on_gpu, is_gpu
+from ._call import run_backward, run_forward, run_pack, run_step
+from ._options import (
+    AnyWeights,
+    CallKeywords,
+    DtypeName,
+    GatedRunOptions,
+    GatedWeights,
+    NormWeights,
+    OptionalArray,
+    Reset,
+    make_cell,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._options import GRUOptions, GRUWeights, MGUOptions, MGUWeights
+
+class GRUWeights(GatedWeights, NormWeights, total=False):
+    """What :func:`pack_gru` takes beside its named arguments."""
+
+
+class GRUOptions(GRUWeights, GatedRunOptions, total=False):
+    """Further keywords of :func:`gru_forward`."""
+
+
+class _GRUSettings(TypedDict, total=False):
+    """The options of the weights that are named arguments."""
+
+    reset: Reset
+
+
+class _GRUForward(_GRUSettings, GRUOptions, CallKeywords, total=False):
+    """All keywords of :func:`gru_forward` but for `training`, for its overloads."""
+
+
+class _GRUStep(_GRUSettings, GRUWeights, total=False):
+    """Those of :func:`gru_cell`."""
+
+    seed: int | None
+
+
+class GRUOutput(NamedTuple):
+    """Result of :func:`gru_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+
+    y: Array
+    h_n: Array
+
+
+class GRUGrads(NamedTuple):
+    """Gradients of a GRU, each in the shape of its argument; None for what was not given or asked for."""
+
+    x: Array | None
+    h0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+    ln_ih: Array | None
+    ln_hh: Array | None
 
 
 def pack_gru(
@@ -43,13 +92,29 @@ def pack_gru(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    return pack_cell(pack_gru, "gru", arrays, {"reset": reset, "seed": seed}, options, dtype, fast_activations)
+    return run_pack(_GRU, (w_ih, w_hh, b_ih, b_hh), {"reset": reset}, options, dtype, fast_activations, seed)
 
 
+# fmt: off
+@overload
+def gru_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_GRUForward],
+) -> GRUOutput: ...
+@overload
+def gru_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_GRUForward],
+) -> tuple[Array, Array, Cache]: ...
+@overload
+def gru_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., *, training: bool, **options: Unpack[_GRUForward],
+) -> GRUOutput | tuple[Array, Array, Cache]: ...
+# fmt: on
 def gru_forward(
     x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
+    w_ih: AnyWeights,
     w_hh: ArrayLike | None = None,
     b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None,
@@ -86,16 +151,10 @@ def gru_forward(
     Returns:
         GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
     """
-    if is_gpu(options, x, w_ih):
-        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
-        parameters = w_ih, w_hh, b_ih, b_hh
-        found = forward_on_gpu(gru_forward, "gru", x, parameters, {"h0": h0}, {"reset": reset}, options, call)
-        return found if training else GRUOutput(*found)
-    weights, run = prepare(gru_forward, "gru", x, w_ih, w_hh, b_ih, b_hh, {"reset": reset}, options, training)
-    y, h_n, _, cache = _core.forward(  # by position: names would cost a microsecond
-        weights, x, h0, None, lengths, reverse, batch_first, training, out, threads, run
-    )
-    return (y, h_n, cache) if training else GRUOutput(y, h_n)
+    return run_forward(
+        _GRU, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
+        h0, reset,
+    )  # fmt: skip
 
 
 def gru_backward(
@@ -117,13 +176,29 @@ def gru_backward(
     Returns:
         GRUGrads: each in the shape of its argument.
     """
-    grads: GRUGrads = backward(GRUGrads, "gru", dy, cache, dh_n, None, need_dx, threads)
-    return grads
+    return run_backward(_GRU, GRUGrads, dy, cache, (dh_n,), need_dx, threads)
 
 
+# fmt: off
+@overload
+def gru_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_GRUStep],
+) -> Array: ...
+@overload
+def gru_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_GRUStep],
+) -> tuple[Array, Cache]: ...
+@overload
+def gru_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., *, training: bool, **options: Unpack[_GRUStep],
+) -> Array | tuple[Array, Cache]: ...
+# fmt: on
 def gru_cell(
     x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
+    w_ih: AnyWeights,
     w_hh: ArrayLike | None = None,
     b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None,
@@ -139,110 +214,7 @@ def gru_cell(
     With ``training=True`` returns (h, cache); :func:`gru_backward` then takes dy of shape (1, B, H). ``seed`` is that
     of zoneout_h and weight_dropout; ``options`` are those of :func:`pack_gru`.
     """
-    weights = prepare_cell(gru_cell, "gru", x, w_ih, w_hh, b_ih, b_hh, {"reset": reset}, options, training, seed)
-    h, _, cache = step(weights, x, training, seed, h0=h0)
-    return (h, cache) if training else h
+    return run_step(_GRU, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, reset)
 
 
-def pack_mgu(
-    w_ih: ArrayLike,
-    w_hh: ArrayLike,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    *,
-    dtype: DtypeName | None = None,
-    fast_activations: bool = False,
-    seed: int | None = None,
-    **options: Unpack[MGUWeights],
-) -> PackedWeights:
-    """Packs the parameters of a minimal gated unit once, for any number of :func:`mgu_forward` calls.
-
-    Args:
-        w_ih: (2*H, I). w_hh: (2*H, H). b_ih, b_hh: (2*H,) or None.
-        dtype, fast_activations: see the module.
-        seed: of weight_dropout; None for a fresh one.
-        options: activation, recurrent_activation, clip, zoneout_h, weight_dropout; see the module.
-
-    Returns:
-        PackedWeights: an immutable copy; later changes to the arrays do not reach it.
-    """
-    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    return pack_cell(pack_mgu, "mgu", arrays, {"seed": seed}, options, dtype, fast_activations)
-
-
-def mgu_forward(
-    x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
-    **options: Unpack[MGUOptions],
-) -> Any:
-    """Minimal gated unit (Zhou et al. 2016) over a batch of sequences: a GRU whose one gate resets and updates.
-
-    ``f = sigmoid(W x + b_if + R h + b_hf)``, ``n = tanh(W x + b_in + R (f*h) + b_hn)``, ``h' = (1-f)*h + f*n``
-
-    Args:
-        x: (T, B, I), or (B, T, I) with ``batch_first``.
-        w_ih: (2*H, I), or the result of :func:`pack_mgu`: then no other parameter or option of the weights is given.
-        w_hh: (2*H, H). b_ih, b_hh: (2*H,), None for zero. Gates f, n.
-        h0: (1, B, H), None for zero.
-        lengths, reverse, batch_first, threads: see the module.
-        training: also return a cache for :func:`mgu_backward`. It refers to x and y: leave both unchanged until then.
-        out: receives ``y``: C-contiguous, writeable, sharing no memory with the inputs.
-        options: those of :func:`pack_mgu`, and the options of a run; see the module.
-
-    Returns:
-        MGUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
-    """
-    if is_gpu(options, x, w_ih):
-        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
-        parameters = w_ih, w_hh, b_ih, b_hh
-        found = forward_on_gpu(mgu_forward, "mgu", x, parameters, {"h0": h0}, {}, options, call)
-        return found if training else MGUOutput(*found)
-    weights, run = prepare(mgu_forward, "mgu", x, w_ih, w_hh, b_ih, b_hh, {}, options, training)
-    y, h_n, _, cache = _core.forward(weights, x, h0, None, lengths, reverse, batch_first, training, out, threads, run)
-    return (y, h_n, cache) if training else MGUOutput(y, h_n)
-
-
-def mgu_backward(
-    dy: ArrayLike | None,
-    cache: Cache,
-    dh_n: ArrayLike | None = None,
-    *,
-    need_dx: bool = True,
-    threads: int | None = None,
-) -> MGUGrads:
-    """Gradients of :func:`mgu_forward` by back-propagation through time. Arguments as :func:`gru_backward`."""
-    grads: MGUGrads = backward(MGUGrads, "mgu", dy, cache, dh_n, None, need_dx, threads)
-    return grads
-
-
-def mgu_cell(
-    x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    training: bool = False,
-    seed: int | None = None,
-    **options: Unpack[MGUWeights],
-) -> Any:
-    """One step of :func:`mgu_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
-
-    With ``training=True`` returns (h, cache); :func:`mgu_backward` then takes dy of shape (1, B, H). ``seed`` is that
-    of zoneout_h and weight_dropout; ``options`` are those of :func:`pack_mgu`.
-    """
-    weights = prepare_cell(mgu_cell, "mgu", x, w_ih, w_hh, b_ih, b_hh, {}, options, training, seed)
-    h, _, cache = step(weights, x, training, seed, h0=h0)
-    return (h, cache) if training else h
+_GRU = make_cell(pack_gru, gru_forward, gru_backward, gru_cell, GRUOutput, None, GRUWeights, GatedRunOptions)

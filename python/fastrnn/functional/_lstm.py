@@ -2,20 +2,92 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 
-from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
-from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._options import DtypeName, PeepholeOutput
-from ._results import LSTMGrads, LSTMOutput, LSTMState
-from .gpu.calls import GpuCall, forward_on_gpu, is_gpu
+from ._call import run_backward, run_forward, run_pack, run_step
+from ._options import (
+    Activation,
+    AnyWeights,
+    CallKeywords,
+    DtypeName,
+    GatedRunOptions,
+    GatedWeights,
+    NormWeights,
+    OptionalArray,
+    PeepholeOutput,
+    make_cell,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._options import LSTMOptions, LSTMWeights
+
+class LSTMWeights(GatedWeights, NormWeights, total=False):
+    """What :func:`pack_lstm` takes beside its named arguments."""
+
+    output_activation: Activation | None
+    cell_clip: float | None
+    forget_bias: float | None
+    w_hr: Array | None
+    proj_clip: float | None
+    ln_c: Array | None
+    zoneout_c: float | None
+
+
+class LSTMOptions(LSTMWeights, GatedRunOptions, total=False):
+    """Further keywords of :func:`lstm_forward`."""
+
+
+class _LSTMSettings(TypedDict, total=False):
+    """The options of the weights that are named arguments."""
+
+    w_peep: OptionalArray
+    peephole_output: PeepholeOutput
+    coupled: bool
+
+
+class _LSTMForward(_LSTMSettings, LSTMOptions, CallKeywords, total=False):
+    """All keywords of :func:`lstm_forward` but for `training`, for its overloads."""
+
+
+class _LSTMStep(_LSTMSettings, LSTMWeights, total=False):
+    """Those of :func:`lstm_cell`."""
+
+    seed: int | None
+
+
+class LSTMOutput(NamedTuple):
+    """Result of :func:`lstm_forward`: y (T, B, P) and the final states h_n (1, B, P), c_n (1, B, H)."""
+
+    y: Array
+    h_n: Array
+    c_n: Array
+
+
+class LSTMState(NamedTuple):
+    """Result of :func:`lstm_cell`: h (B, P) and c (B, H)."""
+
+    h: Array
+    c: Array
+
+
+class LSTMGrads(NamedTuple):
+    """Gradients of an LSTM, each in the shape of its argument; None for what was not given or asked for."""
+
+    x: Array | None
+    h0: Array
+    c0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+    w_peep: Array | None
+    w_hr: Array | None
+    ln_ih: Array | None
+    ln_hh: Array | None
+    ln_c: Array | None
 
 
 def pack_lstm(
@@ -46,14 +118,31 @@ def pack_lstm(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled, "seed": seed}
-    return pack_cell(pack_lstm, "lstm", arrays, named, options, dtype, fast_activations)
+    named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled}
+    return run_pack(_LSTM, (w_ih, w_hh, b_ih, b_hh), named, options, dtype, fast_activations, seed)
 
 
+# fmt: off
+@overload
+def lstm_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[False] = ..., **options:
+    Unpack[_LSTMForward],
+) -> LSTMOutput: ...
+@overload
+def lstm_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_LSTMForward],
+) -> tuple[Array, Array, Array, Cache]: ...
+@overload
+def lstm_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: bool, **options: Unpack[_LSTMForward],
+) -> LSTMOutput | tuple[Array, Array, Array, Cache]: ...
+# fmt: on
 def lstm_forward(
     x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
+    w_ih: AnyWeights,
     w_hh: ArrayLike | None = None,
     b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None,
@@ -92,17 +181,10 @@ def lstm_forward(
     Returns:
         LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
     """
-    named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled}
-    if is_gpu(options, x, w_ih):
-        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
-        parameters = w_ih, w_hh, b_ih, b_hh
-        found = forward_on_gpu(lstm_forward, "lstm", x, parameters, {"h0": h0, "c0": c0}, named, options, call)
-        return found if training else LSTMOutput(*found)
-    weights, run = prepare(lstm_forward, "lstm", x, w_ih, w_hh, b_ih, b_hh, named, options, training)
-    y, h_n, c_n, cache = _core.forward(  # by position: names would cost a microsecond
-        weights, x, h0, c0, lengths, reverse, batch_first, training, out, threads, run
-    )
-    return (y, h_n, c_n, cache) if training else LSTMOutput(y, h_n, c_n)
+    return run_forward(
+        _LSTM, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
+        h0, c0, w_peep, peephole_output, coupled,
+    )  # fmt: skip
 
 
 def lstm_backward(
@@ -125,13 +207,29 @@ def lstm_backward(
     Returns:
         LSTMGrads: each in the shape of its argument.
     """
-    grads: LSTMGrads = backward(LSTMGrads, "lstm", dy, cache, dh_n, dc_n, need_dx, threads)
-    return grads
+    return run_backward(_LSTM, LSTMGrads, dy, cache, (dh_n, dc_n), need_dx, threads)
 
 
+# fmt: off
+@overload
+def lstm_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_LSTMStep],
+) -> LSTMState: ...
+@overload
+def lstm_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_LSTMStep],
+) -> tuple[Array, Array, Cache]: ...
+@overload
+def lstm_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: bool, **options: Unpack[_LSTMStep],
+) -> LSTMState | tuple[Array, Array, Cache]: ...
+# fmt: on
 def lstm_cell(
     x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
+    w_ih: AnyWeights,
     w_hh: ArrayLike | None = None,
     b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None,
@@ -150,7 +248,9 @@ def lstm_cell(
     With ``training=True`` returns (h, c, cache); :func:`lstm_backward` then takes dy of shape (1, B, P). ``seed`` is
     that of zoneout_h, zoneout_c and weight_dropout; ``options`` are those of :func:`pack_lstm`.
     """
-    named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled}
-    weights = prepare_cell(lstm_cell, "lstm", x, w_ih, w_hh, b_ih, b_hh, named, options, training, seed)
-    h, (c,), cache = step(weights, x, training, seed, h0=h0, c0=c0)
-    return (h, c, cache) if training else LSTMState(h, c)
+    return run_step(_LSTM, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, c0, w_peep, peephole_output, coupled)
+
+
+_LSTM = make_cell(
+    pack_lstm, lstm_forward, lstm_backward, lstm_cell, LSTMOutput, LSTMState, LSTMWeights, GatedRunOptions
+)

@@ -1,14 +1,16 @@
-"""Which option belongs to which cell, and whether to its weights or to a run: the one table, written as types.
+"""What an option may be, those that several cells share, and what the functions have to know of a cell.
 
-A type checker reads the TypedDicts as the keywords of the functions, and `CELLS`, made of the same keys, is what the
-functions themselves go by. What each option means stands in the package.
+A type checker reads the TypedDicts as the keywords of the functions; `Cell`, made of the same keys, is what the
+functions themselves go by. What one cell alone has is in its own file. What each option means stands in the package.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from .._typing import Array
+from .._core import CudaWeights, PackedWeights
+from .._typing import Array, ArrayLike
 
 ActivationName = Literal[
     "tanh",
@@ -32,26 +34,20 @@ PeepholeOutput = Literal["current", "previous"]
 Reset = Literal["after", "before", "output"]
 ForgetGate = Literal["sigmoid", "exp"]
 DtypeName = Literal["float32", "float64", "bfloat16", "bfloat16_weights", "int8"]
+AnyWeights = ArrayLike | PackedWeights | CudaWeights
+"""What a call takes for w_ih."""
+OptionalArray = ArrayLike | None
+"""A parameter or state that may be left out, which is zero then."""
+
+PARAMETERS = frozenset({"w_ih", "w_hh", "b_ih", "b_hh", "w_peep", "w_hr", "ln_ih", "ln_hh", "ln_c"})
+"""The options which are arrays and have a gradient."""
 
 
 # -- options of the weights: taken by pack_<cell>, by <cell>_cell, and by <cell>_forward with parameters -------------
 
 
-class SLSTMWeights(TypedDict, total=False):
-    """What :func:`pack_slstm` takes beside its named arguments."""
-
-    weight_dropout: float | None
-
-
-class IndRNNWeights(TypedDict, total=False):
-    """What :func:`pack_indrnn` takes beside its named arguments."""
-
-    clip: float | None
-    zoneout_h: float | None
-
-
-class MGUWeights(TypedDict, total=False):
-    """What :func:`pack_mgu` takes beside its named arguments."""
+class GatedWeights(TypedDict, total=False):
+    """What the cells with gates and a candidate have in common."""
 
     activation: Activation | None
     recurrent_activation: Activation | None
@@ -60,33 +56,12 @@ class MGUWeights(TypedDict, total=False):
     weight_dropout: float | None
 
 
-class RNNWeights(IndRNNWeights, total=False):
-    """What :func:`pack_rnn` takes beside its named arguments."""
-
-    weight_dropout: float | None
-    ln_ih: Array | None  # refused, with a reason: the one norm of this cell takes its gains from ln_hh
-    ln_hh: Array | None
-    norm_eps: float | None
-
-
-class GRUWeights(MGUWeights, total=False):
-    """What :func:`pack_gru` takes beside its named arguments."""
+class NormWeights(TypedDict, total=False):
+    """What layer normalisation needs."""
 
     ln_ih: Array | None
     ln_hh: Array | None
     norm_eps: float | None
-
-
-class LSTMWeights(GRUWeights, total=False):
-    """What :func:`pack_lstm` takes beside its named arguments."""
-
-    output_activation: Activation | None
-    cell_clip: float | None
-    forget_bias: float | None
-    w_hr: Array | None
-    proj_clip: float | None
-    ln_c: Array | None
-    zoneout_c: float | None
 
 
 # -- options of a run: taken by <cell>_forward alone -----------------------------------------------------------------
@@ -116,53 +91,59 @@ class GatedRunOptions(RunOptions, total=False):
     candidate_dropout: float | None
 
 
-class RNNOptions(RNNWeights, RunOptions, total=False):
-    """Further keywords of :func:`rnn_forward`."""
+class CallKeywords(TypedDict, total=False):
+    """The named keywords of <cell>_forward which all cells have, but for `training`, for the overloads."""
+
+    lengths: Any
+    reverse: bool
+    batch_first: bool
+    out: Array | None
+    threads: int | None
 
 
-class LSTMOptions(LSTMWeights, GatedRunOptions, total=False):
-    """Further keywords of :func:`lstm_forward`."""
+# -- a cell at run time ----------------------------------------------------------------------------------------------
 
 
-class GRUOptions(GRUWeights, GatedRunOptions, total=False):
-    """Further keywords of :func:`gru_forward`."""
+class Cell(NamedTuple):
+    """A cell's functions, and what they have to know of it.
 
+    The native module reads the first four by their place.
 
-class IndRNNOptions(IndRNNWeights, RunOptions, total=False):
-    """Further keywords of :func:`indrnn_forward`."""
+    Attributes:
+        name: as in pack_<name>, <name>_forward, <name>_backward, <name>_cell.
+        defaults: the options of the weights that are named arguments, each with its default.
+        output, state: the named tuples that forward and step return; state is None for h alone.
+        pack, forward, backward, step: those four functions.
+        weights: the options of the weights that are further keywords. run: those of a run, which all are.
+        states: h0 and the names of the other initial states.
+    """
 
-
-class MGUOptions(MGUWeights, GatedRunOptions, total=False):
-    """Further keywords of :func:`mgu_forward`."""
-
-
-class SLSTMOptions(SLSTMWeights, RunOptions, total=False):
-    """Further keywords of :func:`slstm_forward`."""
-
-
-# -- the table at run time -------------------------------------------------------------------------------------------
-
-
-class CellOptions(NamedTuple):
-    """The further keywords of one cell."""
-
+    name: str
+    defaults: dict[str, Any]
+    output: Any
+    state: Any
+    pack: Callable[..., Any]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    step: Callable[..., Any]
     weights: frozenset[str]
     run: frozenset[str]
-    defaults: dict[str, Any]  # of the named arguments which belong to the weights; all others default to None
+    states: tuple[str, ...]
 
 
-CELLS = {
-    "rnn": CellOptions(RNNWeights.__optional_keys__, RunOptions.__optional_keys__, {"activation": "tanh"}),
-    "lstm": CellOptions(
-        LSTMWeights.__optional_keys__,
-        GatedRunOptions.__optional_keys__,
-        {"w_peep": None, "peephole_output": "current", "coupled": False},
-    ),
-    "gru": CellOptions(GRUWeights.__optional_keys__, GatedRunOptions.__optional_keys__, {"reset": "after"}),
-    "indrnn": CellOptions(IndRNNWeights.__optional_keys__, RunOptions.__optional_keys__, {"activation": "tanh"}),
-    "mgu": CellOptions(MGUWeights.__optional_keys__, GatedRunOptions.__optional_keys__, {}),
-    "slstm": CellOptions(SLSTMWeights.__optional_keys__, RunOptions.__optional_keys__, {"forget_gate": "sigmoid"}),
-}
-
-PARAMETERS = frozenset({"w_ih", "w_hh", "b_ih", "b_hh", "w_peep", "w_hr", "ln_ih", "ln_hh", "ln_c"})
-"""The options which are arrays and have a gradient."""
+def make_cell(
+    pack: Callable[..., Any],
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    step: Callable[..., Any],
+    output: Any,
+    state: Any,
+    weights: Any,
+    run: Any,
+) -> Cell:
+    """Read off a cell's functions what they say themselves; `weights` and `run` are TypedDicts of further keywords."""
+    name = step.__name__.removesuffix("_cell")
+    defaults = {k: v for k, v in (step.__kwdefaults__ or {}).items() if k not in ("training", "seed")}
+    states = tuple(f"{field[0]}0" for field in output._fields[1:])
+    further = weights.__optional_keys__, run.__optional_keys__
+    return Cell(name, defaults, output, state, pack, forward, backward, step, *further, states)

@@ -2,21 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 
-from .. import _core
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
-from ._arguments import as_array, batch_size, stack_states, state_dtype
-from ._call import backward, pack_cell, prepare, prepare_cell, step
-from ._options import DtypeName, ForgetGate
-from ._results import SLSTMGrads, SLSTMOutput, SLSTMState
-from .gpu.calls import GpuCall, forward_on_gpu, is_gpu
+from ._call import run_backward, run_forward, run_pack, run_step
+from ._options import AnyWeights, CallKeywords, DtypeName, ForgetGate, OptionalArray, RunOptions, make_cell
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._options import SLSTMOptions, SLSTMWeights
+
+class SLSTMWeights(TypedDict, total=False):
+    """What :func:`pack_slstm` takes beside its named arguments."""
+
+    weight_dropout: float | None
+
+
+class SLSTMOptions(SLSTMWeights, RunOptions, total=False):
+    """Further keywords of :func:`slstm_forward`."""
+
+
+class _SLSTMSettings(TypedDict, total=False):
+    """The options of the weights that are named arguments."""
+
+    forget_gate: ForgetGate
+
+
+class _SLSTMForward(_SLSTMSettings, SLSTMOptions, CallKeywords, total=False):
+    """All keywords of :func:`slstm_forward` but for `training`, for its overloads."""
+
+
+class _SLSTMStep(_SLSTMSettings, SLSTMWeights, total=False):
+    """Those of :func:`slstm_cell`."""
+
+    seed: int | None
+
+
+class SLSTMOutput(NamedTuple):
+    """Result of :func:`slstm_forward`: y (T, B, H) and the final states h_n, c_n, n_n, m_n (1, B, H)."""
+
+    y: Array
+    h_n: Array
+    c_n: Array
+    n_n: Array
+    m_n: Array
+
+
+class SLSTMState(NamedTuple):
+    """Result of :func:`slstm_cell`: h, c, n and m, each (B, H)."""
+
+    h: Array
+    c: Array
+    n: Array
+    m: Array
+
+
+class SLSTMGrads(NamedTuple):
+    """Gradients of an sLSTM, each in the shape of its argument; None for what was not given or asked for."""
+
+    x: Array | None
+    h0: Array
+    c0: Array
+    n0: Array
+    m0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
 
 
 def pack_slstm(
@@ -43,14 +96,33 @@ def pack_slstm(
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
     """
-    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    named = {"forget_gate": forget_gate, "seed": seed}
-    return pack_cell(pack_slstm, "slstm", arrays, named, options, dtype, fast_activations)
+    named = {"forget_gate": forget_gate}
+    return run_pack(_SLSTM, (w_ih, w_hh, b_ih, b_hh), named, options, dtype, fast_activations, seed)
 
 
+# fmt: off
+@overload
+def slstm_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
+    Literal[False] = ..., **options: Unpack[_SLSTMForward],
+) -> SLSTMOutput: ...
+@overload
+def slstm_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
+    Literal[True], **options: Unpack[_SLSTMForward],
+) -> tuple[Array, Array, Array, Array, Array, Cache]: ...
+@overload
+def slstm_forward(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
+    bool, **options: Unpack[_SLSTMForward],
+) -> SLSTMOutput | tuple[Array, Array, Array, Array, Array, Cache]: ...
+# fmt: on
 def slstm_forward(
     x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
+    w_ih: AnyWeights,
     w_hh: ArrayLike | None = None,
     b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None,
@@ -90,33 +162,10 @@ def slstm_forward(
     Returns:
         SLSTMOutput(y, h_n, c_n, n_n, m_n); with ``training=True`` the tuple (y, h_n, c_n, n_n, m_n, cache).
     """
-    if is_gpu(options, x, w_ih):
-        call = GpuCall(lengths, reverse, batch_first, training, out, threads)
-        parameters = w_ih, w_hh, b_ih, b_hh
-        found = forward_on_gpu(
-            slstm_forward,
-            "slstm",
-            x,
-            parameters,
-            {"h0": h0, "c0": c0, "n0": n0, "m0": m0},
-            {"forget_gate": forget_gate},
-            options,
-            call,
-        )
-        return found if training else SLSTMOutput(*found)
-    weights, run = prepare(
-        slstm_forward, "slstm", x, w_ih, w_hh, b_ih, b_hh, {"forget_gate": forget_gate}, options, training
-    )
-    states = None
-    if c0 is not None or n0 is not None or m0 is not None:
-        x = as_array("x", x, state_dtype(weights))
-        batch = batch_size(x, batch_first, run)
-        states = stack_states({"c0": c0, "n0": n0, "m0": m0}, (1, batch, weights.hidden_size), x.dtype)
-    y, h_n, c_n, cache = _core.forward(
-        weights, x, h0, states, lengths, reverse, batch_first, training, out, threads, run
-    )
-    final = (y, h_n, c_n[0:1], c_n[1:2], c_n[2:3])
-    return (*final, cache) if training else SLSTMOutput(*final)
+    return run_forward(
+        _SLSTM, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
+        h0, c0, n0, m0, forget_gate,
+    )  # fmt: skip
 
 
 def slstm_backward(
@@ -141,14 +190,32 @@ def slstm_backward(
     Returns:
         SLSTMGrads: each in the shape of its argument.
     """
-    states = {"dc_n": dc_n, "dn_n": dn_n, "dm_n": dm_n}
-    grads: SLSTMGrads = backward(SLSTMGrads, "slstm", dy, cache, dh_n, states, need_dx, threads)
-    return grads
+    return run_backward(_SLSTM, SLSTMGrads, dy, cache, (dh_n, dc_n, dn_n, dm_n), need_dx, threads)
 
 
+# fmt: off
+@overload
+def slstm_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
+    Literal[False] = ..., **options: Unpack[_SLSTMStep],
+) -> SLSTMState: ...
+@overload
+def slstm_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
+    Literal[True], **options: Unpack[_SLSTMStep],
+) -> tuple[Array, Array, Array, Array, Cache]: ...
+@overload
+def slstm_cell(
+    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
+    bool, **options: Unpack[_SLSTMStep],
+) -> SLSTMState | tuple[Array, Array, Array, Array, Cache]: ...
+# fmt: on
 def slstm_cell(
     x: ArrayLike,
-    w_ih: ArrayLike | PackedWeights,
+    w_ih: AnyWeights,
     w_hh: ArrayLike | None = None,
     b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None,
@@ -167,8 +234,9 @@ def slstm_cell(
     With ``training=True`` returns (h, c, n, m, cache); :func:`slstm_backward` then takes dy of shape (1, B, H).
     ``seed`` is that of weight_dropout, the one of ``options``.
     """
-    weights = prepare_cell(
-        slstm_cell, "slstm", x, w_ih, w_hh, b_ih, b_hh, {"forget_gate": forget_gate}, options, training, seed
-    )
-    h, states, cache = step(weights, x, training, seed, h0=h0, c0=c0, n0=n0, m0=m0)
-    return (h, *states, cache) if training else SLSTMState(h, *states)
+    return run_step(_SLSTM, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, c0, n0, m0, forget_gate)
+
+
+_SLSTM = make_cell(
+    pack_slstm, slstm_forward, slstm_backward, slstm_cell, SLSTMOutput, SLSTMState, SLSTMWeights, RunOptions
+)

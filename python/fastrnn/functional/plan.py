@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
-from ._options import CELLS
+from ._cells import CELLS
 
 
 @dataclass(frozen=True)

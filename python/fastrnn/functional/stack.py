@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, overload
 from .. import _core
 from .._core import PackedWeights, StackCache
 from .._typing import Array, ArrayLike
-from .gpu.calls import GpuCache, GpuCall, backward_on_gpu, is_cuda_weights, is_gpu, stack_on_gpu
+from .gpu.calls import Call, GpuCache, backward_on_gpu, is_cuda_weights, is_gpu, stack_on_gpu
 
 __all__ = ["StackGrads", "StackOutput", "stack_backward", "stack_forward"]
 
@@ -152,7 +152,7 @@ def stack_forward(
     rows = _directions(layers)
     options = {name: value for name, value in run.items() if value is not None} or None
     if is_gpu(run, x, next((one for row in rows for one in row), None)):
-        call = GpuCall(lengths, False, batch_first, training, out, threads)
+        call = Call(lengths, False, batch_first, training, out, threads)
         *found, cache = stack_on_gpu(rows, x, h0, c0, options or {}, call, merge, dropout)
         return (*found, cache) if training else StackOutput(*found)
     y, h_n, c_n, cache = _core.stack_forward(

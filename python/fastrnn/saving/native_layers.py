@@ -15,7 +15,8 @@ import numpy as np
 from .. import functional
 from .._registry import one_of
 from .._typing import Array, Config
-from ..functional._options import CELLS, PARAMETERS
+from ..functional._cells import CELLS
+from ..functional._options import PARAMETERS
 from ..layers import (
     GRU,
     LSTM,

@@ -9,7 +9,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ..functional._options import CELLS
+from ..functional._cells import CELLS
 
 # Beginning of the name of a parameter in PyTorch -> its name in the functions.
 PARAMETERS = {

@@ -90,7 +90,7 @@ def stepper(case: Case) -> Callable[[Any], Any]:
     if case.threads == 1:
         session, out = Session(Model(weights)), np.empty(case.shape.hidden, np.float32)
         return lambda x: session.step(x, out)
-    states = [(np.zeros((1, 1, case.shape.hidden), np.float32),) * 2 for _ in weights]
+    states: list[Any] = [(np.zeros((1, 1, case.shape.hidden), np.float32),) * 2 for _ in weights]
 
     def step(x: Any) -> Any:
         y = x[np.newaxis, np.newaxis]

@@ -9,48 +9,13 @@ import numpy as np
 
 from ... import _core
 from ..._core import CudaWeights, PackedWeights
-from ..._typing import ArrayLike
-from .._arguments import Options, as_array, batch_size, check_alone, split, stack_states, weight_dropout
-from .._options import CELLS, PARAMETERS
+from .._arguments import Options, apply_weight_dropout, as_array, batch_size, check_alone, split_arrays
+from .._options import PARAMETERS, Cell
+from .._states import one_array, split_states
 from .arrays import Target, describe, find_target, must_wait, ordinal_of, take
 from .cublas import find_cublas
 
 _GPU_OPTIONS = ("device", "device_dtype", "device_tier", "stream")
-
-
-def pack_cuda(
-    cell: str,
-    w_ih: ArrayLike,
-    w_hh: ArrayLike,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    *,
-    dtype: str = "float32",
-    device: str = "cuda",
-    **options: Any,
-) -> CudaWeights:
-    """Copy the parameters of a layer to a GPU once, for any number of calls.
-
-    ``<cell>_forward`` and ``stack_forward`` take the result in place of packed weights, and run where it is.
-
-    Args:
-        cell: "rnn", "lstm", "gru", "indrnn", "mgu" or "slstm". w_ih, w_hh, b_ih, b_hh: as of ``pack_<cell>``, float32.
-        dtype: "float32", "tf32", "bfloat16" or "float16": what the weights, and what they meet, are rounded to there.
-        device: "cuda" or "cuda:N".
-        options: all further arguments of ``pack_<cell>``, but for its dtype and fast_activations.
-
-    Returns:
-        CudaWeights: an immutable copy; later changes to the arrays do not reach it.
-
-    Raises:
-        TypeError, ValueError: an argument is wrong. CudaError: the GPU is not there, and why.
-    """
-    if cell not in CELLS:
-        raise ValueError(f"cell: expected one of {', '.join(map(repr, CELLS))}, got {cell!r}")
-    table = CELLS[cell]
-    further, _ = split(pack_cuda, options, table.weights | table.defaults.keys() | {"seed"})
-    parameters = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
-    return _weights_on_gpu(cell, {**parameters, **further}, _core.parse_cuda_device(device), dtype, None)
 
 
 def is_cuda_weights(value: object) -> bool:
@@ -104,15 +69,25 @@ class GpuCache(NamedTuple):
     wait: bool
 
 
+class Call(NamedTuple):
+    """The arguments of a forward call which concern neither weights nor states, nor are options of a run."""
+
+    lengths: Any
+    reverse: bool
+    batch_first: bool
+    training: bool
+    out: object
+    threads: int | None
+
+
 def forward_on_gpu(
-    function: Callable[..., Any],
-    cell: str,
+    cell: Cell,
     x: object,
-    parameters: tuple[object, object, object, object],
-    states: Options,
-    named: Options,
-    options: Mapping[str, Any],
-    call: GpuCall,
+    parameters: tuple[Any, object, object, object],
+    states: tuple[object, ...],
+    given: Options,
+    run: Options,
+    call: Call,
 ) -> tuple[Any, ...]:
     """Run <cell>_forward on a GPU and return y and the final states, and in training a cache, as on the CPU.
 
@@ -120,37 +95,33 @@ def forward_on_gpu(
     library of x, or DeviceArray.
 
     Args:
-        function: the one that was called. parameters: w_ih, w_hh, b_ih, b_hh. states: by name, None for zero. named:
-            its arguments which belong to the weights. options: its further keywords. call: its other arguments.
+        parameters: w_ih or weights on a GPU, w_hh, b_ih, b_hh. states: h0 and the cell's others, None for zero. given:
+            options of the weights. run: those of the run, from which those of a GPU are taken.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or the GPU's kernels do not know it. CudaError: the GPU is not
             there, and why; or no kernel can run this on it; or it failed.
     """
-    table = CELLS[cell]
-    further, run = split(function, options, table.weights, table.run)
-    weights: Any = parameters[0]
+    weights, w_hh, b_ih, b_hh = parameters
+    given = {"w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, **given}
     place = _Place.of(x, run, weights)
-    given = {**named, **further, "w_hh": parameters[1], "b_ih": parameters[2], "b_hh": parameters[3]}
-    wait = place.waits((x, *states.values(), weights, *(given.get(name) for name in PARAMETERS)))
+    wait = place.waits((x, *states, weights, *(given.get(name) for name in PARAMETERS)))
     x = _array("x", x, place.target)
     if is_cuda_weights(weights):
         check_alone(cell, weights, given)
     else:
-        weight_dropout(given, run, bool(call.training))
-        weights = _weights_on_gpu(cell, {"w_ih": weights, **given}, place.ordinal, place.dtype, place.target)
-    h0, *others = states.values()
-    if len(others) > 1:
-        joined = {name: state for name, state in states.items() if name != "h0"}
-        others = [_join(joined, lambda: batch_size(x, call.batch_first, run), weights.hidden_size, place.target)]
-    c0 = others[0] if others else None
-    y, h_n, c_n, cache = _forward([[weights]], x, h0, c0, place, wait, run, call)
+        if "weight_dropout" in given:
+            apply_weight_dropout(given, run.get("seed"), bool(call.training))
+        weights = weights_on_gpu(cell.name, {"w_ih": weights, **given}, place.ordinal, place.dtype, place.target)
+    others = dict(zip(cell.states[1:], states[1:], strict=True))
+    c0 = _one_array(others, lambda: batch_size(x, call.batch_first, run), weights.hidden_size, place.target)
+    y, h_n, c_n, cache = _forward([[weights]], x, states[0], c0, place, wait, run, call)
     found = (y, h_n, *_parts(c_n, place.target))
     return found if cache is None else (*found, cache)
 
 
 def stack_on_gpu(
-    layers: list[list[Any]], x: object, h0: object, c0: object, run: Options, call: GpuCall, merge: str, dropout: float
+    layers: list[list[Any]], x: object, h0: object, c0: object, run: Options, call: Call, merge: str, dropout: float
 ) -> tuple[Any, Any, Any, GpuCache | None]:
     """Run stack_forward on a GPU and return y, h_n, c_n or None, and in training a cache; as `forward_on_gpu` does."""
     run = dict(run)
@@ -166,7 +137,8 @@ def backward_on_gpu(
     """Return the gradients of x, the states and, by layer and direction, the parameters, in arrays as the call's.
 
     Args:
-        cell: that of the function; None for a stack. dc_n: one array, or a dict of the several of a cell.
+        cell: that of the function; None for a stack. dc_n: of a cell the gradients of its states beside h, by name; of
+            a stack the one array of all.
 
     Raises:
         TypeError, ValueError: an argument is wrong. CudaError: the GPU failed.
@@ -175,7 +147,7 @@ def backward_on_gpu(
     if cell is not None and core.cell != cell:
         raise ValueError(f"cache: expected one of {cell}_forward, got one of {core.cell}_forward")
     if isinstance(dc_n, dict):
-        dc_n = _join(dc_n, lambda: int(core.batch), core.hidden_size, target)
+        dc_n = _one_array(dc_n, lambda: int(core.batch), core.hidden_size, target)
     if target is None:
         found: tuple[Any, Any, Any, list[list[dict[str, Any]]]] = core.backward(dy, dh_n, dc_n, bool(need_dx))
         return found
@@ -190,17 +162,6 @@ def backward_on_gpu(
 def state_parts(array: Any, cache: GpuCache) -> tuple[Any, ...]:
     """The states of a cell out of the one array that a call has for them, which may be None."""
     return _parts(array, cache.target)
-
-
-class GpuCall(NamedTuple):
-    """The arguments of a forward call which concern neither weights nor states, nor are options of a run."""
-
-    lengths: Any
-    reverse: bool
-    batch_first: bool
-    training: bool
-    out: object
-    threads: int | None
 
 
 class _Place(NamedTuple):
@@ -232,13 +193,10 @@ class _Place(NamedTuple):
         return self.target is not None and must_wait(arguments, self.target.stream)
 
 
-def _weights_on_gpu(cell: str, given: Options, ordinal: int, dtype: str, target: Target | None) -> CudaWeights:
+def weights_on_gpu(cell: str, given: Options, ordinal: int, dtype: str, target: Target | None = None) -> CudaWeights:
     """Copies of the host's parameters, or those that are there already. `given`: with the options of the weights."""
     arrays: Options = {}
-    settings: Options = {}
-    for name, value in given.items():
-        if value is not None:
-            (arrays if name in PARAMETERS else settings)[name] = value
+    settings = split_arrays(given, arrays)
     if isinstance(arrays.get("w_ih"), PackedWeights):
         raise TypeError("w_ih: expected an array or CudaWeights on a GPU, got PackedWeights")
     for name in ("w_ih", "w_hh"):
@@ -258,7 +216,7 @@ def _forward(
     place: _Place,
     wait: bool,
     run: Options,
-    call: GpuCall,
+    call: Call,
     merge: str = "concat",
     dropout: float = 0.0,
 ) -> tuple[Any, Any, Any, GpuCache | None]:
@@ -295,14 +253,12 @@ def _array(name: str, value: object, target: Target | None) -> Any:
     return array
 
 
-def _join(states: Options, batch: Callable[[], int], hidden: int, target: Target | None) -> Any:
-    """Several states as the one array of the kernels; of arrays on a GPU none may be given, for that needs a copy."""
+def _one_array(states: Options, batch: Callable[[], int], hidden: int, target: Target | None) -> Any:
+    """As `one_array`; several states on a GPU are not joined, for that needs a copy: none of them may be given."""
     given = [name for name, value in states.items() if value is not None]
-    if not given:
-        return None
-    if target is not None:
+    if target is not None and len(states) > 1 and given:
         raise ValueError(f"{given[0]}: expected None for arrays on a GPU, where several states are not joined")
-    return stack_states(states, (1, batch(), hidden), np.dtype(np.float32))
+    return one_array(states, lambda: ((1, batch(), hidden), np.dtype(np.float32)))
 
 
 def _wrap(array: Any, target: Target) -> Any:
@@ -310,8 +266,6 @@ def _wrap(array: Any, target: Target) -> Any:
 
 
 def _parts(array: Any, target: Target | None) -> tuple[Any, ...]:
-    if array is None:
-        return ()
-    if target is None:
-        return tuple(array[k : k + 1] for k in range(len(array)))
+    if target is None or array is None:
+        return split_states(array)[0]
     return tuple(target.wrap(part) for part in _core.device_array_parts(array))

@@ -15,7 +15,7 @@ from ..._core import PackedWeights
 from ..._hints import unknown_keyword
 from ..._registry import positive
 from ..._typing import Array, Config, Identifier
-from ...functional._options import CELLS
+from ...functional._cells import CELLS
 from ...initializers import Initializer, serialize
 from ...initializers import get as get_initializer
 from ..base import Shape, check_flag, check_rate, check_size
