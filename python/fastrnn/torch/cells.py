@@ -34,7 +34,7 @@ class _Cell:
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
             raise ValueError(f"input: expected shape (B, {self.input_size}) or ({self.input_size},), "
                              f"got {tuple(input.shape)}")  # fmt: skip
-        input, h0, c0 = check_input(input, weights, names[0], h0=h0, c0=c0)
+        input, h0, c0 = check_input(input, weights, names[0], h0, c0)
         axes = (None,) * (3 - input.dim())
         h0, c0 = (None if s is None else s[axes] for s in (h0, c0))
         form = 1, 1, False, False, self.training, 0.0

@@ -75,28 +75,30 @@ def forward(
         )
     lengths, mask, reset_mask, seed = options
     training = keep or plan.random
-    run = dict(plan.run)
-    if plan.packed:
-        run["batch_sizes"], lengths = view(lengths), None
-    if mask is not None:
-        run["mask"] = view(mask)
-    if reset_mask is not None:
-        run["reset_mask"] = view(reset_mask)
-    if plan.random:
-        run["seed"] = int(seed)
+    run = plan.run_as_it_is
+    if plan.packed or mask is not None or reset_mask is not None or plan.random:
+        run = dict(run)
+        if plan.packed:
+            run["batch_sizes"], lengths = view(lengths), None
+        if mask is not None:
+            run["mask"] = view(mask)
+        if reset_mask is not None:
+            run["reset_mask"] = view(reset_mask)
+        if plan.random:
+            run["seed"] = int(seed)
     drops = plan.drops_weights
     layers = pack(plan, weights, None, int(seed)) if drops else store.layers(plan, weights, training)
     y, h_n, c_n, cache = _core.stack_forward(
         layers,
         view(x),
-        view(h0),
-        view(c0),
-        view(lengths),
-        plan.batch_first and not plan.packed,
+        None if h0 is None else view(h0),
+        None if c0 is None else view(c0),
+        None if lengths is None else view(lengths),
+        plan.batch_first,
         training,
         None,
         _get_num_threads(),
-        run or None,
+        run,
         "concat",
         plan.dropout,
     )

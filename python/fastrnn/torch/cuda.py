@@ -55,7 +55,7 @@ def call(
     if plan.dtype is not None:
         raise ValueError(f"weight_dtype: expected None on a GPU, got {plan.dtype!r}")
     options = dict(plan.run)
-    options["batch_first"] = plan.batch_first and not plan.packed
+    options["batch_first"] = plan.batch_first
     for name, value in (("batch_sizes" if plan.packed else "lengths", lengths),):
         if value is not None:
             options[name] = value.cpu().numpy()

@@ -113,7 +113,7 @@ class _Recurrent(torch.nn.RNNBase):
         h0: Any
         c0: Any
         h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else hx
-        x, h0, c0 = check_input(x, weights, names[0], h0=h0, c0=c0)
+        x, h0, c0 = check_input(x, weights, names[0], h0, c0)
         axis = None
         if packed:
             _, sizes, order, back = input
@@ -136,7 +136,8 @@ class _Recurrent(torch.nn.RNNBase):
         form = layers, 1 + self.bidirectional, self.batch_first, packed, train, dropout
         if lengths is not None and not packed:
             lengths = torch.as_tensor(lengths)
-        mask, reset_mask = (None if m is None else torch.as_tensor(m) for m in (mask, reset_mask))
+        if mask is not None or reset_mask is not None:
+            mask, reset_mask = (None if m is None else torch.as_tensor(m) for m in (mask, reset_mask))
         tensors = x, h0, c0, weights, lengths, mask, reset_mask
         if x.is_cuda:
             y, h_n, c_n = cuda.call(self._fast.plan(*form), *tensors)

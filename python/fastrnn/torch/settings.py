@@ -74,27 +74,29 @@ def function_name(name: str) -> str:
     return NAMES[name.split("_l")[0]]
 
 
-def check_input(x: Any, weights: Any, first: str, **states: Any) -> tuple[Any, ...]:
+def check_input(x: Any, weights: Any, first: str, h0: Any, c0: Any) -> tuple[Any, Any, Any]:
     """Return x and the states in a dtype that can be computed: autocast's half precision becomes float32.
 
     Args:
-        x: the input. weights: the parameters; `first` is the name of the first. states: None where not given.
+        x: the input. weights: the parameters; `first` is the name of the first. h0, c0: None where not given.
 
     Raises:
         TypeError: a dtype is none that can be computed, or not that of the parameters.
     """
     dtype = weights[0].dtype
-    if dtype not in (torch.float32, torch.float64):
+    if dtype is not _FLOAT and dtype is not _DOUBLE:
         raise TypeError(f"{first}: expected torch.float32 or torch.float64, got {dtype}")
     if x.layout is not torch.strided:
         raise TypeError(f"input: expected a dense tensor, got one of layout {x.layout}")
-    found = (x, *states.values())
     if torch.is_autocast_enabled("cpu"):
-        found = tuple(t.to(dtype) if t is not None and t.dtype in _HALF else t for t in found)
-    for name, tensor in zip(("input", *states), found, strict=True):
-        if tensor is not None and tensor.dtype is not dtype:
-            raise TypeError(f"{name}: expected {dtype} (the dtype of the weights), got {tensor.dtype}")
-    return found
+        x, h0, c0 = (t.to(dtype) if t is not None and t.dtype in _HALF else t for t in (x, h0, c0))
+    if x.dtype is not dtype:
+        raise TypeError(f"input: expected {dtype} (the dtype of the weights), got {x.dtype}")
+    if h0 is not None and h0.dtype is not dtype:
+        raise TypeError(f"h0: expected {dtype} (the dtype of the weights), got {h0.dtype}")
+    if c0 is not None and c0.dtype is not dtype:
+        raise TypeError(f"c0: expected {dtype} (the dtype of the weights), got {c0.dtype}")
+    return x, h0, c0
 
 
-_HALF = (torch.bfloat16, torch.float16)
+_FLOAT, _DOUBLE, _HALF = torch.float32, torch.float64, (torch.bfloat16, torch.float16)
