@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._file_reading import open_regular
 from .._typing import Array, Config
-from ..saving.reading import open_regular
 from ._layers import import_library
 
 __all__ = ["KerasFile", "read_h5", "read_keras"]

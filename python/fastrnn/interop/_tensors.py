@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._file_reading import open_regular, read_npz
 from .._file_writing import import_safetensors
 from .._typing import Array
-from ..saving.reading import open_regular, read_npz
 
 __all__ = ["read_bytes", "read_tensors"]
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .._file_reading import safetensors_metadata
 from .._registry import one_of
 from ..model import Sequential
 from ..saving import load_model
-from ..saving.reading import safetensors_metadata
 from . import keras, nam, onnx, rtneural, torch
 
 __all__ = ["SUFFIXES", "load", "save"]

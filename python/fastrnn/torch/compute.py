@@ -75,7 +75,7 @@ def forward(
         )
     lengths, mask, reset_mask, seed = options
     training = keep or plan.random
-    run = plan.run_as_it_is
+    run = plan.run
     if plan.packed or mask is not None or reset_mask is not None or plan.random:
         run = dict(run)
         if plan.packed:
@@ -98,7 +98,7 @@ def forward(
         training,
         None,
         _get_num_threads(),
-        run,
+        run or None,
         "concat",
         plan.dropout,
     )

@@ -53,8 +53,6 @@ class Plan:
         self.dropout = float(rest[5])
         self.weights = {name: tuple(v) if isinstance(v, list) else v for name, v in weights.items()}
         self.run = run if self.training else {name: value for name, value in run.items() if name not in _RUN_RATES}
-        # A call without a seed would be given one by the system, which takes longer than the rest of a short call.
-        self.run_as_it_is = {"seed": 0, **self.run}
         self.has_c = self.cell == "lstm"
         self.zoneout = any(weights.get(name) for name in _ZONEOUT)
         self.random = bool(self.training and (self.dropout or draws(weights, run)))
