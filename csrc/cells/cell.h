@@ -15,7 +15,7 @@
 //   V      the value type                      acc(g)      what the phase's matrices gave gate g: W x + R h + b
 //   h_prev(), c_prev(), c()                    input(g)    W x + b alone, for a gate whose acc starts from b_hh
 //   param(j)  per-unit parameter row j         set_h(v), set_c(v)   the new state, zoneout included
-//   keep(j,v), kept(j)   pass v from phase to phase, and on to the backward pass
+//   keep(j,v), kept(j)   hand v on to later phases of the step, and to the backward pass
 //   save(j,v)            keep, but only for the backward pass: nothing is stored in inference
 //   gate(v), candidate(v), output(v)   the three activations: sigmoid, tanh and tanh, unless the options say otherwise
 //   sigmoid(v), tanh(v), exp(v), softplus(v)   fixed functions
@@ -25,11 +25,12 @@
 //   acc()     the phase's matrices applied to the gate gradients (see BackPhase)
 //   saved(j)  what the forward pass kept or saved      normalised(j)   that, as its normalisation gave it to the cell
 //   dh(), dc()           gradients of the new states before zoneout: what dy, acc and the carries bring
-//   carry_c(), set_carry_h(v), set_carry_c(v)   gradients that flow to h, c without a matrix; zoneout's share is added
-//   add_carry_h(v)       the same, in a later phase
+//   carry_c(), set_carry_h(v), set_carry_c(v)   gradients that reach the h, c of the step before without passing a
+//                        matrix; the share that zoneout lets through is added
+//   add_carry_h(v)       adds to it, in a later phase
 //   clip_c_slope(c, d), clip_h_slope(h, d)   d, or 0 where the clip had cut c or h
 //   gate_slope(y), candidate_slope(y), output_slope(y)   derivatives of the activations where their value is y
-//   mask_operand(v)      from a gradient of h_operand() to one of h
+//   mask_operand(v)      turns a gradient of h_operand() into one of h
 //   set_dgate(j,v), dgate(j)   gradient columns: j < G with respect to W x + b, the others as the cell defines them
 // c_prev(j), c(j), set_c(v,j), carry_c(j), set_carry_c(v,j) name the j-th of several cell states.
 //
@@ -50,12 +51,12 @@ namespace fastrnn::cells {
 using fastrnn::Activation;
 using fastrnn::Peephole;
 
-/// f(clamp(v, -clip, clip)). The backward pass knows f by its values alone: beyond `low` and `high`, those at the ends,
-/// it is flat.
+/// f(clamp(v, -clip, clip)). The backward pass sees values of f alone: where a value is not between `low` and `high`,
+/// those at the two bounds, the clip was active and the derivative is zero.
 struct ActivationSpec {
   Activation kind = Activation::tanh;
   double alpha = 0, beta = 0;
-  double clip = 0;  // none
+  double clip = 0;  // 0: no clip
   double low = 0, high = 0;
 };
 
@@ -76,8 +77,9 @@ struct Options {
   double zoneout_h = 0, zoneout_c = 0;
 };
 
-/// A vector that a recurrent matrix, or a parameter of each unit, is applied to. `kept` is what the cell put there by
-/// keep(kOperandColumn), c_new what it put into the column c_new of its description (c before zoneout; no matrix's).
+/// A vector that a recurrent matrix, or a parameter of each unit, multiplies. `kept` is what the cell stored by
+/// keep(kOperandColumn, v). c_new is what it stored in the column `c_new` of its description, c before zoneout; no
+/// matrix multiplies that one.
 enum class Operand : signed char { h_prev, c_prev, c, kept, c_new };
 constexpr int kMatrixOperands = 4;
 enum class Matrix : signed char { w_hh, w_peep, w_hr };
@@ -89,14 +91,14 @@ struct Source {
   signed char block[4];
 };
 
-/// Vectors that layer normalisation treats as one: gates side by side, or c'. As bits, several may be named at once.
+/// What layer normalisation normalises together: one of two groups of gates, side by side, or c'. Bits, to be combined.
 enum Norm : int { kNoNorm = 0, kFirstGates = 1, kLastGates = 2, kCellNorm = 4 };
 struct NormGroup {
   int first_gate, gates;
 };
 
-/// One pass over all units. The gates first_gate .. first_gate+gates-1 are computed; a later phase may use the whole
-/// vector that an earlier one produced.
+/// One sweep over all units, which computes the gates first_gate .. first_gate+gates-1. It may use the whole vector
+/// that an earlier phase produced: that is why a cell has more than one.
 struct Phase {
   int first_gate;
   int gates;
@@ -108,7 +110,7 @@ struct Phase {
   int norm = kNoNorm;       // what is normalised before the cell sees it
 };
 
-/// acc() += matrix[block]^T * dgate column, taken at the step that comes next in time (`next`) or at this one.
+/// acc() += matrix[block]^T * dgate column: the column of the next step in time (`next`), or of this step.
 struct BackSource {
   int column;
   bool next;
@@ -125,7 +127,7 @@ struct BackPhase {
   int sources;
   BackSource source[4];
   bool over_state = false;
-  int norm = kNoNorm;  // what is taken back through its normalisation when all units are done
+  int norm = kNoNorm;  // whose gradients pass back through their normalisation when all units are done
 };
 
 /// The gradient of per-unit parameter row j: the sum over time and batch of dgate column x operand.
@@ -135,7 +137,7 @@ struct DiagonalGradient {
 };
 
 struct Description {
-  int gates;            // G: blocks of H rows in w_ih and in w_hh
+  int gates;            // G: w_ih and w_hh have a block of H rows for each
   int c_states;         // state vectors beside h
   int columns;          // vectors of length H a step keeps for the backward pass, in the order of keep/save
   int dcolumns;         // gate-gradient columns; the first `gates` belong to W x + b
@@ -149,14 +151,15 @@ struct Description {
   int forget_gate;         // the one that forget_bias is added to; -1 for none
   int params;              // rows of per-unit parameters (diagonal peepholes)
   DiagonalGradient param_gradient[3];
-  int c_new;                // column of Operand::c_new
-  int recurrent_column[4];  // of the gradient of R h + b_hh, by gate
-  // Layer normalisation; with it, columns of dgates behind the cell's own hold what comes back through the norms.
+  int c_new;                // the column that Operand::c_new reads
+  int recurrent_column[4];  // for each gate, the dgate column with the gradient of R h + b_hh
+  // Layer normalisation. The dgate columns behind the cell's own hold gradients that have passed back through the
+  // norms.
   NormGroup group[2];
-  bool norm_of_sum;                  // of W x + R h, rather than of each
-  int recurrent_norm_column;         // the first of `gates`, with respect to R h
-  int input_column;                  // likewise to W x
-  int cell_norm_from, cell_norm_to;  // with respect to LN(c'), and to c' through it
+  bool norm_of_sum;                  // W x + R h is normalised, rather than each of them
+  int recurrent_norm_column;         // the first of `gates` columns with gradients of R h
+  int input_column;                  // the first of `gates` columns with gradients of W x
+  int cell_norm_from, cell_norm_to;  // columns with the gradients of LN(c'), and of c' through it
 };
 
 /// A letter for each gate, in the order of their blocks of rows, and for each state beside h.
@@ -167,7 +170,7 @@ struct Names {
 /// The column that Operand::kept reads.
 constexpr int kOperandColumn = 3;
 
-/// The operand that met a block of a recurrent matrix in the forward pass.
+/// The operand that a block of a recurrent matrix multiplies in the forward pass.
 FASTRNN_CELL constexpr Operand operand_of(const Description& cell, Matrix matrix, int block) {
   for (int p = 0; p < cell.phases; ++p)
     for (int s = 0; s < cell.phase[p].sources; ++s)
@@ -177,7 +180,7 @@ FASTRNN_CELL constexpr Operand operand_of(const Description& cell, Matrix matrix
   return Operand::h_prev;
 }
 
-/// What all descriptions begin with; columns of gradients are those of the gates unless a cell has others.
+/// What all descriptions begin with: a column and a gradient column for each gate.
 constexpr Description begin_description(int gates) {
   Description d{};
   d.gates = d.columns = d.dcolumns = gates;
@@ -187,8 +190,7 @@ constexpr Description begin_description(int gates) {
   return d;
 }
 
-/// The same with layer normalisation: every phase with gates is normalised, and R^T meets the gradients behind the
-/// norms.
+/// Adds layer normalisation: R^T then multiplies gradients that have passed back through the norms.
 constexpr Description with_norm(Description d, bool of_sum) {
   const int first = d.dcolumns;
   d.norm_of_sum = of_sum;

@@ -31,7 +31,7 @@ constexpr Description common() {
   return d;
 }
 
-/// With one phase, r and z are normalised together and n alone.
+/// Layer normalisation of a GRU with one phase: r and z together, n alone.
 constexpr Description normalised(Description d, const Options& options) {
   if (!options.layer_norm) return d;
   d.phase[0].norm = d.back[0].norm = kFirstGates | kLastGates;

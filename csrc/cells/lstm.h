@@ -24,7 +24,7 @@ namespace lstm {
 enum Gate { I, F, G, O };
 enum { Pi, Pf, Po };  // rows or blocks of w_peep
 
-/// The part that every LSTM shares: from i, f, g to the new cell state, before its zoneout.
+/// Shared by all LSTMs: from the sums of i, f, g to the new cell state, before its zoneout.
 template <class Unit>
 FASTRNN_CELL typename Unit::V update(const Options& options, Unit& u, typename Unit::V ai, typename Unit::V af,
                                      typename Unit::V ag) {
@@ -40,7 +40,7 @@ FASTRNN_CELL typename Unit::V update(const Options& options, Unit& u, typename U
   return c;
 }
 
-/// From dh, through h' = o * tanh(s): the gradient of o before its sigmoid, and that of s.
+/// Backward through h' = o * tanh(s): from dh to the gradient of o before its sigmoid, and that of s.
 template <class Unit>
 FASTRNN_CELL void output_backward(Unit& u, typename Unit::V dh, typename Unit::V o, typename Unit::V s,
                                   typename Unit::V& dao, typename Unit::V& ds) {
@@ -49,7 +49,8 @@ FASTRNN_CELL void output_backward(Unit& u, typename Unit::V dh, typename Unit::V
   ds = dh * o * u.output_slope(value);
 }
 
-/// From dc, the gradient of c', to the gradients of i, f, g before their activations. Returns f, the path to c.
+/// Backward through c' = f * c + i * g: from dc to the gradients of i, f, g before their activations. Returns f, by
+/// which dc reaches the c of the step before.
 template <class Unit>
 FASTRNN_CELL typename Unit::V update_backward(const Options& options, Unit& u, typename Unit::V dc,
                                               typename Unit::V& dai, typename Unit::V& daf) {
@@ -64,7 +65,7 @@ FASTRNN_CELL typename Unit::V update_backward(const Options& options, Unit& u, t
   return f;
 }
 
-/// i and f see c through diagonal peepholes, and so may o.
+/// The gradients of c that pass through the diagonal peepholes of i and f, and of o where it sees c.
 template <class Unit>
 FASTRNN_CELL void add_peepholes(const Options& options, Unit& u, typename Unit::V& ai, typename Unit::V& af,
                                 typename Unit::V& ao) {
@@ -75,7 +76,7 @@ FASTRNN_CELL void add_peepholes(const Options& options, Unit& u, typename Unit::
   if (!options.peephole_current) ao = fmadd(u.param(Po), c_prev, ao);
 }
 
-/// What follows once dao and the gradient of c' through tanh(c') are known.
+/// The rest of the backward pass, once the gradients of o and of c' through tanh(c') are known.
 template <class Unit>
 FASTRNN_CELL void cell_backward(const Options& options, Unit& u, typename Unit::V dao, typename Unit::V dc,
                                 typename Unit::V c) {
@@ -165,7 +166,7 @@ struct Lstm {
   }
 };
 
-/// Full peephole matrices: o may need all of c', so that it has a phase of its own.
+/// Full peephole matrices: o may need the whole vector c', and so has a phase of its own.
 struct LstmFullPeephole {
   static constexpr int kPhases = 2;
   static constexpr int kBackPhases = 2;
@@ -219,8 +220,8 @@ struct LstmFullPeephole {
   }
 };
 
-/// With a projection or with normalised cell states, h' needs all of c': r = o * tanh(LN(c')), h' = W_hr r, where only
-/// what is asked for is there.
+/// A projection or normalised cell states, or both: r = o * tanh(LN(c')) and h' = W_hr r need whole vectors, and so
+/// each has a phase of its own.
 struct LstmStaged {
   static constexpr int kPhases = 3;
   static constexpr int kBackPhases = 3;

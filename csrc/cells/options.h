@@ -1,5 +1,5 @@
-// What a caller can ask of a cell, as tables: bindings, model files, checks and dictionaries read them, and the
-// kernels' own choice between the forms of a cell follows from them. Host code alone includes this.
+// What a caller can ask of a cell, as tables that bindings, model files, checks and dictionaries read, and the choice
+// of the form of a cell that computes it. For host code, not for kernels.
 #pragma once
 
 #include "fastrnn/fastrnn.hpp"
@@ -16,7 +16,7 @@ constexpr unsigned kSlstmCell = only(CellType::slstm);
 constexpr unsigned kGatedCells = kLstmCell | kGruCell | kMguCell;
 constexpr unsigned kMatrixCells = kGatedCells | kRnnCell | kSlstmCell;  // w_hh is a matrix
 constexpr unsigned kAllCells = (1u << std::size(kCellNames)) - 1;
-constexpr unsigned kPlainCells = kGatedCells | kRnnCell | kIndRnnCell;  // with activations of choice
+constexpr unsigned kPlainCells = kGatedCells | kRnnCell | kIndRnnCell;  // whose activations can be chosen
 
 /// What may be given as an option's value.
 enum class OptionKind : signed char {
@@ -29,7 +29,7 @@ enum class OptionKind : signed char {
   rate         // a number in [0, 1)
 };
 
-/// An option of a cell's weights. Of the pointers to members, the one that `kind` means is not null.
+/// An option of a cell's weights. One of the pointers to members is not null: the one for this `kind`.
 struct OptionRow {
   std::string_view name;
   unsigned cells;
@@ -39,7 +39,7 @@ struct OptionRow {
   bool CellOptions::* flag = nullptr;    // a flag, or a choice between two
   Reset CellOptions::* reset = nullptr;  // a choice
   std::string_view choices[3] = {};
-  bool first = false;  // what a flag is where the first of two choices is made
+  bool first = false;  // the value of `flag` for the first of two choices
 };
 
 constexpr OptionRow activation_row(std::string_view name, unsigned cells, ActivationOption CellOptions::* member) {
@@ -193,7 +193,8 @@ inline std::string_view state_names(Index count) {
   return "";
 }
 
-/// Whether the equations have to know more activations than sigmoid and tanh, clips or zoneout.
+/// Whether the general form of the kernels is needed, which knows all activations, clips and zoneout. The plain form
+/// has sigmoid and tanh compiled in.
 inline bool needs_general(const Options& cell, Kind kind) {
   if (kind == Kind::lstm_staged) return true;
   if (kind == Kind::slstm) return cell.zoneout_h > 0;

@@ -1,5 +1,5 @@
-// The activations that cells can be given instead of sigmoid and tanh, by their names in ONNX and Keras, and their
-// slopes as functions of the value: that is all that the backward pass keeps.
+// The activations that can be chosen instead of sigmoid and tanh, by their names in ONNX and Keras. Their derivatives
+// are computed from the value f(x), since the backward pass keeps nothing else.
 //
 //   tanh, sigmoid, relu, identity          exponential        e^x (held below 2^127 or 2^1022)
 //   leaky_relu  x > 0 ? x : a x            softsign           x / (1 + |x|)
@@ -50,7 +50,7 @@ FASTRNN_INLINE static Vec<T> softplus(Vec<T> x) {
   return clamp_below(zero, x) + (s + s) * sum;
 }
 
-/// f(x). A function of its own: a cell would hold a copy of all of them for each of its activations.
+/// f(x). Not inlined: a cell would otherwise contain all of these for each of its activations.
 template <class T>
 __attribute__((noinline)) static Vec<T> activation(const cells::ActivationSpec& f, bool fast, Vec<T> x) {
   using V = Vec<T>;

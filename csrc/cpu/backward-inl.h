@@ -1,8 +1,9 @@
 // The backward pass of any cell over a sequence.
 //
-// Only dgates * R is sequential. Its tiles are those of the forward pass with R transposed: the accumulator of a unit
-// takes in the gate gradients of the step that follows, and the cell turns the sum into its own gate gradients.
-// Everything else (dW, dR, db, dx: outer-inl.h) waits until all gate gradients are known.
+// Only one product has to wait for the step after it: R^T times that step's gate gradients, which is the gradient of h.
+// It runs on the tiles of the forward pass, over R transposed; the cell then turns the sum of a unit, with dy and the
+// carries, into the unit's own gate gradients. All gate gradients are saved. dW, dR, db and dx follow from them after
+// the loop, as products over all steps at once (outer-inl.h).
 #pragma once
 
 #include "outer-inl.h"
@@ -14,7 +15,7 @@ FASTRNN_INLINE static T* dgates_row(const BackwardCall<T>& call, Index b, Index 
   return call.dgates + ((s - call.first) * call.layer.batch + b) * call.layer.dgates_width;
 }
 
-/// Whether step s has gradients from the one after it.
+/// Whether gradients flow from step s + 1 to step s.
 template <class T>
 FASTRNN_INLINE static bool has_next(const BackwardCall<T>& call, Index b, Index s) {
   return s + 1 < call.layer.length[b] && (s + 1 < call.last || call.carries_on) && !call.layer.cuts(b, s + 1);
@@ -23,8 +24,9 @@ FASTRNN_INLINE static bool has_next(const BackwardCall<T>& call, Index b, Index 
 template <class T>
 using BackFinish = void (*)(const BackwardCall<T>&, const T* acc, Index row, Index unit);
 
-/// Sweeps one backward phase over `n` rows; `finish` gets each unit vector. `s` is the step whose gradients are being
-/// computed: sources marked `next` read step s + 1, the others step s itself.
+/// Multiplies one backward phase's matrices for the first n rows, and hands the sums of each vector of units to
+/// `finish`. `s` is the step whose gradients are being computed: sources marked `next` read step s + 1, the others step
+/// s itself.
 template <class T>
 static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, Index n, BackFinish<T> finish) {
   constexpr int U = Vec<T>::kLanes;
@@ -49,7 +51,7 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
       finish(call, acc + b * U, row, unit);
     }
   };
-  // A factor that no row has yet (the sequence's last step) is skipped with the rows of the matrix that it would meet.
+  // At the last step no row has a next one: those sources are zero, and are skipped with their part of the matrix.
   const bool last = n > 0 && s + 1 >= layer.longest();
   Factor<Full<T>> factors[4];
   int count = 0;
@@ -108,7 +110,7 @@ static void add_to_carry(const BackwardCall<T>& call, const T* acc, Index row, I
   (v + V::load(sum)).store(sum);
 }
 
-/// No gradient of step s + 1 reaches step s.
+/// Clears the carries where no gradient flows from step s + 1 to step s.
 template <class T>
 static void cut_carry(const BackwardCall<T>& call, Index b, Index s) {
   const Layer<T>& layer = call.layer;
@@ -117,7 +119,8 @@ static void cut_carry(const BackwardCall<T>& call, Index b, Index s) {
   fill_zero(call.carry_c + b * layer.c_width, layer.c_width);
 }
 
-/// Before the first step: what the matrices and the carries leave is the gradient of h0 and c0.
+/// After the last iteration: what the matrices give for the first step, and the carries, are the gradients of h0 and
+/// c0.
 template <class T>
 static void initial_state_gradients(const BackwardCall<T>& call) {
   const Layer<T>& layer = call.layer;
@@ -126,7 +129,7 @@ static void initial_state_gradients(const BackwardCall<T>& call) {
   for (int phase = 0; phase < cell.back_phases; ++phase) {
     const cells::Target target = cell.back[phase].target;
     if (target == cells::Target::kept) continue;
-    // Sources of the step itself have none at step -1: they read zeros.
+    // There is no step -1, so sources of the step itself read zeros.
     back_sweep(call, phase, -1, layer.rows,
                target == cells::Target::h ? add_to_carry<T, cells::Target::h> : add_to_carry<T, cells::Target::c>);
   }
@@ -134,8 +137,7 @@ static void initial_state_gradients(const BackwardCall<T>& call) {
     const Index b = layer.order[i];
     copy(call.carry_h + b * layer.padded, call.dh0 + b * layer.state, layer.state);
     for (Index j = 0; j < cell.c_states; ++j)
-      copy(call.carry_c + b * layer.c_width + j * layer.padded, call.dc0 + (j * layer.batch + b) * layer.hidden,
-           layer.hidden);
+      copy(call.carry_c + b * layer.c_width + j * layer.padded, call.dc0 + layer.in_cell_states(j, b), layer.hidden);
   }
 }
 

@@ -4,7 +4,7 @@
 //   Row, kStride       elements of an operand row, and how many meet one packed register
 //   kHeader            elements before each kBlock registers' worth, read by start()
 //   kParts             multiplications that a register takes: multiply(operand(x, part), weight(w, part), sum)
-//   kExtra             registers that they take beside sums, operands and weights: a constant, a product
+//   kExtra             further registers that a multiplication takes: for a constant, for a product
 //   add(acc, sum, ..)  a finished block joins the accumulator, which is T in every precision
 //   convert            from n elements of T to a row and its scale, in whole vectors: terms past the end are zero;
 //                      kConverts is false where rows are used as they are

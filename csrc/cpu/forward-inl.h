@@ -1,10 +1,12 @@
-// One time step of any cell, and W x of many at once. The loop over time is core's (core/layer/forward.cc).
+// One time step of any cell (step), W x of many steps at once (project), and a step with its W x (whole_step). The loop
+// over time is in core/layer/forward_run.h.
 //
-// W x of a chunk of time steps is one matrix product; then, step by step, each panel's accumulators start from it, take
-// in R h, and the cell finishes its units while they are in L1. y itself is the h that the next step reads.
+// In a step, for each panel of R: fill_sums starts the accumulators from W x + b, which project has left in `gates`;
+// the sweep of tiles adds R h; apply_cell runs the cell's equations on the sums while they are in L1, and writes h into
+// y, where the next step reads it, and c beside it. No array of gates is written in inference.
 //
-// Where the cell needs all units at once (layer normalisation, a second look at c), the products go to a row of their
-// own first: staged_step.
+// Where the cell needs the sums of all units before it can go on (layer normalisation), they are written to a row of
+// their own first: staged_step.
 #pragma once
 
 #include "norm-inl.h"
@@ -23,8 +25,8 @@ FASTRNN_INLINE static const T* const* operand_rows(const ForwardCall<T>& call, c
   }
 }
 
-/// The n rows of operand number `part` of a phase (0: x, then its sources) as the format multiplies them; `slot` is the
-/// place where converted rows are kept.
+/// The rows of an operand, converted to what the format multiplies. `part` is 0 for x, else 1 + the number of the
+/// source; `slot` says which of two places takes converted rows.
 template <class F>
 FASTRNN_INLINE static Factor<F> factor_of(const ForwardCall<typename F::Value>& call,
                                           const Panels<typename F::Value>& panels, int part, int slot,
@@ -57,7 +59,7 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
   constexpr int U = V::kLanes;
   const Index padded = call.layer.padded;
   const auto each = [&](Index p, auto&& copy) {
-    if (panels.gates == PV) {  // one block, and a loop that is unrolled
+    if (panels.gates == PV) {  // one block: the loop is unrolled
 #pragma GCC unroll 4
       for (int g = 0; g < PV; ++g) copy(g * U, (phase.first_gate + g) * padded + p * U);
       return;
@@ -96,7 +98,7 @@ static void project(const ForwardCall<typename F::Value>& call, int phase_index,
     project_panels<F, 4>(call, phase, panels, first, n, range);
 }
 
-/// Whether a phase's units are those of h; the width of its columns and how many units there are.
+/// How many units a phase computes, and the width of their columns: H, or P where they are those of a projected h.
 template <class T>
 struct Units {
   Index padded, count;
@@ -104,7 +106,7 @@ struct Units {
       : padded(over_state ? layer.padded_state : layer.padded), count(over_state ? layer.state : layer.hidden) {}
 };
 
-/// The accumulators of a phase start from W x + b, or from b_hh where the cell says so.
+/// Fills the accumulators of a panel with W x + b, or with b_hh for the gate that the cell says.
 template <class T, class Cell, int Phase>
 static void fill_sums(const ForwardCall<T>& call, T* acc, Index first, Index n, Index p) {
   using V = Vec<T>;
@@ -127,6 +129,7 @@ static void fill_sums(const ForwardCall<T>& call, T* acc, Index first, Index n, 
     }
 }
 
+/// Runs the cell on the sums of a panel.
 template <class T, class Cell, int Phase, Mode mode>
 static void apply_cell(const ForwardCall<T>& call, const T* acc, Index first, Index n, Index p) {
   constexpr int U = Vec<T>::kLanes;
@@ -159,7 +162,7 @@ static void apply_cell(const ForwardCall<T>& call, const T* acc, Index first, In
     }
 }
 
-/// The two functions of a cell, as the sweep calls them.
+/// Tile hooks that call the cell's two functions through the table.
 template <class T>
 struct CellHooks {
   const ForwardCall<T>& call;
@@ -188,7 +191,7 @@ FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>
     sweep<F, 4>(call.watch, panels, range, first_k, factors, phase.sources, n, hooks);
 }
 
-/// Products to `raw` with its columns side by side, what they are normalised to, and then the cell.
+/// A step in three stages: all products to `raw`, their normalisation, then the cell, row by row.
 template <class F>
 static void staged_step(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
                         const Panels<typename F::Value>& panels, const CellKernels<typename F::Value>& cell, Index n) {

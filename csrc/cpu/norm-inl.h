@@ -3,7 +3,7 @@
 //   hat = (v - mean(v)) / sqrt(var(v) + epsilon)         LN(v) = hat * gain + bias          scale = 1 / sqrt(...)
 //   dv  = (d - mean(d) - hat * mean(d * hat)) * scale     d = dLN * gain
 //
-// v is some columns of `hidden` elements, `padded` apart; what lies between them is neither read nor relied on.
+// v is some columns of `hidden` elements, `padded` apart. The padding between them may hold anything.
 #pragma once
 
 #include "core/backend/kernels.h"
@@ -74,7 +74,7 @@ static T normalise(const Columns<T>& columns, T* v, const T* gain, const T* bias
   return scale;
 }
 
-/// out = dv.
+/// Writes the gradient of v to `out`; d are the gradients of LN(v), a pointer for each column.
 template <class T>
 static void normalise_backward(const Columns<T>& columns, const T* gain, const T* hat, T scale, const T* const* d,
                                T* out) {
@@ -92,7 +92,7 @@ FASTRNN_INLINE static T* statistics(const Layer<T>& layer, T* gates) {
   return gates + layer.columns * layer.padded;
 }
 
-/// W x of the groups in `norm`, in place.
+/// Normalises W x in place, for the groups of gates in `norm`.
 template <class T>
 static void norm_input(const Layer<T>& layer, int norm, T* gates) {
   const cells::Description& cell = layer.cell;
@@ -106,7 +106,7 @@ static void norm_input(const Layer<T>& layer, int norm, T* gates) {
   }
 }
 
-/// R h (or W x + R h) or c, in place in `raw`, which begins with the phase's first gate.
+/// Normalises R h (or W x + R h), and c, in place. `raw` begins with the phase's first gate.
 template <class T>
 static void norm_step(const Layer<T>& layer, const cells::Phase& phase, T* gates, T* raw) {
   const cells::Description& cell = layer.cell;
@@ -130,7 +130,7 @@ static void norm_step(const Layer<T>& layer, const cells::Phase& phase, T* gates
   }
 }
 
-/// From the gradients of what the cell saw to those of R h (or W x + R h) and c.
+/// Backward through norm_step: from the gradients of normalised values to those of R h (or W x + R h) and of c.
 template <class T>
 static void norm_step_backward(const Layer<T>& layer, int norm, T* gates, T* dgates) {
   const cells::Description& cell = layer.cell;
@@ -154,7 +154,7 @@ static void norm_step_backward(const Layer<T>& layer, int norm, T* gates, T* dga
   }
 }
 
-/// Likewise to those of W x, once for each row.
+/// Backward through norm_input, for one row of one step: from the gate gradients to those of W x.
 template <class T>
 static void norm_input_backward(const Layer<T>& layer, T* gates, T* dgates) {
   const cells::Description& cell = layer.cell;

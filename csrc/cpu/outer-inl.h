@@ -1,5 +1,6 @@
-// After the backward loop: with the gate gradients of all steps known, the gradients of the parameters and of the input
-// are matrix products over time and batch.
+// After the backward loop: the gate gradients of all steps are known, and the gradients of the parameters and of the
+// input are matrix products over time and batch. They run on the tiles of the forward pass: for dW and dR the "weights"
+// are rows of x or h, packed on the fly, and the rows are units.
 //
 //   dW += dgates^T x    dR += dgates^T operand    db = column sums    dx = dgates W
 //
@@ -10,9 +11,9 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// out[u, :] += sum over rows of left[offset + u] * right[:] for one gate-gradient column; `packed` is right as panels.
-/// A fresh `out` counts as zeros.
-/// `buffer` takes kOuterRows units of all rows: read in place, they would lie pages apart.
+/// out[u, :] += sum over rows of left[offset + u] * right[:], for one column of gate gradients; `packed` has the right
+/// rows as panels. With `fresh` the old contents of `out` count as zeros. kOuterRows units of all rows are copied to
+/// `buffer` first: where they are they lie pages apart.
 template <class T>
 static void outer_product(Watch* watch, const T* const* left, Index offset, Index depth, const Panels<T>& packed,
                           Index units, T* buffer, T* out, bool fresh) {
@@ -80,8 +81,8 @@ FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand
   }
 }
 
-/// sums[j] += add(0, k, j) over all k, for j in a range of whole vectors: four at a time, as a single chain would wait
-/// for each of its additions.
+/// sums[j] += the sum over k < n of what `add` adds for element j, for a range of whole vectors. Four vectors at a
+/// time: a single chain of additions would wait for each of them.
 template <class T, class Add>
 FASTRNN_INLINE static void fold(T* sums, Range columns, Index n, const Add& add) {
   using V = Vec<T>;
@@ -107,7 +108,7 @@ FASTRNN_INLINE static void fold(T* sums, Range columns, Index n, const Add& add)
   }
 }
 
-/// Folds n rows into the gradients of some units; `units` begins and ends at whole vectors of the padded columns.
+/// Adds n rows (step[k], batch_row[k]) to the gradients of some units, whole vectors of the padded columns.
 template <class T>
 static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Index* batch_row, Index n, Range units,
                        bool fresh) {
@@ -191,8 +192,8 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   }
 }
 
-/// Calls fold(step, batch_row, n) on the steps of all rows in ascending order, at most kOuterDepth at a time; only for
-/// those that are number step * B + b within a range.
+/// Calls fold(step, batch_row, n) on all pairs of a step and a row that has it, in ascending order, at most kOuterDepth
+/// at a time; of those, the ones whose index step * B + b is in the range.
 template <class T, class Fold>
 FASTRNN_INLINE static void for_each_chunk(const BackwardCall<T>& call, Range range, const Fold& fold) {
   const Layer<T>& layer = call.layer;
@@ -210,7 +211,7 @@ FASTRNN_INLINE static void for_each_chunk(const BackwardCall<T>& call, Range ran
   if (n > 0) fold(step, row, n);
 }
 
-/// Back through the normalisation of W x, for some steps (numbers as above).
+/// Backward through the normalisation of W x, for the rows step * B + b of a range.
 template <class T>
 static void norm_input_gradients(const BackwardCall<T>& call, Range range) {
   const Layer<T>& layer = call.layer;
@@ -273,7 +274,7 @@ static void parameter_gradients(const BackwardCall<T>& call, Range units) {
   }
 }
 
-/// dx = dgates W for some steps (numbers as above).
+/// dx = dgates W, for the rows step * B + b of a range.
 template <class T>
 static void input_gradients(const BackwardCall<T>& call, Range range) {
   using V = Vec<T>;

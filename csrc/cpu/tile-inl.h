@@ -8,6 +8,10 @@
 // independent of the batch around it. Blocks keep the rounding error from growing with k: one running sum on top of W x
 // had up to 2.4 times the float32 error of a plain NumPy implementation, and 2.9 times in the gradients.
 //
+// A tile is some rows (of the batch) by PV vectors (the gates of some units): as many sums as fit into the registers,
+// so that a weight is loaded once for all rows and an operand once for all vectors. What surrounds the products is
+// given as two hooks: one fills the accumulators of a tile before its product, the other consumes them after it.
+//
 // k counts packed rows: formats-inl.h says how many terms each holds, and supplies every operation that depends on it.
 #pragma once
 
@@ -15,7 +19,8 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// Vector registers that R rows by NV vectors take: the sums, the operands of one side, and one of the other.
+/// Vector registers that a tile of R rows and NV vectors takes: the sums, the operands of the smaller side, and one
+/// more.
 template <class F>
 constexpr int registers(int R, int NV) {
   return R * NV + (R < NV ? R : NV) + 1 + F::kExtra;
@@ -46,7 +51,7 @@ FASTRNN_INLINE static Index next_tile(Index n) {
   }
 }
 
-/// A vector operand of every row, and how many rows of the packed matrix it meets.
+/// An operand of the product: its row pointers, and how many packed rows of the matrix it multiplies.
 template <class F>
 struct Factor {
   const typename F::Row* const* rows;
@@ -55,8 +60,8 @@ struct Factor {
   const typename F::Value* unit_scales;  // those of the first panel
 };
 
-/// `w` as a pointer of which the compiler knows nothing: a weight of several parts is read again for each of them, here
-/// and not earlier. Kept or read ahead, weights took the registers of sums.
+/// Hides from the compiler where `w` comes from, so that a weight of several parts is loaded anew for each part, here
+/// and not earlier: weights that it kept or loaded ahead took the registers of the sums.
 template <class F>
 FASTRNN_INLINE static const typename F::Value* read_again(const typename F::Value* w) {
   if constexpr (F::kParts > 1) asm volatile("" : "+r"(w));
@@ -254,7 +259,7 @@ FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& 
   }
 }
 
-/// Hooks from two functions of one row: init(acc, row, panel), finish(acc, row, panel).
+/// Hooks made of two functions for a single row: fill(acc, row, panel) and consume(acc, row, panel).
 template <class T, int PV, class Init, class Finish>
 struct EachRow {
   const Init& each_fill;

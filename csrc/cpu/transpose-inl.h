@@ -1,4 +1,4 @@
-// Transposes, for packing: 16-byte squares in registers, in the compilers' vector extension.
+// Transposes, for packing: squares of 16-byte rows in registers, by the compilers' vector extension.
 #pragma once
 
 #include <string.h>

@@ -1,18 +1,19 @@
-// What a cell sees of one row and one vector of units (csrc/cells/cell.h has the meaning of every name).
+// The Unit of the CPU: what a cell sees of one row and one vector of units (csrc/cells/cell.h says what each name
+// means).
 #pragma once
 
 #include "activations-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// What forward and backward have in common: the columns that a step keeps, and what options bring.
+/// What forward and backward share: the columns that a step keeps, and activations, masks and clips by the options.
 template <class T, bool Plain, bool Fast>
 struct UnitBase {
   using V = Vec<T>;
   static constexpr bool kPlain = Plain;
   const Layer<T>* layer_;
-  Index unit_;  // the first of them
-  T* gates_;    // column 0 of them
+  Index unit_;  // the first unit of the vector
+  T* gates_;    // column 0, at that unit
   Index padded_;
   const T* param_;
   const T* h_prev_;
@@ -56,7 +57,7 @@ struct UnitBase {
     return activation(options().output, options().fast, v);
   }
 
-  /// The values of a mask, or all of them `otherwise`.
+  /// The values of a mask; `otherwise` where there is none.
   FASTRNN_INLINE V mask(Mask which, double otherwise) const {
     const int column = layer_->mask_column[which];
     return column >= 0 ? V::load(gates_ + column * padded_) : V(T(otherwise));
@@ -113,7 +114,7 @@ struct BackwardUnit : UnitBase<T, Plain, false> {
   T* carry_h_;
   T* carry_c_;
   const T* h_mask_;                        // or null
-  V rest_h_ = V(T(0)), rest_c_ = V(T(0));  // what zoneout hands past the cell
+  V rest_h_ = V(T(0)), rest_c_ = V(T(0));  // the part of the gradient that zoneout passes by the cell
 
   FASTRNN_INLINE V acc() const { return V::load(acc_); }
   FASTRNN_INLINE V dgate(int column) const { return V::load(dgates_ + column * this->padded_); }
@@ -180,7 +181,7 @@ struct BackwardUnit : UnitBase<T, Plain, false> {
   FASTRNN_INLINE V clip_h_slope(V h, V d) const {
     return this->options().projection_clip > 0 ? within(this->options().projection_clip, h, d) : d;
   }
-  /// A kept column, or what the cell saw of it if it was normalised.
+  /// A saved column as the cell saw it: normalised, where cell states are.
   FASTRNN_INLINE V normalised(int column) const {
     if (!this->options().cell_norm) return this->saved(column);
     const Layer<T>& layer = *this->layer_;

@@ -7,7 +7,8 @@ namespace fastrnn::python {
 
 namespace {
 
-/// What csrc/cells has, by name: {cell: {"gates": "ifgo", "states": "c", "options": [...], "parameters": [...]}}.
+/// The tables of csrc/cells for Python: {cell: {"gates": "ifgo", "states": "c", "options": [...], "parameters":
+/// [...]}}.
 py::dict cell_table() {
   py::dict table;
   for (std::size_t i = 0; i < std::size(kCellNames); ++i) {

@@ -15,7 +15,7 @@
 namespace fastrnn::python {
 
 const char* activation_name(Activation activation);
-/// A name, or a tuple (name, alpha) or (name, alpha, beta).
+/// An activation from a name or a tuple (name, alpha) or (name, alpha, beta).
 ActivationOption activation_option(const std::string& argument, py::handle object);
 
 /// The options of a cell, by keyword; those not given have their defaults.
@@ -54,7 +54,7 @@ struct ParsedRun {
 
 /// `given`: a dict by keyword, or None. Training without a seed has a fresh one.
 ParsedRun parse_run(py::handle given, const Extent& extent, bool training);
-/// Those in the same dict: they decide what shape x has. Empty: none.
+/// batch_sizes of the same dict, which decide the shape of x; empty where there are none.
 std::vector<Index> parse_batch_sizes(py::handle run);
 
 /// Packed weights of either dtype, and which parameters were given, with their shapes.
@@ -62,7 +62,7 @@ struct PackedWeights {
   std::variant<std::shared_ptr<const Weights<float>>, std::shared_ptr<const Weights<double>>> weights;
   std::vector<std::pair<std::string, std::vector<Index>>> parameters;
 
-  /// Of x, y and the states; dtype_text() is that of the weights.
+  /// The dtype of x, y and the states; dtype_text() names that of the weights.
   Dtype dtype() const { return weights.index() == 0 ? Dtype::float32 : Dtype::float64; }
   const char* dtype_text() const;
   template <class T>
@@ -80,10 +80,10 @@ struct PyModel {
 /// A Model, or PackedWeights of float32 as one.
 std::shared_ptr<const Model> model_of(const std::string& name, py::handle object);
 
-/// Work over fewer weights than this takes a few microseconds, and letting others have the GIL would cost as much.
+/// Work over fewer weights than this takes a few microseconds; releasing the GIL would cost as much.
 constexpr std::size_t kShortWork = 100'000;
 
-/// One thread at a time: a second one is told, rather than left to spoil the state.
+/// Held while a thread uses an object. A second thread gets an error, where it would otherwise corrupt the state.
 class Busy {
  public:
   Busy(std::atomic_flag& flag, const char* message) : flag_(flag) {
@@ -97,8 +97,8 @@ class Busy {
   std::atomic_flag& flag_;
 };
 
-/// What pybind11 calls for an argument which is an object without a T, of T.__new__ alone. By itself it would give it
-/// uninitialised memory.
+/// Called by pybind11 for an argument whose __init__ was never called (T.__new__(T) alone). pybind11 itself would hand
+/// on uninitialised memory.
 template <class T>
 void* refuse_empty(std::size_t) {
   const std::string name = py::str(py::type::of<T>().attr("__name__"));

@@ -37,7 +37,7 @@ MUTANTS = [
     # Kernels
     Mutant("states", "a cut keeps the gradient of c", "backward-inl.h", "  fill_zero(call.carry_c + b * layer.c_width, layer.c_width);\n", "", "test_options.py::test_matches_reference"),
     Mutant("states", "dh0 misses its dropout", "backward-inl.h", "if (of_h && layer.h_mask != nullptr) v = v", "if (false) v = v", "test_options.py::test_matches_reference"),
-    Mutant("states", "the second and third state begin as the first ended", "backward-inl.h", "call.dc0 + (j * layer.batch + b) * layer.hidden", "call.dc0 + ((j > 1 ? 1 : j) * layer.batch + b) * layer.hidden", "test_options.py::test_matches_reference"),
+    Mutant("states", "the second and third state begin as the first ended", "backward-inl.h", "call.dc0 + layer.in_cell_states(j, b), layer.hidden", "call.dc0 + layer.in_cell_states(j > 1 ? 1 : j, b), layer.hidden", "test_options.py::test_matches_reference"),
     Mutant("numbers", "int8 rows of small numbers are zero", "formats-inl.h", "most > 1e-30f", "most > 1e-5f", "test_precision.py::test_int8_rows_of_small_numbers_have_a_scale_too"),
     Mutant("tails", "units beyond the state are part of the output", "forward-inl.h", "count(over_state ? layer.state : layer.hidden) {}", "count(over_state ? layer.padded_state : layer.hidden) {}", "test_functional.py::test_nothing_behind_y_is_written"),
     Mutant("blocks", "W x of the second block of rows goes to the first", "forward-inl.h", "T* const* out = call.output_rows + first;", "T* const* out = call.output_rows;", "test_invariance.py::test_long_sequence_does_not_depend_on_internal_time_chunks"),
@@ -74,7 +74,7 @@ MUTANTS = [
     Mutant("cuts", "h_n of a row that ends one step into a chunk", "forward_units.h", "if (s <= 0) break;", "if (s <= 1) break;", "test_invariance.py::test_rows_that_end_beside_a_chunk", ci=True),
     Mutant("checks", "UTF-8 that is longer than it must be", "json.cc", "(first == 0xe0 && second < 0xa0) || ", "", "test_native_model.py::test_text_that_is_not_utf_8_is_refused"),
     Mutant("orders", "rows in the order of the batch", "layer.cc", "return length[a] > length[b];", "return length[a] > length[b] + 1;", "test_functional.py::test_forward_matches_reference test_invariance.py::test_lengths_are_separate_shorter_runs"),
-    Mutant("states", "the second row of a cell state is the first", "layer.cc", "from + (j * layer.batch + b) * layer.hidden", "from + (j * layer.batch + (j > 1 ? 0 : b)) * layer.hidden", "test_functional_options.py::test_states_of_slstm test_options.py::test_matches_reference"),
+    Mutant("states", "the second row of a cell state is the first", "layer.cc", "from + layer.in_cell_states(j, b)", "from + layer.in_cell_states(j, j > 1 ? 0 : b)", "test_functional_options.py::test_states_of_slstm test_options.py::test_matches_reference"),
     Mutant("tails", "a row of no packed step", "layer.cc", "b < batch && length[b] > t; ++b) length[b] = t;", "b + 1 < batch && length[b] > t; ++b) length[b] = t;", "test_options.py::test_matches_reference"),
     Mutant("states", "a mask on x is that of the first row", "layer.cc", "    masks.fill_inverted(0, b, inputs, memory.x_mask);", "    masks.fill_inverted(0, b > 1 ? 1 : b, inputs, memory.x_mask);", "test_options.py::test_matches_reference"),
     Mutant("checks", "an array that is used twice", "model_file.cc", "    if (std::exchange(tensor->used, true))", "    if (false)", "test_native_model.py test_model_file.py test_model_file.cc test_model_damage.cc"),

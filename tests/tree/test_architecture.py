@@ -237,3 +237,48 @@ def test_no_test_imports_from_a_test(tmp_path):
     assert _borrowed(ROOT / "tests") == []
     (tmp_path / "test_one.py").write_text("import json\nfrom tests.model.test_fit import fitted\nimport test_two\n")
     assert _borrowed(tmp_path) == ["test_one.py, line 2", "test_one.py, line 3"]
+
+
+# ---- Names of cells and gates stand in csrc/cells alone.
+
+CELLS = ROOT / "csrc" / "cells"
+# Defaults of structures that callers fill.
+_DEFAULTS = {"CellType cell = CellType::lstm;", "cells::Kind kind = cells::Kind::lstm;"}
+
+
+def _cells() -> re.Pattern[str]:
+    """A cell by its kind, type or structure, or a gate of one. Macros over the list paste `cells::Kind::name`."""
+    rows = re.findall(r"\bX\((\w+), +(\w+)\)", (CELLS / "list.h").read_text())
+    assert len(rows) >= 10
+    kinds, structures = "|".join(row[0] for row in rows), "|".join(row[1] for row in rows)
+    spaces = "|".join(re.findall(r"^namespace (\w+) \{", "".join(p.read_text() for p in CELLS.glob("*.h")), re.M))
+    return re.compile(rf"\bKind::(?:{kinds})\b|\bCellType::\w+|\b(?:{structures}|{spaces})::[A-Z]\w*")
+
+
+def named_cells(text: str) -> list[str]:
+    """Lines that name a cell or a gate."""
+    named = _cells()
+    lines = (line.split("//")[0].strip() for line in text.splitlines())
+    return [line for line in lines if named.search(line) and line not in _DEFAULTS]
+
+
+def test_nothing_outside_cells_names_a_cell_or_a_gate():
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / "csrc").rglob("*")
+        if path.suffix in (".h", ".cc", ".cu", ".hpp") and CELLS not in path.parents
+        for lines in [named_cells(path.read_text())]
+        if lines
+    }
+    assert found == {}
+
+
+def test_a_name_of_a_cell_is_found():
+    found = [
+        "if (kind == cells::Kind::lstm_full) return;",
+        "bias[cells::lstm::F] = 1;",
+        "const V f = u.saved(Mgu::F);",
+        "if (options.cell == CellType::gru) return;",
+    ]
+    assert named_cells("  // no\n".join(found)) == found
+    assert named_cells("// Kind::rnn\nstd::size(kCellNames)\nKind::recurrent\ncells::Lstm::forward<0>(u)") == []

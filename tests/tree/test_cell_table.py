@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import typing
 
 import pytest
@@ -11,11 +10,9 @@ from fastrnn import _core, reference
 from fastrnn.functional import _options
 from fastrnn.functional._cells import CELLS
 from fastrnn.reference import functions as reference_functions
-from tests.support.tree import ROOT
 from tests.support.variants import GATES
 
 TABLE = _core.cell_table()
-CSRC = ROOT / "csrc"
 # Keywords of Python's that no cell has as an option: where a call runs, what is random, arrays by their own table.
 _OF_A_CALL = {"device", "device_dtype", "device_tier", "stream", "seed"}
 _REFUSED = {("rnn", "ln_ih")}  # named to be refused with a reason
@@ -49,52 +46,3 @@ def test_activations_are_those_of_the_core():
     names = set(typing.get_args(_options.ActivationName))
     assert names - {"linear"} == set(_core.activations)  # Keras' name of identity
     assert names == set(reference.activations.ACTIVATIONS)
-
-
-# A cell, or a gate of one, by name. Macros that go through the list of cells paste `cells::Kind::name`.
-_NAMED = re.compile(
-    r"Kind::(?:{})|(?:lstm|gru)::[A-Z]\w*|CellType::\w+".format(
-        "|".join(
-            [
-                "rnn",
-                "lstm",
-                "lstm_full",
-                "lstm_staged",
-                "gru_after",
-                "gru_before",
-                "gru_output",
-                "indrnn",
-                "mgu",
-                "slstm",
-            ]
-        )
-    )
-    + r"\b"
-)
-# Defaults of structures that callers fill.
-_DEFAULTS = {"CellType cell = CellType::lstm;", "cells::Kind kind = cells::Kind::lstm;"}
-
-
-def named_cells(text: str) -> list[str]:
-    """Lines that name a cell."""
-    lines = (line.split("//")[0].strip() for line in text.splitlines())
-    return [line for line in lines if _NAMED.search(line) and line not in _DEFAULTS]
-
-
-def test_nothing_outside_cells_names_a_cell():
-    found = {
-        str(path.relative_to(CSRC)): lines
-        for path in CSRC.rglob("*")
-        if path.suffix in (".h", ".cc", ".cu", ".hpp") and CSRC / "cells" not in path.parents
-        for lines in [named_cells(path.read_text())]
-        if lines
-    }
-    assert found == {}
-
-
-def test_a_name_of_a_cell_is_found():
-    assert named_cells("if (kind == cells::Kind::lstm_full) return;  // no\nbias[cells::lstm::F] = 1;") == [
-        "if (kind == cells::Kind::lstm_full) return;",
-        "bias[cells::lstm::F] = 1;",
-    ]
-    assert named_cells("// Kind::rnn\nstd::size(kCellNames)") == []

@@ -18,7 +18,7 @@ struct fastrnn_model {
 };
 struct fastrnn_session {
   fastrnn::ModelSession session;
-  bool in_place;  // in memory of the caller's, as is this
+  bool in_place;  // the session, this structure included, lies in the caller's memory
 };
 struct fastrnn_pool {
   fastrnn::StreamPool pool;
@@ -32,7 +32,7 @@ static_assert(int(FASTRNN_INT8) == int(fastrnn::Precision::int8) &&
               int(FASTRNN_BFLOAT16) == int(fastrnn::Precision::bfloat16) &&
               int(FASTRNN_BFLOAT16_WEIGHTS) == int(fastrnn::Precision::bfloat16_weights));
 
-// Of a fixed size: a failure must not allocate either.
+// Of a fixed size, so that reporting a failure allocates nothing.
 thread_local char last_error[1024];
 
 __attribute__((format(printf, 2, 3))) fastrnn_status fail(fastrnn_status status, const char* format, ...) noexcept {
@@ -47,7 +47,7 @@ fastrnn_status fail_null(const char* argument) noexcept {
   return fail(FASTRNN_INVALID_ARGUMENT, "%s: expected a pointer, got NULL", argument);
 }
 
-/// Calls work(), which may throw.
+/// Calls work() and turns what it throws into a status and a message.
 template <class Work>
 fastrnn_status guard(Work&& work) noexcept {
   try {
@@ -86,7 +86,7 @@ fastrnn_status status_of(fastrnn::StreamPool::Result result) noexcept {
 fastrnn::PackOptions pack_options(const fastrnn_model_options* given) {
   fastrnn::PackOptions options;
   if (given == nullptr) return options;
-  // Not read as the enumeration: a caller in C may have put anything there.
+  // Read as a number: a caller in C may have stored any value, which no enumeration may have in C++.
   static_assert(sizeof given->precision == sizeof(int));
   int precision;
   std::memcpy(&precision, &given->precision, sizeof precision);
@@ -103,7 +103,7 @@ fastrnn_status refuse_state(const char* of) noexcept {
 
 }  // namespace
 
-// A pointer that must be there, and a count that Index must hold.
+// Checks of a pointer that must not be null, and of a count that must fit into Index.
 #define FASTRNN_NEED(pointer) \
   if ((pointer) == nullptr) return fail_null(#pointer)
 #define FASTRNN_COUNT(count) \

@@ -114,6 +114,8 @@ struct Layer : StepTimes<Index> {
     if (begins(b, step)) return zeros;
     return step > first ? c + saved_row(b, step - 1) * c_width : c0 + b * c_width;
   }
+  /// Where row b of the j-th cell state begins in a caller's array, (c_states,B,H).
+  FASTRNN_CELL Index in_cell_states(Index j, Index b) const { return (j * batch + b) * hidden; }
   FASTRNN_CELL T* saved_gates(Index b, Index step) const { return gates + saved_row(b, step) * gates_width; }
 };
 

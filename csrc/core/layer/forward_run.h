@@ -289,8 +289,7 @@ struct ForwardPlan {
 template <class T>
 void write_state(const Layer<T>& layer, const ForwardArguments<T>& arguments, Index b, const T* h, const T* c) {
   std::copy_n(h, layer.state, arguments.h_n + b * layer.state);
-  for (Index j = 0; j < layer.cell.c_states; ++j)
-    std::copy_n(c + j * layer.padded, layer.hidden, arguments.c_n + (j * layer.batch + b) * layer.hidden);
+  unpad_cell_states(layer, b, c, arguments.c_n);
 }
 
 /// Writes y at the times where row b has no step: zeros, or, where a mask left the time out, the output before it.

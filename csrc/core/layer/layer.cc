@@ -16,7 +16,7 @@ template <class T>
 void pad_cell_states(const Layer<T>& layer, const T* from, T* to) {
   for (Index j = 0; j < layer.cell.c_states; ++j)
     for (Index b = 0; b < layer.batch; ++b) {
-      const T* row = from != nullptr ? from + (j * layer.batch + b) * layer.hidden : nullptr;
+      const T* row = from != nullptr ? from + layer.in_cell_states(j, b) : nullptr;
       pad_rows(row, to + b * layer.c_width + j * layer.padded, 1, layer.hidden, layer.padded);
     }
 }

@@ -1,6 +1,7 @@
 // A layer's memory for one call: the states and lengths that forward and backward share.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "core/base/random.h"
@@ -12,9 +13,16 @@ namespace fastrnn {
 template <class T>
 void pad_rows(const T* from, T* to, Index rows, Index n, Index padded);
 
-/// Cell states (c_states,B,H) to rows of c_width.
+/// Splits a caller's array of cell states, (c_states,B,H), into rows of c_width, one for each row of the batch; null
+/// gives zeros.
 template <class T>
 void pad_cell_states(const Layer<T>& layer, const T* from, T* to);
+/// The inverse for one row: joins the cell states of row b, in a row of c_width, into the caller's array.
+template <class T>
+void unpad_cell_states(const Layer<T>& layer, Index b, const T* row, T* to) {
+  for (Index j = 0; j < layer.cell.c_states; ++j)
+    std::copy_n(row + j * layer.padded, layer.hidden, to + layer.in_cell_states(j, b));
+}
 
 /// The arrays behind the pointers of a Layer, for those who fill them.
 template <class T>

@@ -92,9 +92,7 @@ void Session<T>::get_state(T* h, T* c) const noexcept {
   const Layer<T>& layer = data_->layer;
   for (Index b = 0; b < layer.batch; ++b) {
     std::copy_n(data_->h + b * layer.padded, layer.state, h + b * layer.state);
-    for (Index j = 0; j < layer.cell.c_states; ++j)
-      std::copy_n(data_->c + b * layer.c_width + j * layer.padded, layer.hidden,
-                  c + (j * layer.batch + b) * layer.hidden);
+    unpad_cell_states(layer, b, data_->c + b * layer.c_width, c);
   }
 }
 

@@ -40,7 +40,7 @@ struct Site {};  // where a primitive is called: the emulation's reports name it
 using emulation::Site;
 #endif
 
-// ---- Who am I ----
+// ---- The place of a thread ----
 
 FASTRNN_DEVICE int thread_index() {
   FASTRNN_CUDA_FORM(return threadIdx.x;)
@@ -101,8 +101,8 @@ FASTRNN_DEVICE unsigned ballot(bool value, [[maybe_unused]] Site site = Site()) 
 
 // ---- Flags between blocks, at the scope of the device (PTX: st.release, ld.acquire) ----
 
-/// What this thread wrote, and what others wrote before a barrier that both passed, is seen by whoever acquires
-/// `value`.
+/// A thread that acquires `value` sees what this thread wrote before, and what others wrote before a barrier that they
+/// passed together with it.
 FASTRNN_DEVICE void store_release(unsigned* flag, unsigned value) {
   FASTRNN_CUDA_FORM(asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");)
 #if !defined(__CUDACC__)
@@ -178,10 +178,10 @@ FASTRNN_DEVICE void store_cluster(T* local, int rank, T value, [[maybe_unused]] 
 #endif
 }
 
-// ---- Copies from global to shared memory that go on behind the thread's back (PTX: cp.async) ----
+// ---- Asynchronous copies from global to shared memory (PTX: cp.async) ----
 
-/// 4 bytes (through L1) or 16 (past L1, so that they are what L2 has). Visible to this thread after wait_copies(), to
-/// the block after a barrier behind it.
+/// Copies 4 bytes (through L1) or 16 (past L1, whose contents may be older than L2's). Visible to this thread after
+/// wait_copies(), to the block after a barrier that follows it.
 template <int Bytes>
 FASTRNN_DEVICE void copy_async(void* shared, const void* global) {
   static_assert(Bytes == 4 || Bytes == 16);

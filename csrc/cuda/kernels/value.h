@@ -19,7 +19,7 @@ struct Value {
   FASTRNN_CELL friend Value operator/(Value a, Value b) { return Value(a.v / b.v); }
   FASTRNN_CELL friend Value fmadd(Value a, Value b, Value c) { return Value(fmaf(a.v, b.v, c.v)); }
   FASTRNN_CELL friend Value fnmadd(Value a, Value b, Value c) { return Value(fmaf(-a.v, b.v, c.v)); }
-  // As the CPU's vectors have them: what is NaN stays NaN.
+  // As for the CPU's vectors: NaN stays NaN.
   FASTRNN_CELL friend Value clamp_above(Value bound, Value x) { return x.v > bound.v ? bound : x; }
   FASTRNN_CELL friend Value clamp_below(Value bound, Value x) { return x.v < bound.v ? bound : x; }
   FASTRNN_CELL friend Value clamp(Value x, double bound) {

@@ -1,4 +1,4 @@
-// What the planner knows of devices, and where it is from.
+// What the planner knows about devices; devices.cc has the figures and their sources.
 #pragma once
 
 #include <string>
@@ -28,7 +28,8 @@ struct DeviceSpec {
 /// The specification of "A100", "H100", "H200", "B200" or "RTX 4090". Throws Error, with the names, for another.
 const DeviceSpec& device_spec(const std::string& name);
 
-/// Of a device that is there: counted where the runtime tells, otherwise as the nearest kind of the table.
+/// The specification of a device of this machine: what the runtime reports, and otherwise that of the nearest row of
+/// the table.
 DeviceSpec device_spec(const CudaDevice& device);
 
 }  // namespace fastrnn::cuda

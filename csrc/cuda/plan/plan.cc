@@ -12,23 +12,25 @@ namespace fastrnn::cuda {
 
 namespace {
 
-// Of every device here; clocks, bytes and results a multiprocessor.
-constexpr int kBlockThreads = 256;      // a block: 255 registers are a thread's then, the most there are
-constexpr int kRegisters = 255;         // CUDA C++ Programming Guide
-constexpr double kSharedRate = 128;     // 32 banks of 4 bytes (the same)
+// Constants of all devices in the table. Latencies are in clocks; rates are bytes, or results, per clock and
+// multiprocessor.
+constexpr int kBlockThreads = 256;   // with so many threads in a block each may have 255 registers, the most there are
+constexpr int kRegisters = 255;      // CUDA C++ Programming Guide
+constexpr double kSharedRate = 128;  // 32 banks of 4 bytes (the same)
 constexpr double kSharedLatency = 29;   // Luo et al. 2024, arXiv:2402.13499
 constexpr double kTensorLatency = 33;   // of mma.m16n8k16 on the sum of the one before it (the same)
 constexpr double kFmaLatency = 4;       // the same
 constexpr double kSpecialRate = 16;     // exponentials and reciprocals (CUDA C++ Programming Guide, throughput)
 constexpr double kSpecialsPerGate = 2;  // an activation is an exponential and a reciprocal
-constexpr double kMostBytes = 1 << 20;  // of weights that any block could hold, and more
-// Assumed; bench/cuda.py is there to measure them.
+constexpr double kMostBytes = 1 << 20;  // more than the weights that any block could hold
+// Assumed, not measured; bench/cuda.py measures them.
 constexpr double kBlockBarrier = 30;  // __syncthreads of eight warps
 constexpr double kCellLatency = 200;  // the chain from a gate's sum to h
-constexpr double kFence = 1;          // a release costs the way to L2 and back,
-constexpr double kFlag = 1.5;         // and a flag half of it to be there, half a poll, and half to be seen
+constexpr double kFence = 1;          // in L2 latencies: a release goes to L2 and back
+constexpr double kFlag = 1.5;         // likewise: half to arrive, on average half a poll, half to be read
 constexpr double kGraphNode = 1.5;    // microseconds between two kernels of a graph
-constexpr double kGemmShare = 0.5;    // of the peak, in the project's own product, whose tiles the batch may not fill
+constexpr double kGemmShare =
+    0.5;  // the share of the peak that the project's own product reaches, whose tiles a small batch does not fill
 
 Products products_of(const cells::Description& cell, Pass pass) {
   return pass == Pass::backward ? backward_products(cell) : forward_products(cell);
@@ -41,7 +43,7 @@ std::string microseconds(double us) {
   return text.substr(0, text.find('.') + 3) + " us";
 }
 
-/// Elements of the recurrent matrices: all that is to be resident.
+/// Elements of the recurrent matrices, which have to fit on the chip.
 double matrix_elements(const Products& products, int hidden) {
   double elements = 0;
   for (int p = 0; p < products.phases; ++p)
@@ -118,7 +120,7 @@ class Planner {
   }
 
  private:
-  /// Every way to share the units and the batch; the fastest that fits.
+  /// Tries every way to share the units and the batch; keeps the fastest that fits.
   void search(Tier tier, Candidate& found) const {
     const double matrix = matrix_elements(products_, problem_.hidden) * shape_.element;
     const int most = std::min(most_members(tier), problem_.hidden);

@@ -12,10 +12,10 @@
 
 namespace fastrnn::cuda {
 
-/// Microseconds of a step, one after the other.
+/// The parts of a step in microseconds; they follow each other.
 struct Terms {
   double publish = 0;  // h leaves the block that computed it
-  double wait = 0;     // until all have
+  double wait = 0;     // until all blocks have published
   double gather = 0;   // all of it arrives
   double product = 0;  // R h: tensor cores, shared memory or the latency of a chain of products, whichever is longest
   double reduce = 0;   // partial sums
@@ -30,8 +30,8 @@ struct Plan {
   Geometry geometry{};
   Layout layout{};  // of the persistent tiers
   int blocks = 0;
-  int waves = 1;                     // blocks that do not fit at once come one after the other
-  int registers = 0;                 // of a thread, at most
+  int waves = 1;      // how often the device is filled: blocks that do not fit at once run one after the other
+  int registers = 0;  // of a thread, at most
   std::size_t shared_bytes = 0;      // of a block
   std::size_t register_weights = 0;  // bytes of a block
   std::size_t shared_weights = 0;    // bytes of a block
@@ -57,7 +57,7 @@ constexpr int kTiers = 5;
 const char* tier_name(Tier tier);
 const char* type_name(Type type);
 const char* kind_name(cells::Kind kind);
-/// By these names; throw Error, naming those there are. An empty tier is the fastest.
+/// The inverse; throw Error, which lists the names, for any other. An empty tier means the fastest.
 Type find_type(const std::string& dtype);
 std::optional<Tier> find_tier(const std::string& tier);
 

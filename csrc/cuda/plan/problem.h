@@ -16,14 +16,14 @@ struct Problem {
   Pass pass = Pass::inference;
   int hidden = 0, batch = 1, steps = 1;
   int projection = 0;            // P, with w_hr
-  const char* call_option = "";  // an argument of the call that only Tier::graph knows
+  const char* call_option = "";  // an argument of the call that only Tier::graph supports
   bool zero_output_for_mask = false;
   double forget_bias = 0;
 };
 
-/// What a cell's options are to the kernels. Of `parameters`, sizes and whether an array is there.
+/// A layer's options and sizes for the kernels. Of `parameters` only sizes are read, and which arrays are not null.
 Problem make_problem(const CellOptions& cell, const Parameters<float>& parameters, Type type, Index batch, Index steps);
-/// The mask whose elements core/base/random.h computes; what is kept is `inverted`, or 1.
+/// A mask of core/base/random.h for the device; a kept element is 1 / (1 - rate) with `inverted`, else 1.
 RandomMask random_mask(const Masks& masks, bool inverted = true);
 /// The random masks of a recurrence in training: zoneout's, and dropout of h and of the candidate.
 void set_masks(const cells::Options& options, const DropoutOptions& dropout, Extension& extension);
@@ -31,7 +31,7 @@ void set_masks(const cells::Options& options, const DropoutOptions& dropout, Ext
 /// Of h and y: P.
 inline int width_of(const Problem& problem) { return problem.projection > 0 ? problem.projection : problem.hidden; }
 
-/// The first thing of a problem that only Tier::graph knows, as the argument that brings it; empty if there is none.
+/// The name of an argument that only Tier::graph supports and this problem uses; empty if there is none.
 std::string beyond_plain(const Problem& problem);
 
 }  // namespace fastrnn::cuda

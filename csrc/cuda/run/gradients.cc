@@ -56,7 +56,7 @@ class Gradients {
     return {x_->as(), job_.inputs};
   }
 
-  /// What a recurrent matrix or a parameter met at each step.
+  /// What a recurrent matrix or a parameter multiplied at each step, (T,B,width).
   DeviceMatrix operand(cells::Operand which) {
     GatherParams gather{};
     gather.width = hidden_;
@@ -105,7 +105,8 @@ class Gradients {
                        job_.problem.type});
   }
 
-  /// dR, and the gradients of full peepholes. Columns and blocks that follow each other are one product.
+  /// dR, and the gradients of full peepholes and projections. Neighbouring columns with neighbouring blocks are one
+  /// product.
   void matrices(const cells::BackPhase& phase) {
     for (int s = 0; s < phase.sources;) {
       const cells::BackSource& first = phase.source[s];
@@ -132,7 +133,8 @@ class Gradients {
   void sum(int first, int columns, float* to, float* also) {
     sum_rows(runtime_, {rows_, columns * hidden_, column(first), width_, nullptr, 0, to, also});
   }
-  /// Most gates have one gradient for W x + b_ih and for R h + b_hh.
+  /// Sums of the gate gradients. Most gates have the same gradient for W x + b_ih and for R h + b_hh: it is summed
+  /// once.
   void biases() {
     const auto place = [&](float* array, int gate) { return array ? array + Index(gate) * hidden_ : nullptr; };
     for (int g = 0; g < cell_.gates;) {
@@ -156,7 +158,7 @@ class Gradients {
                         out + Index(row) * hidden_, nullptr});
   }
 
-  /// Of layer normalisation: what a gain multiplied was saved.
+  /// Gradients of the gains of layer normalisation: sums of gate gradients times the saved normalised values.
   void gains() {
     const auto gain = [&](float* array, int row, int first, int hat) {
       if (array == nullptr) return;

@@ -13,7 +13,7 @@ namespace {
 using namespace cuda;
 
 #if defined(FASTRNN_CUDA)
-/// Asked once: what a device is does not change, and the runtime takes long to tell.
+/// Asked once: a device does not change, and asking the runtime takes long.
 const DeviceSpec& spec_of(int ordinal) {
   static const std::vector<DeviceSpec> specs = [] {
     require_cuda_device();  // throws where there is none, and the next call asks again

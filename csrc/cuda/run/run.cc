@@ -10,7 +10,7 @@ namespace fastrnn::cuda {
 
 namespace {
 
-/// Looks at a flag before a block gives up: some seconds, far beyond any step.
+/// How often a block looks at a flag before it gives up: some seconds, far longer than any step.
 constexpr unsigned kSpinBudget = 1u << 26;
 
 LaunchShape shape_of(const Plan& plan) {
@@ -69,13 +69,14 @@ void fill(LayerParams& params, const LayerJob& job) {
   if (forget_gate >= 0) params.extension.gate_bias[forget_gate] = float(problem.forget_bias);
 }
 
-/// All rows, one behind the other.
+/// Rows (t,b) that lie one behind the other.
 template <class T>
 Rows<T> rows_of(const Problem& problem, T* data, Index row) {
   return {data, problem.batch * row, row};
 }
 
-/// W x in the order of time. Where x has another, one product for each row of the batch or for each step.
+/// W x of all steps, rows (t,b) one behind the other. Where the rows of x lie otherwise, a product for each row of the
+/// batch or for each step, whichever are fewer.
 void multiply_inputs(Runtime& runtime, const Problem& problem, const ForwardJob& job, int width, float* input) {
   const auto multiply = [&](int rows, const float* x, Index stride, float* out, Index out_stride) {
     runtime.multiply(

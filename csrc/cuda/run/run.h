@@ -1,4 +1,4 @@
-// A layer in one direction on a device, from arrays there to arrays there.
+// A layer in one direction, with all arrays on the device.
 #pragma once
 
 #include "cuda/plan/plan.h"
@@ -9,7 +9,7 @@ namespace fastrnn::cuda {
 
 /// All arrays are float32 on the device, contiguous but for rows (t,b) and in time order; fastrnn.hpp has the shapes.
 /// Null: h0, c0, biases and peepholes are zero or absent, all rows have T steps, and nothing is kept for the backward
-/// pass. What `extension` has only Tier::graph takes.
+/// pass. Only Tier::graph supports what is in `extension`.
 struct LayerJob : StepTimes<int> {
   Problem problem;  // but for its pass
   int inputs = 0;
@@ -21,7 +21,7 @@ struct LayerJob : StepTimes<int> {
   Extension extension{};
 };
 
-/// Of a pass that keeps gates, the steps of x and y are B of their rows, so that all rows lie one behind the other.
+/// A pass that saves gates needs x and y with all rows (t,b) one behind the other.
 struct ForwardJob : LayerJob {
   Index y_step = 0, y_row = 0;
   const float *b_ih = nullptr, *b_hh = nullptr;
@@ -30,21 +30,21 @@ struct ForwardJob : LayerJob {
 };
 
 /// y, gates and c are what the forward pass of the same layer left; x, y, dy and dx have all rows one behind the other.
-/// Gradients that are null are zero, or not wanted; dh0 is, and dc0 where there is a c0.
+/// A null input gradient means zero, a null output is skipped; dh0 is required, and dc0 where the cell has a c.
 struct BackwardJob : LayerJob {
   const float *y = nullptr, *gates = nullptr, *c = nullptr;
   const float *dy = nullptr, *dh_n = nullptr, *dc_n = nullptr;
   float *dx = nullptr, *dh0 = nullptr, *dc0 = nullptr;
   Index y_row = 0, dy_row = 0, dx_row = 0;
-  bool add_dx = false;                  // to what is in dx
+  bool add_dx = false;                  // dx += instead of dx =
   BackwardArguments<float> parameters;  // where their gradients go; its other fields are not used
 };
 
-/// Enqueues W x and the recurrence; Tier::grid waits for them, too: only then is it known that no block was lost.
+/// Enqueues W x and the recurrence. Tier::grid also waits for them: only then is it known that no block was lost.
 /// Throws CudaError.
 void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier = {});
 
-/// Enqueues the recurrence backwards, waits for it likewise, and enqueues the products and sums that it leaves to do.
+/// Enqueues the backward recurrence, waits as above, and enqueues the products and sums that follow it.
 void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob& job, std::optional<Tier> tier = {});
 
 }  // namespace fastrnn::cuda

@@ -10,7 +10,7 @@ namespace fastrnn::cuda {
 
 namespace {
 
-/// The times of the steps that a mask leaves, in running order; returns their number.
+/// Lists the times that a mask keeps, in the order of computation; returns how many.
 int list_times(const ForwardArguments<float>& a, std::size_t b, int* times) {
   int n = 0;
   for (Index i = 0; i < a.steps; ++i) {
@@ -29,7 +29,7 @@ RowSteps::RowSteps(Runtime& runtime, const ForwardArguments<float>& a)
       times_(runtime, a.mask != nullptr ? std::size_t(a.batch * a.steps) * sizeof(int) : 0),
       reset_(runtime, a.reset_mask != nullptr ? std::size_t(a.batch * a.steps) : 0) {
   const std::size_t batch = std::size_t(a.batch), all = batch * std::size_t(a.steps);
-  // From memory that is not pinned, and so read before the call returns.
+  // The host's memory is not pinned, so the copies have read it when they return.
   if (a.reset_mask != nullptr && a.steps > 0) runtime.copy_in(reset_.as<void>(), a.reset_mask, all);
   if (!ragged_) return;
   std::vector<int> length(batch, 0), order(batch), times(a.mask != nullptr ? all : 0);

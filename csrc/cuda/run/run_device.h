@@ -20,7 +20,7 @@ class RowSteps {
   const Buffer length_, order_, times_, reset_;
 };
 
-/// All arrays but those of `steps` are the arguments'.
+/// All arrays are those of the arguments, except lengths, order, times and resets, which are those of `steps`.
 ForwardJob make_job(const CellOptions& cell, const Parameters<float>& parameters,
                     const ForwardArguments<float>& arguments, Type type, const RowSteps& steps, bool training);
 

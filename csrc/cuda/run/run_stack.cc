@@ -25,7 +25,7 @@ void each_parameter(const CellOptions& options, const Parameters<float>& p, cons
   }
 }
 
-/// Whether all rows lie one behind the other. A step, or a row of a step, that is the only one lies as it must.
+/// Normalises the stride of a single step or row; true if the rows (t,b) are contiguous.
 template <class T>
 bool in_line(Sequence<T>& rows, Index steps, Index batch) {
   if (steps <= 1) rows.step = batch * rows.row;
@@ -39,7 +39,7 @@ void combine_all(Runtime& runtime, How how, Index steps, Index batch, Index widt
   combine_rows(runtime, {how, int(steps), int(batch), int(width), rows(a), rows(b), rows(to), mask, same_mask});
 }
 
-/// Of DropConnect, whose rows are those of w_hh.
+/// DropConnect: w_hh, or its gradient, times the mask that was drawn for these weights.
 void drop_weights(Runtime& runtime, const CellOptions& options, Index rows, Index columns, const float* from,
                   float* to) {
   const Masks masks(options.seed, options.stream, MaskKind::weight_dropout, options.weight_dropout);
@@ -164,7 +164,7 @@ StackRun::StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack
   c0_ = shape_.states > 0 ? upload_.send(a.c0, count * c_size_) : nullptr;
   h_n_ = on_device ? a.h_n : upload_.room(count * h_size_);
   c_n_ = shape_.states == 0 ? nullptr : on_device ? a.c_n : upload_.room(count * c_size_);
-  // Inference takes rows as they lie, and so copies none that are there.
+  // Inference takes the rows of arrays on the device as they lie, and copies none.
   const bool as_they_lie = on_device && !training && !user_.packed();
   const Sequence<float> last = as_they_lie ? a.y : upload_.place(a.y, user_, shape_.merged);
   Sequence<const float> x = as_they_lie ? a.x : upload_.send(a.x, user_, shape_.inputs);
@@ -230,7 +230,7 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
     throw Error("parameters: expected " + std::to_string(count) + ", got " +
                 std::to_string(gradients.parameters.size()));
   Upload upload(runtime_, on_device_);
-  // Kernels write both, wanted or not.
+  // Kernels write both, whether the caller wants them or not.
   const auto wanted = [&](float* array, Index n) { return array != nullptr ? upload.place(array, n) : upload.room(n); };
   float *dh0 = wanted(gradients.dh0, count * h_size_), *dc0 = wanted(gradients.dc0, count * c_size_);
   const float *dh_n = upload.send(gradients.dh_n, count * h_size_),
@@ -268,7 +268,7 @@ void StackRun::backward(const StackBackwardArguments<float>& gradients) const {
   if (!on_device_) runtime_.wait();
 }
 
-/// The gradient of a direction's own output, from that of the layer's.
+/// The gradient of one direction's output, from the gradient of the merged output.
 Sequence<const float> StackRun::gradient_of(int layer, int direction, const Sequence<const float>& dy,
                                             Upload& upload) const {
   if (dy.data == nullptr || shape_.directions == 1 || stack_.merge == Merge::sum) return dy;
@@ -279,7 +279,7 @@ Sequence<const float> StackRun::gradient_of(int layer, int direction, const Sequ
   return read(to);
 }
 
-/// dx, with `add`: to what is there; data null: not wanted. The rest is in `job`.
+/// Runs the backward pass of a layer and direction; dx += with `add`, and no dx where its data is null.
 void StackRun::run_back(int index, const Sequence<const float>& dy, const Sequence<float>& dx, bool add,
                         BackwardJob& job, Upload& upload) const {
   const ForwardJob& forward = jobs_[std::size_t(index)];
@@ -313,7 +313,7 @@ RandomMask StackRun::mask_between(int layer) const {
   return random_mask(Masks(arguments_.dropout.seed, std::uint32_t(layer), MaskKind::between_layers, stack_.dropout));
 }
 
-/// Of x in training, the same at all steps.
+/// The dropout mask of x in training, the same at all steps.
 RandomMask StackRun::mask_of_inputs(int index) const {
   const DropoutOptions& dropout = arguments_.dropout;
   return random_mask(

@@ -11,18 +11,18 @@
 
 namespace fastrnn::cuda {
 
-/// Where the rows (t,b) of a call lie in its arrays: as told by strides, or packed.
+/// Where the rows (t,b) of a call lie in its arrays: strided, or packed (steps with fewer and fewer rows).
 class UserRows {
  public:
   UserRows(Runtime& runtime, const ForwardArguments<float>& arguments);
 
-  /// The same call, of rows (t,b) whose lengths say which are there.
+  /// The same call over padded rows (t,b), with lengths instead of batch_sizes.
   ForwardArguments<float> spread(const ForwardArguments<float>& arguments) const;
   bool packed() const { return grid_.sizes() != nullptr; }
   const Grid& grid() const { return grid_; }
   Index steps() const { return grid_.steps(); }
   Index batch() const { return batch_; }
-  /// `array` is packed, on the device.
+  /// Copies between a packed array on the device and padded rows: to the rows with `spread`, else from them.
   void copy(bool spread, float* array, Index row, Index width, const Sequence<float>& rows) const;
 
  private:
@@ -44,13 +44,13 @@ class Upload {
     buffers_.push_back(std::make_unique<Buffer>(runtime_, std::size_t(count) * sizeof(float)));
     return buffers_.back()->as();
   }
-  /// Null stays null.
+  /// Copies an array to the device; null stays null.
   const float* send(const float* array, Index count);
-  /// Rows of which all lie one behind the other; data null stays so.
+  /// The same for rows, which then lie one behind the other; null data stays null.
   Sequence<const float> send(const Sequence<const float>& rows, const UserRows& user, Index width);
-  /// Where what is to be in `array` in the end is computed. Null stays null.
+  /// Where on the device the contents of the caller's `array` are to be computed; null stays null.
   float* place(float* array, Index count) { return array == nullptr || on_device_ ? array : room(count); }
-  /// Likewise, of rows that all lie one behind the other.
+  /// The same for rows, which then lie one behind the other.
   Sequence<float> place(const Sequence<float>& rows, const UserRows& user, Index width);
 
  private:
@@ -95,7 +95,7 @@ class StackRun {
   StackRun(Runtime& runtime, const DeviceSpec& device, const DeviceStack& stack,
            const ForwardArguments<float>& arguments, bool training = false, bool on_device = false);
 
-  /// In training; as often as wanted.
+  /// In training alone; may be called more than once.
   void backward(const StackBackwardArguments<float>& gradients) const;
 
  private:

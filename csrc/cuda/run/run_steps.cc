@@ -39,7 +39,7 @@ class ForwardSteps : StepSequence {
                                           c_.as(), h_operand_.as()});
   }
 
-  /// W x of the groups in `norm`, all steps, in place: biases are added later.
+  /// Normalises W x of all steps in place, for the groups of gates in `norm`. Biases are added later.
   void normalise_input(int norm) {
     for (int j = 0; j < 2; ++j) {
       if (!(norm & 1 << j)) continue;
@@ -55,7 +55,7 @@ class ForwardSteps : StepSequence {
     }
   }
 
-  /// The sums of a phase in place, or c' to where sums are.
+  /// Normalises the sums of a phase in place, or c' into the array of sums.
   void normalise(const cells::Phase& phase) {
     const Index h = hidden();
     for (int j = 0; j < 2; ++j) {
@@ -77,7 +77,8 @@ class ForwardSteps : StepSequence {
                 layer_.batch);
   }
 
-  /// Gates whose blocks follow each other are one product. A first source has all gates of its phase.
+  /// Multiplies one source. Neighbouring gates with neighbouring blocks are one product. The first source has a block
+  /// for every gate of its phase, so that it can assign where later ones add.
   void multiply(const cells::Phase& phase, const cells::Source& source, bool accumulate) {
     for (int g = 0; g < phase.gates;) {
       int count = 1;

@@ -48,7 +48,8 @@ class BackwardSteps : StepSequence {
     if (last && problem_.options.layer_norm && !cell_.norm_of_sum) normalise_input_back(step);
   }
 
-  /// From what the cell saw to R h (or W x + R h) and c'. `step` is the clock of the kernel before.
+  /// Backward through the normalisation of R h (or W x + R h) and of c'. `step` is the clock that the kernel before it
+  /// read.
   void normalise_back(int norm, const int* step, bool last) {
     const Extension& e = params_.extension;
     for (int j = 0; j < 2; ++j) {
@@ -65,7 +66,7 @@ class BackwardSteps : StepSequence {
     back.d[0] = cell_.cell_norm_from;
     launch_norm(normalise_back_kernel(), back, layer_.batch);
   }
-  /// Likewise to W x.
+  /// Backward through the normalisation of W x.
   void normalise_input_back(const int* step) {
     for (int j = 0; j < 2; ++j) {
       const cells::NormGroup& group = cell_.group[j];
@@ -82,8 +83,8 @@ class BackwardSteps : StepSequence {
     return {params_, step, last, gates, {}, to, dgates_.as(), columns_, cell_.dcolumns, gain, hat, statistic};
   }
 
-  /// The sources of a phase that are `next`, or those that are not. Columns and blocks that follow each other are one
-  /// product. False if there are none.
+  /// Multiplies the sources of a phase that are `next`, or those that are not; false if there are none. Neighbouring
+  /// columns with neighbouring blocks are one product.
   bool multiply(int p, bool next) {
     const cells::BackPhase& phase = cell_.back[p];
     bool any = false, before = false;

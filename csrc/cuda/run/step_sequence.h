@@ -1,4 +1,5 @@
-// What the steps of both passes of Tier::graph have in common on the host: the clock, launches and the recorded graph.
+// What both passes of Tier::graph share on the host: the clock, launches, and the graph of a few steps that is recorded
+// once and launched again and again.
 #pragma once
 
 #include "cuda/plan/plan.h"
@@ -8,7 +9,7 @@
 
 namespace fastrnn::cuda {
 
-/// Steps of a graph. Even, so that the clock is at the same one of its two places when the graph begins again.
+/// Steps of a graph. Even, so that the clock is in the same one of its two places whenever the graph begins.
 constexpr int kGraphSteps = 8;
 
 class StepSequence {

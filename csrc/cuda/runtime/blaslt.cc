@@ -11,7 +11,7 @@ namespace fastrnn::cuda {
 
 namespace {
 
-// Of library_types.h, cublas_api.h and cublasLt.h.
+// Values of enumerators in library_types.h, cublas_api.h and cublasLt.h.
 constexpr int kReal32 = 0;         // CUDA_R_32F
 constexpr int kTransA = 3;         // CUBLASLT_MATMUL_DESC_TRANSA
 constexpr int kTransB = 4;         // CUBLASLT_MATMUL_DESC_TRANSB
@@ -28,7 +28,7 @@ int compute_type(Type type) {
   return 68;  // CUBLAS_COMPUTE_32F
 }
 
-/// A descriptor, destroyed at the end.
+/// A descriptor that is destroyed at the end of its scope.
 class Owned {
  public:
   explicit Owned(int (*destroy)(void*)) : destroy_(destroy) {}

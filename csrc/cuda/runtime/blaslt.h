@@ -1,5 +1,5 @@
-// Matrix products by NVIDIA's cuBLASLt, where the process can find it: nothing is needed to build, and where it is
-// missing the project's own kernel multiplies (product.h).
+// Matrix products by NVIDIA's cuBLASLt, loaded at run time where it can be found. The build does not need it; without
+// it the project's own kernel multiplies (product.h).
 #pragma once
 
 #include <map>
@@ -20,8 +20,8 @@ class BlasLt {
   BlasLt(const BlasLt&) = delete;
   BlasLt& operator=(const BlasLt&) = delete;
 
-  /// That of FASTRNN_CUBLASLT (a path; empty: none), or a version of it that is loaded already or that the system
-  /// finds; null if there is none. Asked once.
+  /// The library at the path FASTRNN_CUBLASLT (empty: none), else one that is loaded already or that the system finds;
+  /// null if there is none. Looked for once.
   static BlasLt* find();
 
   /// Enqueues a product whose extents are above zero. One handle for each device, for the life of the process.

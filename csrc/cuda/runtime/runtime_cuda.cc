@@ -32,7 +32,7 @@ struct Config {
   Config& operator=(const Config&) = delete;
 };
 
-/// Shared memory beyond 48 KiB, and clusters of more than eight blocks, are to be asked for.
+/// Shared memory beyond 48 KiB, and clusters of more than eight blocks, have to be requested for a kernel.
 void allow(const void* kernel, const LaunchShape& shape) {
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared)),
         "cudaFuncSetAttribute");
@@ -55,7 +55,7 @@ class Current {
   int before_ = 0;
 };
 
-/// A graph of what a stream was given, ready to be launched. The stream is one of its own, for the legacy default
+/// A graph of recorded work, ready to be launched. It is recorded on a stream of its own, since the legacy default
 /// stream cannot be recorded.
 class Graph {
  public:

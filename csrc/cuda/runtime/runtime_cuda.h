@@ -6,8 +6,8 @@
 
 namespace fastrnn::cuda {
 
-/// Of one device and stream; the stream is the caller's, 0 the default one. Every call makes the device the thread's
-/// current one for as long as it lasts: what is kept on a device outlives calls, and may be used by another thread.
+/// Works on one device and on a stream of the caller's, 0 the default one. Every call makes the device the current one
+/// of its thread while it lasts: what is kept on a device outlives calls and may be used by other threads.
 class CudaRuntime final : public Runtime {
  public:
   explicit CudaRuntime(int ordinal, cudaStream_t stream = nullptr) : ordinal_(ordinal), stream_(stream) {}

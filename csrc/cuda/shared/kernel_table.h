@@ -1,4 +1,4 @@
-// Which kernels there are. Plain data: nvcc compiles what fills it (kernels_*.cu), host code reads it.
+// The table of kernels. Plain data: kernels_*.cu, which nvcc compiles, fill it, and host code reads it.
 #pragma once
 
 #include "cells/list.h"

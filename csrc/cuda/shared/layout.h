@@ -1,4 +1,5 @@
-// Where a recurrence kernel keeps what: the same arithmetic for the kernel, the planner and the tests.
+// How a recurrence kernel divides its work and its shared memory: the same arithmetic for the kernel, the planner and
+// the tests.
 //
 // A block multiplies its slab of the recurrent matrix, `gates * units` rows (forward) or `units` rows of the transposed
 // matrix (backward), by the operand that its group shares: a row of `depth` elements for each row of the batch. The
@@ -118,8 +119,8 @@ struct Layout {
   int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, total;
 };
 
-/// `staged` floats are fetched for each element and step, `states` kept from step to step, `kept` from phase to phase;
-/// `slots` operands are in shared memory.
+/// For each element, `staged` floats are fetched at every step, `states` are kept from step to step and `kept` from
+/// phase to phase. Shared memory has room for `slots` operands.
 inline Layout make_layout(const Products& products, const TaskShape& shape, const Geometry& geometry, int hidden,
                           int slots, int staged, int states, int kept, int biases) {
   Layout layout{};
@@ -164,13 +165,13 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   return layout;
 }
 
-/// What forward and backward fetch and keep (units.h).
+/// Floats that each pass fetches for each element and step (units.h).
 constexpr int forward_staged(const cells::Description& cell) { return cell.gates; }
 constexpr int backward_staged(const cells::Description& cell) {
   return cell.columns + 2 * cell.c_states + 2;  // columns, c, c before, h before, dy
 }
 
-/// Of a recurrence kernel. Its `total` is the dynamic shared memory.
+/// The layout of a recurrence kernel; its `total` is the dynamic shared memory to launch it with.
 inline Layout layout_of(const cells::Description& cell, Pass pass, Type type, Tier tier, const Geometry& geometry,
                         int hidden) {
   const bool backward = pass == Pass::backward;
@@ -179,7 +180,7 @@ inline Layout layout_of(const cells::Description& cell, Pass pass, Type type, Ti
                      1 + cell.c_states, !backward && cell.phases > 1 ? cell.columns : 0, backward ? 0 : cell.gates + 1);
 }
 
-/// Of LayerParams::exchange: two slots for each group. Of flags: 4 bytes a block.
+/// Bytes of LayerParams::exchange: two slots for each group.
 inline std::size_t exchange_bytes(const Layout& layout, const Geometry& geometry, int batch) {
   return 2 * std::size_t(layout.operand_bytes) * (geometry.blocks(batch) / geometry.members);
 }

@@ -21,7 +21,7 @@ struct Rows {
   FASTRNN_CELL T* at(int t, int b) const { return data + t * step + b * row; }
 };
 
-/// What Tier::graph alone knows. Null or zero: absent.
+/// What only Tier::graph supports. Null or zero: absent.
 struct Extension {
   int projection;              // P: the width of h, h0, y and their gradients, and of the rows of w_hh
   const float* w_hr;           // (P,H)

@@ -10,7 +10,7 @@ constexpr int kProductTile = 64;   // rows and columns of c that a block compute
 constexpr int kProductDepth = 16;  // of k at a time
 constexpr int kProductThreads = 256;
 
-/// The tile of a and that of b, each k a row, 4 floats longer than need be: columns then lie in different banks.
+/// The length of a row of a tile in shared memory: 4 floats are added so that a column lies in different banks.
 constexpr int kProductRow = kProductTile + 4;
 
 /// Takes a Product.

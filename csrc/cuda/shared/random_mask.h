@@ -1,4 +1,5 @@
-// An element of a mask of core/base/random.h where it is needed, for host and device.
+// A random mask of core/base/random.h whose elements are computed one by one where they are needed, for host and
+// device.
 #pragma once
 
 #include "core/base/philox.h"
@@ -9,7 +10,7 @@ namespace fastrnn::cuda {
 struct RandomMask {
   std::uint32_t threshold;  // 0: there is no mask
   std::uint32_t last;       // of the counter
-  float kept;               // what it is there; else zero
+  float kept;               // the value of a kept element; the others are zero
   PhiloxKey key;
 
   FASTRNN_CELL float at(int unit, int row, int time) const {

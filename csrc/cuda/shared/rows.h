@@ -1,5 +1,6 @@
-// What a pass needs beside the recurrence and products, over all rows (t,b): the operands of the recurrent matrices by
-// time, sums, and what lies between the layers of a stack. Plain C++; the kernels are in rows_kernel.h.
+// Operations over all rows (t,b) that a pass needs beside the recurrence and the products: gathering the operands of
+// the recurrent matrices, sums, and what is done between the layers of a stack. Plain C++; the kernels are in
+// rows_kernel.h.
 #pragma once
 
 #include "cuda/shared/params.h"
@@ -8,7 +9,7 @@
 namespace fastrnn::cuda {
 
 constexpr int kRowThreads = 256;
-constexpr int kRowBlocks = 1024;  // at most; threads go round
+constexpr int kRowBlocks = 1024;  // at most; a thread then takes several elements
 
 /// to (T,B,width), contiguous, zeroed before: for each step of a row, at its time, what `from` has at this time or at
 /// that of the step before. Where a row has no step, zeros stay, whatever `from` has there.

@@ -19,16 +19,16 @@ struct LaunchShape {
   std::size_t shared = 0;  // dynamic
 };
 
-/// A row-major float32 matrix on the device, as it is or turned. Rows begin `stride` elements apart, so that it may be
-/// some columns of a wider one.
+/// A row-major float32 matrix on the device, as it is or transposed. Rows begin `stride` elements apart, so that it may
+/// be some columns of a wider one.
 struct DeviceMatrix {
   const float* data;
   std::ptrdiff_t stride;
   bool transposed = false;
 };
 
-/// c = op(a) op(b), or c += it: op(a) is (m,k), op(b) (k,n), c (m,n) in rows `c_stride` apart. No extent need be above
-/// zero; without k the product is zero.
+/// c = op(a) op(b), or c += op(a) op(b): op(a) is (m,k), op(b) (k,n), c (m,n) in rows `c_stride` apart. Extents may be
+/// zero; the product over no k is zero.
 struct Product {
   int m, n, k;
   DeviceMatrix a, b;
@@ -53,13 +53,13 @@ class Runtime {
   /// Enqueues what `work` enqueues (products and launches alone) `times` times.
   virtual void repeat(int times, const std::function<void()>& work) = 0;
   virtual void wait() = 0;
-  /// For all that all streams of the device have, whether it fails or not.
+  /// Waits for all work of all streams of the device; errors are ignored.
   virtual void wait_for_device() noexcept = 0;
   /// What is given to the stream from now on waits for what `other`, a stream of the same device, has so far.
   virtual void follow(void* other) = 0;
 };
 
-/// Of one device, which is there, and a stream of it (a cudaStream_t; null: the legacy default stream).
+/// A runtime for a device, which must exist, and one of its streams (a cudaStream_t; null: the legacy default stream).
 std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream);
 
 /// The device on which memory is that a kernel may use. Throws CudaError for any other address.

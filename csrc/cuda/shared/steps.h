@@ -1,9 +1,9 @@
-// Tier::graph: a product and a cell kernel for each phase of each step. It knows every cell and option; what the other
-// tiers keep on the chip is in global memory here. What its kernels are given, for host and device. Plain data.
+// The arguments of the kernels of Tier::graph. Plain data, for host and device.
 //
-// The products multiply what lies at the same place at every step: h, c and their gradients of all rows. So they are
-// the same launch at each step, and so are the cell kernels, for the number of the step is in memory, too: one CUDA
-// graph of a few steps is launched again and again. A row that has no such step is left alone.
+// This tier launches a product and a cell kernel for each phase of each step. It supports every cell and option; what
+// the other tiers keep on the chip is in global memory here. h, c and their gradients lie at the same place at every
+// step, and so does the number of the step: launches do not differ from step to step, and one CUDA graph of a few steps
+// is launched again and again. A row that has no such step is left alone.
 #pragma once
 
 #include "cuda/shared/params.h"
@@ -18,8 +18,8 @@ FASTRNN_CELL constexpr int saved_columns(const cells::Description& cell, const c
   return cell.columns + (options.layer_norm ? 2 * cell.gates + 1 : 0);
 }
 
-/// The number of a step, counted from the first that is computed. A kernel reads one place and writes the other, where
-/// the next kernel reads: no block can see what another has written.
+/// The number of a step, counted from the first that is computed. A kernel reads it in one place and writes it for the
+/// next kernel to another, so that no block of the kernel can read what another block has just written.
 struct Clock {
   const int* now;
   int* next;

@@ -1,5 +1,5 @@
-// The CUDA backend as seen from outside: what there is, and the error of what there is not. No CUDA header is needed,
-// and a build without the backend has the same functions.
+// The CUDA backend from outside: its devices, or the reason why there are none. No CUDA header is needed, and a build
+// without the backend has the same functions.
 #pragma once
 
 #include <stdexcept>
@@ -31,7 +31,7 @@ struct CudaDevice {
 
 struct CudaStatus {
   bool built = false;               // the backend is part of this build
-  int version = 0;                  // of the CUDA runtime in it: 13000 is 13.0
+  int version = 0;                  // the CUDA runtime of this build: 13000 is 13.0
   int code = 0;                     // the cudaError_t that explains why there is no device
   std::string reason;               // the same in words; empty where there are devices
   std::vector<CudaDevice> devices;  // in the order of CUDA
@@ -46,7 +46,7 @@ FASTRNN_API std::vector<std::string> cuda_kernels();
 /// N of "cuda:N", 0 of "cuda". Throws std::invalid_argument for anything else.
 FASTRNN_API int parse_cuda_device(const std::string& name);
 
-/// Throws CudaError, with the reason, unless device number `ordinal` is there.
+/// Throws CudaError, with the reason, unless device number `ordinal` exists.
 FASTRNN_API void require_cuda_device(int ordinal = 0);
 
 }  // namespace fastrnn

@@ -11,7 +11,7 @@ namespace fastrnn {
 
 struct CudaOptions {
   int ordinal = 0;
-  std::string dtype = "float32";  // of the weights and of what they meet: or "tf32", "bfloat16", "float16"
+  std::string dtype = "float32";  // what weights and their operands are rounded to: or "tf32", "bfloat16", "float16"
 };
 
 /// Parameters on a GPU, for any number of calls. Immutable, and may be shared between threads.
@@ -40,7 +40,7 @@ class FASTRNN_API CudaWeights {
   std::unique_ptr<Data> data_;
 };
 
-/// As Stack; one layer in one direction is a stack, too. All weights are on one device and of one dtype.
+/// Like Stack, for a GPU; a single layer is a stack, too. All weights are on one device and of one dtype.
 struct FASTRNN_API CudaStack {
   std::vector<std::shared_ptr<const CudaWeights>> weights;  // [layer*D + direction]
   int directions = 1;
@@ -51,7 +51,7 @@ struct FASTRNN_API CudaStack {
   CudaStack(std::shared_ptr<const CudaWeights> one) { weights.push_back(std::move(one)); }
 };
 
-/// The shape of what goes in and comes out. Throws Error, naming the layer, where the stack is not as it must be.
+/// The width of y. Throws Error, naming the layer, if the layers do not fit each other.
 FASTRNN_API Index output_width(const CudaStack& stack);
 
 struct CudaRun {

@@ -9,17 +9,17 @@
 
 namespace fastrnn {
 
-/// Memory for work on that stream, given back in its order (cudaMallocAsync, cudaFreeAsync): the stream must outlive
-/// it. Null for 0 bytes.
+/// Memory for work on a stream, allocated and freed in the order of that stream (cudaMallocAsync, cudaFreeAsync), which
+/// must outlive it. Null for 0 bytes.
 FASTRNN_API std::shared_ptr<void> allocate_cuda(std::size_t bytes, int ordinal, void* stream);
 
-/// What `after` is given from now on waits for what `before` has so far.
+/// What is enqueued on `after` from now on waits for what has been enqueued on `before`.
 FASTRNN_API void order_cuda_streams(int ordinal, void* before, void* after);
 
-/// Returns when the stream has done all it has, and reports what failed there.
+/// Returns when all work of the stream is done; reports errors of that work.
 FASTRNN_API void wait_for_cuda_stream(int ordinal, void* stream);
 
-/// The device on which memory is that its kernels may use.
+/// The device whose memory this is.
 FASTRNN_API int cuda_ordinal_of(const void* memory);
 
 }  // namespace fastrnn

@@ -56,7 +56,7 @@ struct CellOptions {
   double norm_epsilon = 1e-5;
   double zoneout_h = 0, zoneout_c = 0;  // Krueger et al. 2016: in training random, else their mean
   double weight_dropout = 0;            // DropConnect of w_hh (Merity et al. 2018), drawn when packing
-  std::uint64_t seed = 0;               // of that
+  std::uint64_t seed = 0;               // of weight_dropout
   std::uint32_t stream = 0;
 };
 
@@ -142,8 +142,8 @@ struct ForwardArguments {
   T* c_n = nullptr;  // as c0
   int threads = 0;   // 0: num_threads()
 
-  const unsigned char* mask = nullptr;        // (T,B) 0: the step is left out; its y repeats the one before it
-  bool zero_output_for_mask = false;          // or is zero
+  const unsigned char* mask = nullptr;        // (T,B) 0: the step is left out; its y repeats the one before it,
+  bool zero_output_for_mask = false;          // or, with this, is zero
   const unsigned char* reset_mask = nullptr;  // (T,B) not 0: a new sequence begins here, with states of zero
   /// (T), not increasing: rows of each step in x and y, which then hold no others; `step` is not used. B is the first.
   const Index* batch_sizes = nullptr;
@@ -157,7 +157,7 @@ template <class T>
 FASTRNN_API void forward(const Weights<T>& weights, const ForwardArguments<T>& arguments);
 
 template <class T>
-struct SessionData;  // csrc/core/layer/forward.cc
+struct SessionData;  // csrc/core/stream/session.cc
 
 /// A stream: one layer over a batch of sequences that come piece by piece. It owns its states, which begin as zeros,
 /// and all memory that a step needs: step, run and reset neither allocate nor throw. One thread at a time may use it;

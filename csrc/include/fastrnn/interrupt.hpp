@@ -1,4 +1,4 @@
-// How a long call ends before it is done: from time to time it asks a function of the caller's.
+// How to end a long call early: from time to time it calls a function that the caller has given.
 #pragma once
 
 #include "fastrnn/export.h"
@@ -6,13 +6,13 @@
 
 namespace fastrnn {
 
-/// What a call throws that an Interruption ended: no std::exception, lest a handler of errors take it for one.
+/// Thrown by a call that an Interruption ended. Not a std::exception, so that no handler of errors catches it.
 struct FASTRNN_API Interrupted{};
 
-/// Of the implementation: what a computation looks at between its pieces (csrc/core/base/interrupt.h).
+/// Internal: what a computation looks at between its pieces (csrc/core/base/interrupt.h).
 struct Watch {
   Index left;            // multiply-adds until the next look
-  bool stopped = false;  // nothing more is to be computed
+  bool stopped = false;  // the computation is to end
   void (*look)(Watch&) noexcept;
 };
 

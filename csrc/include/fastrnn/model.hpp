@@ -107,7 +107,7 @@ struct StateHeader {
   char magic[4];  // "FRNN"
   std::uint32_t version;
   std::uint32_t batch, layers;
-  std::uint64_t bytes;  // of all
+  std::uint64_t bytes;  // of the whole state
 };
 struct StateLayer {
   std::uint32_t outputs, hidden, cell_states, reserved;  // P, H, S, 0
@@ -128,7 +128,7 @@ class FASTRNN_API ModelSession {
   ModelSession(ModelSession&& other) noexcept;
   ModelSession& operator=(ModelSession&& other) noexcept;
 
-  /// Another one with the same states and memory of its own.
+  /// A copy with the same states, in memory of its own.
   ModelSession clone() const;
 
   /// x (B,I) to y (B,O), contiguous.
@@ -141,7 +141,7 @@ class FASTRNN_API ModelSession {
   /// See StateHeader.
   std::size_t state_bytes() const noexcept;
   void get_state(void* bytes) const noexcept;
-  /// False, and nothing changed, unless they are those of a session of such a model and batch.
+  /// Returns false, with nothing changed, unless the bytes are of a session with the same model sizes and batch.
   bool set_state(const void* bytes, std::size_t count) noexcept;
 
   const Model& model() const noexcept;

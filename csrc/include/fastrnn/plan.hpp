@@ -37,7 +37,7 @@ struct CudaPlan {
   std::string device;
   std::string tier;  // "block", "cluster", "grid", "stream" or "graph"
   int blocks = 0, cluster = 1, threads = 0, waves = 1;
-  int units = 0, rows = 0;                            // of a block, and of the batch tile that its group shares
+  int units = 0, rows = 0;                            // units of a block; rows of the batch tile that its group shares
   int registers = 0;                                  // of a thread, at most
   std::size_t shared_memory = 0;                      // bytes of a block
   std::size_t register_weights = 0;                   // bytes of a block
@@ -46,11 +46,12 @@ struct CudaPlan {
   double bytes_per_step = 0;                          // between the multiprocessors and the memories that they share
   double us_per_step = 0;                             // predicted
   std::vector<std::pair<std::string, double>> terms;  // of us_per_step, in one wave
-  std::vector<std::pair<std::string, std::string>> reasons;  // tier and why it is not taken; empty for the one that is
+  std::vector<std::pair<std::string, std::string>>
+      reasons;  // each tier and why it is not taken; empty for the one that is
 };
 
-/// device: "A100", "H100", "H200", "B200", "RTX 4090", or "cuda", "cuda:N" for one that is there. backward: of the pass
-/// back through time, without the products after it. tier: empty for the fastest.
+/// device: "A100", "H100", "H200", "B200", "RTX 4090", or "cuda", "cuda:N" for one of this machine. backward: plan the
+/// backward recurrence, without the products that follow it. tier: empty for the fastest.
 FASTRNN_API CudaPlan plan_cuda(const PlanQuery& query, const std::string& device, bool backward = false,
                                const std::string& tier = "");
 

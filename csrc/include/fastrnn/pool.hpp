@@ -18,7 +18,7 @@ namespace fastrnn {
 /// One thread at a time may use a pool. No call but the constructor allocates or throws.
 class FASTRNN_API StreamPool {
  public:
-  /// What a call found. Streams are told apart from those that had their place before.
+  /// What a call found. A stream that was closed stays unknown, even when another one has its place.
   enum class Result : signed char { ok, unknown_stream, full };
   using Stream = std::int64_t;
   static constexpr Stream kNone = -1;
@@ -30,7 +30,7 @@ class FASTRNN_API StreamPool {
 
   /// A new stream with states of zero; kNone when the pool is full.
   Stream open() noexcept;
-  /// What it had waiting is dropped.
+  /// Inputs that wait and results that were not pulled are dropped.
   Result close(Stream stream) noexcept;
   /// States to zero, queue and results dropped.
   Result reset(Stream stream) noexcept;
@@ -55,7 +55,7 @@ class FASTRNN_API StreamPool {
   /// A stream's states in the form of ModelSession with a batch of 1 (waiting steps and results are not among them).
   std::size_t state_bytes() const noexcept;
   Result get_state(Stream stream, void* bytes) const noexcept;
-  /// False for an unknown stream or bytes of another model; nothing is changed then.
+  /// Returns false, with nothing changed, for an unknown stream or for bytes of another model.
   bool set_state(Stream stream, const void* bytes, std::size_t count) noexcept;
 
   const Model& model() const noexcept;

@@ -20,13 +20,13 @@ struct Stack {
   int directions = 1;
   Merge merge = Merge::concat;  // of two directions
   /// Inverted dropout of every layer's output but the last one's, in training: each element of each step with a mask of
-  /// its own, as PyTorch does. The masks come of the seed of the call.
+  /// its own, as PyTorch does. The masks follow from the seed of the call.
   double dropout = 0;
 
   int layers() const noexcept { return int(weights.size()) / directions; }
 };
 
-/// The width of y. Throws Error, naming the layer, where the stack is not as it must be.
+/// The width of y. Throws Error, naming the layer, if the layers do not fit each other.
 template <class T>
 FASTRNN_API Index output_width(const Stack<T>& stack);
 
@@ -71,8 +71,7 @@ struct StackBackwardArguments {
   Sequence<T> dx;  // null data: not computed
   T* dh0 = nullptr;
   T* dc0 = nullptr;
-  /// [layer*D + direction]: where the gradients of its parameters go, as for one layer. The fields that are not
-  /// gradients of parameters, and threads, are not read.
+  /// [layer*D + direction]: where the gradients of its parameters go, as for one layer. All other fields are ignored.
   std::vector<BackwardArguments<T>> parameters;
   int threads = 0;  // 0: num_threads()
 };

@@ -20,7 +20,7 @@ struct Sequence {
   T* at(Index t, Index b) const { return data + (start != nullptr ? start[t] : t * step) + b * row; }
 };
 
-// Each list is written once: enumerators and names cannot differ.
+// Each list is written once, so that enumerators and names cannot differ.
 #define FASTRNN_CELL_TYPES(X) X(rnn) X(lstm) X(gru) X(indrnn) X(mgu) X(slstm)
 // clang-format off
 #define FASTRNN_ACTIVATIONS(X)                                                                         \

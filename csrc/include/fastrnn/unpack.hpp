@@ -1,5 +1,5 @@
-// From packed weights and models back to what they were made of, so that another machine can pack them again: for
-// pickle.
+// From packed weights and models back to canonical parameters, so that another machine can pack them for itself; pickle
+// uses it.
 #pragma once
 
 #include <memory>
@@ -10,10 +10,10 @@
 
 namespace fastrnn {
 
-/// Parameters in their canonical shapes; what a cell has not is empty. pack_unpacked gives the numbers that were
-/// packed: those of bfloat16 and int8 come back rounded, and round to themselves. Where only the sum of both biases is
-/// kept, b_ih is that sum and b_hh is -0, which changes no number that it is added to. Gates without a recurrent block,
-/// as f of a coupled LSTM, come back as zeros.
+/// Parameters in their canonical shapes; those that the cell does not have are empty. pack_unpacked gives the numbers
+/// that were packed: those of bfloat16 and int8 come back rounded, and round to themselves. Where only the sum of both
+/// biases is kept, b_ih is that sum and b_hh is -0, which changes no number that it is added to. Gates without a
+/// recurrent block, as f of a coupled LSTM, come back as zeros.
 template <class T>
 struct UnpackedParameters {
   std::vector<T> w_ih, w_hh, b_ih, b_hh, w_peep, w_hr, ln_ih, ln_hh, ln_c;

@@ -35,7 +35,7 @@ bool is_float_array(py::handle object) {
          (dtype->type_num == py::detail::npy_api::NPY_FLOAT_ || dtype->type_num == py::detail::npy_api::NPY_DOUBLE_);
 }
 
-/// Python's own numbers and lists of them have no precision that a caller chose.
+/// Python's own numbers, and lists of them: nobody has chosen their precision.
 bool is_untyped(py::handle object) {
   PyObject* const o = object.ptr();
   return PyList_Check(o) || PyTuple_Check(o) || PyFloat_Check(o) || PyLong_Check(o);
@@ -43,7 +43,7 @@ bool is_untyped(py::handle object) {
 
 constexpr int kDlpackCpu = 1;  // kDLCPU of DLPack
 
-/// Calls NumPy, whose error it tells with the name of the argument.
+/// The object as an array, by NumPy; what NumPy raises is told with the name of the argument.
 py::array viewed(const std::string& name, py::handle object) {
   if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
   const std::string type = Py_TYPE(object.ptr())->tp_name;
@@ -52,7 +52,7 @@ py::array viewed(const std::string& name, py::handle object) {
   try {
     const py::module_ numpy = py::module_::import("numpy");
     const bool dlpack = !py::hasattr(object, "__array__") && py::hasattr(object, "__dlpack__");
-    // Asked before it is exported: a capsule that NumPy refuses would be its producer's to end, amid an exception.
+    // Asked before the export: the producer of a capsule that NumPy refuses would have to free it amid an exception.
     if (dlpack && !py::object(object.attr("__dlpack_device__")()[py::int_(0)]).equal(py::int_(kDlpackCpu)))
       wrong_type(name, "an array of numbers", type + " on another device than the CPU");
     return numpy.attr(dlpack ? "from_dlpack" : "asarray")(object);

@@ -32,16 +32,15 @@ auto with_type(Dtype dtype, F&& f) {
 [[noreturn]] void wrong_type(const std::string& name, const std::string& expected, const std::string& actual);
 [[noreturn]] void wrong_value(const std::string& name, const std::string& expected, const std::string& actual);
 
-/// "(2, 3)"; a negative extent is any, and is printed by its letter.
+/// "(2, 3)".
 std::string shape_text(const std::vector<Index>& shape);
 std::string shape_text(const py::array& array);
 
-/// What NumPy can view as an array, or convert to one (a list), as one of float32 or float64 in native byte order.
-/// Numbers without such a dtype (integers, float16, lists) become `wanted`, in a copy; float32 and float64 are left as
-/// they are.
+/// An array of float32 or float64 in native byte order, from anything that NumPy can view as an array or convert to
+/// one. float32 and float64 are left as they are; other numbers (integers, float16, lists) are copied to `wanted`.
 py::array float_array(const std::string& name, py::handle object, Dtype wanted);
 Dtype float_dtype(const py::array& array);
-/// The dtype that float_array() leaves as it is, none where it would convert. Copies nothing.
+/// The dtype of what float_array() would leave as it is; none for what it would convert. Copies nothing.
 std::optional<Dtype> own_dtype(const std::string& name, py::handle object);
 
 /// Throws unless the array is of this dtype; `owner` is the argument that set it.

@@ -58,7 +58,7 @@ DeviceArray take(const std::string& name, const py::object& capsule, void* strea
   return array;
 }
 
-/// What a capsule of ours refers to.
+/// What a capsule that we made refers to.
 template <class Managed>
 struct Given {
   Managed managed{};

@@ -30,7 +30,7 @@ struct Tensor {
   std::uint64_t byte_offset;
 };
 
-/// What a capsule named "dltensor" has. The deleter, if there is one, gives back the tensor and this.
+/// The contents of a capsule named "dltensor". The deleter, if there is one, frees the tensor and this structure.
 struct Managed {
   static constexpr const char *kName = "dltensor", *kUsed = "used_dltensor";
   Tensor tensor;
@@ -41,10 +41,10 @@ struct Managed {
 struct Version {
   std::uint32_t major, minor;
 };
-/// What this is written for. Of another major version only the version and the deleter may be looked at.
+/// The version written here. With another major version, only the fields `version` and `deleter` may be read.
 constexpr Version kVersion = {1, 0};
 
-/// What a capsule named "dltensor_versioned" has.
+/// The contents of a capsule named "dltensor_versioned".
 struct ManagedVersioned {
   static constexpr const char *kName = "dltensor_versioned", *kUsed = "used_dltensor_versioned";
   Version version;

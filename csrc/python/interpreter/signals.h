@@ -1,4 +1,4 @@
-// Native work that a signal ends, Ctrl-C among them.
+// Native work that a signal can end, such as Ctrl-C.
 #pragma once
 
 #include <optional>
@@ -12,9 +12,8 @@ namespace fastrnn::python {
 void find_main_thread();
 bool in_main_thread() noexcept;
 
-/// Calls work() without the GIL. In the main thread the handlers of signals that come meanwhile are called, and what
-/// one of them raises ends the work, if it looks (fastrnn/interrupt.hpp), and is raised; in others none would be
-/// called.
+/// Calls work() without the GIL. In the main thread, Python's signal handlers run meanwhile; if one raises, the work
+/// ends early (fastrnn/interrupt.hpp) and the exception is raised here. Python runs no handlers in other threads.
 template <class Work>
 void run_interruptible(const Work& work) {
   const auto call_handlers = [](void*) noexcept {

@@ -1,4 +1,4 @@
-// The CUDA backend: what there is of it, fastrnn.CudaError, weights on a GPU, and calls with arrays of NumPy.
+// The CUDA backend: its status, fastrnn.CudaError, weights on a GPU, and calls with NumPy arrays.
 #include <pybind11/stl.h>
 
 #include "python/sequences/cuda_weights.h"
@@ -41,7 +41,7 @@ PyCudaWeights pack_cuda(const std::string& cell, const py::dict& given, const py
   return packed;
 }
 
-/// What a forward pass in training left on a GPU. The host's arrays are not needed again.
+/// What a forward pass in training keeps on a GPU. The host's arrays are not needed again.
 struct CudaCache {
   CudaLayers layers;
   CallSizes sizes;

@@ -13,7 +13,8 @@ namespace {
 
 std::string device_text(const DeviceArray& array) { return "cuda:" + std::to_string(array.ordinal); }
 
-/// `stream` of the array API's __dlpack__: whoever reads in that stream's order finds the array complete.
+/// Orders `stream`, the argument of the array API's __dlpack__, behind the array's: what is enqueued there from now on
+/// finds the array complete.
 void make_ready(const DeviceArray& array, py::handle stream) {
   Index handle = 1;  // None: the legacy default stream
   if (!stream.is_none()) handle = integer("stream", stream, -1, PTRDIFF_MAX);
@@ -43,7 +44,7 @@ py::dict interface(const DeviceArray& array) {
   return result;
 }
 
-/// Memory that __cuda_array_interface__ describes; `strides` in bytes.
+/// An array from the fields of __cuda_array_interface__; `strides` are in bytes.
 DeviceArray from_interface(const std::string& name, std::uintptr_t pointer, const std::vector<Index>& shape,
                            const std::optional<std::vector<Index>>& strides, int ordinal, std::uintptr_t stream,
                            const py::object& owner) {
@@ -58,7 +59,7 @@ DeviceArray from_interface(const std::string& name, std::uintptr_t pointer, cons
 }
 
 DeviceArray new_array(std::vector<Index> shape, int ordinal, void* stream, const std::shared_ptr<void>& stream_owner) {
-  // The memory is given back to the stream, which must still be there then.
+  // The memory is freed in the order of the stream, which must still exist then.
   struct Owner {
     std::shared_ptr<void> stream, memory;  // the last goes first
   };
@@ -77,7 +78,7 @@ void check_device_shape(const char* name, const DeviceArray* array, const std::v
     wrong_value(name, "shape " + shape_text(shape), shape_text(array->shape));
 }
 
-/// Where read_parameters() finds them: arrays on the device, by name.
+/// A source of parameters for read_parameters(): arrays on the device, by name.
 class DeviceParameters {
  public:
   DeviceParameters(const py::dict& given, std::vector<std::shared_ptr<void>>& owners)
@@ -100,7 +101,7 @@ class DeviceParameters {
   std::vector<std::shared_ptr<void>>& owners_;
 };
 
-/// Weights that lie where the caller has them.
+/// Weights that refer to the caller's arrays on the device.
 PyCudaWeights refer_cuda(const std::string& cell, const py::dict& given, const py::dict& settings, int ordinal,
                          const std::string& dtype) {
   CellOptions options = parse_cell_options(cell, settings);
@@ -113,7 +114,7 @@ PyCudaWeights refer_cuda(const std::string& cell, const py::dict& given, const p
   return result;
 }
 
-/// For what was given to the stream before a call failed.
+/// Waits after an error, until the stream no longer uses the arguments.
 void wait_quietly(int ordinal, void* stream) {
   try {
     wait_for_cuda_stream(ordinal, stream);
@@ -121,7 +122,7 @@ void wait_quietly(int ordinal, void* stream) {
   }
 }
 
-/// Calls `work`; with `wait` returns only when the stream has done it, on an error, too.
+/// Calls `work`, which enqueues; with `wait`, returns or throws only when the stream is done.
 template <class Work>
 void run(int ordinal, void* stream, bool wait, const Work& work) {
   const GilRelease release;
@@ -134,7 +135,7 @@ void run(int ordinal, void* stream, bool wait, const Work& work) {
   if (wait) wait_for_cuda_stream(ordinal, stream);
 }
 
-/// Where a call runs; `wait`: arguments may go as soon as it returns, whatever the stream.
+/// The device and the stream of a call.
 struct Place {
   int ordinal;
   void* stream;
@@ -145,7 +146,7 @@ struct Place {
   }
 };
 
-/// What a forward pass in training left on a GPU, and what it refers to.
+/// What a forward pass in training keeps on a GPU, and the arrays that it refers to.
 struct DeviceCache {
   CudaLayers layers;
   CallSizes sizes;
@@ -265,7 +266,7 @@ py::tuple forward(py::handle given, const DeviceArray& x, const DeviceArray* h0,
   return py::make_tuple(std::move(y), std::move(h_n), sizes.states > 0 ? py::cast(std::move(c_n)) : py::none(), kept);
 }
 
-/// Its entries along the first axis, which they keep; they share its memory.
+/// The entries along the first axis, each with a first axis of 1; they share the memory.
 std::vector<DeviceArray> parts_of(const DeviceArray& array) {
   std::vector<DeviceArray> parts;
   DeviceArray part = array;

@@ -1,4 +1,4 @@
-// What calls on a GPU take and keep, for arrays of NumPy and for those on the device.
+// Weights on a GPU, for calls with NumPy arrays and for calls with arrays on the device.
 #pragma once
 
 #include "fastrnn/cuda_layer.hpp"
@@ -11,7 +11,7 @@ namespace fastrnn::python {
 struct PyCudaWeights {
   std::shared_ptr<const CudaWeights> weights;
   ParameterShapes parameters;
-  std::vector<std::shared_ptr<void>> owners;  // of the arrays, where they are not copies
+  std::vector<std::shared_ptr<void>> owners;  // keep the caller's arrays alive where they are not copied
 };
 
 using CudaLayers = std::vector<std::vector<PyCudaWeights>>;  // [layer][direction]

@@ -5,7 +5,7 @@
 
 namespace fastrnn::python {
 
-/// Reads T and B off x, or off batch_sizes, which it keeps for the call.
+/// T and B, from the shape of x or from batch_sizes, which it keeps for the call.
 struct SequenceArguments {
   Extent extent{};
   std::vector<Index> batch_sizes;
@@ -30,7 +30,7 @@ struct SequenceArguments {
     arguments.batch = extent.batch;
   }
 
-  /// Of x, y.
+  /// The shape of x or y with n features.
   std::vector<Index> shape(Index n) const {
     if (!batch_sizes.empty()) return {packed_rows, n};
     if (extent.batch_first) return {extent.batch, extent.steps, n};
@@ -48,7 +48,7 @@ inline std::vector<Index> shape_like(const py::array& array, Index last) {
   return shape;
 }
 
-/// A checked x or dy, of two axes or three.
+/// A checked x or dy, of two axes (packed) or three, as a Sequence.
 template <class T>
 Sequence<const T> view(const py::array& array, bool batch_first, py::array& holder) {
   if (array.ndim() == 3) return sequence_view<T>(array, batch_first, holder);
@@ -61,7 +61,7 @@ Sequence<T> new_view(py::array_t<T>& array, bool batch_first) {
   return {array.mutable_data(), 0, array.strides(0) / Index(sizeof(T)), nullptr};
 }
 
-/// What the weights of a call say of its arrays: one layer is a stack of one.
+/// The sizes of a call's arrays, from its weights; a single layer is a stack of one.
 struct CallSizes {
   Index inputs, hidden, own, merged;  // I, H, P, W
   Index states, count;                // S, and layers times directions

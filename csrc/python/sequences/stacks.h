@@ -1,4 +1,4 @@
-// What is common to stacks on the CPU and on a GPU.
+// What stacks on the CPU and on a GPU share.
 #pragma once
 
 #include "fastrnn/stack.hpp"
@@ -6,7 +6,7 @@
 
 namespace fastrnn::python {
 
-/// One list of weights for each layer, a direction each. check(name, one, first) throws where one does not fit.
+/// [layer][direction] of weights, from nested lists. check(name, one, first) throws if one does not fit the first.
 template <class W, class Check>
 std::vector<std::vector<W>> layer_list(py::handle given, const Check& check) {
   std::vector<std::vector<W>> layers;

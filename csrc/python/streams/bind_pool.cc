@@ -7,7 +7,7 @@ namespace fastrnn::python {
 
 namespace {
 
-/// Made once, with the module, and never freed.
+/// fastrnn.FullError; made with the module and never freed.
 PyObject* full_error = nullptr;
 
 [[noreturn]] void full(const std::string& message) {
@@ -208,7 +208,7 @@ class PyPool {
     return array;
   }
 
-  /// Every stream is open and there once: what a call does to one, it does to all or none.
+  /// Throws unless every stream is open and named once, before a call changes any of them.
   void check(const Streams& streams) {
     ++call_;
     for (Index i = 0; i < streams.count(); ++i) {

@@ -7,7 +7,7 @@ namespace fastrnn::python {
 
 namespace {
 
-/// A step over more weights than this takes some milliseconds, or seconds: a signal may end it.
+/// A step over more weights than this takes milliseconds or seconds: a signal may end it.
 constexpr std::size_t kLongStep = 20'000'000;
 
 // Not members: clang 14 does not instantiate those for the generic lambdas of a class.
@@ -66,7 +66,8 @@ class PySession {
     });
   }
 
-  /// The usual call of step: arrays that need neither copy nor message. False, and nothing done, for any other.
+  /// The fast path of step: arrays that need no copy and no error. Returns false, with nothing done, for any other
+  /// call.
   bool quick_step(PyObject* x, PyObject* out) {
     const auto* stream = std::get_if<std::unique_ptr<Float32>>(&session_);
     if (stream == nullptr || long_step_) return false;
@@ -206,7 +207,7 @@ class PySession {
     return array->nd == 2 && array->dimensions[0] == batch_ && array->dimensions[1] == n;
   }
 
-  /// The state of one layer, checked, to the end of `values`. `name` is empty where there is but one.
+  /// Checks the state of one layer and appends it to `values`. `name` is empty if the session has one layer.
   template <class T>
   void append_state(const StateLayer& layer, const std::string& name, py::handle state, std::vector<T>& values) const {
     const bool several = layer.cell_states > 0 && !state.is_none();

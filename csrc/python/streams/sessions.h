@@ -1,4 +1,4 @@
-// Sessions as arrays see them: of float32 over a model, of float64 over one layer.
+// Sessions with one interface for both dtypes: float32 over a model, float64 over one layer.
 #pragma once
 
 #include <cstring>
@@ -7,7 +7,8 @@
 
 namespace fastrnn::python {
 
-/// A session of one dtype. states() are those of all layers as one array: h (B,P), then the cell states (S,B,H).
+/// A session in float32. load() copies the states of all layers to states(), one array: for each layer h (B,P), then
+/// its cell states (S,B,H); store() copies them back.
 struct Float32 {
   using T = float;
   ModelSession session;

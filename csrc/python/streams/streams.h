@@ -23,7 +23,7 @@ class Streams {
   Index count() const { return Index(streams_.size()); }
   const Stream* data() const { return streams_.data(); }
   Stream one() const { return streams_[0]; }
-  /// The number that the caller gave, also one that no stream can have.
+  /// The number as the caller gave it, even one that no stream can have.
   std::string text(Index i) const {
     if (single_) return text_;
     return unsigned_ ? std::to_string(std::uint64_t(streams_[i])) : std::to_string(streams_[i]);
@@ -42,7 +42,7 @@ class Streams {
     PyErr_Clear();
     const char kind = any ? any.dtype().kind() : 'O';
     const bool whole = kind == 'i' || kind == 'u';
-    if (any && any.ndim() == 0 && (whole || kind == 'O')) {  // an int of NumPy's, or what says that it is one
+    if (any && any.ndim() == 0 && (whole || kind == 'O')) {  // a NumPy int, or an object with __index__
       if (const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()))) return read_one(index);
       PyErr_Clear();
     } else if (any && (whole || any.size() == 0)) {  // an empty list becomes float64

@@ -21,7 +21,7 @@ double number(const std::string& name, py::handle object) {
   return value;
 }
 
-/// A bound: the core takes 0 for none, which None is here.
+/// A bound > 0. The core writes no bound as 0, Python as None or infinity.
 double bound(const std::string& name, py::handle object) {
   const double value = number(name, object);
   if (!(value > 0)) wrong_value(name, "a number > 0", py::str(object));

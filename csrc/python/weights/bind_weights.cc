@@ -56,7 +56,7 @@ py::object activation_object(const ActivationOption& option) {
   return py::make_tuple(activation_name(option.kind), option.alpha, option.beta);
 }
 
-/// What the cell was packed with; of the many further options, those that are not at their default.
+/// The options that the cell was packed with: the usual ones, and of the others those that are not at their default.
 py::dict options_dict(const PackedWeights& packed) {
   const CellOptions options = visit(packed, [](const auto& w) { return w.options(); });
   const CellOptions usual;

@@ -1,4 +1,4 @@
-// What sessions and pools take for weights.
+// What sessions and pools accept as weights.
 #pragma once
 
 #include "python/bindings.h"

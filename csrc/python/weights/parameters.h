@@ -7,14 +7,14 @@
 
 namespace fastrnn::python {
 
-/// A name and a shape for each of those that were given.
+/// The names and shapes of the parameters that were given.
 using ParameterShapes = std::vector<std::pair<std::string, std::vector<Index>>>;
 
-/// Where read_parameters() finds them: arrays on the host, kept until this goes.
+/// A source of parameters for read_parameters(): arrays on the host, kept for the life of this object.
 template <class T>
 class HostParameters {
  public:
-  /// `owner` names the argument whose dtype they must have; empty: any is cast to T.
+  /// `owner` names the argument whose dtype they must have; empty: arrays of any dtype are cast to T.
   HostParameters(const py::dict& given, const std::string& owner) : given_(given), owner_(owner) {}
 
   bool has(const char* name) const { return !object(name).is_none(); }
@@ -28,7 +28,7 @@ class HostParameters {
   py::object object(const char* name) const {
     return given_.contains(name) ? py::object(given_[name]) : py::object(py::none());
   }
-  /// Read once: what is not an array of NumPy may become another one each time.
+  /// Converted once: an argument that is no NumPy array may become a new one each time.
   const py::array_t<T>& array(const char* name) {
     const auto found = arrays_.find(name);
     if (found != arrays_.end()) return found->second;
@@ -42,7 +42,7 @@ class HostParameters {
   std::map<std::string, py::array_t<T>> arrays_;
 };
 
-/// Reads what `source` has; `options` learn from it whether peepholes are diagonal or full. They are borrowed from it.
+/// Reads and checks the parameters of `source`, which keeps their memory. The form of w_peep is stored in `options`.
 template <class T, class Source>
 Parameters<T> read_parameters(CellOptions& options, Source& source, ParameterShapes& shapes) {
   const auto wrong_shape = [](const char* name, const std::string& expected, const std::vector<Index>& shape) {
@@ -83,7 +83,7 @@ Parameters<T> read_parameters(CellOptions& options, Source& source, ParameterSha
   return p;
 }
 
-/// Where the gradients of the parameters that were given go: room(name, shape) has the memory of each.
+/// Sets the pointers for the gradients of the parameters that were given; room(name, shape) returns memory for one.
 template <class T, class Room>
 void place_gradients(const ParameterShapes& shapes, BackwardArguments<T>& arguments, const Room& room) {
   for (const auto& [name, shape] : shapes)

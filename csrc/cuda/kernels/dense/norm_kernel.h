@@ -1,4 +1,5 @@
-// Layer normalisation of rows; norm.h says of which.
+// Layer normalisation of rows, forward and backward: a block of threads for each row. norm.h has the arguments,
+// csrc/cpu/norm-inl.h the equations.
 #pragma once
 
 #include <math.h>
@@ -8,7 +9,7 @@
 
 namespace fastrnn::cuda {
 
-/// The sum over all threads of the block, which all get.
+/// The sum over all threads of the block, returned to each.
 FASTRNN_DEVICE float sum_over_block(float value) {
   float* parts = reinterpret_cast<float*>(shared_memory());
   for (int mask = kWarp / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
@@ -73,7 +74,7 @@ normalise_back(FASTRNN_CONSTANT NormBackStep norm) {
   }
   const float mean = sum_over_block(sum) / float(count), slope = sum_over_block(along) / float(count);
   const float scale = layer.extension.statistics[saved * kStatistics + norm.statistic];
-  const bool cut = norm.last && layer.cuts(b, step);  // the step before sees none of it
+  const bool cut = norm.last && layer.cuts(b, step);  // no gradient flows to the step before
   for (int i = thread_index(); i < count; i += block_threads()) {
     const float d = (gradient(i) - mean - hats[i] * slope) * scale;
     dgates[Index(norm.to) * hidden + i] = d;

@@ -1,5 +1,5 @@
-// c = op(a) op(b), or c += it: each thread has 4 x 4 elements of its block's tile, and sums over k in order, in
-// float32.
+// c = op(a) op(b) or c += op(a) op(b), tile by tile of c: a block has a tile, a thread 4 x 4 elements of it, and sums
+// run over k in order, in float32.
 #pragma once
 
 #include <cmath>
@@ -9,7 +9,7 @@
 
 namespace fastrnn::cuda {
 
-/// The float nearest to `value` that `type` has.
+/// `value` rounded to `type`.
 FASTRNN_DEVICE float rounded(float value, Type type) {
   switch (type) {
     case Type::bfloat16: return to_float(round_to<Bfloat16>(value));
@@ -19,8 +19,9 @@ FASTRNN_DEVICE float rounded(float value, Type type) {
   }
 }
 
-/// One row of `tile` for each k from `at` on: elements first .. first + kProductTile of the other extent. Zero outside.
-/// Threads that follow each other read along the rows of memory, whichever extent that is.
+/// Loads kProductDepth values of k from `at` on, a row of `tile` each, for elements first .. first + kProductTile of
+/// the other extent; zero outside the matrix. Neighbouring threads read neighbouring addresses, whether rows or columns
+/// of the matrix run along k.
 FASTRNN_DEVICE void load_product_tile(float* tile, const DeviceMatrix& factor, bool rows_are_k, int extent, int depth,
                                       int first, int at, Type type) {
   for (int i = thread_index(); i < kProductTile * kProductDepth; i += block_threads()) {

@@ -1,5 +1,5 @@
-// Operands by time, sums over rows, and what is done to rows one by one: rows.h says what they are. Every sum has one
-// order.
+// Kernels over rows (t,b): gathering operands, combining and copying rows, sums over rows. rows.h has their arguments.
+// Every sum runs in one fixed order.
 #pragma once
 
 #include "cuda/kernels/primitives.h"
@@ -7,7 +7,7 @@
 
 namespace fastrnn::cuda {
 
-/// work(i) for the elements of this thread.
+/// Calls work(i) for this thread's share of `count` elements.
 template <class Work>
 FASTRNN_DEVICE void each_of(Index count, const Work& work) {
   for (Index i = Index(block_index()) * block_threads() + thread_index(); i < count;

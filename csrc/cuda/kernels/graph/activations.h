@@ -1,5 +1,5 @@
-// The activations of csrc/cpu/activations-inl.h, where the formulas are, and their slopes as functions of the value,
-// for a CUDA thread: chosen at run time.
+// The activations and their derivatives for a CUDA thread, chosen at run time. csrc/cpu/activations-inl.h has the
+// formulas.
 #pragma once
 
 #include "cuda/kernels/value.h"
@@ -62,7 +62,7 @@ FASTRNN_CELL Value slope(const cells::ActivationSpec& f, Value y) {
     case Activation::exponential: d = y; break;
   }
   if (f.clip <= 0) return d;
-  // Not f.low and f.high, which are the CPU's last bits.
+  // f.low and f.high cannot be used: they are rounded as the CPU computes f, which may differ in the last bit.
   const float p = activation(f, Value(float(-f.clip))).v, q = activation(f, Value(float(f.clip))).v;
   return y.v > fminf(p, q) && y.v < fmaxf(p, q) ? d : Value(0);
 }

@@ -1,4 +1,4 @@
-// What comes before the first step of Tier::graph and after the last one. A thread has a row and a unit.
+// The kernels of Tier::graph before the first step and after the last one. A thread has a row and a unit.
 #pragma once
 
 #include "cuda/kernels/graph/step_kernels.h"

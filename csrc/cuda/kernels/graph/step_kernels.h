@@ -1,11 +1,13 @@
-// The cell kernels of Tier::graph: one phase of one step, for any cell and options. A thread has a row and a unit.
+// The cell kernels of Tier::graph: one launch is one phase of one step, for any cell and options, with the products
+// done before it. A thread has a row and a unit. Launches are the same at every step, so that a recorded graph of a few
+// steps can be replayed: the number of the step is read from device memory.
 #pragma once
 
 #include "cuda/kernels/graph/step_units.h"
 
 namespace fastrnn::cuda {
 
-/// The number of the step. All threads call it.
+/// Returns the number of the step; the first thread of the grid writes the next one. All threads call it.
 FASTRNN_DEVICE int read_clock(const Clock& clock) {
   const int now = *clock.now;
   if (block_index() == 0 && thread_index() == 0) *clock.next = clock.ticks ? now + 1 : now;
@@ -19,7 +21,7 @@ FASTRNN_DEVICE bool find_place(const LayerParams& layer, StepPlace& place) {
   place.unit = i % layer.hidden;
   return place.b < layer.batch;
 }
-/// Likewise at a step, if the row has that one.
+/// The same at a step; false, too, if the row has no such step.
 FASTRNN_DEVICE bool find_place(const LayerParams& layer, int step, StepPlace& place) {
   place.step = step;
   if (!find_place(layer, place) || step < 0 || step >= layer.length_of(place.b)) return false;

@@ -1,4 +1,5 @@
-// The cell kernels of Tier::graph. Their products are rounded, they are not: one kernel serves every type of weights.
+// The table of cell kernels of Tier::graph. Only the factors of products are rounded to the type of the weights, and
+// those are kernels of their own: one cell kernel serves every type.
 #pragma once
 
 #include "cuda/kernels/graph/step_kernels.h"

@@ -1,5 +1,5 @@
-// What a cell sees of one row and one hidden unit in a step kernel (csrc/cells/cell.h has the meaning of every name).
-// Every pair of row and unit belongs to one thread at every step, so that it may change its part of a state in place.
+// The Unit of a step kernel: what a cell sees of one row and one hidden unit (csrc/cells/cell.h says what each name
+// means). At every step one thread has a pair of row and unit for itself, and so may change its state in place.
 #pragma once
 
 #include "cuda/kernels/graph/activations.h"
@@ -13,7 +13,7 @@ struct StepPlace {
   int b, unit, step, time;
 };
 
-/// What forward and backward have in common: parameters, and what options bring.
+/// What forward and backward share: places in arrays, parameters, and activations, masks and clips by the options.
 struct StepUnit {
   using V = Value;
   static constexpr bool kPlain = false;
@@ -24,17 +24,17 @@ struct StepUnit {
 
   FASTRNN_DEVICE const cells::Options& options() const { return layer.options; }
   FASTRNN_DEVICE static V from(const float* array, Index at) { return V(array != nullptr ? array[at] : 0.0f); }
-  /// In (B,H) of a state's number.
+  /// The offset of this place in (S,B,H).
   FASTRNN_DEVICE Index in_states(int state = 0) const {
     return (Index(state) * layer.batch + place.b) * layer.hidden + place.unit;
   }
-  /// In (B,P).
+  /// The offset in (B,P).
   FASTRNN_DEVICE Index in_h() const { return Index(place.b) * layer.width() + place.unit; }
-  /// In (T,B,columns,H).
+  /// The offset in (T,B,columns,H).
   FASTRNN_DEVICE Index saved_at(int time, int columns, int column) const {
     return ((Index(time) * layer.batch + place.b) * columns + column) * layer.hidden + place.unit;
   }
-  /// In (B,columns,H).
+  /// The offset in (B,columns,H).
   FASTRNN_DEVICE Index in_columns(int columns, int column) const {
     return (Index(place.b) * columns + column) * layer.hidden + place.unit;
   }
@@ -47,11 +47,11 @@ struct StepUnit {
   FASTRNN_DEVICE V gate(V v) const { return activation(options().gate, v); }
   FASTRNN_DEVICE V candidate(V v) const { return activation(options().candidate, v); }
   FASTRNN_DEVICE V output(V v) const { return activation(options().output, v); }
-  /// An element of a mask, `otherwise` if there is none.
+  /// The element of a mask; `otherwise` where there is no mask.
   FASTRNN_DEVICE V mask(const RandomMask& mask, double otherwise) const {
     return V(mask.threshold > 0 ? mask.at(place.unit, place.b, place.time) : float(otherwise));
   }
-  /// From h to what meets w_hh, and back from its gradient.
+  /// Applies the dropout of h before w_hh; the gradient takes the same factor.
   FASTRNN_DEVICE V mask_operand(V v) const {
     const RandomMask& mask = layer.extension.recurrent;
     return mask.threshold > 0 ? v * V(mask.at(place.unit, place.b, 0)) : v;
@@ -123,14 +123,14 @@ template <class Cell>
 struct BackwardStepUnit : StepUnit {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   const BackwardStep& step;
-  V rest_h = V(0), rest_c = V(0);  // what zoneout hands past the cell
+  V rest_h = V(0), rest_c = V(0);  // the part of the gradient that zoneout passes by the cell
 
   FASTRNN_DEVICE BackwardStepUnit(const BackwardStep& step, const StepPlace& place)
       : StepUnit(step.layer, place), step(step) {}
 
   FASTRNN_DEVICE V acc() const { return from(step.at.sums, in_states()); }
   FASTRNN_DEVICE V saved(int column) const { return V(layer.gates[saved_at(place.time, step.at.columns, column)]); }
-  /// A kept column, or what the cell saw of it if it was normalised.
+  /// A saved column as the cell saw it: normalised, where cell states are.
   FASTRNN_DEVICE V normalised(int column) const {
     if (!options().cell_norm) return saved(column);
     const float* gain = layer.extension.ln_c + place.unit;

@@ -1,8 +1,11 @@
-// How the blocks that share a batch tile share what they compute: the operand of the next product. One policy for each
-// tier. Every block publishes its units' elements; commit() makes the whole operand of all blocks readable to each.
+// How blocks exchange the operand of the next product, h forward or gate gradients backward, at every step: a policy
+// for each tier. Every block publishes the elements of its own units; commit() waits for all blocks of the group, after
+// which each can read the whole operand. Within a block (Tier::block) this is shared memory and a barrier; within a
+// cluster, stores into the shared memory of all its blocks and the cluster's barrier; across the grid, global memory
+// and a flag for each block.
 //
-// Two slots: what is published goes to the slot that is not being multiplied. A block can be one commit ahead of
-// another and no more, for a commit waits for all; so two are enough.
+// There are two slots: one is multiplied while the other is published. Since a commit waits for all, no block can be
+// more than one commit ahead of another, and two are enough.
 #pragma once
 
 #include "cuda/kernels/primitives.h"
@@ -18,7 +21,7 @@ class SharedSlots {
   FASTRNN_DEVICE SharedSlots(const LayerParams& params, char* shared)
       : slots_(reinterpret_cast<Element*>(shared + params.layout.operand)),
         slot_elements_(params.layout.batch_rows * params.layout.operand_stride) {}
-  /// What is multiplied now.
+  /// The operand that is multiplied now.
   FASTRNN_DEVICE Element* operand() const { return slots_ + current_ * slot_elements_; }
 
  protected:
@@ -34,7 +37,7 @@ class SharedSlots {
 template <class Element, Tier tier>
 class Exchange;
 
-/// One block has all units.
+/// A block has all units: nothing leaves it.
 template <class Element>
 class Exchange<Element, Tier::block> : public SharedSlots<Element> {
  public:
@@ -87,7 +90,8 @@ class Exchange<Element, Tier::grid> {
   FASTRNN_DEVICE Element* operand() const { return operand_; }
   FASTRNN_DEVICE void begin() { sync_block(); }
   FASTRNN_DEVICE void publish(int at, Element value) { slots_[next_ * slot_elements() + at] = value; }
-  /// False if some block did not come: the launch is lost, and status says so.
+  /// False if a block has waited too long for another, which can only be if not all are resident: the launch is lost,
+  /// and `status` says so.
   FASTRNN_DEVICE bool commit() {
     ++commits_;
     sync_block();
@@ -118,7 +122,8 @@ class Exchange<Element, Tier::grid> {
     return true;
   }
 
-  /// The tile's rows into shared memory, 16 bytes at a time and past L1, which may have the slot's last contents.
+  /// Copies the operand to shared memory, 16 bytes at a time and past L1, which may still have the slot's older
+  /// contents.
   FASTRNN_DEVICE void gather(const Element* slot) const {
     constexpr int kElements = 16 / int(sizeof(Element));
     const int pieces = layout_.gathered / kElements, all = params_.geometry.rows * pieces;

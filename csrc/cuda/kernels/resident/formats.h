@@ -1,8 +1,7 @@
-// How a warp multiplies a task of the slab by the operand: one policy for each type of weights. layout.h has the
-// shapes.
+// How a warp multiplies a task of the slab by the operand: a policy for each type of weights. layout.h has the shapes.
 //
-// A format's words are a step's weights as the lanes hold them; sums are a task's results, spread over the warp, until
-// store() leaves them as partial[batch row][slab row].
+// `words` are the weights of one slice, in the registers of the lanes; `sums` are the results of a task, spread over
+// the lanes, until store() writes them as partial[batch row][slab row].
 #pragma once
 
 #include <math.h>
@@ -12,7 +11,7 @@
 
 namespace fastrnn::cuda {
 
-/// After it, v[0] of lane i is the sum over all lanes of v[i]: 31 shuffles where one sum after the other takes 160.
+/// Afterwards v[0] of lane i is the sum of v[i] over all lanes. 31 shuffles, where 32 sums one by one take 160.
 template <int Half = kWarp / 2>
 FASTRNN_DEVICE void reduce_scatter(float (&v)[kWarp]) {
   const bool upper = (lane_index() & Half) != 0;
@@ -62,10 +61,10 @@ struct Float32 {
   }
 };
 
-/// What mma leaves in the lanes: 16 rows of the slab for 8 of the batch.
+/// Sums as mma leaves them in the lanes: 16 slab rows by 8 batch rows.
 struct TensorSums {
   struct Sums {
-    float v[2][4] = {};  // two chains: one would wait for itself
+    float v[2][4] = {};  // two chains of products: a single one would wait for its own results
   };
   FASTRNN_DEVICE static void store(const Sums& sums, float* partial, int stride) {
     const int lane = lane_index();

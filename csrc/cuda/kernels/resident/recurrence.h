@@ -1,9 +1,11 @@
 // The recurrence kernels: a whole sequence in one launch, forward and backward, for any cell whose matrices are w_hh
 // alone, any type of weights and any way in which blocks share the hidden units.
 //
-// A step, for each phase of the cell: multiply the slab by the operand; when all warps are done, compute the cell for
-// this block's rows and units; publish what the next product needs; commit. W x and, backward, all that was saved for a
-// step are fetched while the step before it is under way.
+// The weights are read once. Each block keeps its slab of the recurrent matrix in registers and shared memory for the
+// whole sequence (persistent weights), so that a step reads no weights from memory, only h. A step, for each phase of
+// the cell: multiply the slab by the operand; when all warps are done, compute the cell for this block's rows and
+// units; publish what the next product needs; commit. W x and, backward, everything saved for a step are fetched while
+// the step before it is computed.
 #pragma once
 
 #include "cuda/kernels/resident/tile.h"
@@ -77,7 +79,8 @@ class Forward {
     }
   }
 
-  /// h0 and c0: the state of this block's units, and the operand of the first product, which every block reads itself.
+  /// h0 and c0 become the state of this block's units; all of h0 becomes the operand of the first product, which every
+  /// block reads for itself.
   FASTRNN_DEVICE void begin_rows() {
     float* state = tile_.floats(layout_.state);
     tile_.each_element([&](const Element& e) {
@@ -143,7 +146,8 @@ class Forward {
     u.saved_c = params_.c != nullptr ? params_.c + tile_.saved(e, s, 1) : nullptr;
     u.y = params_.y.at(params_.time(e.b, s), e.b) + e.unit;
     Cell::template forward<Phase>(params_.options, u);
-    // A row that ends publishes no more: after the last step, peers may have left and their shared memory with them.
+    // A row publishes nothing at its last step: other blocks of the cluster may have ended, and their shared memory
+    // with them.
     if (Phase + 1 < kPhases || s + 1 < e.length) {
       const bool kept = kOperand == cells::Operand::kept;
       return tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
@@ -285,7 +289,7 @@ class Backward {
     publish<(Phase + 1) % kPhases>(e, u);
   }
 
-  /// The operand of a phase: its sources side by side.
+  /// Publishes the operand of a phase: the gate gradients of its sources, side by side.
   template <int Phase, int I = 0>
   FASTRNN_DEVICE void publish(const Element& e, const BackwardUnit<Cell>& u) {
     constexpr int kColumn = kCell.back[Phase].source[I].column;
@@ -293,7 +297,7 @@ class Backward {
     if constexpr (I + 1 < kCell.back[Phase].sources) publish<Phase, I + 1>(e, u);
   }
 
-  /// What the matrices and the carries leave is the gradient of h0 and c0.
+  /// What the matrices give for the first step, and the carries, are the gradients of h0 and c0.
   FASTRNN_DEVICE void end_rows() {
     if (tile_.longest > 0)
       slab0_.multiply(layout_, layout_.cut[0], tile_.exchange.operand(), tile_.floats(layout_.partial));

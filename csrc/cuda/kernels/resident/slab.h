@@ -1,4 +1,4 @@
-// A block's slab of the recurrent matrix, loaded once and multiplied at every step.
+// A block's slab of the recurrent matrix: loaded once, kept in registers and shared memory, multiplied at every step.
 #pragma once
 
 #include "cuda/kernels/resident/formats.h"
@@ -6,7 +6,7 @@
 namespace fastrnn::cuda {
 
 /// One phase's slab. The slices of a warp's tasks come one after the other: those below `Registers` from registers, the
-/// others from shared memory. Everything that decides is the same for all lanes of a warp.
+/// others from shared memory. Lanes of a warp never diverge: every condition is the same for all of them.
 template <class Format, int Registers>
 class Slab {
   using Word = typename Format::Word;
@@ -83,7 +83,7 @@ class Slab {
     for (int i = 0; i < kShape.words; ++i) to[i] = from[i];
   }
 
-  /// A warp's way through its tasks: tile after tile of a chunk.
+  /// Where a warp is among its tasks: it goes through the tiles of a chunk, then through those of the next chunk.
   struct Walk {
     const Cut& cut;
     int slice = 0, tile, chunk;

@@ -1,4 +1,4 @@
-// What forward and backward recurrence kernels have in common: which rows and units a block has, and its memory.
+// What the forward and backward recurrence kernels share: which rows and units a block has, and its shared memory.
 #pragma once
 
 #include "cuda/kernels/resident/exchange.h"
@@ -16,7 +16,7 @@ struct Element {
   int length;
 };
 
-/// Most threads of a recurrence kernel: with them each may have 255 registers.
+/// The most threads of a recurrence kernel: with so many, each may have 255 registers.
 constexpr int kThreads = 256;
 
 template <class Format, Tier tier>
@@ -88,7 +88,7 @@ struct Tile {
             layout.batch_rows * layout.partial_stride};
   }
 
-  /// 4 bytes that will be needed in the next step, or zero.
+  /// Starts the copy of a float that the next step needs, or stores zero.
   FASTRNN_DEVICE void fetch(const Element& e, int j, const float* from) const {
     float* to = floats(layout.staged) + j * layout.elements + e.index;
     if (from != nullptr)

@@ -1,8 +1,8 @@
-// What a cell sees of one row and one hidden unit in a recurrence kernel (csrc/cells/cell.h has the meaning of every
-// name).
+// The Unit of a recurrence kernel: what a cell sees of one row and one hidden unit (csrc/cells/cell.h says what each
+// name means).
 //
-// Every pair of row and unit belongs to one thread for the whole sequence: what a thread keeps in shared memory from
-// step to step needs no barrier.
+// One thread has a pair of row and unit for the whole sequence, so that what it keeps in shared memory from step to
+// step needs no barrier.
 #pragma once
 
 #include "cuda/kernels/value.h"
