@@ -122,6 +122,7 @@ _MODULES = {
     "metrics",
     "model",
     "optimizers",
+    "plot",
     "recurrent_layers",
     "reference",
     "schedules",

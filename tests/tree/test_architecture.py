@@ -84,6 +84,7 @@ WING = {
     "recurrent_layers": ["layers"],
     # Doors: each may use all of the wing, and nothing of the wing uses one.
     "sktime": [*_NOUNS, "sklearn"],
+    "plot": _NOUNS,
     "interop": [*_NOUNS, "training", "model", "saving", "system"],
     "cli": [*_NOUNS, "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],
@@ -91,7 +92,7 @@ WING = {
     "__main__": ["cli"],
 }
 # Methods that hand over to the packages above them: `model.save(path)` is a name for `save_model(model, path)`.
-HANDED_UP = {("model", "saving"), ("model", "io")}
+HANDED_UP = {("model", "saving"), ("model", "io"), ("callbacks", "plot")}
 
 
 def _row(path: str, table: dict[str, list[str]]) -> str | None:

@@ -1,5 +1,6 @@
 // Forward and backward over sequences. Arguments are checked and results allocated under the GIL, which is then
 // released once, around the whole call.
+#include "fastrnn/inspect.hpp"
 #include "python/interpreter/signals.h"
 #include "python/sequences/sequences.h"
 #include "python/weights/parameters.h"
@@ -63,6 +64,19 @@ py::tuple backward_any(py::handle dy, const Cache& cache, py::handle dh_n, py::h
   });
 }
 
+/// Name to array (T,B,H), or (B,T,H) where the call was batch-first.
+template <class T>
+py::dict activations_as(const Saved<T>& saved, bool batch_first) {
+  const std::string names = kept_names(saved.weights().options().cell);
+  py::dict result;
+  for (std::size_t which = 0; which < names.size(); ++which) {
+    py::array_t<T> values({saved.steps(), saved.batch(), saved.weights().hidden()});
+    copy_kept(saved, int(which), values.mutable_data());
+    result[py::str(names.substr(which, 1))] = batch_first ? values.attr("swapaxes")(0, 1) : py::object(values);
+  }
+  return result;
+}
+
 }  // namespace
 
 void bind_sequence(py::module_& module) {
@@ -80,6 +94,16 @@ Immutable, and usable more than once. It refers to the x and y of its call: they
                              [](const Cache& c) { return std::visit([](auto& s) { return s->batch(); }, c.saved); })
       .def_property_readonly("nbytes",
                              [](const Cache& c) { return std::visit([](auto& s) { return s->bytes(); }, c.saved); })
+      .def(
+          "activations",
+          [](const Cache& c) {
+            return std::visit([&](auto& s) { return activations_as(*s, c.batch_first); }, c.saved);
+          },
+          R"doc(What the call has kept of the gates and cell states: copies, by name.
+
+Names are those of the equations: i, f, g, o and c of an LSTM, r, z, n of a GRU, h of an RNN before its zoneout. The
+arrays are (T,B,H), (B,T,H) of a batch-first call; a step that a row does not have is NaN. ValueError of
+a call with checkpoint_every, which keeps no gates.)doc")
       .def("__repr__", [](const Cache& c) {
         return std::visit(
             [](auto& s) {

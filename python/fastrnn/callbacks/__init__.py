@@ -3,6 +3,7 @@
 from .base import Callback, CallbackList, DivergenceWarning, History, TerminateOnNaN
 from .control import EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau
 from .files import CSVLogger, ModelCheckpoint
+from .tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -15,5 +16,6 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from .._hints import warn
@@ -102,6 +102,12 @@ class History(Callback):
         last = {name: values[-1] for name, values in self.history.items()}  # a callback may log what is no number
         shown = (f", {k}={f'{v:.4g}' if isinstance(v, (int, float)) else repr(v)}" for k, v in last.items())
         return f"History({len(self.epoch)} epochs{''.join(shown)})"
+
+    def plot(self, names: str | Sequence[str] = "loss", ax: Any = None, *, log: bool = False) -> Any:
+        """Draw figures of the epochs and return the Axes; see `fastrnn.plot.learning_curves`. Needs matplotlib."""
+        from ..plot import learning_curves
+
+        return learning_curves(self, names, ax, log=log)
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Start anew."""
