@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import fastrnn
+from tests.support.cells import GATES
 
 T, B, I, H = 5, 4, 3, 8  # noqa: E741  # the names of the documentation
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+CELLS = ("rnn", "gru", "lstm")
 
 
 def zeros(*shape: int, dtype: Any = "float32") -> Any:
@@ -58,7 +59,7 @@ FORWARD: list[tuple[str, str, Any, type[Exception], str, str]] = [
     ("lstm", "x", zeros(T, B, I, dtype="object"), TypeError, "float32 or float64", "object"),
     *(
         (cell, name, a.astype("float64"), TypeError, OF_X, "float64")
-        for cell in GATES
+        for cell in CELLS
         for name, a in arguments(cell).items()
         if name != "x"
     ),
@@ -118,7 +119,7 @@ def test_forward(cell, name, value, error, expected, actual):
         function(cell, "forward")(**{**arguments(cell), name: value})
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_valid_call_is_valid(cell):
     """Else the cases above could pass for a reason of their own."""
     y, *_, cache = function(cell, "forward")(**arguments(cell), training=True)
@@ -155,7 +156,7 @@ def test_batch_first_speaks_of_its_own_order():
         fastrnn.rnn_forward(**valid, out=zeros(T, B, H))
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_read_only_out(cell):
     out = zeros(T, B, H)
     out.flags.writeable = False

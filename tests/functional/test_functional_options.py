@@ -10,11 +10,10 @@ import pytest
 import fastrnn
 from fastrnn import functional
 from fastrnn.functional._cells import CELLS
+from tests.support.cells import GATES, STATES
 from tests.support.variants import assert_same
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741  # the names of the documentation
-GATES = {"rnn": 1, "lstm": 4, "gru": 3, "indrnn": 1, "mgu": 2, "slstm": 4}
-STATES = {"lstm": ("h0", "c0"), "slstm": ("h0", "c0", "n0", "m0")}
 FIELDS = {
     "rnn": "x h0 w_ih w_hh b_ih b_hh ln_hh",
     "gru": "x h0 w_ih w_hh b_ih b_hh ln_ih ln_hh",
@@ -36,7 +35,7 @@ def arguments(cell, width=H):
 
     weights = {"w_ih": uniform(rows, I), "w_hh": uniform(*([H] if cell == "indrnn" else [rows, width]))}
     weights |= {"b_ih": uniform(rows), "b_hh": uniform(rows)}
-    states = {name: uniform(1, B, width if name == "h0" else H) for name in STATES.get(cell, ("h0",))}
+    states = {name: uniform(1, B, width if name == "h0" else H) for name in STATES[cell]}
     if "n0" in states:
         states["n0"] = np.abs(states["n0"]) + 1
     return uniform(T, B, I), weights, states

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 import fastrnn
 from fastrnn.functional.stack import StackOutput, stack_backward, stack_forward
-from tests.support.stacks import Problem, assert_equal, cells, forms, leaves, loop_backward, loop_forward, make
+from tests.support.stacks import (
+    assert_derivatives,
+    assert_equal,
+    cells,
+    forms,
+    leaves,
+    loop_backward,
+    loop_forward,
+    make,
+)
 
 
 @pytest.mark.parametrize("lengths", [False, True])
@@ -42,32 +49,7 @@ def test_gradients_are_derivatives(cell, directions, merge, layers, dropout):
     """Central differences in random directions of every array, in float64."""
     sizes = {"inputs": 3, "hidden": 3, "batch": 3, "steps": 4}
     problem = make(cell, layers, directions, merge, lengths=True, dropout=dropout, dtype="float64", **sizes)
-    grads = problem.train()[1]
-    rng = np.random.default_rng(1)
-    step = 1e-5
-
-    def check(name: str, array: Any, grad: Any, moved: Any) -> None:
-        for _ in range(2):
-            way = rng.standard_normal(array.shape)
-            numerical = (moved(array + step * way).loss() - moved(array - step * way).loss()) / (2 * step)
-            assert float(np.vdot(grad, way)) == pytest.approx(numerical, rel=1e-6, abs=1e-8), name
-
-    for name, array in problem.arrays.items():
-        check(
-            name,
-            array,
-            getattr(grads, name),
-            lambda a, name=name: replace(problem, arrays={**problem.arrays, name: a}),
-        )
-    for k, d in itertools.product(range(layers), range(directions)):
-        for name, array in problem.parameters[k][d].items():
-
-            def moved(a: Any, k: int = k, d: int = d, name: str = name) -> Problem:
-                parameters = [[dict(one) for one in row] for row in problem.parameters]
-                parameters[k][d][name] = a
-                return replace(problem, parameters=parameters)
-
-            check(f"layers[{k}][{d}] {name}", array, grads.layers[k][d][name], moved)
+    assert_derivatives(problem, problem.train()[1], directions=2)
 
 
 @pytest.mark.parametrize("lengths", [False, True])

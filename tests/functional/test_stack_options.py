@@ -7,7 +7,7 @@ layers apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import fastrnn
 from fastrnn import _core
 from fastrnn.functional.stack import stack_backward, stack_forward
 from tests.support.options import COMBINATIONS, SINGLES, Case, make_case
-from tests.support.stacks import FORMS, MERGES, assert_equal, merged
+from tests.support.stacks import FORMS, MERGES, assert_derivatives, assert_equal, merged
 from tests.support.variants import both_dtypes
 
 LAYERS = 2
@@ -183,25 +183,4 @@ def test_gradients_are_derivatives(case, directions, merge):
     problem = make(case, directions, merge, "float64", dropout=0.3, hidden=5, inputs=3, batch=3, steps=4)
     problem.run.pop("truncate", None)  # finite differences do not see it
     *_, cache = problem.forward(training=True)
-    grads = stack_backward(cache=cache, **problem.cotangents)
-    rng = np.random.default_rng(1)
-    step = 1e-5
-
-    def check(name: str, array: Any, grad: Any, moved: Any) -> None:
-        way = rng.standard_normal(array.shape)
-        way /= np.linalg.norm(way)
-        numerical = (moved(array + step * way).loss() - moved(array - step * way).loss()) / (2 * step)
-        assert float(np.vdot(grad, way)) == pytest.approx(numerical, rel=1e-6, abs=1e-8), name
-
-    for name, array in problem.arrays.items():
-        check(name, array, getattr(grads, name), lambda a, n=name: replace(problem, arrays={**problem.arrays, n: a}))
-    for k, row in enumerate(problem.parameters):
-        for d, one in enumerate(row):
-            for name, array in one.items():
-
-                def moved(a: Any, k: int = k, d: int = d, name: str = name) -> Problem:
-                    parameters = [[dict(p) for p in r] for r in problem.parameters]
-                    parameters[k][d][name] = a
-                    return replace(problem, parameters=parameters)
-
-                check(f"layers[{k}][{d}] {name}", array, grads.layers[k][d][name], moved)
+    assert_derivatives(problem, stack_backward(cache=cache, **problem.cotangents), directions=1)

@@ -10,12 +10,12 @@ import struct
 
 import numpy as np
 
-from fastrnn import io
+from fastrnn import _core, io
 from fastrnn.layers import Bidirectional, Input, SimpleRNN
 from fastrnn.model import Sequential
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
-GATES = {"rnn": 1, "lstm": 4, "gru": 3, "indrnn": 1, "mgu": 2, "slstm": 4}
+GATES = {cell: len(row["gates"]) for cell, row in _core.cell_table().items()}
 MODELS = {
     "rnn": {"cell": "rnn", "ln_hh": (2,), "norm_eps": 0.1, "activation": "softplus", "clip": 2.0},
     "lstm": {"cell": "lstm", "w_peep": (3, 2), "w_hr": (1, 2), "ln_ih": (8,), "ln_hh": (8,), "ln_c": (2, 2),

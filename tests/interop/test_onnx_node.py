@@ -12,16 +12,17 @@ import pytest
 
 import fastrnn
 from fastrnn.interop import onnx_node
+from tests.support.cells import GATES
 
 T, B, I, H = 4, 3, 2, 5  # noqa: E741
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-all_operators = pytest.mark.parametrize("op_type", GATES)
+OPERATORS = ("RNN", "GRU", "LSTM")
+all_operators = pytest.mark.parametrize("op_type", OPERATORS)
 
 
 def node_inputs(op_type: str, directions: int = 1, dtype: Any = "float32", **more: Any) -> dict[str, Any]:
     """X, W, R, B and the states."""
     rng = np.random.default_rng(0)
-    rows = GATES[op_type] * H
+    rows = GATES[op_type.lower()] * H
     shapes = {
         "X": (T, B, I),
         "W": (directions, rows, I),

@@ -9,15 +9,16 @@ import pytest
 
 import fastrnn
 from fastrnn.interop import torch_layers
+from tests.support.cells import GATES
 
 I, H = 3, 5  # noqa: E741
-CELLS = {"rnn": 1, "gru": 3, "lstm": 4}
+CELLS = ("rnn", "gru", "lstm")
 
 
 def state_of(cell: str, layers: int = 1, directions: int = 1, *, bias: bool = True, width: int = H) -> dict[str, Any]:
     """Random weights under PyTorch's names; with `width` below H those of a projection."""
     rng = np.random.default_rng(0)
-    rows = CELLS[cell] * H
+    rows = GATES[cell] * H
     state = {}
     for k in range(layers):
         for suffix in (f"_l{k}", f"_l{k}_reverse")[:directions]:

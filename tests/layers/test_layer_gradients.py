@@ -8,7 +8,8 @@ import pytest
 from fastrnn import config
 from fastrnn.layers import GRU, LSTM, Activation, Bidirectional, Dense, Flatten, Masking, SimpleRNN, TimeDistributed
 from fastrnn.recurrent_layers import MGU, SLSTM, IndRNN
-from tests.support.layer_problems import D64, MASKS, NORMAL, B, H, I, T, assert_gradients, numeric_gradient
+from tests.support.gradients import numeric_gradient
+from tests.support.layer_problems import D64, MASKS, NORMAL, B, H, I, T, assert_gradients
 
 
 @pytest.fixture

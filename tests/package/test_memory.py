@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import fastrnn
+from tests.support.cells import BESIDE_H, GATES
 
 SAVED = {"rnn": 1, "lstm": 5, "gru": 4}
 GATE_GRADIENTS = {"rnn": 1, "lstm": 4, "gru": 4}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-ROWS = {**GATES, "indrnn": 1, "mgu": 2, "slstm": 4}
 
 
 def parameters(cell, inputs, hidden):
@@ -33,24 +32,23 @@ def test_cache(cell, steps, batch, isa):
     assert expected <= cache.nbytes <= expected + spacing
 
 
-CELL_STATES = {"rnn": 0, "gru": 0, "indrnn": 0, "mgu": 0, "lstm": 1, "slstm": 3}
-
-
 @pytest.mark.parametrize("every", [1, 7, 20, 1000])
-@pytest.mark.parametrize("cell", CELL_STATES)
+@pytest.mark.parametrize("cell", BESIDE_H)
 def test_checkpoints(cell, every, isa):
     """c every so many steps and, whatever T, the states, lengths and order: h is in y."""
     hidden, batch = 64, 8
 
     def nbytes(steps, **options):
-        x, rows = np.zeros((steps, batch, 32), np.float32), ROWS[cell] * hidden
+        x, rows = np.zeros((steps, batch, 32), np.float32), GATES[cell] * hidden
         w_hh = np.zeros((hidden,) if cell == "indrnn" else (rows, hidden), np.float32)
         forward = getattr(fastrnn, f"{cell}_forward")
         return forward(x, np.zeros((rows, 32), np.float32), w_hh, training=True, **options)[-1].nbytes
 
     for steps in (100, 200):
         kept = -(-steps // min(every, steps))
-        assert nbytes(steps, checkpoint_every=every) - nbytes(0) <= 4 * kept * batch * hidden * CELL_STATES[cell] + 256
+        assert (
+            nbytes(steps, checkpoint_every=every) - nbytes(0) <= 4 * kept * batch * hidden * len(BESIDE_H[cell]) + 256
+        )
     assert nbytes(200) - nbytes(0) >= 4 * 200 * batch * hidden
 
 

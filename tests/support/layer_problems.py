@@ -1,10 +1,11 @@
-"""What the tests of the layers share: sizes, masks, Keras' equations in NumPy, and finite differences."""
+"""What the tests of the layers share: sizes, masks, Keras' equations in NumPy, and how gradients are checked."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastrnn.layers.draws import StepSeeds
+from tests.support.gradients import numeric_gradient
 
 B, T, I, H = 3, 6, 4, 5  # noqa: E741 - I is the input size everywhere
 D64 = {"dtype": "float64"}
@@ -66,20 +67,6 @@ def keras_sequence(step, x, mask, weights, state, zero_output_for_mask=False):
             output = state[0]
         outputs.append(output if valid or not zero_output_for_mask else np.zeros_like(output))
     return np.array(outputs), state
-
-
-def numeric_gradient(function, array, step=1e-6):
-    """Central differences of `function()`, which reads `array`."""
-    gradient = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
-        old = array[index]
-        array[index] = old + step
-        above = function()
-        array[index] = old - step
-        below = function()
-        array[index] = old
-        gradient[index] = (above - below) / (2 * step)
-    return gradient
 
 
 def assert_gradients(layer, x, mask, rng, seed=None):

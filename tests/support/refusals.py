@@ -227,7 +227,7 @@ def _refusals() -> list[Refusal]:
                 valid = {"training": True, name: 1}
                 out.append(Refusal(f"{cell}: {name} {value}", "count", "forward", cell, valid, {name: value}, name))
         for name in UNKNOWN[cell]:
-            if name not in STATES.get(cell, ()):
+            if name not in STATES[cell]:
                 out.append(Refusal(f"{cell}: {name}", "unknown", "forward", cell, {}, {name: 0.5}, name, TypeError))
         if cell != "slstm":
             bounds = ("clip", "cell_clip", "proj_clip") if cell == "lstm" else ("clip",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,13 @@ import pytest
 
 import fastrnn
 from fastrnn.functional.stack import stack_backward, stack_forward
-from tests.support.variants import GATES
+from tests.support.cells import BESIDE_H, GATES
+from tests.support.gradients import slope
 
 MERGES = ("concat", "sum", "mean", "mul")
 FORMS = [(1, "concat"), *((2, merge) for merge in MERGES)]  # directions and their merge
 forms = pytest.mark.parametrize(("directions", "merge"), FORMS, ids=lambda v: str(v))
 cells = pytest.mark.parametrize("cell", GATES)
-STATES = {"lstm": ("c",), "slstm": ("c", "n", "m")}  # beside h, in the order in which c0 and c_n have them
 
 
 def philox(counter: Any, key: tuple[int, int]) -> Any:
@@ -116,8 +116,8 @@ def make(
     state = (layers * directions, batch, hidden)
     arrays = {"x": uniform(steps, batch, inputs, scale=1.5), "h0": uniform(*state, scale=0.9)}
     cotangents = {"dy": uniform(steps, batch, width, scale=1), "dh_n": uniform(*state, scale=1)}
-    if cell in STATES:
-        beside = (state[0] * len(STATES[cell]), *state[1:])
+    if BESIDE_H[cell]:
+        beside = (state[0] * len(BESIDE_H[cell]), *state[1:])
         arrays["c0"] = uniform(*beside, scale=0.9)
         cotangents["dc_n"] = uniform(*beside, scale=1)
         if cell == "slstm":
@@ -144,7 +144,7 @@ def merged(merge: str, ys: list[Any]) -> Any:
 
 def beside_h(cell: str, array: Any, index: int, name: str) -> dict[str, Any]:
     """What one layer and direction has of c0 or dc_n, under the names of its own function: "{}0" or "d{}_n"."""
-    names = STATES.get(cell, ())
+    names = BESIDE_H[cell]
     return {name.format(s): array[k : k + 1] for k, s in enumerate(names, start=index * len(names))}
 
 
@@ -152,7 +152,7 @@ def loop_forward(p: Problem, training: bool = False) -> tuple[list[Any], list[An
     """Layer by layer with the functions for one layer; what loop_backward needs comes second."""
     forward = getattr(fastrnn, f"{p.cell}_forward")
     x, finals, tape = p.arrays["x"], [], []
-    states = 1 + len(STATES.get(p.cell, ()))
+    states = 1 + len(BESIDE_H[p.cell])
     for k, row in enumerate(p.layers):
         outputs = []
         for d, weights in enumerate(row):
@@ -198,7 +198,7 @@ def loop_backward(p: Problem, tape: list[Any]) -> list[Any]:
             last |= beside_h(p.cell, p.cotangents.get("dc_n"), index, "d{}_n")
             row.append(backward(part, caches[d], **last, threads=1))
         dy = sum((g.x for g in row[1:]), start=row[0].x)
-        states[:0] = [(g.h0, [getattr(g, f"{s}0") for s in STATES.get(p.cell, ())]) for g in row]
+        states[:0] = [(g.h0, [getattr(g, f"{s}0") for s in BESIDE_H[p.cell]]) for g in row]
         parameters.insert(0, [{n: getattr(g, n) for n in ("w_ih", "w_hh", "b_ih", "b_hh")} for g in row])
     dc0 = np.concatenate([c for _, cs in states for c in cs]) if "c0" in p.arrays else None
     return [dy, np.concatenate([h for h, _ in states]), dc0, parameters]
@@ -219,3 +219,36 @@ def leaves(tree: Any) -> Iterator[Any]:
 def assert_equal(actual: Any, expected: Any) -> None:
     for k, (a, e) in enumerate(zip(leaves(actual), leaves(expected), strict=True)):
         np.testing.assert_array_equal(a, e, err_msg=f"item {k}", strict=True)
+
+
+def assert_derivatives(problem: Any, grads: Any, directions: int) -> None:
+    """Gradients to every array and parameter, along random directions, against the slopes of `problem.loss()`."""
+    rng = np.random.default_rng(1)
+
+    def check(name: str, array: Any, grad: Any, loss: Any) -> None:
+        for _ in range(directions):
+            way = rng.standard_normal(array.shape)
+            way /= np.linalg.norm(way)
+            assert float(np.vdot(grad, way)) == pytest.approx(slope(loss, array, way), rel=1e-6, abs=1e-8), name
+
+    for name, array in problem.arrays.items():
+        check(name, array, getattr(grads, name), lambda a, n=name: _with_array(problem, n, a).loss())
+    for k, row in enumerate(problem.parameters):
+        for d, one in enumerate(row):
+            for name, array in one.items():
+                check(
+                    f"layers[{k}][{d}] {name}",
+                    array,
+                    grads.layers[k][d][name],
+                    lambda a, k=k, d=d, name=name: _with_parameter(problem, k, d, name, a).loss(),
+                )
+
+
+def _with_array(problem: Any, name: str, array: Any) -> Any:
+    return replace(problem, arrays={**problem.arrays, name: array})
+
+
+def _with_parameter(problem: Any, layer: int, direction: int, name: str, array: Any) -> Any:
+    parameters = [[dict(one) for one in row] for row in problem.parameters]
+    parameters[layer][direction][name] = array
+    return replace(problem, parameters=parameters)

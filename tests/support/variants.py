@@ -18,6 +18,8 @@ import pytest
 
 import fastrnn
 from fastrnn import reference
+from tests.support.cells import GATES, STATES
+from tests.support.gradients import numeric_gradient
 
 # Odd sizes: below, between and above the vector widths and row tiles of every kernel, and not a multiple of any.
 HIDDEN = (1, 3, 17, 33, 100)
@@ -28,8 +30,6 @@ SIZES = (  # (I, B, T): every I with every B, and all T
     (3, 3, 0), (0, 3, 5), (3, 0, 5), (0, 0, 0),
 )  # fmt: skip
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4, "indrnn": 1, "mgu": 2, "slstm": 4}
-STATES = {"lstm": ("h0", "c0"), "slstm": ("h0", "c0", "n0", "m0")}  # of all others h0 alone
 NOT_PARAMETERS = ("x", "h0", "c0", "n0", "m0")
 Arrays = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Variant:
 
     @property
     def states(self) -> tuple[str, ...]:
-        return STATES.get(self.cell, ("h0",))
+        return STATES[self.cell]
 
     def width(self, hidden: int) -> int:
         """P, that of h and y."""
@@ -269,19 +269,12 @@ def numerical_gradients(problem: Problem, module: ModuleType) -> Arrays:
 
     With the step 1e-5 the truncation error (step^2) and the rounding error (eps/step) are both about 1e-11.
     """
-    step = 1e-5
     grads = {}
     for name, array in problem.arrays.items():
         moved = array.copy()
-        grad = np.empty(array.shape)
-        for k in np.ndindex(*array.shape):
-            moved[k] = array[k] + step
-            above = problem.loss(module, **{name: moved})
-            moved[k] = array[k] - step
-            below = problem.loss(module, **{name: moved})
-            moved[k] = array[k]
-            grad[k] = (above - below) / (2 * step)
-        grads[name] = grad
+        grads[name] = numeric_gradient(
+            lambda name=name, moved=moved: problem.loss(module, **{name: moved}), moved, 1e-5
+        )
     return grads
 
 

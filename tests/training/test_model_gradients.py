@@ -20,6 +20,7 @@ from fastrnn.layers import (
     TimeDistributed,
 )
 from fastrnn.model import Sequential
+from tests.support.gradients import numeric_gradient
 from tests.support.models import B, C, I, T, padded
 
 LOSS_CASES = {
@@ -78,16 +79,8 @@ def check_model_gradient(model, x, y, weight):
     np.testing.assert_allclose(reported, model.test_on_batch(x, y, sample_weight=weight), rtol=1e-12)
     assert len(seen) == len(model.parameters())
     for parameter, gradient in seen:
-        flat, numeric = parameter.value.reshape(-1), np.zeros(parameter.size)
-        for index in range(flat.size):
-            old = flat[index]
-            flat[index] = old + 1e-6
-            above = model.test_on_batch(x, y, sample_weight=weight)
-            flat[index] = old - 1e-6
-            below = model.test_on_batch(x, y, sample_weight=weight)
-            flat[index] = old
-            numeric[index] = (above - below) / 2e-6
-        np.testing.assert_allclose(gradient.reshape(-1), numeric, atol=2e-8, err_msg=parameter.name)
+        numeric = numeric_gradient(lambda: model.test_on_batch(x, y, sample_weight=weight), parameter.value)
+        np.testing.assert_allclose(gradient, numeric, atol=2e-8, err_msg=parameter.name)
     assert max(np.abs(gradient).max() for _, gradient in seen) > 1e-3
 
 

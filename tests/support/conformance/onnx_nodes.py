@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from tests.support.cells import GATES
 from tests.support.conformance.onnx_equations import ACTIVATIONS, NUMBERS, SIMPLE, Equations
 
 OPERATORS = ("RNN", "GRU", "LSTM")
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 BATCHED = ("X", "initial_h", "initial_c")  # the inputs whose axes `layout` swaps
 OPSETS = (7, 14, 22)  # the versions of the operators; 14 brought `layout`
@@ -124,7 +124,7 @@ def _draw(op_type: str, rng: np.random.Generator, dtype: str, plain: bool) -> No
     if op_type == "GRU":
         attributes["linear_before_reset"] = int(chance(0.5))
 
-    rows = GATES[op_type] * hidden
+    rows = GATES[op_type.lower()] * hidden
     # Gates of an activation without bound need small weights: see RANGES.
     bounded = set(attributes.get("activations", ())) <= {"Tanh", "Sigmoid", "Softsign", "HardSigmoid", "ScaledTanh"}
     scale = 1.5 if bounded else 0.5
