@@ -63,15 +63,15 @@ py::dict gpu(const PlanQuery& query, const std::string& device, bool backward, c
 }  // namespace
 
 void bind_plan(py::module_& module) {
-  module.def("plan_cpu", [](const std::string& cell, py::object inputs, py::object hidden, py::object batch,
-                            py::object steps, const std::string& dtype, bool training, const std::string& peephole,
-                            const py::dict& options, py::object threads) {
+  module.def("plan_cpu", [](const std::string& cell, const py::object& inputs, const py::object& hidden,
+                            const py::object& batch, const py::object& steps, const std::string& dtype, bool training,
+                            const std::string& peephole, const py::dict& options, const py::object& threads) {
     return cpu(make_query(cell, inputs, hidden, batch, steps, dtype, training, peephole, options), threads);
   });
   module.def("plan_cuda",
-             [](const std::string& cell, py::object inputs, py::object hidden, py::object batch, py::object steps,
-                const std::string& dtype, bool training, const std::string& peephole, const py::dict& options,
-                const std::string& device, bool backward, const std::string& tier) {
+             [](const std::string& cell, const py::object& inputs, const py::object& hidden, const py::object& batch,
+                const py::object& steps, const std::string& dtype, bool training, const std::string& peephole,
+                const py::dict& options, const std::string& device, bool backward, const std::string& tier) {
                return gpu(make_query(cell, inputs, hidden, batch, steps, dtype, training, peephole, options), device,
                           backward, tier);
              });

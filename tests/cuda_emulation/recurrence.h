@@ -148,7 +148,8 @@ class Kernels {
     p.batch = b;
     p.hidden = h;
     p.reverse = problem_.reverse;
-    const bool ragged = std::any_of(problem_.lengths.begin(), problem_.lengths.end(), [&](int n) { return n != t; });
+    const bool ragged =
+        std::any_of(problem_.lengths.begin(), problem_.lengths.end(), [steps = t](int n) { return n != steps; });
     p.length = ragged ? problem_.lengths.data() : nullptr;
     p.order = ragged && run_.sorted ? order.data() : nullptr;
     p.w_hh = w_hh.data();

@@ -50,7 +50,7 @@ StackShape shape_of_stack(const std::vector<Pointer>& weights, int directions, M
   };
   for (int layer = 0; layer < shape.layers; ++layer)
     for (int d = 0; d < directions; ++d) {
-      const auto& one = *weights[std::size_t(layer * directions + d)];
+      const auto& one = *weights[layer * directions + d];
       const std::string name = name_of(layer, d), as = " as " + name_of(0, 0);
       if (one.options().cell != cell) wrong(name, "cell " + text(cell) + as, text(one.options().cell));
       if (one.hidden() != shape.hidden)

@@ -54,6 +54,7 @@ class Arena {
   template <class T>
   void take(T*& pointer, std::ptrdiff_t count) {
     pointer = base_ != nullptr ? reinterpret_cast<T*>(base_ + used_) : nullptr;
+    // T may be a pointer. NOLINTNEXTLINE(bugprone-sizeof-expression)
     used_ += (static_cast<std::size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
   }
   std::size_t used() const noexcept { return used_; }

@@ -18,7 +18,8 @@ constexpr Index kPerElement = 16;
 /// Announces `work` multiply-adds; true if they are not to be done any more.
 inline __attribute__((always_inline)) bool stops(Watch* watch, Index work) {
   if (watch == nullptr) return false;
-  if ((watch->left -= work) < 0) watch->look(*watch);
+  watch->left -= work;
+  if (watch->left < 0) watch->look(*watch);
   return watch->stopped;
 }
 inline __attribute__((always_inline)) bool stopped(const Watch* watch) { return watch != nullptr && watch->stopped; }

@@ -222,7 +222,8 @@ class Planner {
                         : problem_.type == Type::tf32 ? device_.tensor_rate / 2
                                                       : device_.tensor_rate;
     // Two chains of tensor products, or 32 of FFMA; each slice waits for the one before it.
-    const double links = tensor ? shape_.words / 4 / 2 * kTensorLatency : 4 * kFmaLatency;
+    const int products = shape_.words / 4 / 2;
+    const double links = tensor ? products * kTensorLatency : 4 * kFmaLatency;
     const double chain = double(slices.chain) * tiles * links;
     plan.us.product = us(kSharedLatency + std::max({work / rate, (operand + weights) / kSharedRate, chain}));
   }

@@ -78,7 +78,7 @@ std::optional<Dtype> own_dtype_of(const std::string& name, py::handle object, co
 
 py::array float_array(const std::string& name, py::handle object, Dtype wanted) {
   if (is_float_array(object)) return py::reinterpret_borrow<py::array>(object);
-  const py::array array = viewed(name, object);
+  py::array array = viewed(name, object);
   if (own_dtype_of(name, object, array)) return array;
   return array.attr("astype")(dtype_name(wanted));
 }

@@ -126,7 +126,7 @@ class ForwardArrays {
  private:
   static const py::array& checked_x(const py::array& x) {
     check_dtype("x", x, dtype_of<T>(), "the weights");
-    return x;
+    return x;  // NOLINT(bugprone-return-const-ref-from-parameter): the caller's x outlives the call
   }
 
   const SequenceArguments sequence_;

@@ -39,7 +39,7 @@ struct Float64 {
   std::vector<StateLayer> layers;
   std::vector<T> values;
 
-  Float64(std::shared_ptr<const Weights<double>> weights, Index batch)
+  Float64(const std::shared_ptr<const Weights<double>>& weights, Index batch)
       : session(weights, batch),
         layers{{std::uint32_t(weights->outputs()), std::uint32_t(weights->hidden()),
                 std::uint32_t(cell_state_count(weights->options().cell)), 0}},

@@ -98,7 +98,8 @@ PyModel load(py::handle source, const std::string& dtype, bool fast_activations)
   options.fast_activations = fast_activations;
   PyModel loaded;
   if (py::isinstance<py::bytes>(source)) {
-    const std::string_view view = py::reinterpret_borrow<py::bytes>(source);
+    const auto bytes = py::reinterpret_borrow<py::bytes>(source);
+    const std::string_view view = bytes;
     run_interruptible([&] { loaded.model = Model::load(view.data(), view.size(), options); });
     return loaded;
   }
