@@ -100,6 +100,11 @@ def names_of_sklearn() -> list[dict[str, Any]]:
     return [given, {"table": array(30, T)}, {"series": series}, {}]
 
 
+def names_of_torch() -> list[dict[str, Any]]:
+    pytest.importorskip("torch", minversion="2.4")
+    return [{}, {}]
+
+
 # For each snippet of a page the names that its text speaks of, added to those that the snippets before it leave.
 NAMES = {
     "README.md": names_of_readme,
@@ -111,6 +116,7 @@ NAMES = {
     "docs/onnx.md": names_of_onnx,
     "docs/resume.md": lambda: [{}, {}],
     "docs/streaming.md": names_of_streaming,
+    "docs/torch.md": names_of_torch,
     "examples/server/README.md": lambda: [{}],
 }
 
