@@ -1,5 +1,8 @@
 """Pictures: what they show, not how. docs/plots.md has them."""
 
+import importlib.util
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ matplotlib = pytest.importorskip("matplotlib")
 
 import fastrnn
 from fastrnn import plot
+from tests.support.tree import ROOT
 
 matplotlib.use("Agg")
 
@@ -151,6 +155,18 @@ def test_drawing_of_a_model():
     ]
     with pytest.raises(ValueError, match="model: expected one that is built"):
         plot.model(fastrnn.Sequential([fastrnn.Dense(2)]))
+
+
+def test_example_pictures(tmp_path):
+    spec = importlib.util.spec_from_file_location("example", ROOT / "examples" / "pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    figures = module.main(["--out", str(tmp_path), "--epochs", "2", "--examples", "100", "--steps", "6"])
+    assert figures.keys() == {"usual", "open"}
+    # The page shows what the example draws.
+    page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
+    drawn = {path.name for path in tmp_path.glob("*.png")}
+    assert drawn == set(re.findall(r"plots/(\w+\.png)", page)) == {p.name for p in (ROOT / "docs" / "plots").iterdir()}
 
 
 def test_what_is_missing_is_said(monkeypatch):

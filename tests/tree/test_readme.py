@@ -92,6 +92,29 @@ def names_of_streaming() -> list[dict[str, Any]]:
     return [models, {"x": array(I), "chunk": array(T, 1, I)}, {"x": array(I), "chunk": array(T, I)}]
 
 
+def names_of_data() -> list[dict[str, Any]]:
+    rows = [f"{n // 10},{n % 10},{n % 7},{-n % 5},{n // 20 % 2}" for n in range(80)]
+    Path("measured.csv").write_text("\n".join(["machine,time,a,b,broken", *rows]))
+    return [{}, {}, {}, {"series": array(200, 1)}, {}, {}]
+
+
+def names_of_plots() -> list[dict[str, Any]]:
+    pytest.importorskip("matplotlib").use("Agg")
+    x, y = array(20, T, I), np.arange(20) % 4
+    model = fastrnn.Sequential([fastrnn.LSTM(H), fastrnn.Dense(4, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    names = ("w_ih", "w_hh", "b_ih", "b_hh")
+    cell = {"sequence": array(T, B, I), **dict(zip(names, parameters(4), strict=True))}
+    return [
+        {"model": model, "x": x, "y": y},
+        {},
+        {},
+        cell,
+        {"past": array(9), "predicted": array(3), "truth": None},
+        {},
+    ]
+
+
 def names_of_sklearn() -> list[dict[str, Any]]:
     pytest.importorskip("sklearn", minversion="1.6")
     sequences = [array(n, I) for n in range(3, 33)]
@@ -111,6 +134,8 @@ def names_of_torch() -> list[dict[str, Any]]:
 NAMES = {
     "README.md": names_of_readme,
     "docs/sklearn.md": names_of_sklearn,
+    "docs/data.md": names_of_data,
+    "docs/plots.md": names_of_plots,
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
     "docs/interop.md": names_of_interop,
