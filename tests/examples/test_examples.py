@@ -98,7 +98,9 @@ def test_demo(tmp_path, capsys):
     assert "bits per character, perplexity" in text
     assert "characters/s" in text
     assert f"A sample at temperature 0.5; fastrnn demo --sample {out} " in text
-    written = text.split("writes more:\n    ")[1].rstrip("\n").replace("\n    ", "\n")
+    written, _, after = text.split("writes more:\n    ")[1].partition("\nWhat to do next:\n")
+    assert f"fastrnn inspect {out}" in after
+    written = written.replace("\n    ", "\n")
     assert command_line.main(["demo", "--sample", str(out)]) == 0
     assert capsys.readouterr().out == f"The {written}\n"
     assert command_line.main(["demo", "--sample", str(out), "--prompt", "def "]) == 0

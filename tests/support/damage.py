@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -69,7 +70,7 @@ def damage_json(text: str, rng: np.random.Generator) -> str:
         elif kind == 4 and isinstance(parent[path[-1]], int) and parent[path[-1]] is not True:
             parent[path[-1]] += int(rng.integers(-3, 4))
         else:
-            parent[path[-1]] = ODD[rng.integers(len(ODD))]
+            parent[path[-1]] = copy.deepcopy(ODD[rng.integers(len(ODD))])
     return json.dumps(tree[0])
 
 

@@ -86,7 +86,7 @@ WING = {
     "sktime": [*_NOUNS, "sklearn"],
     "plot": _NOUNS,
     "interop": [*_NOUNS, "training", "model", "saving", "system"],
-    "cli": [*_NOUNS, "training", "model", "saving", "system"],
+    "cli": [*_NOUNS, "interop", "plot", "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],
     "torch": _TOOLS,
     "__main__": ["cli"],

@@ -1,14 +1,33 @@
-"""``python -m fastrnn``: what is there (`info`), what it does (`demo`), how long a step takes (`latency`)."""
+"""The command ``fastrnn``, or ``python -m fastrnn``: the parser, and who does what it says."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from .._core import version
-from .latency import add_arguments as add_latency_arguments
+from . import completion, convert, demo, info, inspect_file, latency, predict, train, verify
+from ._console import one_line
+
+# Each module is a command: HELP, DESCRIPTION and EXAMPLES are texts, add_arguments(parser) and command(options) do it.
+COMMANDS: dict[str, Any] = {
+    "info": info,
+    "demo": demo,
+    "train": train,
+    "predict": predict,
+    "inspect": inspect_file,
+    "convert": convert,
+    "verify": verify,
+    "latency": latency,
+    "completion": completion,
+}
+EPILOG = """'fastrnn COMMAND --help' tells the options of a command, with examples.
+
+exit status: 0 done, 1 two models differ (verify), 2 an error, which stands on stderr in one line, 130 interrupted."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,36 +35,22 @@ def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(
         prog="fastrnn",
         description="Recurrent neural networks at the speed of the hardware.",
-        epilog="'fastrnn COMMAND --help' tells the options of a command.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     main.add_argument("--version", action="version", version=f"fastrnn {version}")
     main.add_argument("--cmake-dir", action=_CMakeDir, help="print the folder of the CMake package, and exit")
     commands = main.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("info", help="show version, instruction set and build", description="Show fastrnn.info().")
-    demo = commands.add_parser(
-        "demo",
-        help="train a small character language model, half a minute, nothing is downloaded",
-        description="Train an LSTM on Python's own help texts, report perplexity on held-out text and the speed of "
-        "training, save the model with its vocabulary, and print a sample of what it writes; or, with --sample, print "
-        "a sample of a model saved before.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    demo.add_argument("--epochs", type=_at_least_1, default=3, help="passes over the text")
-    demo.add_argument("--units", type=_at_least_1, default=128, help="size of the LSTM")
-    demo.add_argument("--seconds", type=float, default=None, help="stop training after this long")
-    demo.add_argument("--characters", type=_at_least_1, default=None, help="use only so much of the text")
-    demo.add_argument("--out", default="fastrnn-demo.npz", help="file to save the model in")
-    demo.add_argument("--seed", type=int, default=0, help="the same seed gives the same model")
-    demo.add_argument("--sample", metavar="FILE", default=None, help="train nothing; write text from this file's model")
-    demo.add_argument("--prompt", default="The ", help="what the sample goes on from")
-    demo.add_argument("--quiet", action="store_true", help="show no progress")
-    latency = commands.add_parser(
-        "latency",
-        help="time single steps: median, tail, histogram, about two minutes",
-        description="Time single steps of stacked LSTMs: cold first call, p50, p99, p99.9, max and histograms.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_latency_arguments(latency)
+    for name, module in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(one)
+        one.add_argument("--verbose", action="store_true", help="show where an error comes from")
     return main
 
 
@@ -63,29 +68,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command is None:
         parser().print_help(sys.stderr)
         return 2
-    if command == "latency":
-        return _latency(options)
-    return _info() if command == "info" else _demo(**options)
-
-
-def _latency(options: dict[str, Any]) -> int:
-    from . import latency
-
+    verbose = options.pop("verbose")
     try:
-        return latency.run(options)
-    except (ValueError, ImportError) as error:
-        print(f"fastrnn latency: error: {error}", file=sys.stderr)
+        status = int(COMMANDS[command].command(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if verbose:
+            traceback.print_exc()
+        print(f"fastrnn {command}: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    return status
 
 
 class _CMakeDir(argparse.Action):
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
         from ..system import cmake_dir
 
         try:
@@ -93,38 +98,6 @@ class _CMakeDir(argparse.Action):
         except FileNotFoundError as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
         parser.exit()
-
-
-def _info() -> int:
-    import fastrnn
-
-    for name, value in fastrnn.info().items():
-        print(f"{name}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
-    return 0
-
-
-def _demo(quiet: bool, sample: str | None, **options: Any) -> int:
-    from . import demo
-
-    try:
-        if sample is not None:
-            print(demo.sample(sample, options["prompt"], seed=options["seed"]))
-        else:
-            demo.run(verbose=0 if quiet else 1, **options)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"fastrnn demo: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _at_least_1(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number >= 1, got {text}")
-    return value
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ and judged on the last tenth.
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +18,62 @@ from ..callbacks.base import Callback, Logs
 from ..config import set_random_seed
 from ..data import CharVocabulary, python_topics, windows
 from ..layers import LSTM, Dense, Embedding, Input
+from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
 from ..optimizers import Adam
 from ..saving import check_path
 from ..schedules import CosineDecay
+from ._console import at_least_1
 
 __all__ = ["TimeLimit", "character_model", "generate", "next_character_windows", "run", "sample"]
 
+HELP = "train a small character language model, half a minute, nothing is downloaded"
+DESCRIPTION = (
+    "Train an LSTM on Python's own help texts, report perplexity on held-out text and the speed of training, save the "
+    "model with its vocabulary, and print a sample of what it writes; or, with --sample, print a sample of a model "
+    "that was saved before."
+)
+EXAMPLES = """examples:
+  fastrnn demo
+  fastrnn demo --units 256 --seconds 120 --out larger.npz
+  fastrnn demo --sample fastrnn-demo.npz --prompt "def "
+
+exit status: 0, or 2 if the model cannot be saved or read."""
+
 WINDOW = 64  # characters per training sequence
 BATCH = 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--epochs", type=at_least_1, default=3, help="passes over the text; default: %(default)s")
+    parser.add_argument("--units", type=at_least_1, default=128, help="size of the LSTM; default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=None, help="stop training after this long")
+    parser.add_argument("--characters", type=at_least_1, default=None, help="use only so much of the text")
+    parser.add_argument("--out", default="fastrnn-demo.npz", help="file to save the model in; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same model; default: %(default)s")
+    parser.add_argument(
+        "--sample", metavar="FILE", default=None, help="train nothing; write text from this file's model"
+    )
+    parser.add_argument("--prompt", default="The ", help="what the sample goes on from")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def command(options: dict[str, Any]) -> int:
+    """Run the demo, or write a sample; return the exit status."""
+    settings = dict(options)
+    quiet, file = settings.pop("quiet"), settings.pop("sample")
+    if file is not None:
+        print(sample(file, settings["prompt"], seed=settings["seed"]))
+        return 0
+    run(verbose=0 if quiet else 1, **settings)
+    print(
+        "What to do next:\n"
+        f"  fastrnn inspect {settings['out']}                    its layers\n"
+        "  fastrnn train my-text.txt                           the same on a text of your own\n"
+        "  fastrnn train my-table.csv --target COLUMN          classify, predict or forecast from a table"
+    )
+    return 0
 
 
 class TimeLimit(Callback):
@@ -71,6 +120,17 @@ def next_character_windows(numbers: Array, length: int) -> tuple[Array, Array]:
     return cut[:, :-1], cut[:, 1:]
 
 
+def stateful_twin(model: Sequential) -> Sequential:
+    """A copy of a model for one sequence, whose recurrent layers go on where the call before ended."""
+    layers = [
+        type(layer).from_config({**layer.get_config(), **({"stateful": True} if isinstance(layer, Recurrent) else {})})
+        for layer in model.layers
+    ]
+    twin = Sequential([Input((None,), batch_size=1), *layers])
+    twin.set_weights(model.get_weights())
+    return twin
+
+
 def generate(
     model: Sequential, vocabulary: CharVocabulary, prompt: str, length: int, temperature: float, seed: int
 ) -> str:
@@ -84,9 +144,7 @@ def generate(
         temperature: > 0; below 1 prefers likely characters, above 1 evens them out.
         seed: of the draws.
     """
-    units = model.layers[1].get_config()["units"]
-    twin = character_model(len(vocabulary), units, batch_size=1, stateful=True)
-    twin.set_weights(model.get_weights())
+    twin = stateful_twin(model)
     rng = np.random.default_rng(seed)
     last = vocabulary.encode(prompt)[np.newaxis]
     drawn: list[int] = []

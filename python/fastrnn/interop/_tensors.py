@@ -38,7 +38,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
     library = import_safetensors()
     try:
         entries = library.deserialize(read_bytes(path))
-        return {name: _array(name, entry) for name, entry in entries}
+        return {name: _array(name, entry) for name, entry in sorted(entries, key=lambda pair: pair[0])}
     except (library.SafetensorError, ValueError, TypeError, LookupError, OverflowError) as error:
         raise ValueError(f"{path}: not a readable .safetensors file: {error}") from error
 

@@ -11,12 +11,13 @@ from .._registry import one_of
 from ..model import Sequential
 from ..saving import load_model
 from . import keras, nam, onnx, rtneural, torch
+from ._layers import LoadedLayer, assemble, check_model, parameters_of, with_dtype
 
-__all__ = ["SUFFIXES", "load", "save"]
+__all__ = ["SUFFIXES", "TORCH_SUFFIXES", "cast", "is_own_file", "load", "save"]
 
 _Path = str | os.PathLike[str]
-_TORCH = (".pt", ".pth", ".bin", ".ckpt")
-SUFFIXES = (".npz", ".safetensors", ".keras", ".h5", ".hdf5", ".onnx", *_TORCH, ".json", ".nam")
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+SUFFIXES = (".npz", ".safetensors", ".keras", ".h5", ".hdf5", ".onnx", *TORCH_SUFFIXES, ".json", ".nam")
 
 
 def load(path: _Path, **options: Any) -> Sequential:
@@ -40,16 +41,33 @@ def load(path: _Path, **options: Any) -> Sequential:
         ".hdf5": keras.load,
         ".json": rtneural.load,
         ".nam": nam.load,
-        **dict.fromkeys(_TORCH, torch.load),
+        **dict.fromkeys(TORCH_SUFFIXES, torch.load),
     }
     if suffix == ".safetensors":
-        own = not {"fastrnn", "fastrnn.native"}.isdisjoint(safetensors_metadata(os.fspath(path)))
-        return load_model(path, **options) if own else torch.load(path, **options)
+        return load_model(path, **options) if is_own_file(os.fspath(path)) else torch.load(path, **options)
     if suffix == ".onnx" and hasattr(onnx, "load"):
         readers[suffix] = onnx.load
     if suffix not in readers:
         raise one_of("path", sorted([*readers, ".safetensors"]), suffix or os.fspath(path))
     return readers[suffix](path, **options)
+
+
+def is_own_file(path: str) -> bool:
+    """Whether a .safetensors file is a model of fastrnn's, and not a dict of tensors. Errors as those of `load`."""
+    return not {"fastrnn", "fastrnn.native"}.isdisjoint(safetensors_metadata(path))
+
+
+def cast(model: Sequential, dtype: str) -> Sequential:
+    """A copy of a built model whose layers compute in `dtype`, "float32" or "float64"."""
+    shape = check_model(model).input_shape
+    assert shape is not None
+    layers = [
+        LoadedLayer(with_dtype(layer, dtype), {name: p.value for name, p in parameters_of(layer).items()})
+        for layer in model.layers
+    ]
+    result = assemble(shape[1:], layers, dtype, model.name, name=model.name, batch_size=shape[0])
+    result.metadata = dict(model.metadata)
+    return result
 
 
 def save(model: Sequential, path: _Path, **options: Any) -> None:

@@ -26,7 +26,7 @@ from ._layers import Tensors, assemble, check_model, check_plain, dense_of, fold
 from ._tensors import read_tensors
 from ._torch_modules import Part, layers_of, options_of
 
-__all__ = ["from_module", "from_state_dict", "load", "save", "to_state_dict"]
+__all__ = ["from_module", "from_state_dict", "load", "read_state", "save", "to_state_dict"]
 
 _Path = str | os.PathLike[str]
 Parts = Sequence["str | Layer | tuple[str, Mapping[str, Any]]"]
@@ -106,15 +106,32 @@ def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Seq
         OSError: if the file cannot be opened.
     """
     path = os.fspath(path)
-    state: Any = _load_pickled(path) if not path.lower().endswith(".safetensors") else read_tensors(path)
-    if key is not None:
-        if not isinstance(state, Mapping) or key not in state:
-            raise ValueError(f"key: expected one of {', '.join(map(repr, state))}, got {key!r}")
-        state = state[key]
+    state = _read(path, key)
     try:
         return from_state_dict(state, parts)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_state(path: _Path, key: str | None = None) -> dict[str, Array]:
+    """The tensors of a file as arrays, by name; arguments and errors as those of `load`."""
+    path = os.fspath(path)
+    try:
+        return _arrays(_read(path, key))
+    except (ValueError, TypeError) as error:
+        raise error if str(error).startswith(path) else ValueError(f"{path}: {error}") from error
+
+
+def _read(path: str, key: str | None) -> Any:
+    state: Any = read_tensors(path) if path.lower().endswith(".safetensors") else _load_pickled(path)
+    if key is not None:
+        if not isinstance(state, Mapping) or key not in state:
+            known = ", ".join(map(repr, state)) if isinstance(state, Mapping) else type(state).__name__
+            raise ValueError(f"key: expected one of {known}, got {key!r}")
+        return state[key]
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{path}: expected a state dict, got {type(state).__name__}")
+    return state
 
 
 def _load_pickled(path: str) -> Any:

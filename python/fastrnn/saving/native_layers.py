@@ -39,7 +39,7 @@ from ..layers.recurrent.activation import native_activation
 from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
 
-__all__ = ["describe_layers", "describe_model"]
+__all__ = ["describe_layers", "describe_model", "stepwise"]
 
 _VERSION = 1
 _RECURRENT = (SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM)
@@ -75,6 +75,19 @@ def describe_model(model: Sequential, names: Mapping[int, str]) -> Config:
         except _RefusedError as reason:
             return _refusal(f"layer {index} ({layer.name}), {type(layer).__name__}: {reason}")
     return _description(entries) if entries else _refusal("no layer with weights")
+
+
+def stepwise(model: Sequential) -> list[str]:
+    """For each layer of a built model why it cannot run step by step, "" for one that can."""
+    names = {id(parameter): parameter.name for parameter in model.parameters()}
+    reasons = []
+    for layer in model.layers:
+        try:
+            _entries(layer, names)
+            reasons.append("")
+        except _RefusedError as reason:
+            reasons.append(str(reason))
+    return reasons
 
 
 def _description(entries: list[Config]) -> Config:

@@ -1,0 +1,61 @@
+"""``fastrnn convert IN OUT``: a model's file in another format."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from ..interop import save
+from ..interop import torch as torch_files
+from ..interop.formats import cast
+from ..model import Sequential
+from ._models import add_parts, load_file
+
+HELP = "write a model's file in another format"
+DESCRIPTION = (
+    "Read a model of fastrnn, Keras, PyTorch, RTNeural or NAM, and write it as the ending of OUT says: .npz or "
+    ".safetensors (fastrnn's own), .keras, .h5, .onnx, .pt, .json (RTNeural's) or .nam."
+)
+EXAMPLES = """examples:
+  fastrnn convert model.keras model.safetensors
+  fastrnn convert model.safetensors model.onnx --opset 17
+  fastrnn convert tagger.pt tagger.npz --parts embedding:kind=embedding lstm head:activation=softmax
+  fastrnn verify model.keras model.safetensors      afterwards: do they compute the same?
+
+exit status: 0, or 2 if IN cannot be read or OUT cannot hold the model."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("source", metavar="IN")
+    parser.add_argument("target", metavar="OUT")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="of the weights in OUT; default: as in IN")
+    parser.add_argument("--opset", type=int, help="of an .onnx file; default: the newest of the package onnx")
+    parser.add_argument("--names", choices=("fastrnn", "torch"), default="fastrnn",
+                        help="whose names a .safetensors file has; default: %(default)s")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is there")
+    add_parts(parser)
+
+
+def command(options: dict[str, Any]) -> int:
+    """Convert; return the exit status."""
+    source, target = options["source"], options["target"]
+    suffix = os.path.splitext(target)[1].lower()
+    if os.path.exists(target) and not options["force"]:
+        raise ValueError(f"{target}: it is there already; --force replaces it")
+    if options["opset"] is not None and suffix != ".onnx":
+        raise ValueError(f"opset: expected it with an .onnx file alone, got {target}")
+    model = load_file(source, options["parts"])
+    if not isinstance(model, Sequential):
+        raise ValueError(f"{source}: a model that runs step by step alone cannot be written in another format")
+    if options["dtype"] is not None:
+        model = cast(model, options["dtype"])
+    if options["names"] == "torch":
+        if suffix != ".safetensors":
+            raise ValueError(f"names: expected them with a .safetensors file alone, got {target}")
+        torch_files.save(model, target)
+    else:
+        save(model, target, **({} if options["opset"] is None else {"opset": options["opset"]}))
+    print(f"{target}: {model.count_params():,} parameters, {os.path.getsize(target):,} bytes")
+    return 0

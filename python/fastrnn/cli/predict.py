@@ -1,0 +1,119 @@
+"""``fastrnn predict MODEL [DATA]``: what a model of `fastrnn train` says of new data."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._typing import Array
+from ..data import Scaler
+from ..model import Sequential
+from ..saving import load_model
+from ._console import at_least_1, number_over_0
+from ._examples import Recipe, open_source, read_examples, read_series, vocabulary_of
+from .demo import generate
+
+HELP = "use a model that `fastrnn train` has saved"
+DESCRIPTION = (
+    "Predict with a model of fastrnn train, from data with the same columns (the target may be missing), or write "
+    "text. A forecast is made from the last steps of the file. The result is CSV, on the standard output or in --out."
+)
+EXAMPLES = """examples:
+  fastrnn predict model.npz new.csv
+  fastrnn predict weather.npz weather.csv --out next-day.csv
+  fastrnn predict poet.npz --prompt "Shall I " --length 400
+
+exit status: 0, or 2 if the model or the data cannot be used."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("file", metavar="DATA", nargs="?", help="as in training; of a model of text none")
+    parser.add_argument("--out", metavar="FILE.csv", help="default: the standard output")
+    parser.add_argument("--delimiter", default=",", help="between the fields of a CSV file; default: %(default)s")
+    parser.add_argument("--prompt", default="The ", help="what a text goes on from; default: %(default)r")
+    parser.add_argument("--length", type=at_least_1, default=240, help="of the text; default: %(default)s")
+    parser.add_argument("--temperature", type=number_over_0, default=0.5,
+                        help="below 1: the likely characters; above: all kinds; default: %(default)s")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the text; default: %(default)s")
+
+
+def command(options: dict[str, Any]) -> int:
+    """Predict; return the exit status."""
+    model = load_model(options["model"], compile=False)
+    recipe = Recipe.from_metadata(model.metadata, options["model"])
+    if recipe.task == "text":
+        return _write_text(model, recipe, options)
+    if options["file"] is None:
+        raise ValueError("DATA: expected a file, got none")
+    source = open_source(options["file"], options["delimiter"])
+    if recipe.task == "forecasting":
+        x, _ = read_series(source, recipe) if _has(source, recipe.target) else (_features(source, recipe), None)
+        head, rows = _forecast(model, recipe, x)
+    else:
+        examples = read_examples(source, recipe, labelled=False)
+        assert recipe.scaler is not None
+        prediction = model.predict(examples.padded(Scaler.from_config(recipe.scaler)), batch_size=256, verbose=0)
+        head, rows = _of_sequences(recipe, examples.names, np.asarray(prediction))
+    if options["out"] is None:
+        _write(csv.writer(sys.stdout, lineterminator="\n"), head, rows)
+    else:
+        with open(options["out"], "w", newline="", encoding="utf-8") as file:
+            _write(csv.writer(file), head, rows)
+    return 0
+
+
+def _write(writer: Any, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer.writerow(head)
+    writer.writerows(rows)
+
+
+def _has(source: Any, name: str) -> bool:
+    return name in (source.table or source.arrays or {})
+
+
+def _features(source: Any, recipe: Recipe) -> Array:
+    """Of a file without the target: a forecast reads only the features."""
+    twin = Recipe(recipe.task, features=recipe.features, target=recipe.features[0])
+    return read_series(source, twin)[0]
+
+
+def _forecast(model: Sequential, recipe: Recipe, x: Array) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+    if len(x) < recipe.window:
+        raise ValueError(f"DATA: expected at least {recipe.window} steps, which the model reads, got {len(x)}")
+    assert recipe.scaler is not None
+    last = Scaler.from_config(recipe.scaler).transform(x[-recipe.window :])
+    values = recipe.unscale(np.asarray(model.predict(last[np.newaxis], verbose=0)))[0]
+    return ("step", recipe.target), ((k + 1, f"{value:.7g}") for k, value in enumerate(values))
+
+
+def _of_sequences(recipe: Recipe, names: list[str], p: Array) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+    name = recipe.sequence or "row"
+    if recipe.classes is None:
+        values = recipe.unscale(p)[:, 0]
+        return (name, recipe.target), ((n, f"{value:.7g}") for n, value in zip(names, values, strict=True))
+    classes = recipe.classes
+    head = (name, recipe.target, "probability")
+    return head, ((n, classes[row.argmax()], f"{row.max():.6g}") for n, row in zip(names, p, strict=True))
+
+
+def _write_text(model: Sequential, recipe: Recipe, options: dict[str, Any]) -> int:
+    if options["file"] is not None:
+        raise ValueError(f"DATA: expected none with a model of text, which --prompt begins, got {options['file']}")
+    if not options["prompt"]:
+        raise ValueError("prompt: expected at least one character, got none")
+    text = options["prompt"] + generate(
+        model, vocabulary_of(recipe), options["prompt"], options["length"], options["temperature"], options["seed"]
+    )
+    if options["out"] is None:
+        print(text)
+    else:
+        with open(options["out"], "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    return 0
