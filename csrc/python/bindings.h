@@ -113,6 +113,7 @@ py::class_<T> bind_class(const py::module_& module, const char* name, const Extr
   return type;
 }
 
+void bind_buffers(py::module_& module);
 void bind_cuda(py::module_& module);
 void bind_device_array(py::module_& module);
 void bind_info(py::module_& module);

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.doc() = "Native kernels of fastrnn; the public names are in fastrnn itself.";
   fastrnn::python::find_main_thread();
   fastrnn::python::bind_info(module);
+  fastrnn::python::bind_buffers(module);
   fastrnn::python::bind_cuda(module);
   fastrnn::python::bind_device_array(module);
   fastrnn::python::bind_math(module);

@@ -1,50 +1,47 @@
 // Memory for kernels: one allocation, aligned to cache lines, carved up by a layout that is written once.
 #pragma once
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <cstddef>
-#include <new>
+#include <memory>
 #include <utility>
+
+#include "core/base/blocks.h"
 
 namespace fastrnn {
 
-constexpr std::size_t kAlignment = 64;
-/// Buffers of several huge pages ask for them: a step walks rows that lie a page or more apart, and a fresh buffer is
-/// faulted in two megabytes at a time.
-constexpr std::size_t kHugePage = std::size_t(2) << 20;
-
+/// Memory aligned to cache lines, out of the pool of the thread that makes it if there is one.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t bytes) : bytes_(bytes) {
     if (bytes == 0) return;
-    data_ = ::operator new(bytes, std::align_val_t(alignment()));
-#if defined(__linux__)
-    // Advice only: where the system has no huge pages, ordinary ones serve.
-    if (alignment() == kHugePage) (void)madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-#endif
+    if (bytes >= kSmallestPooled) blocks_ = current_blocks();
+    data_ = blocks_ != nullptr ? blocks_->take(bytes) : allocate_aligned(bytes);
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        blocks_(std::move(other.blocks_)) {}
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(blocks_, other.blocks_);
     return *this;
   }
   ~AlignedBuffer() {
-    if (data_ != nullptr) ::operator delete(data_, std::align_val_t(alignment()));
+    if (data_ == nullptr) return;
+    if (blocks_ != nullptr)
+      blocks_->give(data_, bytes_);
+    else
+      free_aligned(data_, bytes_);
   }
   void* data() const noexcept { return data_; }
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:
-  std::size_t alignment() const noexcept { return bytes_ >= 2 * kHugePage ? kHugePage : kAlignment; }
-
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
+  std::shared_ptr<Blocks> blocks_;  // which it came from
 };
 
 /// Hands out consecutive aligned pieces; over a null base it only measures.

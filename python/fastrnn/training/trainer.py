@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from .. import _threads, config
+from .._core import BufferPool
 from .._log import log
 from .._typing import Array
 from ..callbacks import Callback, CallbackList, History
@@ -128,7 +129,7 @@ class Trainer(BatchTrainer):
         position = Position(initial_epoch)
         logs: dict[str, float] = {}
         try:
-            with _threads.sharing(threads), BatchInterrupts() as self._interrupts:
+            with _threads.sharing(threads), BufferPool(), BatchInterrupts() as self._interrupts:
                 if saved is not None:
                     if saved["position"]["batch"]:  # before the states are set: it was called for them already
                         hooks.on_epoch_begin(saved["position"]["epoch"])
@@ -214,7 +215,7 @@ class Trainer(BatchTrainer):
         hooks = CallbackList(
             callbacks, add_progbar=shown != 0, model=self.model, steps=data.steps, samples=data.size, verbose=shown
         )
-        with _threads.sharing(threads):
+        with _threads.sharing(threads), BufferPool():
             return self._result(self._evaluate(data, hooks), return_dict)
 
     def _evaluate(self, data: Data, hooks: CallbackList) -> dict[str, float]:
@@ -241,7 +242,7 @@ class Trainer(BatchTrainer):
         data = make_data(x, batch_size=batch_size, steps=steps, targets=False)
         progress = Progress("Predict", data.steps, data.size, level(verbose, auto=0))
         try:
-            with _threads.sharing(threads):
+            with _threads.sharing(threads), BufferPool():
                 result = self._outputs(data, progress)
             progress.finish()
         finally:

@@ -1,0 +1,116 @@
+#include "core/base/blocks.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "fastrnn/buffers.hpp"
+
+namespace fastrnn {
+
+namespace {
+
+std::size_t alignment_of(std::size_t bytes) { return bytes >= 2 * kHugePage ? kHugePage : kAlignment; }
+
+/// The size of the block for so many bytes: in eighths of a power of two, so that batches of nearly one size share it.
+std::size_t block_size(std::size_t bytes) {
+  std::size_t step = kAlignment;
+  while (16 * step <= bytes) step *= 2;
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+void* allocate_aligned(std::size_t bytes) {
+  const std::size_t alignment = alignment_of(bytes);
+  void* data = ::operator new(bytes, std::align_val_t(alignment));
+#if defined(__linux__)
+  // Advice only: where the system has no huge pages, ordinary ones serve.
+  if (alignment == kHugePage) (void)madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  return data;
+}
+
+void free_aligned(void* data, std::size_t bytes) noexcept {
+  ::operator delete(data, std::align_val_t(alignment_of(bytes)));
+}
+
+void* Blocks::take(std::size_t bytes) {
+  const std::size_t size = block_size(bytes);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    used_bytes_ += size;
+    most_used_ = std::max(most_used_, used_bytes_);
+    const auto found =
+        std::find_if(free_.rbegin(), free_.rend(), [&](const Block& block) { return block.size == size; });
+    if (found != free_.rend()) {
+      void* const data = found->data;
+      free_.erase(std::next(found).base());
+      free_bytes_ -= size;
+      return data;
+    }
+  }
+  try {
+    return allocate_aligned(size);
+  } catch (const std::bad_alloc&) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    used_bytes_ -= size;
+    throw;
+  }
+}
+
+void Blocks::give(void* data, std::size_t bytes) noexcept {
+  const std::size_t size = block_size(bytes);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  used_bytes_ -= size;
+  if (!closed_) try {
+      free_.push_back({size, data});
+      free_bytes_ += size;
+      while (free_bytes_ > most_used_) drop_oldest();
+      return;
+    } catch (const std::bad_alloc&) {
+    }
+  free_aligned(data, size);
+}
+
+void Blocks::drop_oldest() noexcept {
+  free_aligned(free_.front().data, free_.front().size);
+  free_bytes_ -= free_.front().size;
+  free_.erase(free_.begin());
+}
+
+void Blocks::close() noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = true;
+  while (!free_.empty()) drop_oldest();
+}
+
+std::shared_ptr<Blocks>& current_blocks() noexcept {
+  thread_local std::shared_ptr<Blocks> current;
+  return current;
+}
+
+BufferPool BufferPool::make() {
+  BufferPool pool;
+  pool.blocks_ = std::make_shared<Blocks>();
+  return pool;
+}
+
+void BufferPool::close() noexcept {
+  if (blocks_ != nullptr) blocks_->close();
+}
+
+void* BufferPool::take(std::size_t bytes) { return blocks_->take(bytes); }
+
+void BufferPool::give(void* data, std::size_t bytes) noexcept { blocks_->give(data, bytes); }
+
+BufferPool use_buffers(BufferPool pool) noexcept {
+  std::swap(current_blocks(), pool.blocks_);
+  return pool;
+}
+
+}  // namespace fastrnn
