@@ -188,12 +188,22 @@ class Sequential:
         return x, mask
 
     def backward_batch(self, dy: Array, from_logits: bool = False) -> None:
-        """Store all gradients; needs `forward_batch(x, training=True)` before it."""
-        last = self._layers[-1]
-        d = last.backward_logits(dy) if from_logits else last.backward(dy)
-        for layer in reversed(self._layers[:-1]):
+        """Store all gradients but that of x; needs `forward_batch(x, training=True)` before it."""
+        # What lies below the first weights has nothing to learn; a layer of a user's own may do something all the same.
+        hands_on = [vars(type(layer)).get("only_hands_on", False) for layer in self._layers]
+        lowest = hands_on.index(False) if False in hands_on else 0
+        d: Array | None = dy
+        for index in range(len(self._layers) - 1, lowest - 1, -1):
+            layer = self._layers[index]
             assert d is not None  # an Embedding, which gives None, is the first layer
-            d = layer.backward(d)
+            if from_logits and index == len(self._layers) - 1:
+                d = layer.backward_logits(d)
+            elif index == lowest:
+                layer.backward_weights(d)
+            else:
+                d = layer.backward(d)
+        for layer in self._layers[:lowest]:
+            layer.drop_cache()
 
     @property
     def output_activation(self) -> str | None:

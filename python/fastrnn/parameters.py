@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _packed
+
 __all__ = ["Parameter"]
 
 
@@ -59,6 +61,7 @@ class Parameter:
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{self.name}: expected real numbers, got dtype {array.dtype}")
         self.value[...] = array
+        _packed.forget()
 
     def __repr__(self) -> str:
         return f"<Parameter {self.name} shape={self.value.shape} dtype={self.value.dtype.name}>"

@@ -49,14 +49,15 @@ CSRC = {
 
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
 _FILES = ["_file_writing", "_file_reading"]
-_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", *_FILES, "_threads", "config", "parameters"]
+_GROUND = ["_core", "_typing", "_registry", "_hints", "_log", *_FILES, "_threads", "_packed", "config", "parameters"]
 _TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
     "_typing": [],
     "_core": [],
+    "_packed": [],
     "config": [],
-    "parameters": [],
+    "parameters": ["_packed"],
     "_hints": [],
     "_log": [],
     "_file_writing": [],

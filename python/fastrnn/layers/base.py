@@ -131,6 +131,7 @@ class Layer:
     """
 
     input_ndim: ClassVar[int | None] = None  # expected number of axes with the batch, None: any
+    only_hands_on: ClassVar[bool] = False  # whether `backward` does nothing but return the gradient of x
 
     def __init__(
         self,
@@ -297,6 +298,14 @@ class Layer:
     def backward(self, dy: Array) -> Array | None:
         """Store the gradient of every weight in `Parameter.grad` and return that of x (None where x is not real)."""
         raise self._incomplete("backward(dy)")
+
+    def backward_weights(self, dy: Array) -> None:
+        """As `backward`, where nobody needs the gradient of x: that of the first layer with weights is not computed."""
+        self.backward(dy)
+
+    def drop_cache(self) -> None:
+        """Let go of what a forward pass kept for a backward pass that will not come."""
+        self._cache = None
 
     def _incomplete(self, method: str) -> NotImplementedError:
         call = "; call(x), as Keras has it, is not enough: nothing is differentiated by itself here"

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations
-from .._core import matmul
+from .. import _packed, activations
+from .._core import matmul, pack_matrix
 from .._registry import serialize
 from .._typing import Array, Config
 from ..initializers import get as get_initializer
@@ -67,9 +67,13 @@ class _Activated(Layer):
 
     def backward(self, dy: Array) -> Array | None:
         """Store the weights' gradients and return that of x."""
+        return self.backward_logits(self._before_activation(dy))
+
+    def _before_activation(self, dy: Array) -> Array:
+        """The gradient of what enters the activation."""
         if self._cache is not None and self.activation is not activations.linear:
-            dy = self.activation.gradient(self._cache[-1], dy)
-        return self.backward_logits(dy)
+            return self.activation.gradient(self._cache[-1], dy)
+        return dy
 
 
 @register_layer
@@ -118,7 +122,8 @@ class Dense(_Activated):
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Array:
         """f(x W + b)."""
         rows = x.reshape(-1, x.shape[-1])  # one matrix product however many axes
-        z = matmul(rows, self.kernel.value)
+        kernel = self.kernel.value
+        z = matmul(rows, kernel) if training else matmul(rows, _packed.packed(self, lambda: pack_matrix(kernel)))
         if self.bias is not None:
             z += self.bias.value
         y = z if self.activation is activations.linear else self.activation(z)
@@ -128,13 +133,21 @@ class Dense(_Activated):
 
     def backward_logits(self, dz: Array) -> Array:
         """See `Layer.backward_logits`."""
+        dx: Array = matmul(self._store_gradients(dz), self.kernel.value.T)
+        return dx.reshape(*dz.shape[:-1], dx.shape[1])
+
+    def backward_weights(self, dy: Array) -> None:
+        """See `Layer.backward_weights`."""
+        self._store_gradients(self._before_activation(dy))
+
+    def _store_gradients(self, dz: Array) -> Array:
+        """Store the gradients of the weights; return dz as rows (N, units)."""
         rows, _ = self._take_cache()
         flat = dz.reshape(-1, self.units)
         self.kernel.grad = matmul(rows.T, flat)
         if self.bias is not None:
             self.bias.grad = flat.sum(axis=0)
-        dx: Array = matmul(flat, self.kernel.value.T)
-        return dx.reshape(*dz.shape[:-1], rows.shape[1])
+        return flat
 
     def get_config(self) -> Config:
         """The constructor's arguments."""
@@ -151,6 +164,8 @@ class Dense(_Activated):
 @register_layer
 class Activation(_Activated):
     """y = f(x), elementwise or (softmax) over the last axis."""
+
+    only_hands_on = True
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -183,6 +198,8 @@ class Dropout(Layer):
         seed: of the draws; None follows `set_random_seed`. What is dropped is a function of it, of the number of the
             training step and of the element's place.
     """
+
+    only_hands_on = True
 
     def __init__(
         self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
@@ -235,6 +252,8 @@ class Dropout(Layer):
 @register_layer
 class Flatten(Layer):
     """(B, ...) to (B, product of the rest)."""
+
+    only_hands_on = True
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, N); N is None when an axis is unknown."""

@@ -112,6 +112,8 @@ class Embedding(Layer):
 class Masking(Layer):
     """Mask the steps of x (B, T, I) whose features all equal `mask_value`, and zero them."""
 
+    only_hands_on = True
+
     input_ndim = 3
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
@@ -222,6 +224,11 @@ class TimeDistributed(Layer):
     def backward(self, dy: Array) -> Array | None:
         """That of the inner layer."""
         return self._unfold(self.layer.backward(dy.reshape(-1, *dy.shape[2:])))
+
+    def backward_weights(self, dy: Array) -> None:
+        """That of the inner layer."""
+        self._take_cache()
+        self.layer.backward_weights(dy.reshape(-1, *dy.shape[2:]))
 
     @property
     def output_activation(self) -> str | None:

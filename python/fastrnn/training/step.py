@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .. import losses, optimizers
+from .. import _packed, losses, optimizers
 from .. import metrics as metrics_module
 from .._typing import Array, Config
 from ..callbacks import History
@@ -176,6 +176,7 @@ class BatchTrainer:
             gradient = loss.fused_gradient if fused else loss.gradient
             self.model.backward_batch(gradient(batch.y, y_pred, weight), fused)
             self.optimizer.apply(self.model.parameters())
+            _packed.forget()  # of an evaluation around it, whose callback trains
             self._update_metrics(batch, y_pred, mask)
             return value
 

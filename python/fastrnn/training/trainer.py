@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .. import _threads, config
+from .. import _packed, _threads, config
 from .._core import BufferPool
 from .._log import log
 from .._typing import Array
@@ -220,7 +220,8 @@ class Trainer(BatchTrainer):
 
     def _evaluate(self, data: Data, hooks: CallbackList) -> dict[str, float]:
         hooks.on_test_begin()
-        logs = self._pass(data, self._test_step, (hooks.on_test_batch_begin, hooks.on_test_batch_end))
+        with _packed.keeping():
+            logs = self._pass(data, self._test_step, (hooks.on_test_batch_begin, hooks.on_test_batch_end))
         hooks.on_test_end(logs)
         return logs
 
@@ -242,7 +243,7 @@ class Trainer(BatchTrainer):
         data = make_data(x, batch_size=batch_size, steps=steps, targets=False)
         progress = Progress("Predict", data.steps, data.size, level(verbose, auto=0))
         try:
-            with _threads.sharing(threads), BufferPool():
+            with _threads.sharing(threads), BufferPool(), _packed.keeping():
                 result = self._outputs(data, progress)
             progress.finish()
         finally:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ... import _threads, functional
+from ... import _packed, _threads, functional
 from ..._core import PackedWeights
 from ..._hints import unknown_keyword
 from ..._registry import positive
@@ -230,9 +230,8 @@ class Recurrent(RecurrentWeights):
         plan = self.plan_mask(mask)
         result = getattr(functional, f"{self.cell}_forward")(
             x,
-            **{name: parameter.value for name, parameter in self._native.items()},
+            **self._weights(training),
             **dict(zip(self.state_names, [s[np.newaxis] for s in states or ()], strict=bool(states))),
-            **self.weight_options(),
             **self.run_options(training),
             **plan.options,
             reset_mask=resets,
@@ -271,6 +270,12 @@ class Recurrent(RecurrentWeights):
             backwards=self.go_backwards,
             zero_output=self.zero_output_for_mask,
         )
+
+    def _weights(self, training: bool) -> dict[str, Any]:
+        """The weights and their options, as <cell>_forward takes them: packed, once an evaluation, but in training."""
+        if not training:
+            return {"w_ih": _packed.packed(self, self.pack)}
+        return {**{name: parameter.value for name, parameter in self._native.items()}, **self.weight_options()}
 
     def pack(self) -> PackedWeights:
         """Return the weights with the options of the cell, as inference has them."""
@@ -316,8 +321,14 @@ class Recurrent(RecurrentWeights):
         """
         return self.run_backward(None if dy is None else self._arrange(dy), dstates)
 
-    def run_backward(self, dy: Array | None, dstates: Sequence[Array | None] | None = None) -> Array:
-        """The backward pass of `run`, dy in the shape and order of its output."""
+    def backward_weights(self, dy: Array) -> None:
+        """See `Layer.backward_weights`."""
+        self.run_backward(self._arrange(dy), need_dx=False)
+
+    def run_backward(
+        self, dy: Array | None, dstates: Sequence[Array | None] | None = None, need_dx: bool = True
+    ) -> Array:
+        """The backward pass of `run`, dy in the shape and order of its output; None without `need_dx`."""
         cache: _Cache = self._take_cache()
         final = list(dstates) if dstates is not None else [None] * self.state_count
         if dy is not None and not self.return_sequences:
@@ -327,6 +338,7 @@ class Recurrent(RecurrentWeights):
             dy,
             cache.native,
             *(None if d is None else np.ascontiguousarray(d)[np.newaxis] for d in final),
+            need_dx=need_dx,
             threads=_threads.wanted(),
         )
         states = tuple(getattr(grads, name)[0] for name in self.state_names)

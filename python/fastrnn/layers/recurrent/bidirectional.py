@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import _threads
+from ... import _packed, _threads
 from ..._core import StackCache
 from ..._registry import one_of, serialize
 from ..._typing import Array, Config
@@ -176,7 +176,7 @@ class Bidirectional(Layer):
         forward: Any = stack_forward
         y, h_n, c_n, *cache = forward(
             x,
-            [(self.forward_layer.pack(), self.backward_layer.pack())],
+            [tuple(layer.pack() if training else _packed.packed(layer, layer.pack) for layer in layers)],
             *_join(starts, self.forward_layer.state_shapes(len(x)), x.dtype),
             merge=self.merge_mode if self.return_sequences and self.merge_mode is not None else "concat",
             batch_first=True,
@@ -253,13 +253,24 @@ class Bidirectional(Layer):
             dy: gradient of the output, in its shape; with merge_mode None the pair of gradients.
             dstates: gradients of the returned final states, the forward layer's first, each in its shape or None.
         """
+        dx = self._backward(dy, dstates)
+        assert dx is not None
+        return dx
+
+    def backward_weights(self, dy: Any) -> None:
+        """See `Layer.backward_weights`."""
+        self._backward(dy, need_dx=False)
+
+    def _backward(self, dy: Any, dstates: Sequence[Array | None] | None = None, need_dx: bool = True) -> Array | None:
         cache: _Cache = self._take_cache()
         count = self.forward_layer.state_count
         final = (None, None) if dstates is None else (dstates[:count], dstates[count:])
         if cache.native is None:
             da, db = self._split(dy, cache.outputs)
-            dx = self.forward_layer.run_backward(da, final[0])
-            dx += self.backward_layer.run_backward(db, final[1])
+            dx = self.forward_layer.run_backward(da, final[0], need_dx)
+            other = self.backward_layer.run_backward(db, final[1], need_dx)
+            if need_dx:
+                dx += other
             return dx
         shapes = self.forward_layer.state_shapes(cache.batch)
         dh, dc = _join([None if d is None else _fill(d, shapes, self.dtype) for d in final], shapes, self.dtype)
@@ -269,12 +280,11 @@ class Bidirectional(Layer):
             dy = None
         elif self.merge_mode is None:
             dy = np.concatenate(dy, axis=-1)
-        grads = stack_backward(dy, cache.native, dh, dc, threads=_threads.wanted())
+        grads = stack_backward(dy, cache.native, dh, dc, need_dx=need_dx, threads=_threads.wanted())
         count -= 1
         for d, layer in enumerate((self.forward_layer, self.backward_layer)):
             others = () if grads.c0 is None else tuple(grads.c0[d * count : (d + 1) * count])
             layer.take_gradients(grads.layers[0][d], (grads.h0[d], *others))
-        assert grads.x is not None
         return grads.x
 
     @property
