@@ -13,7 +13,7 @@ from fastrnn.functional._cells import CELLS
 from tests.support.variants import NOT_PARAMETERS, Variant, assert_same, make_problem
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741  # the names of the documentation
-LONG = {"threads": 1}  # whoever names a number of threads goes the long way
+LONG = {"seed": None}  # a further keyword, even one without effect, makes a call go the long way
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell: cell.name)
 
 
@@ -33,7 +33,7 @@ def layouts(x):
 
 @every_cell
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("how", [{}, {"reverse": True}, {"batch_first": True}])
+@pytest.mark.parametrize("how", [{}, {"reverse": True, "threads": 2}, {"batch_first": True}])
 def test_forward(cell, dtype, how):
     x, packed, states = problem(cell, dtype)
     if how.get("batch_first"):
@@ -87,6 +87,8 @@ def test_what_is_wrong_is_still_said(cell):
         (lambda: cell.forward(x, packed, h0=states["h0"][:, :1]), ValueError, "h0: expected shape"),
         (lambda: cell.forward(x, packed, out=np.empty((T, B, 1), "float32")), ValueError, "out: expected shape"),
         (lambda: other.forward(x, packed), ValueError, "w_ih: expected PackedWeights of"),
+        (lambda: cell.forward(x, packed, threads=0), ValueError, "threads: expected 1.."),
+        (lambda: cell.forward(x, packed, threads=2**70), ValueError, "threads: expected 1.."),
         (lambda: cell.step(x, packed), ValueError, r"x: expected shape \(B, I\)"),
         (lambda: cell.forward(x, packed, b_hh=x), ValueError, "b_hh: expected nothing beside PackedWeights"),
     ):

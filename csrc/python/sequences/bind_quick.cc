@@ -134,6 +134,7 @@ struct QuickCall {
   PyObject* output;         // the type of the result: a named tuple; None for h alone
   bool one_step;            // x (B,I), states (B,n): `output` has the states alone
   bool reverse = false, batch_first = false;
+  int threads = 0;
 
   /// The result, or null with an error set; nothing, with nothing done, if an array is not usual.
   template <class T>
@@ -147,6 +148,7 @@ struct QuickCall {
     arguments.steps = one_step ? 1 : from->dimensions[time];
     arguments.batch = from->dimensions[row];
     arguments.reverse = reverse;
+    arguments.threads = threads;
     if (from->dimensions[last] != weights.inputs()) return std::nullopt;
     if (from->dimensions[last] > 1 && from->strides[last] != item) return std::nullopt;
     for (int axis = 0; axis < last; ++axis)
@@ -224,8 +226,14 @@ std::optional<PyObject*> usual_forward(PyObject* const* given, Py_ssize_t count)
   enum { kCell, kX, kParameters, kLengths = 6, kReverse, kBatchFirst, kTraining, kOut, kThreads, kOptions, kStates };
   const auto is_bool = [](PyObject* object) { return object == Py_True || object == Py_False; };
   if (PyDict_GET_SIZE(given[kOptions]) > 0 || given[kLengths] != Py_None || given[kTraining] != Py_False ||
-      given[kThreads] != Py_None || !is_bool(given[kReverse]) || !is_bool(given[kBatchFirst]))
+      !is_bool(given[kReverse]) || !is_bool(given[kBatchFirst]))
     return std::nullopt;
+  int threads = 0, overflow = 0;
+  if (given[kThreads] != Py_None) {
+    if (!PyLong_CheckExact(given[kThreads])) return std::nullopt;
+    threads = int(std::clamp(PyLong_AsLongAndOverflow(given[kThreads], &overflow), 0L, 1L + kMostThreads));
+    if (overflow != 0 || threads < 1 || threads > kMostThreads) return std::nullopt;
+  }
   PyObject* const cell = given[kCell];
   const PackedWeights* const weights = weights_alone(cell, given + kParameters, first_named(cell, given, count));
   if (weights == nullptr) return std::nullopt;
@@ -236,7 +244,8 @@ std::optional<PyObject*> usual_forward(PyObject* const* given, Py_ssize_t count)
                    field(cell, kOutput),
                    false,
                    given[kReverse] == Py_True,
-                   given[kBatchFirst] == Py_True}
+                   given[kBatchFirst] == Py_True,
+                   threads}
       .run(*weights);
 }
 
