@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fastrnn
+from fastrnn.functional._cells import CELLS
+from fastrnn.functional._states import join_states, split_states
 from fastrnn.functional.stack import stack_backward, stack_forward
 from tests.support.cells import BESIDE_H, GATES
 from tests.support.gradients import slope
@@ -60,7 +61,7 @@ class Problem:
 
     @property
     def layers(self) -> list[list[Any]]:
-        return [[getattr(fastrnn, f"pack_{self.cell}")(**p) for p in row] for row in self.parameters]
+        return [[CELLS[self.cell].pack(**p) for p in row] for row in self.parameters]
 
     @property
     def packed(self) -> list[Any]:
@@ -142,26 +143,22 @@ def merged(merge: str, ys: list[Any]) -> Any:
     return both if merge == "sum" else both * both.dtype.type(0.5)
 
 
-def beside_h(cell: str, array: Any, index: int, name: str) -> dict[str, Any]:
-    """What one layer and direction has of c0 or dc_n, under the names of its own function: "{}0" or "d{}_n"."""
-    names = BESIDE_H[cell]
-    return {name.format(s): array[k : k + 1] for k, s in enumerate(names, start=index * len(names))}
-
-
 def loop_forward(p: Problem, training: bool = False) -> tuple[list[Any], list[Any]]:
     """Layer by layer with the functions for one layer; what loop_backward needs comes second."""
-    forward = getattr(fastrnn, f"{p.cell}_forward")
+    cell = CELLS[p.cell]
     x, finals, tape = p.arrays["x"], [], []
-    states = 1 + len(BESIDE_H[p.cell])
+    others = split_states(p.arrays.get("c0"), len(p.arrays["h0"]))
     for k, row in enumerate(p.layers):
         outputs = []
         for d, weights in enumerate(row):
             index = k * p.directions + d
-            start = {"h0": p.arrays["h0"][index : index + 1], **beside_h(p.cell, p.arrays.get("c0"), index, "{}0")}
+            start = dict(zip(cell.states, (p.arrays["h0"][index : index + 1], *others[index]), strict=True))
             outputs.append(
-                forward(x, weights, **start, reverse=d == 1, lengths=p.run.get("lengths"), training=training, threads=1)
+                cell.forward(
+                    x, weights, **start, reverse=d == 1, lengths=p.run.get("lengths"), training=training, threads=1
+                )
             )
-        finals += [out[1 : 1 + states] for out in outputs]
+        finals += [out[1 : 1 + len(cell.states)] for out in outputs]
         ys = [out[0] for out in outputs]
         x = merged(p.merge, ys)
         mask = None
@@ -169,13 +166,13 @@ def loop_forward(p: Problem, training: bool = False) -> tuple[list[Any], list[An
             mask = between_mask(x.shape, k, p.run["dropout"], p.run["seed"], x.dtype)
             x = x * mask
         tape.append((ys, [out[-1] for out in outputs], mask))
-    c_n = np.concatenate([c for f in finals for c in f[1:]]) if states > 1 else None
-    return [x, np.concatenate([f[0] for f in finals]), c_n], tape
+    return [x, np.concatenate([h for h, *_ in finals]), join_states([c for _, *cs in finals for c in cs])], tape
 
 
 def loop_backward(p: Problem, tape: list[Any]) -> list[Any]:
     """dx, dh0, dc0 or None, and the gradients of the parameters as dicts."""
-    backward = getattr(fastrnn, f"{p.cell}_backward")
+    cell = CELLS[p.cell]
+    others = split_states(p.cotangents.get("dc_n"), len(p.cotangents["dh_n"]))
     dy = p.cotangents["dy"]
     states: list[Any] = []
     parameters: list[Any] = []
@@ -194,14 +191,12 @@ def loop_backward(p: Problem, tape: list[Any]) -> list[Any]:
         row = []
         for d, part in enumerate(parts):
             index = k * p.directions + d
-            last = {"dh_n": p.cotangents["dh_n"][index : index + 1]}
-            last |= beside_h(p.cell, p.cotangents.get("dc_n"), index, "d{}_n")
-            row.append(backward(part, caches[d], **last, threads=1))
+            last = (p.cotangents["dh_n"][index : index + 1], *others[index])
+            row.append(cell.backward(part, caches[d], *last, threads=1))
         dy = sum((g.x for g in row[1:]), start=row[0].x)
-        states[:0] = [(g.h0, [getattr(g, f"{s}0") for s in BESIDE_H[p.cell]]) for g in row]
+        states[:0] = [[getattr(g, name) for name in cell.states] for g in row]
         parameters.insert(0, [{n: getattr(g, n) for n in ("w_ih", "w_hh", "b_ih", "b_hh")} for g in row])
-    dc0 = np.concatenate([c for _, cs in states for c in cs]) if "c0" in p.arrays else None
-    return [dy, np.concatenate([h for h, _ in states]), dc0, parameters]
+    return [dy, np.concatenate([h for h, *_ in states]), join_states([c for _, *cs in states for c in cs]), parameters]
 
 
 def leaves(tree: Any) -> Iterator[Any]:

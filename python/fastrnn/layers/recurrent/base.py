@@ -1,6 +1,6 @@
 """What the recurrent layers share: arguments and options, masks, states, and the calls of the functions.
 
-Their weights and Keras' layout of them are in `_recurrent_weights`, masks in `_masking`.
+Their weights and Keras' layout of them are in `weights`, masks in `masking`, activations in `activation`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ... import _packed, _threads, functional
+from ... import _packed, _threads
 from ..._core import PackedWeights
 from ..._hints import unknown_keyword
 from ..._registry import positive
 from ..._typing import Array, Config, Identifier
 from ...functional._cells import CELLS
+from ...functional._options import Cell
 from ...initializers import Initializer, serialize
 from ...initializers import get as get_initializer
 from ..base import Shape, check_flag, check_rate, check_size
 from ..draws import StepSeeds
+from .activation import check_activation, native_activation, serialize_activation
 from .masking import MaskPlan, check_mask, plan_mask
 from .weights import RecurrentWeights
 
-__all__ = ["Init", "Recurrent", "States", "silence"]
+__all__ = ["Init", "Recurrent", "States", "zero_rows"]
 
 Init = Identifier | Initializer | type[Initializer]
 States = tuple[Array, ...]
@@ -44,7 +46,7 @@ def _count(value: Any, argument: str) -> int | None:
 
 
 # The options of the functions which the layers take under the same names: default and check. Which of them a cell has
-# stands in functional/_options.py. `layer_norm` belongs to the cells with the weights it makes.
+# is in functional/. `layer_norm` is an option of the cells that take the weights which it creates.
 _OPTIONS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "dropout": (0.0, check_rate),
     "recurrent_dropout": (0.0, check_rate),
@@ -67,7 +69,7 @@ _RANDOM = ("dropout", "recurrent_dropout", "candidate_dropout", "zoneout_h", "zo
 
 class _Cache(NamedTuple):
     native: Any
-    silent: Array | None
+    zero_rows: Array | None
 
 
 class Recurrent(RecurrentWeights):
@@ -76,8 +78,8 @@ class Recurrent(RecurrentWeights):
     A subclass gives the constants below, `build` for weights of its own and `_cell_options` for settings of its own.
     """
 
-    cell: ClassVar[str]  # of fastrnn.<cell>_forward
-    state_names: ClassVar[tuple[str, ...]] = ("h0",)
+    cell: ClassVar[str]  # the name of its cell in `fastrnn.functional`
+    activation_names: ClassVar[tuple[str, ...]] = ()  # its arguments that are activations, attributes too
     zero_output_for_mask: bool
     layer_norm: bool = False
 
@@ -122,6 +124,16 @@ class Recurrent(RecurrentWeights):
         self.states: States | None = None
         self.initial_state_gradients: States | None = None
         self._seeds = StepSeeds(seed) if any(options.get(name) for name in _RANDOM) else None
+
+    @property
+    def functions(self) -> Cell:
+        """The functions of its cell."""
+        return CELLS[self.cell]
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The names of the cell's initial states, h0 first."""
+        return self.functions.states
 
     @classmethod
     def _option_names(cls) -> list[str]:
@@ -228,7 +240,7 @@ class Recurrent(RecurrentWeights):
         """Return the output, (B, T, P) always in the order of time, or (B, P), and the final states."""
         states = self.first_states(len(x), states)
         plan = self.plan_mask(mask)
-        result = getattr(functional, f"{self.cell}_forward")(
+        result = self.functions.forward(
             x,
             **self._weights(training),
             **dict(zip(self.state_names, [s[np.newaxis] for s in states or ()], strict=bool(states))),
@@ -241,10 +253,10 @@ class Recurrent(RecurrentWeights):
             threads=_threads.wanted(),
         )
         last = tuple(state[0] for state in result[1 : 1 + self.state_count])
-        self._cache = _Cache(result[-1], plan.silent) if training else None
+        self._cache = _Cache(result[-1], plan.zero_rows) if training else None
         if self.stateful:
             self.states = last
-        return (result[0] if self.return_sequences else silence(last[0], plan.silent)), last
+        return (result[0] if self.return_sequences else zero_rows(last[0], plan.zero_rows)), last
 
     def first_states(self, batch: int, states: States | None) -> States | None:
         """Return those before the first step: the given ones, else what a stateful layer carries, else the learned
@@ -279,11 +291,10 @@ class Recurrent(RecurrentWeights):
 
     def pack(self) -> PackedWeights:
         """Return the weights with the options of the cell, as inference has them."""
-        function = getattr(functional, f"pack_{self.cell}")
         weights = {name: parameter.value for name, parameter in self._native.items()}
         options = self.weight_options()
         options.pop("weight_dropout", None)  # for training alone
-        packed: PackedWeights = function(**weights, **options)
+        packed: PackedWeights = self.functions.pack(**weights, **options)
         return packed
 
     @property
@@ -291,9 +302,14 @@ class Recurrent(RecurrentWeights):
         """Whether training draws random masks."""
         return self._seeds is not None
 
+    def _set_activations(self, *activations: Any) -> None:
+        """Check the activations of the cell and keep them, in the order of `activation_names`."""
+        for name, activation in zip(self.activation_names, activations, strict=True):
+            setattr(self, name, check_activation(activation, name))
+
     def _cell_options(self) -> Config:
         """The settings of the cell, as <cell>_forward takes them."""
-        return {}
+        return {name: native_activation(getattr(self, name)) for name in self.activation_names}
 
     def _options(self, names: frozenset[str]) -> Config:
         """Those of `names` which the layer sets."""
@@ -332,9 +348,9 @@ class Recurrent(RecurrentWeights):
         cache: _Cache = self._take_cache()
         final = list(dstates) if dstates is not None else [None] * self.state_count
         if dy is not None and not self.return_sequences:
-            dh = silence(dy, cache.silent)
+            dh = zero_rows(dy, cache.zero_rows)
             dy, final[0] = None, dh if final[0] is None else final[0] + dh
-        grads = getattr(functional, f"{self.cell}_backward")(
+        grads = self.functions.backward(
             dy,
             cache.native,
             *(None if d is None else np.ascontiguousarray(d)[np.newaxis] for d in final),
@@ -386,10 +402,11 @@ class Recurrent(RecurrentWeights):
             "stateful": self.stateful,
             "learned_initial_state": self.learned_initial_state,
             **{name: getattr(self, name) for name in self._option_names()},
+            **{name: serialize_activation(getattr(self, name)) for name in self.activation_names},
         }
         return {**super().get_config(), **settings}
 
 
-def silence(output: Array, silent: Array | None) -> Array:
-    """Return the last outputs (B, P), zero where `silent` (B, 1) says so."""
-    return output if silent is None else np.where(silent, output.dtype.type(0), output)
+def zero_rows(output: Array, rows: Array | None) -> Array:
+    """Return the last outputs (B, P), or their gradients, with zeros where `rows` (B, 1) is True."""
+    return output if rows is None else np.where(rows, output.dtype.type(0), output)

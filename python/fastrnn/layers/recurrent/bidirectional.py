@@ -11,10 +11,11 @@ from ... import _packed, _threads
 from ..._core import StackCache
 from ..._registry import one_of, serialize
 from ..._typing import Array, Config
+from ...functional._states import join_states, split_states
 from ...functional.stack import MergeName, stack_backward, stack_forward
 from ...parameters import Parameter
 from ..base import Layer, Shape, layer_from_config, register_layer
-from .base import Recurrent, States, silence
+from .base import Recurrent, States, zero_rows
 from .masking import check_mask
 
 __all__ = ["Bidirectional"]
@@ -28,7 +29,7 @@ class _Cache(NamedTuple):
 
     outputs: Pair | None
     native: StackCache | None
-    silent: tuple[Array | None, Array | None] = (None, None)
+    zero_rows: tuple[Array | None, Array | None] = (None, None)  # of the last outputs
     batch: int = 0  # of the native call
 
 
@@ -177,7 +178,7 @@ class Bidirectional(Layer):
         y, h_n, c_n, *cache = forward(
             x,
             [tuple(layer.pack() if training else _packed.packed(layer, layer.pack) for layer in layers)],
-            *_join(starts, self.forward_layer.state_shapes(len(x)), x.dtype),
+            *_stack_states(starts, self.forward_layer.state_shapes(len(x)), x.dtype),
             merge=self.merge_mode if self.return_sequences and self.merge_mode is not None else "concat",
             batch_first=True,
             training=training,
@@ -186,19 +187,18 @@ class Bidirectional(Layer):
             **plans[0].options,  # of the forward layer, as they do for both
             **self.forward_layer.run_options(training),
         )
-        count = self.forward_layer.state_count - 1
-        last = [(h_n[d], *(() if c_n is None else c_n[d * count : (d + 1) * count])) for d in range(2)]
+        last = [(h, *(state[0] for state in others)) for h, others in zip(h_n, split_states(c_n, 2), strict=True)]
         for layer, states in zip(layers, last, strict=True):
             if layer.stateful:
                 layer.states = states
-        silent = (plans[0].silent, plans[1].silent)
+        zeroed = (plans[0].zero_rows, plans[1].zero_rows)
         outputs = None
         if not self.return_sequences:
-            outputs = (silence(h_n[0], silent[0]), silence(h_n[1], silent[1]))
+            outputs = (zero_rows(h_n[0], zeroed[0]), zero_rows(h_n[1], zeroed[1]))
             y = self._merge(*outputs)
         elif self.merge_mode is None:
             y = (y[..., : h_n.shape[-1]], y[..., h_n.shape[-1] :])
-        self._cache = _Cache(outputs, cache[0], silent, len(x)) if training else None
+        self._cache = _Cache(outputs, cache[0], zeroed, len(x)) if training else None
         return y, last[0] + last[1]
 
     def _merge(self, ya: Array, yb: Array) -> Array | Pair:
@@ -273,18 +273,17 @@ class Bidirectional(Layer):
                 dx += other
             return dx
         shapes = self.forward_layer.state_shapes(cache.batch)
-        dh, dc = _join([None if d is None else _fill(d, shapes, self.dtype) for d in final], shapes, self.dtype)
+        dh, dc = _stack_states(final, shapes, self.dtype)
         if cache.outputs is not None:
-            last = np.stack([silence(d, s) for d, s in zip(self._split(dy, cache.outputs), cache.silent, strict=True)])
+            last = np.stack(list(map(zero_rows, self._split(dy, cache.outputs), cache.zero_rows)))
             dh = last if dh is None else last + dh
             dy = None
         elif self.merge_mode is None:
             dy = np.concatenate(dy, axis=-1)
         grads = stack_backward(dy, cache.native, dh, dc, need_dx=need_dx, threads=_threads.wanted())
-        count -= 1
-        for d, layer in enumerate((self.forward_layer, self.backward_layer)):
-            others = () if grads.c0 is None else tuple(grads.c0[d * count : (d + 1) * count])
-            layer.take_gradients(grads.layers[0][d], (grads.h0[d], *others))
+        layers = (self.forward_layer, self.backward_layer)
+        for layer, found, dh0, others in zip(layers, grads.layers[0], grads.h0, split_states(grads.c0, 2), strict=True):
+            layer.take_gradients(found, (dh0, *(state[0] for state in others)))
         return grads.x
 
     @property
@@ -335,15 +334,18 @@ class Bidirectional(Layer):
         return cls(**settings)
 
 
-def _fill(states: Sequence[Array | None], shapes: Sequence[tuple[int, int]], dtype: Any) -> States:
-    """The states with zeros for None."""
-    return tuple(np.zeros(shape, dtype) if s is None else s for s, shape in zip(states, shapes, strict=True))
+def _stack_states(
+    states: Sequence[Sequence[Array | None] | None], shapes: Sequence[tuple[int, int]], dtype: Any
+) -> tuple[Array | None, Array | None]:
+    """The states of both directions, or gradients of them, as those of a stack; None where there are none.
 
-
-def _join(starts: Sequence[States | None], shapes: Sequence[tuple[int, int]], dtype: Any) -> tuple[Any, Any]:
-    """States of both directions, or gradients of states, as those of a stack; None where there are none."""
-    if all(states is None for states in starts):
+    None for a state is zeros, and for a direction zeros for all of its states.
+    """
+    if all(one is None for one in states):
         return None, None
-    full = [states or tuple(np.zeros(shape, dtype) for shape in shapes) for states in starts]
-    others = [state for states in full for state in states[1:]]
-    return np.stack([states[0] for states in full]), np.stack(others) if others else None
+    zeros = [np.zeros(shape, dtype) for shape in shapes]
+    full = [
+        [zero if state is None else state for state, zero in zip(one or (None,) * len(zeros), zeros, strict=True)]
+        for one in states
+    ]
+    return np.stack([h for h, *_ in full]), join_states([state[np.newaxis] for _, *rest in full for state in rest])

@@ -37,6 +37,7 @@ class SimpleRNN(Recurrent):
     """
 
     cell = "rnn"
+    activation_names = ("activation",)
     gates = 1
     gate_order = (0,)
 
@@ -72,20 +73,13 @@ class SimpleRNN(Recurrent):
             seed=seed,
             **kwargs,
         )
-        self.activation = check_activation(activation, "activation")
+        self._set_activations(activation)
 
     def build(self, input_shape: Shape) -> None:
         """Create the weights for inputs (B, T, I)."""
         super().build(input_shape)
         if self.layer_norm:
             self._own_weight("ln_hh", (self.units,), Ones())
-
-    def _cell_options(self) -> Config:
-        return {"activation": native_activation(self.activation)}
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        return {**super().get_config(), "activation": serialize_activation(self.activation)}
 
 
 @register_layer
@@ -141,9 +135,9 @@ class LSTM(Recurrent):
     """
 
     cell = "lstm"
+    activation_names = ("activation", "recurrent_activation")
     gates = 4
     gate_order = (0, 1, 2, 3)
-    state_names = ("h0", "c0")
     proj_clip: float | None
     forget_bias: float
 
@@ -189,8 +183,7 @@ class LSTM(Recurrent):
             seed=seed,
             **kwargs,
         )
-        self.activation = check_activation(activation, "activation")
-        self.recurrent_activation = check_activation(recurrent_activation, "recurrent_activation")
+        self._set_activations(activation, recurrent_activation)
         self._output_activation = (  # Layer's output_activation is what ends a layer
             None if output_activation is None else check_activation(output_activation, "output_activation")
         )
@@ -250,8 +243,7 @@ class LSTM(Recurrent):
     def _cell_options(self) -> Config:
         output = self._output_activation
         return {
-            "activation": native_activation(self.activation),
-            "recurrent_activation": native_activation(self.recurrent_activation),
+            **super()._cell_options(),
             **({} if output is None else {"output_activation": native_activation(output)}),
             "peephole_output": self.peephole_output,
             "coupled": self.coupled,
@@ -261,8 +253,6 @@ class LSTM(Recurrent):
         """The constructor's arguments."""
         output = self._output_activation
         settings = {
-            "activation": serialize_activation(self.activation),
-            "recurrent_activation": serialize_activation(self.recurrent_activation),
             "output_activation": None if output is None else serialize_activation(output),
             "unit_forget_bias": self.unit_forget_bias,
             "peephole": self.peephole,
@@ -292,6 +282,7 @@ class GRU(Recurrent):
     """
 
     cell = "gru"
+    activation_names = ("activation", "recurrent_activation")
     gates = 3
     gate_order = (1, 0, 2)
 
@@ -331,8 +322,7 @@ class GRU(Recurrent):
             seed=seed,
             **kwargs,
         )
-        self.activation = check_activation(activation, "activation")
-        self.recurrent_activation = check_activation(recurrent_activation, "recurrent_activation")
+        self._set_activations(activation, recurrent_activation)
         if reset is None:
             reset = "after" if reset_after else "before"
         if reset not in ("after", "before", "output"):
@@ -353,17 +343,8 @@ class GRU(Recurrent):
             self._own_weight("ln_hh", (3 * self.units,), Ones())
 
     def _cell_options(self) -> Config:
-        return {
-            "activation": native_activation(self.activation),
-            "recurrent_activation": native_activation(self.recurrent_activation),
-            "reset": self.reset,
-        }
+        return {**super()._cell_options(), "reset": self.reset}
 
     def get_config(self) -> Config:
         """The constructor's arguments."""
-        settings = {
-            "activation": serialize_activation(self.activation),
-            "recurrent_activation": serialize_activation(self.recurrent_activation),
-            "reset": self.reset,
-        }
-        return {**super().get_config(), **settings}
+        return {**super().get_config(), "reset": self.reset}

@@ -22,22 +22,22 @@ class MaskPlan(NamedTuple):
     """
 
     options: dict[str, Any]
-    silent: Array | None
+    zero_rows: Array | None
 
 
 def plan_mask(mask: Array | None, *, sequences: bool, backwards: bool, zero_output: bool) -> MaskPlan:
     """Return the plan for a boolean mask (B, T) and a layer of these settings; None means every step is valid."""
     if mask is None or mask.all():
         return MaskPlan({}, None)
-    silent = None
+    zero_rows = None
     if not sequences:
         heard = np.asarray(mask[:, 0 if backwards else -1] if zero_output else mask.any(axis=1))
-        silent = None if heard.all() else ~heard[:, np.newaxis]
+        zero_rows = None if heard.all() else ~heard[:, np.newaxis]
     # True up to some step and False after it: `lengths` compute no step beyond a row's end. Their outputs there are
     # zero, which is right if nobody looks, if zero is wanted, and backwards, where no valid step comes before.
     if not (mask[:, 1:] & ~mask[:, :-1]).any() and (not sequences or zero_output or backwards):
-        return MaskPlan({"lengths": mask.sum(axis=1)}, silent)
-    return MaskPlan({"mask": np.ascontiguousarray(mask), "zero_output_for_mask": zero_output}, silent)
+        return MaskPlan({"lengths": mask.sum(axis=1)}, zero_rows)
+    return MaskPlan({"mask": np.ascontiguousarray(mask), "zero_output_for_mask": zero_output}, zero_rows)
 
 
 def check_mask(mask: Any, x: Array, argument: str = "mask") -> Array | None:

@@ -12,7 +12,6 @@ from ..._typing import Config
 from ...initializers import RandomUniform
 from ...parameters import Parameter
 from ..base import Shape, check_flag, register_layer
-from .activation import check_activation, native_activation, serialize_activation
 from .base import Init, Recurrent
 
 __all__ = ["MGU", "SLSTM", "IndRNN"]
@@ -32,6 +31,7 @@ class IndRNN(Recurrent):
     """
 
     cell = "indrnn"
+    activation_names = ("activation",)
     gates = 1
     gate_order = (0,)
 
@@ -41,17 +41,10 @@ class IndRNN(Recurrent):
         if recurrent_initializer is None:
             recurrent_initializer = RandomUniform(0.0, 1.0)
         super().__init__(units, recurrent_initializer=recurrent_initializer, **kwargs)
-        self.activation = check_activation(activation, "activation")
+        self._set_activations(activation)
 
     def _recurrent_weight(self) -> Parameter:
         return self._keras_weight("w_hh", (self.units,), self.recurrent_initializer)
-
-    def _cell_options(self) -> Config:
-        return {"activation": native_activation(self.activation)}
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        return {**super().get_config(), "activation": serialize_activation(self.activation)}
 
 
 @register_layer
@@ -62,6 +55,7 @@ class MGU(Recurrent):
     """
 
     cell = "mgu"
+    activation_names = ("activation", "recurrent_activation")
     gates = 2
     gate_order = (0, 1)
 
@@ -69,22 +63,7 @@ class MGU(Recurrent):
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", **kwargs: Any
     ) -> None:
         super().__init__(units, **kwargs)
-        self.activation = check_activation(activation, "activation")
-        self.recurrent_activation = check_activation(recurrent_activation, "recurrent_activation")
-
-    def _cell_options(self) -> Config:
-        return {
-            "activation": native_activation(self.activation),
-            "recurrent_activation": native_activation(self.recurrent_activation),
-        }
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        settings = {
-            "activation": serialize_activation(self.activation),
-            "recurrent_activation": serialize_activation(self.recurrent_activation),
-        }
-        return {**super().get_config(), **settings}
+        self._set_activations(activation, recurrent_activation)
 
 
 @register_layer
@@ -105,7 +84,6 @@ class SLSTM(Recurrent):
     cell = "slstm"
     gates = 4
     gate_order = (0, 1, 2, 3)
-    state_names = ("h0", "c0", "n0", "m0")
 
     def __init__(
         self,
