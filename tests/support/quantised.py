@@ -22,7 +22,7 @@ from unittest import mock
 import numpy as np
 
 from fastrnn import reference
-from fastrnn.reference import Array, gru, lstm, products, rnn
+from fastrnn.reference import Array, lstm, products, rnn
 
 INT8_LARGEST = np.float32(127)  # symmetric: -128 is not used
 INT8_SMALLEST = np.float32(1e-30)  # a row whose largest magnitude is no larger counts as 0
@@ -86,7 +86,7 @@ def _forward(cell: str, dtype: str, arguments: tuple[Any, ...], keywords: dict[s
         return peep(p, gate, c) if w is None or w.ndim == 2 else multiply(c, w[gate])
 
     with contextlib.ExitStack() as patched:
-        for module in (products, rnn, gru, lstm):
+        for module in (products, rnn, lstm):
             patched.enter_context(mock.patch.object(module, "affine", lambda v, w, b: multiply(v, w) + b))
         patched.enter_context(mock.patch.object(lstm, "peep", peep_by_product))
         return getattr(reference, f"{cell}_forward")(*arguments, **keywords, dtype=np.float32)

@@ -9,7 +9,7 @@ import pytest
 from fastrnn import _core, reference
 from fastrnn.functional import _options
 from fastrnn.functional._cells import CELLS
-from fastrnn.reference import functions as reference_functions
+from fastrnn.reference.cells import CELLS as REFERENCE
 from tests.support.variants import GATES
 
 TABLE = _core.cell_table()
@@ -19,7 +19,7 @@ _REFUSED = {("rnn", "ln_ih")}  # named to be refused with a reason
 
 
 def test_every_cell_is_everywhere():
-    assert list(TABLE) == list(CELLS) == list(reference_functions.CELLS)
+    assert list(TABLE) == list(CELLS) == list(REFERENCE)
     assert set(TABLE) == set(GATES)
 
 
@@ -37,9 +37,9 @@ def test_keywords_are_those_of_the_table(cell):
 @pytest.mark.parametrize("cell", TABLE)
 def test_the_reference_knows_the_same(cell):
     own = TABLE[cell]
-    assert reference_functions._OPTIONS[cell] == set(own["options"]) | set(own["parameters"])
+    assert REFERENCE[cell].options == set(own["options"]) | set(own["parameters"])
     assert GATES[cell] == len(own["gates"])
-    assert reference_functions.CELLS[cell].states == 1 + len(own["states"])
+    assert REFERENCE[cell].states == 1 + len(own["states"])
 
 
 def test_activations_are_those_of_the_core():

@@ -11,8 +11,9 @@ IndRNN 1, MGU 2, GRU 3, LSTM, sLSTM 4). ``x`` (T,B,I), ``y`` (T,B,P), ``h0 h_n``
 (P,H), ``ln_ih ln_hh`` (G*H,), ``ln_c`` (2,H). Gates stand in the order i, f, g, o (LSTM), r, z, n (GRU), f, n (MGU),
 i, f, z, o (sLSTM), peepholes i, f, o.
 
-Files, in the order to read them: activations, products (with layer normalisation); rnn, lstm, gru, slstm, for each cell
-one step forward and one step backward; sequence, the time loop which all of them share; random, the masks; functions.
+Files, in the order to read them: activations, products (with layer normalisation); a file for each cell: rnn, indrnn,
+lstm, gru, mgu, slstm, with one step forward, one step backward, and its functions; sequence, the time loop which all of
+them share; random, the masks; run, what the functions share.
 A backward step takes d loss/d(new state) and returns d loss/d(x), d loss/d(old state) and d loss/d(parameters); in it,
 ``dv`` stands for d loss/dv and ``a`` is what goes into an activation.
 
@@ -30,51 +31,44 @@ Beck et al. (2024) xLSTM: Extended long short-term memory.
 
 from __future__ import annotations
 
-from .activations import ACTIVATIONS, sigmoid
-from .functions import (
-    gru_backward,
-    gru_cell,
-    gru_forward,
+from .activations import ACTIVATIONS, Array, sigmoid
+from .gru import GRUGrads, GRUOutput, gru_backward, gru_cell, gru_forward, gru_step, gru_step_backward
+from .indrnn import (
+    IndRNNGrads,
+    IndRNNOutput,
     indrnn_backward,
     indrnn_cell,
     indrnn_forward,
-    lstm_backward,
-    lstm_cell,
-    lstm_forward,
-    mgu_backward,
-    mgu_cell,
-    mgu_forward,
-    rnn_backward,
-    rnn_cell,
-    rnn_forward,
-    slstm_backward,
-    slstm_cell,
-    slstm_forward,
+    indrnn_step,
+    indrnn_step_backward,
 )
-from .gru import gru_step, gru_step_backward, mgu_step, mgu_step_backward
-from .lstm import lstm_step, lstm_step_backward, peep, peep_backward
-from .products import Params, affine, affine_backward
-from .random import dropout, philox4x32
-from .results import (
-    Array,
-    GRUGrads,
-    GRUOutput,
-    IndRNNGrads,
-    IndRNNOutput,
+from .lstm import (
     LSTMGrads,
     LSTMOutput,
     LSTMState,
-    MGUGrads,
-    MGUOutput,
-    RNNGrads,
-    RNNOutput,
+    lstm_backward,
+    lstm_cell,
+    lstm_forward,
+    lstm_step,
+    lstm_step_backward,
+    peep,
+    peep_backward,
+)
+from .mgu import MGUGrads, MGUOutput, mgu_backward, mgu_cell, mgu_forward, mgu_step, mgu_step_backward
+from .products import Params, affine, affine_backward
+from .random import dropout, philox4x32
+from .rnn import RNNGrads, RNNOutput, rnn_backward, rnn_cell, rnn_forward, rnn_step, rnn_step_backward
+from .sequence import Cache
+from .slstm import (
     SLSTMGrads,
     SLSTMOutput,
     SLSTMState,
+    slstm_backward,
+    slstm_cell,
+    slstm_forward,
+    slstm_step,
+    slstm_step_backward,
 )
-from .rnn import indrnn_step, indrnn_step_backward, rnn_step, rnn_step_backward
-from .sequence import Cache
-from .slstm import slstm_step, slstm_step_backward
 
 __all__ = [
     "ACTIVATIONS", "Array", "Cache", "GRUGrads", "GRUOutput", "IndRNNGrads", "IndRNNOutput", "LSTMGrads", "LSTMOutput",

@@ -1,24 +1,35 @@
-"""The GRU (Cho et al. 2014) in its three forms, and the MGU (Zhou, Wu, Zhang & Zhou 2016)."""
+"""The GRU (Cho et al. 2014) in its three forms."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from .products import (
-    Grads,
-    Masks,
-    Options,
-    Params,
-    Saved,
-    State,
-    affine,
-    affine_backward,
-    gains,
-    given,
-    linear,
-    linear_backward,
-)
-from .results import Array
+from .activations import Array
+from .products import Grads, Masks, Options, Params, Saved, State, gains, linear, linear_backward
+from .run import GATED, NORM, run_backward, run_forward, run_step
+from .sequence import Cache, Cell
+
+
+class GRUOutput(NamedTuple):
+    """y (T,B,H) and the final state (1,B,H)."""
+
+    y: Array
+    h_n: Array
+
+
+class GRUGrads(NamedTuple):
+    """Gradients in the shapes of what was given; None for a parameter that was None."""
+
+    x: Array
+    h0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+    ln_ih: Array | None
+    ln_hh: Array | None
 
 
 def _split(h: Array) -> tuple[slice, slice]:
@@ -90,36 +101,26 @@ def gru_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Mas
     return dx_rz + dx_n, (dh + dh_rz * m.recurrent,), grads
 
 
-def mgu_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[State, Saved]:
-    """One step: the GRU with one gate in both roles (Zhou et al. 2016, equation 6).
+GRU = Cell(gru_step, gru_step_backward, 3, GRUOutput, GATED | NORM | {"reset"})
 
-    f = sigmoid(W_f x + R_f h + b_f)
-    n = tanh(W_n x + b_in + R_n (f*h) + b_hn)         d(n) with dropout of the candidate
-    h' = (1-f)*h + f*d(n)
+
+def gru_forward(
+    x: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None, h0: Array | None = None,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """GRU over a sequence: :func:`gru_step`.
+
+    Options: reset, activation, recurrent_activation, clip, ln_ih, ln_hh and norm_eps, zoneout_h, weight_dropout,
+    candidate_dropout, and a run's. Returns GRUOutput(y, h_n); with ``training`` a plain tuple (y, h_n, cache).
     """
-    (h,) = state
-    units = h.shape[1]
-    xw = affine(x, p["w_ih"], p["b_ih"])
-    h_f = h * m.recurrent
-    a_f = xw[:, :units] + affine(h_f, p["w_hh"][:units], p["b_hh"][:units])
-    f = o.gate(a_f)
-    v = f * h * m.recurrent
-    a_n = xw[:, units:] + affine(v, p["w_hh"][units:], p["b_hh"][units:])
-    n = o.candidate(a_n)
-    return ((1 - f) * h + f * (n * m.candidate),), (x, h, h_f, v, a_f, a_n, f, n)
+    return run_forward(GRU, x, (w_ih, w_hh, b_ih, b_hh), (h0,), options)
 
 
-def mgu_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
-    x, h, h_f, v, a_f, a_n, f, n = saved
-    (dh_new,) = dstate
-    units = h.shape[1]
-    da_n = o.candidate.backward(dh_new * f * m.candidate, n, a_n)
-    dv, dw_n, db_n = affine_backward(da_n, v, p["w_hh"][units:])
-    dv = dv * m.recurrent  # now that of f*h
-    df = dh_new * (n * m.candidate - h) + dv * h
-    da_f = o.gate.backward(df, f, a_f)
-    dh_f, dw_f, db_f = affine_backward(da_f, h_f, p["w_hh"][:units])
-    dx, dw_ih, db_ih = affine_backward(np.concatenate((da_f, da_n), axis=1), x, p["w_ih"])
-    dh = dh_new * (1 - f) + dv * f + dh_f * m.recurrent
-    grads = {"w_ih": dw_ih, "w_hh": np.concatenate((dw_f, dw_n)), "b_ih": db_ih, "b_hh": np.concatenate((db_f, db_n))}
-    return dx, (dh,), given(p, grads)
+def gru_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> GRUGrads:
+    """As :func:`rnn_backward`, for the cache of :func:`gru_forward`."""
+    return run_backward(GRUGrads, dy, cache, (dh_n,))
+
+
+def gru_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
+    """One step of :func:`gru_forward`, as :func:`rnn_cell`."""
+    return run_step(gru_forward, None, x, args, training, options)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .activations import clamp, clamp_backward
+from .activations import Array, clamp, clamp_backward
 from .products import (
     Grads,
     Masks,
@@ -23,7 +23,40 @@ from .products import (
     normalise,
     normalise_backward,
 )
-from .results import Array
+from .run import GATED, NORM, run_backward, run_forward, run_step
+from .sequence import Cache, Cell
+
+
+class LSTMOutput(NamedTuple):
+    """y (T,B,P) and the final states, h_n (1,B,P) and c_n (1,B,H)."""
+
+    y: Array
+    h_n: Array
+    c_n: Array
+
+
+class LSTMState(NamedTuple):
+    """The state after one step, h (B,P) and c (B,H)."""
+
+    h: Array
+    c: Array
+
+
+class LSTMGrads(NamedTuple):
+    """Gradients in the shapes of what was given; None for a parameter that was None."""
+
+    x: Array
+    h0: Array
+    c0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+    w_peep: Array | None
+    w_hr: Array | None
+    ln_ih: Array | None
+    ln_hh: Array | None
+    ln_c: Array | None
 
 
 def peep(p: Params, gate: int, c: Array) -> Any:
@@ -118,3 +151,34 @@ def lstm_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Ma
     dx, grads["w_ih"], grads["b_ih"], grads["ln_ih"] = linear_backward(da, saved_x, p["w_ih"], ln_ih)
     dh, grads["w_hh"], grads["b_hh"], grads["ln_hh"] = linear_backward(da, saved_h, p["w_hh"], ln_hh)
     return dx, (dh * m.recurrent, dc), given(p, grads)
+
+
+_OWN = {
+    "output_activation", "cell_clip", "forget_bias", "coupled", "w_peep", "peephole_output", "w_hr", "proj_clip",
+    "ln_c", "zoneout_c",
+}  # fmt: skip
+LSTM = Cell(lstm_step, lstm_step_backward, 4, LSTMOutput, GATED | NORM | _OWN)
+
+
+def lstm_forward(
+    x: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None, h0: Array | None = None,
+    c0: Array | None = None, **options: Any,
+) -> Any:  # fmt: skip
+    """LSTM over a sequence: :func:`lstm_step`.
+
+    Options: activation, recurrent_activation, output_activation (None: as activation), clip, cell_clip, forget_bias,
+    coupled, w_peep, peephole_output, w_hr, proj_clip, ln_ih, ln_hh, ln_c and norm_eps, zoneout_h, zoneout_c,
+    weight_dropout, candidate_dropout, and a run's. Returns LSTMOutput(y, h_n, c_n); with ``training`` a plain tuple
+    (y, h_n, c_n, cache).
+    """
+    return run_forward(LSTM, x, (w_ih, w_hh, b_ih, b_hh), (h0, c0), options)
+
+
+def lstm_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None) -> LSTMGrads:
+    """As :func:`rnn_backward`, for the cache of :func:`lstm_forward`; ``dc_n`` (1,B,H) is the gradient to c_n."""
+    return run_backward(LSTMGrads, dy, cache, (dh_n, dc_n))
+
+
+def lstm_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
+    """One step of :func:`lstm_forward`, as :func:`rnn_cell`, with c0 (B,H): LSTMState(h, c), or (h, c, cache)."""
+    return run_step(lstm_forward, LSTMState, x, args, training, options)

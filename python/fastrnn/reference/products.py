@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .activations import Clipped
-from .results import Array
+from .activations import Array, Clipped
 
 State = tuple[Array, ...]  # (h,), (h, c) or (h, c, n, m), each (B,H), h (B,P)
 Params = Mapping[str, Array]  # w_ih, w_hh, b_ih, b_hh, and whatever else was given

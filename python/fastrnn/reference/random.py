@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .results import Array
+from .activations import Array
 
 KINDS = {  # kind: its number; what unit, row and t are
     "dropout": 0,  # column of x, b, 0

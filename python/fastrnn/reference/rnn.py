@@ -1,7 +1,10 @@
-"""The simple cells: Elman's network (Elman 1990) and the IndRNN (Li, Li, Cook, Zhu & Gao 2018)."""
+"""Elman's network (Elman 1990)."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+from .activations import Array
 from .products import (
     Grads,
     Masks,
@@ -14,7 +17,27 @@ from .products import (
     normalise,
     normalise_backward,
 )
-from .results import Array
+from .run import run_backward, run_forward, run_step
+from .sequence import Cache, Cell
+
+
+class RNNOutput(NamedTuple):
+    """y (T,B,H) and the final state (1,B,H)."""
+
+    y: Array
+    h_n: Array
+
+
+class RNNGrads(NamedTuple):
+    """Gradients in the shapes of what was given; None for a parameter that was None."""
+
+    x: Array
+    h0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
+    ln_hh: Array | None
 
 
 def rnn_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[State, Saved]:
@@ -44,16 +67,39 @@ def rnn_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Mas
     return dx, (dh * m.recurrent,), grads
 
 
-def indrnn_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[State, Saved]:
-    """One step, h' = f(W x + b_ih + u*h + b_hh): w_hh is the vector u, a unit sees itself alone."""
-    h = state[0] * m.recurrent
-    a = affine(x, p["w_ih"], p["b_ih"]) + p["w_hh"] * h + p["b_hh"]
-    h_new = o.candidate(a)
-    return (h_new,), (x, h, a, h_new)
+RNN = Cell(
+    rnn_step,
+    rnn_step_backward,
+    1,
+    RNNOutput,
+    frozenset({"activation", "clip", "zoneout_h", "weight_dropout", "ln_hh", "norm_eps"}),
+)
 
 
-def indrnn_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
-    x, h, a, h_new = saved
-    da = o.candidate.backward(dstate[0], h_new, a)
-    dx, dw_ih, db = affine_backward(da, x, p["w_ih"])
-    return dx, (da * p["w_hh"] * m.recurrent,), {"w_ih": dw_ih, "w_hh": (da * h).sum(axis=0), "b_ih": db, "b_hh": db}
+def rnn_forward(
+    x: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None, h0: Array | None = None,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """Elman network over a sequence: :func:`rnn_step` in the time loop. Parameters and states of None are 0.
+
+    Options of the cell: activation, clip, ln_hh and norm_eps, zoneout_h, weight_dropout. Options of a run, for all
+    cells (:mod:`fastrnn.functional` explains each): lengths, reverse, batch_first, training, mask and
+    zero_output_for_mask, reset_mask, batch_sizes, dropout, recurrent_dropout, seed, truncate, checkpoint_every; and
+    here alone ``dtype``, what to compute in (float64), and ``stream``, the number of layer and direction in a stack.
+
+    Returns RNNOutput(y, h_n); with ``training`` a plain tuple (y, h_n, cache).
+    """
+    return run_forward(RNN, x, (w_ih, w_hh, b_ih, b_hh), (h0,), options)
+
+
+def rnn_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> RNNGrads:
+    """Gradients of a loss whose gradients to y and h_n are ``dy`` (shape of y) and ``dh_n`` (1,B,H); None is 0."""
+    return run_backward(RNNGrads, dy, cache, (dh_n,))
+
+
+def rnn_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
+    """One step: :func:`rnn_forward` with x (B,I), h0 (B,H), giving h (B,H).
+
+    With ``training`` (h, cache), the cache of a sequence of one step: :func:`rnn_backward` takes a dy of (1,B,H).
+    """
+    return run_step(rnn_forward, None, x, args, training, options)

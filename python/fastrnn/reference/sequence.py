@@ -23,20 +23,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import random
+from .activations import Array
 from .products import Grads, Masks, Options, Saved, State
-from .results import Array
 
 Step = Callable[..., tuple[State, Saved]]
 StepBackward = Callable[..., tuple[Array, State, Grads]]
 
 
 class Cell(NamedTuple):
-    """A cell as the loop sees it."""
+    """A cell as the loop and the functions see it.
+
+    Attributes:
+        step, step_backward: one step of it. gates: how many rows of w_ih a unit has.
+        output: the named tuple of y and the final states. options: the keywords which are not those of every cell.
+    """
 
     step: Step
     step_backward: StepBackward
     gates: int
-    states: int
+    output: Any
+    options: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """As in <name>_forward."""
+        return self.step.__name__.removesuffix("_step")
+
+    @property
+    def states(self) -> int:
+        """How many states it has, h among them."""
+        return len(self.output._fields) - 1
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from .activations import sigmoid
+from .activations import Array, sigmoid
 from .products import Grads, Masks, Options, Params, Saved, State, affine, affine_backward
-from .results import Array
+from .run import run_backward, run_forward, run_step
+from .sequence import Cache, Cell
+
+
+class SLSTMOutput(NamedTuple):
+    """y (T,B,H) and the final states (1,B,H)."""
+
+    y: Array
+    h_n: Array
+    c_n: Array
+    n_n: Array
+    m_n: Array
+
+
+class SLSTMState(NamedTuple):
+    """The state after one step, (B,H) each."""
+
+    h: Array
+    c: Array
+    n: Array
+    m: Array
+
+
+class SLSTMGrads(NamedTuple):
+    """Gradients in the shapes of what was given; None for a parameter that was None."""
+
+    x: Array
+    h0: Array
+    c0: Array
+    n0: Array
+    m0: Array
+    w_ih: Array
+    w_hh: Array
+    b_ih: Array | None
+    b_hh: Array | None
 
 
 def slstm_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[State, Saved]:
@@ -57,3 +93,30 @@ def slstm_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: M
     dh, dw_hh, _ = affine_backward(da, h, p["w_hh"])
     grads = {"w_ih": dw_ih, "w_hh": dw_hh, "b_ih": db, "b_hh": db}
     return dx, (dh * m.recurrent, dc_new * f, dn_new * f, d_kept), grads
+
+
+SLSTM = Cell(slstm_step, slstm_step_backward, 4, SLSTMOutput, frozenset({"weight_dropout", "forget_gate"}))
+
+
+def slstm_forward(
+    x: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None, h0: Array | None = None,
+    c0: Array | None = None, n0: Array | None = None, m0: Array | None = None, **options: Any,
+) -> Any:  # fmt: skip
+    """sLSTM over a sequence: :func:`slstm_step`, gates i, f, z, o. Options: forget_gate, weight_dropout, and a run's.
+
+    Returns SLSTMOutput(y, h_n, c_n, n_n, m_n); with ``training`` a plain tuple with the cache behind them.
+    """
+    return run_forward(SLSTM, x, (w_ih, w_hh, b_ih, b_hh), (h0, c0, n0, m0), options)
+
+
+def slstm_backward(
+    dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None, dn_n: Array | None = None,
+    dm_n: Array | None = None,
+) -> SLSTMGrads:  # fmt: skip
+    """As :func:`rnn_backward`, for the cache of :func:`slstm_forward` and the gradients to all its final states."""
+    return run_backward(SLSTMGrads, dy, cache, (dh_n, dc_n, dn_n, dm_n))
+
+
+def slstm_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
+    """One step of :func:`slstm_forward`, as :func:`lstm_cell`: SLSTMState(h, c, n, m), or (h, c, n, m, cache)."""
+    return run_step(slstm_forward, SLSTMState, x, args, training, options)
