@@ -113,22 +113,11 @@ def gru_forward(
 ) -> GRUOutput | tuple[Array, Array, Cache]: ...
 # fmt: on
 def gru_forward(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    reset: Reset = "after",
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
-    **options: Unpack[GRUOptions],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, reset: Reset = "after", lengths: Any = None,
+    reverse: bool = False, batch_first: bool = False, training: bool = False, out: Array | None = None,
+    threads: int | None = None, **options: Unpack[GRUOptions],
+) -> Any:  # fmt: skip
     """GRU (Cho et al. 2014) over a batch of sequences, in three forms that differ in where r acts.
 
     ``r,z = sigmoid(W x + R h + b)`` and, by ``reset``,
@@ -197,18 +186,10 @@ def gru_cell(
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def gru_cell(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    reset: Reset = "after",
-    training: bool = False,
-    seed: int | None = None,
-    **options: Unpack[GRUWeights],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, reset: Reset = "after", training: bool = False,
+    seed: int | None = None, **options: Unpack[GRUWeights],
+) -> Any:  # fmt: skip
     """One step of :func:`gru_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
 
     With ``training=True`` returns (h, cache); :func:`gru_backward` then takes dy of shape (1, B, H). ``seed`` is that

@@ -101,22 +101,11 @@ def indrnn_forward(
 ) -> IndRNNOutput | tuple[Array, Array, Cache]: ...
 # fmt: on
 def indrnn_forward(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    activation: Activation = "tanh",
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
-    **options: Unpack[IndRNNOptions],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, activation: Activation = "tanh",
+    lengths: Any = None, reverse: bool = False, batch_first: bool = False, training: bool = False,
+    out: Array | None = None, threads: int | None = None, **options: Unpack[IndRNNOptions],
+) -> Any:  # fmt: skip
     """IndRNN (Li et al. 2018): ``h' = f(W_ih x + b_ih + u*h + b_hh)``, each unit seeing none but itself.
 
     Args:
@@ -170,18 +159,10 @@ def indrnn_cell(
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def indrnn_cell(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    activation: Activation = "tanh",
-    training: bool = False,
-    seed: int | None = None,
-    **options: Unpack[IndRNNWeights],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, activation: Activation = "tanh",
+    training: bool = False, seed: int | None = None, **options: Unpack[IndRNNWeights],
+) -> Any:  # fmt: skip
     """One step of :func:`indrnn_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
 
     With ``training=True`` returns (h, cache); :func:`indrnn_backward` then takes dy of shape (1, B, H). ``seed`` is

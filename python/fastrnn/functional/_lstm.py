@@ -126,8 +126,8 @@ def pack_lstm(
 @overload
 def lstm_forward(
     x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
-    h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[False] = ..., **options:
-    Unpack[_LSTMForward],
+    h0: OptionalArray = ..., c0: OptionalArray = ..., *,
+    training: Literal[False] = ..., **options: Unpack[_LSTMForward],
 ) -> LSTMOutput: ...
 @overload
 def lstm_forward(
@@ -141,25 +141,12 @@ def lstm_forward(
 ) -> LSTMOutput | tuple[Array, Array, Array, Cache]: ...
 # fmt: on
 def lstm_forward(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    c0: ArrayLike | None = None,
-    *,
-    w_peep: ArrayLike | None = None,
-    peephole_output: PeepholeOutput = "current",
-    coupled: bool = False,
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
-    **options: Unpack[LSTMOptions],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, c0: ArrayLike | None = None, *,
+    w_peep: ArrayLike | None = None, peephole_output: PeepholeOutput = "current", coupled: bool = False,
+    lengths: Any = None, reverse: bool = False, batch_first: bool = False, training: bool = False,
+    out: Array | None = None, threads: int | None = None, **options: Unpack[LSTMOptions],
+) -> Any:  # fmt: skip
     """LSTM (Hochreiter & Schmidhuber 1997, Gers et al. 2000, Graves 2013) over a batch of sequences.
 
     ``i,f,o = sigmoid(W x + R h + p*c + b)``, ``g = tanh(W x + R h + b)``, ``c' = f*c + i*g``, ``h' = o*tanh(c')``,
@@ -228,21 +215,11 @@ def lstm_cell(
 ) -> LSTMState | tuple[Array, Array, Cache]: ...
 # fmt: on
 def lstm_cell(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    c0: ArrayLike | None = None,
-    *,
-    w_peep: ArrayLike | None = None,
-    peephole_output: PeepholeOutput = "current",
-    coupled: bool = False,
-    training: bool = False,
-    seed: int | None = None,
-    **options: Unpack[LSTMWeights],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, c0: ArrayLike | None = None, *,
+    w_peep: ArrayLike | None = None, peephole_output: PeepholeOutput = "current", coupled: bool = False,
+    training: bool = False, seed: int | None = None, **options: Unpack[LSTMWeights],
+) -> Any:  # fmt: skip
     """One step of :func:`lstm_forward`: x (B, I), h0 (B, P) and c0 (B, H) or None; returns LSTMState(h, c).
 
     With ``training=True`` returns (h, c, cache); :func:`lstm_backward` then takes dy of shape (1, B, P). ``seed`` is

@@ -92,21 +92,11 @@ def mgu_forward(
 ) -> MGUOutput | tuple[Array, Array, Cache]: ...
 # fmt: on
 def mgu_forward(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, lengths: Any = None, reverse: bool = False,
+    batch_first: bool = False, training: bool = False, out: Array | None = None, threads: int | None = None,
     **options: Unpack[MGUOptions],
-) -> Any:
+) -> Any:  # fmt: skip
     """Minimal gated unit (Zhou et al. 2016) over a batch of sequences: a GRU whose one gate resets and updates.
 
     ``f = sigmoid(W x + b_if + R h + b_hf)``, ``n = tanh(W x + b_in + R (f*h) + b_hn)``, ``h' = (1-f)*h + f*n``
@@ -160,17 +150,10 @@ def mgu_cell(
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def mgu_cell(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    training: bool = False,
-    seed: int | None = None,
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, training: bool = False, seed: int | None = None,
     **options: Unpack[MGUWeights],
-) -> Any:
+) -> Any:  # fmt: skip
     """One step of :func:`mgu_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
 
     With ``training=True`` returns (h, cache); :func:`mgu_backward` then takes dy of shape (1, B, H). ``seed`` is that

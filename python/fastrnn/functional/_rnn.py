@@ -105,22 +105,11 @@ def rnn_forward(
 ) -> RNNOutput | tuple[Array, Array, Cache]: ...
 # fmt: on
 def rnn_forward(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    activation: Activation = "tanh",
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
-    **options: Unpack[RNNOptions],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, activation: Activation = "tanh",
+    lengths: Any = None, reverse: bool = False, batch_first: bool = False, training: bool = False,
+    out: Array | None = None, threads: int | None = None, **options: Unpack[RNNOptions],
+) -> Any:  # fmt: skip
     """Elman network (Elman 1990) over a batch of sequences: ``h' = f(W_ih x + b_ih + W_hh h + b_hh)``.
 
     Args:
@@ -183,18 +172,10 @@ def rnn_cell(
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def rnn_cell(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    *,
-    activation: Activation = "tanh",
-    training: bool = False,
-    seed: int | None = None,
-    **options: Unpack[RNNWeights],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, activation: Activation = "tanh",
+    training: bool = False, seed: int | None = None, **options: Unpack[RNNWeights],
+) -> Any:  # fmt: skip
     """One step of :func:`rnn_forward`: x (B, I), h0 (B, H) or None; returns h (B, H).
 
     With ``training=True`` returns (h, cache); :func:`rnn_backward` then takes dy of shape (1, B, H). ``seed`` is that

@@ -121,25 +121,12 @@ def slstm_forward(
 ) -> SLSTMOutput | tuple[Array, Array, Array, Array, Array, Cache]: ...
 # fmt: on
 def slstm_forward(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    c0: ArrayLike | None = None,
-    n0: ArrayLike | None = None,
-    m0: ArrayLike | None = None,
-    *,
-    forget_gate: ForgetGate = "sigmoid",
-    lengths: Any = None,
-    reverse: bool = False,
-    batch_first: bool = False,
-    training: bool = False,
-    out: Array | None = None,
-    threads: int | None = None,
-    **options: Unpack[SLSTMOptions],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, c0: ArrayLike | None = None,
+    n0: ArrayLike | None = None, m0: ArrayLike | None = None, *, forget_gate: ForgetGate = "sigmoid",
+    lengths: Any = None, reverse: bool = False, batch_first: bool = False, training: bool = False,
+    out: Array | None = None, threads: int | None = None, **options: Unpack[SLSTMOptions],
+) -> Any:  # fmt: skip
     """sLSTM (Beck et al. 2024, xLSTM): exponential gates, normaliser n and stabiliser m, over a batch of sequences.
 
     With ``a = W x + b_ih + R h + b_hh`` of each gate, ``z = tanh(a_z)``, ``o = sigmoid(a_o)``,
@@ -214,21 +201,11 @@ def slstm_cell(
 ) -> SLSTMState | tuple[Array, Array, Array, Array, Cache]: ...
 # fmt: on
 def slstm_cell(
-    x: ArrayLike,
-    w_ih: AnyWeights,
-    w_hh: ArrayLike | None = None,
-    b_ih: ArrayLike | None = None,
-    b_hh: ArrayLike | None = None,
-    h0: ArrayLike | None = None,
-    c0: ArrayLike | None = None,
-    n0: ArrayLike | None = None,
-    m0: ArrayLike | None = None,
-    *,
-    forget_gate: ForgetGate = "sigmoid",
-    training: bool = False,
-    seed: int | None = None,
-    **options: Unpack[SLSTMWeights],
-) -> Any:
+    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, c0: ArrayLike | None = None,
+    n0: ArrayLike | None = None, m0: ArrayLike | None = None, *, forget_gate: ForgetGate = "sigmoid",
+    training: bool = False, seed: int | None = None, **options: Unpack[SLSTMWeights],
+) -> Any:  # fmt: skip
     """One step of :func:`slstm_forward`: x (B, I), states (B, H) or None; returns SLSTMState(h, c, n, m).
 
     With ``training=True`` returns (h, c, n, m, cache); :func:`slstm_backward` then takes dy of shape (1, B, H).
