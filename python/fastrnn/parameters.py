@@ -22,11 +22,11 @@ class Parameter:
         grad: None until the first backward pass, then an array of the shape and dtype of `value`. Every backward
             pass replaces it (=, never +=).
         trainable: whether an optimizer may change `value`.
-        whole: the parameter beside which this one is part of a single variable of Keras; None where it is one itself.
-            `clipnorm` is of a variable.
+        keras_variable: the other parameter with which this one forms a single variable in Keras, as the two biases of a
+            GRU do; None if it is a variable by itself. `clipnorm` takes the norm of a variable.
     """
 
-    __slots__ = ("grad", "name", "trainable", "value", "whole")
+    __slots__ = ("grad", "keras_variable", "name", "trainable", "value")
 
     def __init__(self, name: str, value: NDArray[Any], trainable: bool = True) -> None:
         if not isinstance(value, np.ndarray):
@@ -37,7 +37,7 @@ class Parameter:
         self.value: NDArray[Any] = np.ascontiguousarray(value)
         self.grad: NDArray[Any] | None = None
         self.trainable = trainable
-        self.whole: Parameter | None = None
+        self.keras_variable: Parameter | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -40,10 +40,13 @@ def split_arrays(options: Mapping[str, Any], arrays: Options) -> Options:
 
 
 def check_alone(cell: Cell, weights: Any, given: Options) -> None:
-    """Refuse what packed weights have themselves; `given` are further parameters and options of weights, by name.
+    """Refuse packed weights of another cell, and parameters or options given beside them.
+
+    Args:
+        given: those further parameters and options, by name.
 
     Raises:
-        ValueError: they are of another cell, or something is given beside them.
+        ValueError: naming the argument.
     """
     kind = type(weights).__name__
     if weights.cell != cell.name:
@@ -59,7 +62,9 @@ def apply_weight_dropout(weights: Options, seed: object, training: bool) -> None
     if training:
         weights["seed"] = seed
         return
-    rate = weights.pop("weight_dropout")  # the native module, which checks it in training, never sees it here
+    rate = weights.pop(
+        "weight_dropout"
+    )  # outside of training the native module does not see the rate, so it is checked here
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise TypeError(f"weight_dropout: expected a number, got {type(rate).__name__}")
     if not 0.0 <= rate < 1.0:
@@ -67,10 +72,10 @@ def apply_weight_dropout(weights: Options, seed: object, training: bool) -> None
 
 
 def as_array(name: str, value: object, dtype: np.dtype[Any]) -> Array:
-    """Return what NumPy can view as an array; numbers without a float32 or float64 of their own as `dtype`, in a copy.
+    """Return `value` as an array: float32 and float64 stay as they are, other numbers and lists become `dtype`.
 
     Raises:
-        TypeError, ValueError: it is none, naming the argument.
+        TypeError, ValueError: it cannot be viewed as an array of numbers. The message names the argument.
     """
     return _core.float_array(name, value, dtype.name)
 
@@ -87,7 +92,7 @@ def state_dtype(weights: PackedWeights) -> np.dtype[Any]:
 
 
 def batch_size(x: Any, batch_first: bool, run: Options) -> int:
-    """Return B of a call, as far as its arguments are sound; what is not, the native module refuses by name."""
+    """Return B of a call. What else is wrong with its arguments is left to the native module to refuse."""
     sizes = run.get("batch_sizes")
     if sizes is not None:
         first = np.asarray(sizes).ravel()[:1]

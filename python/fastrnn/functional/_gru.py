@@ -13,6 +13,7 @@ from ._options import (
     DtypeName,
     GatedRunOptions,
     GatedWeights,
+    HostWeights,
     NormWeights,
     OptionalArray,
     Reset,
@@ -171,22 +172,22 @@ def gru_backward(
 # fmt: off
 @overload
 def gru_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_GRUStep],
 ) -> Array: ...
 @overload
 def gru_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_GRUStep],
 ) -> tuple[Array, Cache]: ...
 @overload
 def gru_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: bool, **options: Unpack[_GRUStep],
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def gru_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    x: ArrayLike, w_ih: HostWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, reset: Reset = "after", training: bool = False,
     seed: int | None = None, **options: Unpack[GRUWeights],
 ) -> Any:  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
 from ._call import run_backward, run_forward, run_pack, run_step
-from ._options import Activation, AnyWeights, CallKeywords, DtypeName, OptionalArray, RunOptions, make_cell
+from ._options import Activation, AnyWeights, CallKeywords, DtypeName, HostWeights, OptionalArray, RunOptions, make_cell
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -144,22 +144,22 @@ def indrnn_backward(
 # fmt: off
 @overload
 def indrnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_IndRNNStep],
 ) -> Array: ...
 @overload
 def indrnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_IndRNNStep],
 ) -> tuple[Array, Cache]: ...
 @overload
 def indrnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: bool, **options: Unpack[_IndRNNStep],
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def indrnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    x: ArrayLike, w_ih: HostWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, activation: Activation = "tanh",
     training: bool = False, seed: int | None = None, **options: Unpack[IndRNNWeights],
 ) -> Any:  # fmt: skip

@@ -14,6 +14,7 @@ from ._options import (
     DtypeName,
     GatedRunOptions,
     GatedWeights,
+    HostWeights,
     NormWeights,
     OptionalArray,
     PeepholeOutput,
@@ -200,22 +201,22 @@ def lstm_backward(
 # fmt: off
 @overload
 def lstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_LSTMStep],
 ) -> LSTMState: ...
 @overload
 def lstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_LSTMStep],
 ) -> tuple[Array, Array, Cache]: ...
 @overload
 def lstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., c0: OptionalArray = ..., *, training: bool, **options: Unpack[_LSTMStep],
 ) -> LSTMState | tuple[Array, Array, Cache]: ...
 # fmt: on
 def lstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    x: ArrayLike, w_ih: HostWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, c0: ArrayLike | None = None, *,
     w_peep: ArrayLike | None = None, peephole_output: PeepholeOutput = "current", coupled: bool = False,
     training: bool = False, seed: int | None = None, **options: Unpack[LSTMWeights],

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
 from ._call import run_backward, run_forward, run_pack, run_step
-from ._options import AnyWeights, CallKeywords, DtypeName, GatedRunOptions, GatedWeights, OptionalArray, make_cell
+from ._options import (
+    AnyWeights,
+    CallKeywords,
+    DtypeName,
+    GatedRunOptions,
+    GatedWeights,
+    HostWeights,
+    OptionalArray,
+    make_cell,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -135,22 +144,22 @@ def mgu_backward(
 # fmt: off
 @overload
 def mgu_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_MGUStep],
 ) -> Array: ...
 @overload
 def mgu_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_MGUStep],
 ) -> tuple[Array, Cache]: ...
 @overload
 def mgu_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: bool, **options: Unpack[_MGUStep],
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def mgu_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    x: ArrayLike, w_ih: HostWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, training: bool = False, seed: int | None = None,
     **options: Unpack[MGUWeights],
 ) -> Any:  # fmt: skip

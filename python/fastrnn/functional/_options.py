@@ -36,6 +36,8 @@ ForgetGate = Literal["sigmoid", "exp"]
 DtypeName = Literal["float32", "float64", "bfloat16", "bfloat16_weights", "int8"]
 AnyWeights = ArrayLike | PackedWeights | CudaWeights
 """What a call takes for w_ih."""
+HostWeights = ArrayLike | PackedWeights
+"""What one step takes for w_ih: it runs on the CPU."""
 OptionalArray = ArrayLike | None
 """A parameter or state that may be left out, which is zero then."""
 

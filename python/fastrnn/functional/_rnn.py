@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
 from ._call import run_backward, run_forward, run_pack, run_step
-from ._options import Activation, AnyWeights, CallKeywords, DtypeName, NormWeights, OptionalArray, RunOptions, make_cell
+from ._options import (
+    Activation,
+    AnyWeights,
+    CallKeywords,
+    DtypeName,
+    HostWeights,
+    NormWeights,
+    OptionalArray,
+    RunOptions,
+    make_cell,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -157,22 +167,22 @@ def rnn_backward(
 # fmt: off
 @overload
 def rnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[False] = ..., **options: Unpack[_RNNStep],
 ) -> Array: ...
 @overload
 def rnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: Literal[True], **options: Unpack[_RNNStep],
 ) -> tuple[Array, Cache]: ...
 @overload
 def rnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., *, training: bool, **options: Unpack[_RNNStep],
 ) -> Array | tuple[Array, Cache]: ...
 # fmt: on
 def rnn_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    x: ArrayLike, w_ih: HostWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, *, activation: Activation = "tanh",
     training: bool = False, seed: int | None = None, **options: Unpack[RNNWeights],
 ) -> Any:  # fmt: skip

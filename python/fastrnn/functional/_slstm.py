@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 from .._core import Cache, PackedWeights
 from .._typing import Array, ArrayLike
 from ._call import run_backward, run_forward, run_pack, run_step
-from ._options import AnyWeights, CallKeywords, DtypeName, ForgetGate, OptionalArray, RunOptions, make_cell
+from ._options import AnyWeights, CallKeywords, DtypeName, ForgetGate, HostWeights, OptionalArray, RunOptions, make_cell
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -183,25 +183,25 @@ def slstm_backward(
 # fmt: off
 @overload
 def slstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
     Literal[False] = ..., **options: Unpack[_SLSTMStep],
 ) -> SLSTMState: ...
 @overload
 def slstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
     Literal[True], **options: Unpack[_SLSTMStep],
 ) -> tuple[Array, Array, Array, Array, Cache]: ...
 @overload
 def slstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
+    x: ArrayLike, w_ih: HostWeights, w_hh: OptionalArray = ..., b_ih: OptionalArray = ..., b_hh: OptionalArray = ...,
     h0: OptionalArray = ..., c0: OptionalArray = ..., n0: OptionalArray = ..., m0: OptionalArray = ..., *, training:
     bool, **options: Unpack[_SLSTMStep],
 ) -> SLSTMState | tuple[Array, Array, Array, Array, Cache]: ...
 # fmt: on
 def slstm_cell(
-    x: ArrayLike, w_ih: AnyWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
+    x: ArrayLike, w_ih: HostWeights, w_hh: ArrayLike | None = None, b_ih: ArrayLike | None = None,
     b_hh: ArrayLike | None = None, h0: ArrayLike | None = None, c0: ArrayLike | None = None,
     n0: ArrayLike | None = None, m0: ArrayLike | None = None, *, forget_gate: ForgetGate = "sigmoid",
     training: bool = False, seed: int | None = None, **options: Unpack[SLSTMWeights],

@@ -50,7 +50,7 @@ class StackGrads(NamedTuple):
 
 
 def _directions(layers: Any) -> list[list[PackedWeights]]:
-    """One list of directions for each layer; what is no PackedWeights is for the native module to name."""
+    """Return a list of the one or two directions of each layer. The native module checks what they are."""
     if isinstance(layers, PackedWeights) or is_cuda_weights(layers) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a sequence of PackedWeights or pairs of them, got {type(layers).__name__}")
     rows: list[list[PackedWeights]] = []

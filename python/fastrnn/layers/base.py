@@ -32,8 +32,8 @@ _LayerType = TypeVar("_LayerType", bound="type[Layer]")
 _name_counts: dict[str, int] = {}
 
 
-class _Room:
-    """Bytes that the weights of a model may have whose arrays are in a file."""
+class _WeightBudget:
+    """How many bytes the weights of a model may still take, while it is made to be filled from a file."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -46,7 +46,7 @@ class _Room:
         return np.zeros(shape, dtype)
 
 
-_room: contextvars.ContextVar[_Room | None] = contextvars.ContextVar("room", default=None)
+_weight_budget: contextvars.ContextVar[_WeightBudget | None] = contextvars.ContextVar("weight_budget", default=None)
 
 
 @contextlib.contextmanager
@@ -56,11 +56,11 @@ def weights_from_file(size: int) -> Iterator[None]:
     ValueError for a weight that is far larger than what the file has; one that is a little larger is left to the
     comparison of shapes, which says more.
     """
-    token = _room.set(_Room(2 * size + 2**20))
+    token = _weight_budget.set(_WeightBudget(2 * size + 2**20))
     try:
         yield
     finally:
-        _room.reset(token)
+        _weight_budget.reset(token)
 
 
 def register_layer(cls: _LayerType) -> _LayerType:
@@ -188,11 +188,11 @@ class Layer:
         """
         if self._weight_rng is None:
             self._weight_rng = config.random_generator()
-        room = _room.get()
-        if room is None:
+        budget = _weight_budget.get()
+        if budget is None:
             value = initializer(shape, self.dtype, self._weight_rng)
         else:
-            value = room.zeros(f"{self.name}/{name}", shape, self.dtype)
+            value = budget.zeros(f"{self.name}/{name}", shape, self.dtype)
         parameter = Parameter(f"{self.name}/{name}", convert(value) if convert else value, self._trainable)
         self._parameters.append(parameter)
         return parameter

@@ -144,7 +144,7 @@ class Optimizer:
         limit = self.clipnorm if self.clipnorm is not None else self.global_clipnorm
         if limit is None:
             return [1.0] * len(work)
-        keys = [id(parameter.whole or parameter) if self.clipnorm is not None else 0 for parameter, _ in work]
+        keys = [id(parameter.keras_variable or parameter) if self.clipnorm is not None else 0 for parameter, _ in work]
         squares = dict.fromkeys(keys, 0.0)
         for key, (_, grad) in zip(keys, work, strict=True):
             squares[key] += _squared_norm(grad)

@@ -1,1 +1,1 @@
-"""The functions on a GPU: arrays that are there, and calls that go there."""
+"""Calls that run on a GPU, and the arrays in its memory."""

@@ -66,12 +66,12 @@ def find_target(x: object, ordinal: int, stream: object) -> Target:
         current = _CURRENT_STREAM[library](ordinal)
         return Target(ordinal, _handle(current), current, wrap)
     interface = getattr(x, "__cuda_array_interface__", None)
-    theirs = interface.get("stream") if interface is not None and library is None else None
-    return Target(ordinal, LEGACY_STREAM if theirs is None else _known("x", theirs), None, wrap)
+    exported = interface.get("stream") if interface is not None and library is None else None
+    return Target(ordinal, LEGACY_STREAM if exported is None else _checked_stream("x", exported), None, wrap)
 
 
 def must_wait(arguments: Iterable[object], stream: int) -> bool:
-    """Whether the memory of an argument may be freed and used again before `stream` has passed."""
+    """Whether the memory of an argument may be freed and used again before the work on `stream` is done."""
     return any(
         not (isinstance(value, _core.DeviceArray) and value.stream == stream) and _library_of(value) not in _ORDERED
         for value in arguments
@@ -84,7 +84,7 @@ def take(name: str, value: object, target: Target) -> Any:
 
     Raises:
         TypeError: it is not on a GPU, or not float32. ValueError: it is on another one, is not contiguous, or its
-            library does not give it away.
+            library does not export it.
     """
     ordinal = ordinal_of(value)
     if ordinal is None:
@@ -114,15 +114,15 @@ def _from_interface(name: str, value: Any, target: Target) -> Any:
     dtype = np.dtype(interface["typestr"])
     if dtype != np.float32:
         raise TypeError(f"{name}: expected float32 on a GPU, got {dtype}")
-    theirs = interface.get("stream")
-    if theirs is not None and _known(name, theirs) != target.stream:
-        _core.order_cuda_streams(target.ordinal, theirs, target.stream)
+    exported = interface.get("stream")
+    if exported is not None and _checked_stream(name, exported) != target.stream:
+        _core.order_cuda_streams(target.ordinal, exported, target.stream)
     pointer, _ = interface["data"]  # read-only or not: nothing is written
     shape, strides = interface["shape"], interface.get("strides")
     return _core.device_array_from_interface(name, pointer, shape, strides, target.ordinal, target.stream, value)
 
 
-def _known(name: str, stream: int) -> int:
+def _checked_stream(name: str, stream: int) -> int:
     if stream <= 0:
         raise ValueError(f"{name}: expected a stream above 0 in __cuda_array_interface__, got {stream}")
     return int(stream)
@@ -145,7 +145,7 @@ def _handle(stream: object) -> int:
 
 
 def _library_of(value: object) -> str | None:
-    """By the module of its type, or of one that it is derived from: nothing is imported that is not there."""
+    """The library that its type, or a base of it, comes from, by the name of the module; nothing is imported for it."""
     for kind in type(value).__mro__:
         root = kind.__module__.partition(".")[0]
         root = "jax" if root == "jaxlib" else root

@@ -1,4 +1,4 @@
-"""Where a call runs: ``device=`` of the functions, weights in the memory of a GPU, and the calls there."""
+"""Calls on a GPU: which calls these are, how weights get there, and what comes back."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def is_cuda_weights(value: object) -> bool:
 
 
 def is_gpu(options: Mapping[str, Any], x: object = None, weights: object = None) -> bool:
-    """Whether a call runs on a GPU, there or not: ``device=`` names one, or `x` or `weights` are on one.
+    """Whether a call is for a GPU, be it present or not: ``device=`` names one, or `x` or `weights` are on one.
 
     Raises:
         TypeError: ``device`` is not a string. ValueError: it is none of "cpu", "cuda", "cuda:N", or not where `x` or
             `weights` are, or an option of the GPU comes without one.
     """
     packed = type(weights) is _core.CudaWeights
-    if not options and not packed and type(x) is np.ndarray:  # of a service that calls for every few samples
+    if not options and not packed and type(x) is np.ndarray:  # the usual call, which should not wait for the rest
         return False
     device = options.get("device")
     if device is not None and not isinstance(device, str):
@@ -58,10 +58,11 @@ def is_gpu(options: Mapping[str, Any], x: object = None, weights: object = None)
 
 
 class GpuCache(NamedTuple):
-    """What a forward call with ``training=True`` left on a GPU. Of its arrays it keeps those that are there.
+    """What a forward call with ``training=True`` keeps on a GPU, among it those of its arrays that are there.
 
     Args:
-        target: where those are; None for arrays of NumPy. wait: whether a call returns only when its work is done.
+        target: the device and stream of the call's arrays; None if they are NumPy's. wait: whether calls return only
+            when their work is done.
     """
 
     core: Any
@@ -170,7 +171,7 @@ class _Place(NamedTuple):
     ordinal: int
     dtype: str
     tier: str
-    target: Target | None  # for arrays that are there; None for NumPy's
+    target: Target | None  # for arrays in the GPU's memory; None for NumPy's
 
     @staticmethod
     def of(x: object, run: Options, weights: object) -> _Place:
@@ -189,12 +190,15 @@ class _Place(NamedTuple):
         return _Place(int(ordinal), dtype or "float32", tier or "", target)
 
     def waits(self, arguments: Any) -> bool:
-        """Whether arguments may be gone as soon as the call returns, so that it must wait."""
+        """Whether the caller may free the arguments as soon as the call returns, which therefore waits for its work."""
         return self.target is not None and must_wait(arguments, self.target.stream)
 
 
 def weights_on_gpu(cell: str, given: Options, ordinal: int, dtype: str, target: Target | None = None) -> CudaWeights:
-    """Copies of the host's parameters, or those that are there already. `given`: with the options of the weights."""
+    """Return weights on a GPU: copies of parameters of the host, or references to those in the GPU's memory.
+
+    `given`: parameters and options of the weights, by name.
+    """
     arrays: Options = {}
     settings = split_arrays(given, arrays)
     if isinstance(arrays.get("w_ih"), PackedWeights):
@@ -220,7 +224,7 @@ def _forward(
     merge: str = "concat",
     dropout: float = 0.0,
 ) -> tuple[Any, Any, Any, GpuCache | None]:
-    """Of layers on a GPU, with an x that was checked. c_n is left as the native module has it."""
+    """Run layers on a GPU on an x that was checked. Of c_n the native array is returned, neither split nor wrapped."""
     if call.threads is not None:
         raise ValueError(f"threads: expected nothing on a GPU, got {call.threads!r}")
     target, lengths = place.target, call.lengths
@@ -254,7 +258,7 @@ def _array(name: str, value: object, target: Target | None) -> Any:
 
 
 def _one_array(states: Options, batch: Callable[[], int], hidden: int, target: Target | None) -> Any:
-    """As `one_array`; several states on a GPU are not joined, for that needs a copy: none of them may be given."""
+    """As `one_array`, but refuse several states that are on a GPU: joining them would need a copy."""
     given = [name for name, value in states.items() if value is not None]
     if target is not None and len(states) > 1 and given:
         raise ValueError(f"{given[0]}: expected None for arrays on a GPU, where several states are not joined")

@@ -1,4 +1,4 @@
-"""Where pip has put NVIDIA's cuBLASLt: the native side looks where the system does, which is not there."""
+"""Finds NVIDIA's cuBLASLt among pip's packages, where the dynamic linker does not look."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wheel_library() -> Path | None:
 
 @functools.cache
 def find_cublas() -> None:
-    """Tell the native side, once, before its first product; a setting of the user's stands."""
+    """Set the variable that the native code reads before its first product, unless the user has set it."""
     if VARIABLE not in os.environ:
         path = wheel_library()
         if path is not None:

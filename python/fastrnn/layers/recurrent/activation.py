@@ -1,6 +1,6 @@
 """The activations of the recurrent layers: Keras' names, as the kernels know them.
 
-The kernels take the derivative of an activation from its output alone, and so have those for which that is possible.
+The kernels compute f'(x) from f(x); only activations for which that is possible are supported.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_activation(activation: object, argument: str) -> Activation:
         argument: what errors call it.
 
     Raises:
-        ValueError: for a name which the kernels have not.
+        ValueError: for an activation that the kernels do not have.
         TypeError: for anything else.
     """
     if activation is None:

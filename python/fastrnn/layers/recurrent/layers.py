@@ -7,7 +7,7 @@ What differs from Keras:
   same ones (Gal & Ghahramani 2016, "tied"). A GRU with `reset_after=False` drops those of r*h.
 * Regularizers and constraints do not exist, nor does `unroll`, which changes nothing of what is computed.
 
-The cells which Keras has not, IndRNN, MGU and sLSTM, are in `variants`.
+The cells that Keras does not have, IndRNN, MGU and sLSTM, are in `variants`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recurrent layers for the cells which Keras has not: IndRNN, MGU and sLSTM. Arguments are as in `LSTM`.
+"""Recurrent layers for cells that Keras does not have: IndRNN, MGU and sLSTM. Arguments are as in `LSTM`.
 
 `get_weights()` gives them in the layout of Keras' layers, with the gates in the order of the functions.
 """

@@ -1,8 +1,8 @@
 """The weights of a recurrent layer, and the two ways they are laid out.
 
 Parameters are held as the functions take them: w_ih (G*H, I), w_hh (G*H, P), b_ih and b_hh (G*H,). Keras has kernel
-(I, G*H), recurrent_kernel (P, G*H) and bias; `get_weights` and `set_weights` speak Keras. Weights which Keras has not
-come after those, as the functions take them.
+(I, G*H), recurrent_kernel (P, G*H) and bias; `get_weights` and `set_weights` use that layout. Weights that Keras does
+not have follow, as the functions take them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RecurrentWeights(Layer):
                 shape, initializer = (2, width), self.bias_initializer
                 self.b_ih = self._add("b_ih", shape, initializer, lambda w: self._to_canonical(w[0]))
                 self.b_hh = self._add("b_hh", shape, initializer, lambda w: self._to_canonical(w[1]))
-                self.b_hh.whole = self.b_ih
+                self.b_hh.keras_variable = self.b_ih
                 self._keras.append((("b_ih", "b_hh"), True))
             else:
                 self.b_ih = self._keras_weight("b_ih", (width,), self.bias_initializer)
