@@ -17,9 +17,9 @@ namespace fastrnn::FASTRNN_ISA {
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717, kSeluScale = 1.0507009873554804934193349852946;
 
 /// e^x = 2^n (1 + t) / (1 - t), taken apart as in sigmoid().
-template <class T>
-FASTRNN_INLINE static Vec<T> exp(Vec<T> x) {
-  using V = Vec<T>;
+template <class V>
+FASTRNN_INLINE static V exp(V x) {
+  using T = typename V::Element;
   using E = Exp<T>;
   const V one = V(T(1)), magic = V(E::kMagic);
   x = clamp(x, E::kSigmoidLargest);
@@ -39,9 +39,9 @@ FASTRNN_INLINE static Vec<T> exp_minus_one(Vec<T> x) {
 }
 
 /// log(1 + e^x) = max(x, 0) + log(1 + e), e = e^-|x|; log(1 + e) = 2 atanh(s), s = e / (2 + e) <= 1/3.
-template <class T>
-FASTRNN_INLINE static Vec<T> softplus(Vec<T> x) {
-  using V = Vec<T>;
+template <class V>
+FASTRNN_INLINE static V softplus(V x) {
+  using T = typename V::Element;
   const V zero = V(T(0)), e = exp(zero - magnitude(x));
   const V s = e / (V(T(2)) + e), square = s * s;
   constexpr int terms = sizeof(T) == 4 ? 8 : 17;  // s^2 <= 1/9: the next one is below half an ulp

@@ -14,10 +14,10 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-template <class T>
+template <class T, class Vector = Vec<T>>
 struct Full {
   using Value = T;
-  using V = Vec<T>;
+  using V = Vector;
   using Row = T;
   using Sum = V;
   static constexpr int kTerms = 1, kStride = 1, kHeader = 0, kParts = 1, kExtra = kFmaddExtra;

@@ -296,11 +296,6 @@ static void whole_step(const ForwardCall<typename F::Value>& call, const CellKer
     sweep<F, 4>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, hooks);
 }
 
-template <class F>
-constexpr ForwardKernels<typename F::Value> forward_kernels() {
-  return {F::kTerms, F::kFlip ? 0x80 : 0, project<F>, step<F>, whole_step<F>};
-}
-
 template <class T, class Cell, int Phase, Mode mode>
 constexpr CellKernels<T> cell_kernels() {
   constexpr bool exact = mode == Mode::fast && sizeof(T) == 8;  // float64 has no fast activations

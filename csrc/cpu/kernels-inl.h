@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backward-inl.h"
+#include "row-inl.h"
 #include "transpose-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {

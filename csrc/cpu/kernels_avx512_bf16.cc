@@ -2,7 +2,7 @@
 #define FASTRNN_ISA avx512_bf16
 #include "simd_avx512.h"
 
-#include "forward-inl.h"
+#include "row-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {
 extern const ForwardKernels<float> bfloat16;

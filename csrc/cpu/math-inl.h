@@ -62,26 +62,27 @@ struct Exp<double> {
 };
 
 /// x within +-bound; NaN stays.
-template <class T>
-FASTRNN_INLINE static Vec<T> clamp(Vec<T> x, T bound) {
-  return clamp_below(Vec<T>(-bound), clamp_above(Vec<T>(bound), x));
+template <class V>
+FASTRNN_INLINE static V clamp(V x, typename V::Element bound) {
+  return clamp_below(V(-bound), clamp_above(V(bound), x));
 }
 
 /// (tanh(r) / r - 1) / r^2, or (tanh(r/2) / r - 1/2) / r^2, of r^2. Halving costs nothing: the compiler divides the
 /// coefficients, and exactly.
-template <bool Halved, class T>
-FASTRNN_INLINE static Vec<T> tanh_tail(Vec<T> square) {
+template <bool Halved, class V>
+FASTRNN_INLINE static V tanh_tail(V square) {
+  using T = typename V::Element;
   using E = Exp<T>;
-  const auto coefficient = [](int i) { return Vec<T>(E::coefficient(i) / T(Halved ? 8 << 2 * i : 1)); };
-  Vec<T> sum = coefficient(E::kDegree);
+  const auto coefficient = [](int i) { return V(E::coefficient(i) / T(Halved ? 8 << 2 * i : 1)); };
+  V sum = coefficient(E::kDegree);
 #pragma GCC unroll 16
   for (int i = E::kDegree - 1; i >= 0; --i) sum = fmadd(sum, square, coefficient(i));
   return sum;
 }
 
-template <class T>
-FASTRNN_INLINE static Vec<T> sigmoid(Vec<T> x) {
-  using V = Vec<T>;
+template <class V>
+FASTRNN_INLINE static V sigmoid(V x) {
+  using T = typename V::Element;
   using E = Exp<T>;
   const V one = V(T(1)), magic = V(E::kMagic);
   x = clamp(x, E::kSigmoidLargest);
@@ -94,9 +95,9 @@ FASTRNN_INLINE static Vec<T> sigmoid(Vec<T> x) {
   return plus / fmadd(exponent_from_low_bits(shifted), minus, plus);
 }
 
-template <class T>
-FASTRNN_INLINE static Vec<T> tanh(Vec<T> x) {
-  using V = Vec<T>;
+template <class V>
+FASTRNN_INLINE static V tanh(V x) {
+  using T = typename V::Element;
   using E = Exp<T>;
   const V one = V(T(1)), magic = V(E::kMagic);
   x = clamp(x, E::kTanhLargest);
@@ -115,20 +116,29 @@ FASTRNN_INLINE static Vec<T> tanh(Vec<T> x) {
 static constexpr float kFastSigmoid[] = {0.249939784f, 0.00630992791f, 9.89389355e-06f, 0.108403429f, 0.000775934663f};
 static constexpr float kFastTanh[] = {0.999935448f, 0.101795413f, 0.00065158197f, 0.434744954f, 0.0126301348f};
 
-FASTRNN_INLINE static Vec<float> odd_rational(Vec<float> x, float bound, const float (&c)[5]) {
-  using V = Vec<float>;
+template <class V>
+FASTRNN_INLINE static V odd_rational(V x, float bound, const float (&c)[5]) {
   x = clamp(x, bound);
   const V square = x * x;
   const V over = x * fmadd(fmadd(V(c[2]), square, V(c[1])), square, V(c[0]));
   return over / fmadd(fmadd(V(c[4]), square, V(c[3])), square, V(1.0f));
 }
 
-FASTRNN_INLINE static Vec<float> fast_sigmoid(Vec<float> x) {
-  return Vec<float>(0.5f) + odd_rational(x, 10.4614496f, kFastSigmoid);
+/// float64 has no fast forms.
+template <class V>
+FASTRNN_INLINE static V fast_sigmoid(V x) {
+  if constexpr (sizeof(typename V::Element) == 8)
+    return sigmoid(x);
+  else
+    return V(0.5f) + odd_rational(x, 10.4614496f, kFastSigmoid);
 }
-FASTRNN_INLINE static Vec<float> fast_tanh(Vec<float> x) { return odd_rational(x, 5.19418621f, kFastTanh); }
-FASTRNN_INLINE static Vec<double> fast_sigmoid(Vec<double> x) { return sigmoid(x); }
-FASTRNN_INLINE static Vec<double> fast_tanh(Vec<double> x) { return tanh(x); }
+template <class V>
+FASTRNN_INLINE static V fast_tanh(V x) {
+  if constexpr (sizeof(typename V::Element) == 8)
+    return tanh(x);
+  else
+    return odd_rational(x, 5.19418621f, kFastTanh);
+}
 
 template <class T>
 FASTRNN_INLINE static Vec<T> relu(Vec<T> x) {

@@ -12,6 +12,9 @@
 //   round_to_bfloat16(x)           the nearest bfloat16, ties to even, as a float; NaN stays NaN
 //   largest_lane(x)                of lanes that are numbers
 //   sum_of_lanes(x)                in any order
+//   Element                        what a lane holds
+//   Narrow<T>                      vectors of half the lanes, for what leaves the other half empty; or Vec<T>, if they
+//                                  take no less time
 //   Int8Dot                        sums of products of four int8 a lane (formats-inl.h)
 #pragma once
 
@@ -35,6 +38,7 @@ struct Vec;
 
 template <>
 struct Vec<float> {
+  using Element = float;
   static constexpr int kLanes = 8;
   __m256 v;
 
@@ -127,6 +131,7 @@ struct Int8Dot {
 
 template <>
 struct Vec<double> {
+  using Element = double;
   static constexpr int kLanes = 4;
   __m256d v;
 
@@ -158,5 +163,8 @@ struct Vec<double> {
     return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x.v), 52));
   }
 };
+
+template <class T>
+using Narrow = Vec<T>;
 
 }  // namespace fastrnn::FASTRNN_ISA

@@ -16,6 +16,7 @@ struct Vec;
 
 template <>
 struct Vec<float> {
+  using Element = float;
   static constexpr int kLanes = 16;
   __m512 v;
 
@@ -133,6 +134,7 @@ struct Int8Dot {
 
 template <>
 struct Vec<double> {
+  using Element = double;
   static constexpr int kLanes = 8;
   __m512d v;
 
@@ -165,5 +167,52 @@ struct Vec<double> {
     return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x.v), 52));
   }
 };
+
+/// Eight lanes of float: their instructions take one half of the wide units that the others take twice.
+struct HalfVec {
+  using Element = float;
+  static constexpr int kLanes = 8;
+  __m256 v;
+
+  HalfVec() = default;
+  FASTRNN_INLINE HalfVec(__m256 raw) : v(raw) {}
+  FASTRNN_INLINE explicit HalfVec(float scalar) : v(_mm256_set1_ps(scalar)) {}
+  FASTRNN_INLINE static __mmask8 tail(int n) { return (__mmask8)((1u << n) - 1); }
+  FASTRNN_INLINE static HalfVec load(const float* p) { return _mm256_loadu_ps(p); }
+  FASTRNN_INLINE static HalfVec load(const float* p, int n) {
+    return n >= kLanes ? _mm256_loadu_ps(p) : _mm256_maskz_loadu_ps(tail(n), p);
+  }
+  FASTRNN_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  FASTRNN_INLINE void store(float* p, int n) const {
+    if (n >= kLanes) return store(p);
+    _mm256_mask_storeu_ps(p, tail(n), v);
+  }
+  FASTRNN_INLINE friend HalfVec operator+(HalfVec a, HalfVec b) { return _mm256_add_ps(a.v, b.v); }
+  FASTRNN_INLINE friend HalfVec operator-(HalfVec a, HalfVec b) { return _mm256_sub_ps(a.v, b.v); }
+  FASTRNN_INLINE friend HalfVec operator*(HalfVec a, HalfVec b) { return _mm256_mul_ps(a.v, b.v); }
+  FASTRNN_INLINE friend HalfVec operator/(HalfVec a, HalfVec b) { return _mm256_div_ps(a.v, b.v); }
+  FASTRNN_INLINE friend HalfVec fmadd(HalfVec a, HalfVec b, HalfVec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+  FASTRNN_INLINE friend HalfVec fnmadd(HalfVec a, HalfVec b, HalfVec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
+  FASTRNN_INLINE friend HalfVec clamp_above(HalfVec bound, HalfVec x) { return _mm256_min_ps(bound.v, x.v); }
+  FASTRNN_INLINE friend HalfVec clamp_below(HalfVec bound, HalfVec x) { return _mm256_max_ps(bound.v, x.v); }
+  FASTRNN_INLINE friend HalfVec where_positive(HalfVec test, HalfVec x) {
+    return _mm256_maskz_mov_ps(_mm256_cmp_ps_mask(test.v, _mm256_setzero_ps(), _CMP_GT_OQ), x.v);
+  }
+  FASTRNN_INLINE friend HalfVec magnitude(HalfVec x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x.v); }
+  FASTRNN_INLINE friend HalfVec exponent_from_low_bits(HalfVec x) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x.v), 23));
+  }
+};
+
+template <class T>
+struct NarrowOf {
+  using Type = Vec<T>;
+};
+template <>
+struct NarrowOf<float> {
+  using Type = HalfVec;
+};
+template <class T>
+using Narrow = typename NarrowOf<T>::Type;
 
 }  // namespace fastrnn::FASTRNN_ISA

@@ -34,6 +34,7 @@ struct VecTypes<double> {
 
 template <class T>
 struct Vec {
+  using Element = T;
   using Types = VecTypes<T>;
   using Raw = typename Types::Raw;
   using Bits = typename Types::Bits;
@@ -82,6 +83,9 @@ struct Vec {
   FASTRNN_INLINE friend Vec magnitude(Vec x) { return (Raw)((Bits)x.v & (Types::kMagnitudeMask - Bits{})); }
   FASTRNN_INLINE friend Vec exponent_from_low_bits(Vec x) { return (Raw)((Bits)x.v << Types::kMantissaBits); }
 };
+
+template <class T>
+using Narrow = Vec<T>;
 
 FASTRNN_INLINE static float largest_lane(Vec<float> x) {
   float most = x.v[0];

@@ -7,9 +7,9 @@
 namespace fastrnn::FASTRNN_ISA {
 
 /// What forward and backward share: the columns that a step keeps, and activations, masks and clips by the options.
-template <class T, bool Plain, bool Fast>
+template <class T, bool Plain, bool Fast, class Vector = Vec<T>>
 struct UnitBase {
-  using V = Vec<T>;
+  using V = Vector;
   static constexpr bool kPlain = Plain;
   const Layer<T>* layer_;
   Index unit_;  // the first unit of the vector
@@ -45,16 +45,22 @@ struct UnitBase {
   FASTRNN_INLINE static V exp(V v) { return FASTRNN_ISA::exp(v); }
   FASTRNN_INLINE static V softplus(V v) { return FASTRNN_ISA::softplus(v); }
   FASTRNN_INLINE V gate(V v) const {
-    if constexpr (Plain) return sigmoid(v);
-    return activation(options().gate, options().fast, v);
+    if constexpr (Plain)
+      return sigmoid(v);
+    else
+      return activation(options().gate, options().fast, v);
   }
   FASTRNN_INLINE V candidate(V v) const {
-    if constexpr (Plain) return tanh(v);
-    return activation(options().candidate, options().fast, v);
+    if constexpr (Plain)
+      return tanh(v);
+    else
+      return activation(options().candidate, options().fast, v);
   }
   FASTRNN_INLINE V output(V v) const {
-    if constexpr (Plain) return tanh(v);
-    return activation(options().output, options().fast, v);
+    if constexpr (Plain)
+      return tanh(v);
+    else
+      return activation(options().output, options().fast, v);
   }
 
   /// The values of a mask; `otherwise` where there is none.
@@ -71,10 +77,10 @@ struct UnitBase {
   FASTRNN_INLINE V share_c() const { return mask(kZoneoutC, 1 - options().zoneout_c); }
 };
 
-template <class T, Mode mode>
-struct ForwardUnit : UnitBase<T, mode != Mode::general && mode != Mode::general_training, mode == Mode::fast> {
-  using Base = UnitBase<T, mode != Mode::general && mode != Mode::general_training, mode == Mode::fast>;
-  using V = Vec<T>;
+template <class T, Mode mode, class Vector = Vec<T>>
+struct ForwardUnit : UnitBase<T, mode != Mode::general && mode != Mode::general_training, mode == Mode::fast, Vector> {
+  using Base = UnitBase<T, mode != Mode::general && mode != Mode::general_training, mode == Mode::fast, Vector>;
+  using V = Vector;
   using Base::kPlain;
   const T* acc_;  // (gates, lanes)
   T* y_;

@@ -20,7 +20,7 @@ import fastrnn
 
 ARCHIVE = Path(fastrnn.__file__).parent / "lib" / "libfastrnn.a"
 INSTRUCTION_SETS = ("portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
-FUNCTION = re.compile(r"[0-9a-f]+ <(?:.*? )?fastrnn::(\w+)::(tile|tile_pair)<(.*)>\(.*>:")
+FUNCTION = re.compile(r"[0-9a-f]+ <(?:.*? )?fastrnn::(\w+)::(tile|tile_pair|row_step)<(.*)>\(.*>:")
 INSTRUCTION = re.compile(r" *([0-9a-f]+):\t(?:\w+ )*?(\w+) *(.*)")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 
@@ -80,7 +80,7 @@ def spills(code: list[Instruction]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tiles() -> dict[tuple[str, str], list[Instruction]]:
-    """The code of every tile by its instruction set and its symbol."""
+    """The code of every tile, and of steps of a single row, by its instruction set and its symbol."""
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip(f"reads x86-64 code, not that of {platform.machine()}")
     objdump = shutil.which("objdump")

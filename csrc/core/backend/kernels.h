@@ -219,6 +219,11 @@ struct CellKernels {
   void (*consume)(const ForwardCall<T>&, const T* acc, Index first, Index n, Index panel);
 };
 
+/// One step of one phase of one row, the first of the lists: with `whole` W x included, else from `gates`. It writes
+/// `stored` elements of y: those of the state, or whole vectors where there is room.
+template <class T>
+using RowKernel = void (*)(const ForwardCall<T>&, bool whole, Index stored);
+
 /// The forward pass in one precision.
 template <class T>
 struct ForwardKernels {
@@ -231,6 +236,8 @@ struct ForwardKernels {
   /// A whole step, W x included, for the first n rows of input_rows and the other lists: [W|R] times [x|h], with the
   /// bits of project and step. For cells that takes_whole_steps().
   void (*whole_step)(const ForwardCall<T>&, const CellKernels<T>&, Index n);
+  /// The same bits for a single row, by the plain modes: inference, fast, training. Null where a cell has no such form.
+  RowKernel<T> row[3][cells::kKinds];
 };
 
 /// Whether one sum over [x|h] gives all that the cell sees, so that a step is a single product.

@@ -31,6 +31,14 @@ Mode mode_of(const PackedData<T>& packed, const Layer<T>& layer, bool training) 
   return training ? Mode::training : packed.pack_options.fast_activations ? Mode::fast : Mode::inference;
 }
 
+/// The kernel for steps of a single row; null where the cell, or what it is asked for, has none.
+template <class T>
+RowKernel<T> row_kernel(const PackedData<T>& packed, const Layer<T>& layer, bool training) {
+  const Mode mode = mode_of(packed, layer, training);
+  if (mode > Mode::training || layer.cell.phase[0].norm != cells::kNoNorm) return nullptr;
+  return packed.forward_kernels().row[int(mode)][int(layer.kind)];
+}
+
 /// Whether a row needs nothing but its x, states and length: no masks, no boundaries, no normalisation, one state at
 /// most beside h.
 template <class T>
@@ -115,49 +123,62 @@ class ForwardRun {
   /// Some steps, or all. When the watch says so it ends early, and what it has computed is of no use.
   void run(Watch* watch) { run(0, call_.layer.longest(), watch); }
 
-  /// Whether step() can take a step of this layer: one product gives all that the cell sees, and no mask is drawn.
+  /// Whether step() can take a step of this layer: one kernel does all of it, and no mask is drawn.
   bool can_step() const {
-    return takes_whole_steps(call_.layer.cell) && call_.layer.h_mask == nullptr && masks_ == nullptr && !saving_;
+    const Layer<T>& layer = call_.layer;
+    return (takes_whole_steps(layer.cell) || (layer.rows == 1 && row_kernel(packed_, layer, saving_) != nullptr)) &&
+           layer.h_mask == nullptr && masks_ == nullptr && !saving_;
   }
 
-  /// One step of all rows, x (B,I) to y (B,state), from the states h and c and back into them. For a small layer,
-  /// making the lists of rows as run() does would take as long as the step: here they are kept from step to step.
-  void step(const T* x, T* y, T* h, T* c) {
+  /// One step of all rows: x (B,I) and the states h and c (rows of padded and c_width) to the next ones. It takes no
+  /// longer for a small layer than listing its rows as run() does. Whole vectors of h_next are written: what the next
+  /// step reads is there at once, as it is not behind a masked store.
+  void step(const T* x, const T* h, const T* c, T* h_next, T* c_next) {
     const FlushDenormals flush;
     const Layer<T>& layer = call_.layer;
-    if (!listed_) list_states(h, c);
+    if (!ready_) get_ready();
     for (Index b = 0; b < layer.batch; ++b) {
       call_.input_rows[b] = x + b * layer.inputs;
-      call_.y[b] = y + b * layer.state;
+      call_.h_prev[b] = call_.h_operand[b] = h + b * layer.padded;
+      call_.y[b] = h_next + b * layer.padded;
+      call_.c_prev[b] = c + b * layer.c_width;
+      call_.c[b] = c_next + b * layer.c_width;
     }
-    step_kernel_(call_, *step_cell_, layer.batch);
-    for (Index b = 0; b < layer.batch; ++b) {
-      std::copy_n(y + b * layer.state, layer.state, h + b * layer.padded);
-      std::copy_n(layer.c + b * layer.c_width, layer.c_width, c + b * layer.c_width);
-    }
+    if (step_row_ != nullptr)
+      step_row_(call_, true, layer.padded);
+    else
+      packed_.forward_kernels().whole_step(call_, *step_cell_, layer.batch);
   }
 
   void run(Index begin, Index end, Watch* watch) {
     const FlushDenormals flush;
     call_.watch = watch;
-    listed_ = false;
+    ready_ = false;
     const Layer<T>& layer = call_.layer;
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
+    const RowKernel<T> row = row_kernel(packed_, layer, saving_);
     const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, saving_))][int(layer.kind)];
     const Index longest = std::min(end, layer.longest());
     Index active = layer.rows;
     for (Index first = begin; first < longest && !stopped(watch); first += chunk_) {
       const Index last = std::min(first + chunk_, longest);
       const Index n = list_chunk(first, last, active);
-      if (last - first == 1 && takes_whole_steps(layer.cell)) {
+      if (last - first == 1 && (takes_whole_steps(layer.cell) || (n == 1 && row != nullptr))) {
         active = list_step(first, first, active);
-        kernels.whole_step(call_, cell[0], active);
+        if (n == 1 && row != nullptr)
+          row(call_, true, layer.state);
+        else
+          kernels.whole_step(call_, cell[0], active);
         continue;
       }
       for (int phase = 0; phase < layer.cell.phases; ++phase)
         if (layer.cell.phase[phase].input) kernels.project(call_, phase, 0, n, {0, packed_.panels[phase].count});
       for (Index s = first; s < last && !stopped(watch); ++s) {
         active = list_step(first, s, active);
+        if (active == 1 && row != nullptr) {
+          row(call_, false, layer.state);
+          continue;
+        }
         for (int phase = 0; phase < layer.cell.phases; ++phase)
           kernels.step(call_, phase, cell[phase], active, {0, packed_.panels[phase].count});
       }
@@ -231,21 +252,18 @@ class ForwardRun {
     return active;
   }
 
-  /// What the rows of step() read and write beside x and y.
-  void list_states(const T* h, const T* c) {
+  /// What all steps by step() have in common.
+  void get_ready() {
     const Layer<T>& layer = call_.layer;
     for (Index b = 0; b < layer.batch; ++b) {
-      call_.h_prev[b] = call_.h_operand[b] = h + b * layer.padded;
       call_.gates[b] = layer.gates + b * layer.gates_width;
       if (layer.cell.columns > cells::kOperandColumn)
         call_.kept[b] = call_.gates[b] + cells::kOperandColumn * layer.padded;
-      call_.c_prev[b] = c + b * layer.c_width;
-      call_.c[b] = layer.c + b * layer.c_width;
     }
     call_.watch = nullptr;
-    step_kernel_ = packed_.forward_kernels().whole_step;
+    step_row_ = layer.batch == 1 ? row_kernel(packed_, layer, saving_) : nullptr;
     step_cell_ = &packed_.kernels().cell[int(mode_of(packed_, layer, false))][int(layer.kind)][0];
-    listed_ = true;
+    ready_ = true;
   }
 
   void drop_h(Index s, Index i) {
@@ -265,8 +283,8 @@ class ForwardRun {
   Index every_ = 0;
   T* checkpoints_ = nullptr;
   T* discarded_ = nullptr;
-  bool listed_ = false;  // for step()
-  void (*step_kernel_)(const ForwardCall<T>&, const CellKernels<T>&, Index) = nullptr;
+  bool ready_ = false;  // for step()
+  RowKernel<T> step_row_ = nullptr;
   const CellKernels<T>* step_cell_ = nullptr;
 };
 

@@ -63,6 +63,8 @@ class BatchStep {
         call.kept[i] = call.gates[i] + cells::kOperandColumn * layer.padded;
     }
     const ForwardKernels<T>& kernels = packed_.forward_kernels();
+    if (const RowKernel<T> row = n == 1 ? row_kernel(packed_, layer, false) : nullptr)
+      return row(call, true, layer.padded);
     const auto& cell = packed_.kernels().cell[int(mode_of(packed_, layer, false))][int(layer.kind)];
     if (takes_whole_steps(layer.cell)) return kernels.whole_step(call, cell[0], n);
     for (int phase = 0; phase < layer.cell.phases; ++phase)

@@ -18,20 +18,35 @@ struct SessionData {
   ForwardRun<T> run;
   AlignedBuffer run_memory;
   Index* length;
-  T* h;
-  T* c;
+  T *h, *c;            // rows of padded and c_width
+  T *next_h, *next_c;  // where a step puts the next ones
+  bool can_step;
 
   SessionData(std::shared_ptr<const Weights<T>> given, const ForwardArguments<T>& arguments)
       : weights(std::move(given)),
         memory(lay_out(weights->packed(), arguments, false, 0, layer)),
         run(weights->packed(), layer, chunk_steps(weights->packed(), kSessionChunk, arguments.batch), false),
-        run_memory(allocate([&](Arena& arena) { run.place(arena); })),
+        run_memory(allocate([&](Arena& arena) {
+          run.place(arena);
+          arena.take(next_h, layer.batch * layer.padded);
+          arena.take(next_c, layer.batch * layer.c_width);
+        })),
         length(const_cast<Index*>(layer.length)),
         h(const_cast<T*>(layer.h0)),
-        c(const_cast<T*>(layer.c0)) {}
+        c(const_cast<T*>(layer.c0)),
+        can_step(run.can_step()) {}
+
+  void step(const T* x, T* y) noexcept {
+    run.step(x, h, c, next_h, next_c);
+    std::swap(h, next_h);
+    std::swap(c, next_c);
+    for (Index b = 0; b < layer.batch; ++b) std::copy_n(h + b * layer.padded, layer.state, y + b * layer.state);
+  }
 
   void run_steps(const Sequence<const T>& x, Index steps, const Sequence<T>& y, Watch* watch) noexcept {
     Layer<T>& own = run.layer();
+    own.h0 = h;
+    own.c0 = c;
     own.steps = steps;
     own.x = x;
     own.y = y;
@@ -66,7 +81,7 @@ Session<T>& Session<T>::operator=(Session&& other) noexcept = default;
 template <class T>
 void Session<T>::step(const T* x, T* y) noexcept {
   SessionData<T>& data = *data_;
-  if (data.run.can_step()) return data.run.step(x, y, data.h, data.c);
+  if (data.can_step) return data.step(x, y);
   data.run_steps({x, 0, data.layer.inputs, nullptr}, 1, {y, 0, data.layer.state, nullptr}, nullptr);
 }
 
