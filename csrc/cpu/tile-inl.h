@@ -73,8 +73,8 @@ FASTRNN_INLINE static void tile_pass(typename F::Value* acc, const typename F::R
                                      const typename F::Value* w, Index k, const typename F::Value* row_scales,
                                      const typename F::Value* unit_scales) {
   using T = typename F::Value;
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
+  using V = typename F::V;
+  constexpr int U = Vec<T>::kLanes;
   constexpr int step = F::kStride * Stride;
   const typename F::Row* a[R];
 #pragma GCC unroll 8
@@ -128,29 +128,56 @@ FASTRNN_INLINE static void tile_pass(typename F::Value* acc, const typename F::R
   }
 }
 
+/// R rows by the first NV vectors of panels of PV.
+///
 /// With 16 registers, six rows by two vectors in two passes read half the weights per multiply-add that three by four
 /// would, and the weights come from L2.
-template <class F, int R, int PV, int Stride>
+template <class F, int R, int PV, int Stride, int NV = PV>
 __attribute__((noinline)) static void tile(typename F::Value* acc, const typename F::Row* const* rows, Index at,
                                            const typename F::Value* w, Index k, const typename F::Value* row_scales,
                                            const typename F::Value* unit_scales) {
-  if constexpr (registers<F>(R, PV) <= kVectorRegisters) {
-    tile_pass<F, R, PV, 0, PV, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
+  if constexpr (registers<F>(R, NV) <= kVectorRegisters) {
+    tile_pass<F, R, PV, 0, NV, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
   } else {
     tile_pass<F, R, PV, 0, PV / 2, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
     tile_pass<F, R, PV, PV / 2, PV - PV / 2, Stride>(acc, rows, at, w, k, row_scales, unit_scales);
   }
 }
 
-template <class F, int PV, int Stride, int R = max_rows<F, PV>(), class... Rest>
+template <class F, int PV, int Stride, int NV = PV, int R = max_rows<F, PV>(), class... Rest>
 FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typename F::Row* const* rows, Rest... rest) {
   if constexpr (R == 1) {
-    tile<F, 1, PV, Stride>(acc, rows, rest...);
+    tile<F, 1, PV, Stride, NV>(acc, rows, rest...);
   } else if (n == R) {
-    tile<F, R, PV, Stride>(acc, rows, rest...);
+    tile<F, R, PV, Stride, NV>(acc, rows, rest...);
   } else {
-    run_tile<F, PV, Stride, R - 1>(n, acc, rows, rest...);
+    run_tile<F, PV, Stride, NV, R - 1>(n, acc, rows, rest...);
   }
+}
+
+/// How much of a panel has units, where what is left out makes a difference: half of the vectors, or of their lanes.
+enum class Filled { whole, two_vectors, half_lanes };
+
+template <class F, int PV>
+FASTRNN_INLINE static Filled filled(const Panels<typename F::Value>& matrix, Index p) {
+  using T = typename F::Value;
+  constexpr Index U = Vec<T>::kLanes;
+  const Index left = matrix.units - p * matrix.blocks * U;
+  if (F::kConverts) return Filled::whole;
+  if (PV == 4 && matrix.gates == 1 && left <= 2 * U) return Filled::two_vectors;
+  return Narrow<T>::kLanes < U && matrix.blocks == 1 && left <= Narrow<T>::kLanes ? Filled::half_lanes : Filled::whole;
+}
+
+template <class F, int PV, int Stride, class... Rest>
+FASTRNN_INLINE static void run_filled_tile(Filled part, Rest... rest) {
+  using T = typename F::Value;
+  if constexpr (!F::kConverts) {
+    if constexpr (PV == 4)
+      if (part == Filled::two_vectors) return run_tile<F, PV, Stride, 2>(rest...);
+    if constexpr (Narrow<T>::kLanes < Vec<T>::kLanes && Stride == 1)
+      if (part == Filled::half_lanes) return run_tile<Full<T, Narrow<T>>, PV, Stride>(rest...);
+  }
+  run_tile<F, PV, Stride>(rest...);
 }
 
 /// One row against two panels at once: a single row against one panel would wait for its own multiply-adds. (All
@@ -235,6 +262,7 @@ FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& 
   if (n == 1) return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, hooks);
   alignas(64) T acc[most * width];
   for (Index p = panels.begin; p < panels.end; ++p) {
+    const Filled part = filled<F, PV>(matrix, p);
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;
       if (stops(watch, rows * depth_of_all * width)) return;
@@ -247,8 +275,8 @@ FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& 
           const Index depth = factor.k - k < kBlock ? factor.k - k : kBlock;
           for (Index row = 0; row < rows;) {
             const Index share = next_tile<F, PV>(rows - row);
-            run_tile<F, PV, Stride>(share, acc + row * width, factor.rows + first + row, k, w, depth,
-                                    factor.row_scales ? factor.row_scales + first + row : nullptr, unit_scales);
+            run_filled_tile<F, PV, Stride>(part, share, acc + row * width, factor.rows + first + row, k, w, depth,
+                                           factor.row_scales ? factor.row_scales + first + row : nullptr, unit_scales);
             row += share;
           }
           w += depth * width;
