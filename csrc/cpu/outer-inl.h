@@ -11,6 +11,28 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
+/// Rows of time and batch that are multiplied without packing: writing the result takes longer than they do.
+constexpr Index kFewRows = 4;
+
+/// outer_product() of few rows: each vector of `out` is written once, from rows of `right` in L1. The sums and their
+/// order are those of a tile.
+template <class T>
+static void outer_product_of_few(const T* const* left, Index offset, const T* const* right, Index depth, Index n,
+                                 Index units, T* out, bool fresh) {
+  using V = Vec<T>;
+  constexpr int U = V::kLanes;
+  for (Index u = 0; u < units; ++u, out += n) {
+    V factor[kFewRows];
+    for (Index k = 0; k < depth; ++k) factor[k] = V(left[k][offset + u]);
+    for (Index i = 0; i < n; i += U) {
+      const int lanes = int(n - i < U ? n - i : U);
+      V sum = V(T(0));
+      for (Index k = 0; k < depth; ++k) sum = fmadd(factor[k], V::load(right[k] + i, lanes), sum);
+      ((fresh ? V(T(0)) : V::load(out + i, lanes)) + sum).store(out + i, lanes);
+    }
+  }
+}
+
 /// out[u, :] += sum over rows of left[offset + u] * right[:], for one column of gate gradients; `packed` has the right
 /// rows as panels. With `fresh` the old contents of `out` count as zeros. kOuterRows units of all rows are copied to
 /// `buffer` first: where they are they lie pages apart.
@@ -128,11 +150,24 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
     call.right[k] = layer.x.at(layer.time(b, step[k]), b);
   }
 
+  // Once `right` has been packed, unless it has few rows.
+  Panels<T> packed;
+  const auto pack_right = [&](Index columns) {
+    packed.units = columns;
+    if (n > kFewRows) packed = pack_rows(call.right, n, columns, call.packed_right);
+  };
+  const auto multiply = [&](Index column, Index rows, T* out) {
+    const Index offset = column * padded + units.begin;
+    if (n > kFewRows)
+      outer_product(call.watch, call.left, offset, n, packed, rows, call.packed_left, out, fresh);
+    else if (!stops(call.watch, n * rows * packed.units))
+      outer_product_of_few(call.left, offset, call.right, n, packed.units, rows, out, fresh);
+  };
+
   // dW
-  Panels<T> packed = pack_rows(call.right, n, layer.inputs, call.packed_right);
+  pack_right(layer.inputs);
   for (int g = 0; g < cell.gates; ++g)
-    outer_product(call.watch, call.left, (cell.input_column + g) * padded + units.begin, n, packed, count,
-                  call.packed_left, call.dw_ih + (g * hidden + units.begin) * layer.inputs, fresh);
+    multiply(cell.input_column + g, count, call.dw_ih + (g * hidden + units.begin) * layer.inputs);
 
   // dR, and the gradients of projections and full peepholes: one packing per operand serves all columns that it meets.
   for (int o = 0; o < cells::kMatrixOperands; ++o) {
@@ -145,14 +180,13 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
         if (operand_of(cell, source.matrix, source.block) != operand) continue;
         if (!ready) {
           for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, operand, step[k], batch_row[k]);
-          packed = pack_rows(call.right, n, operand_width, call.packed_right);
+          pack_right(operand_width);
           ready = true;
         }
         const bool projection = source.matrix == cells::Matrix::w_hr;
         T* out = projection ? call.dw_hr : source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
         const Index rows = projection ? within(layer.state) : count;
-        outer_product(call.watch, call.left, source.column * padded + units.begin, n, packed, rows, call.packed_left,
-                      out + (source.block * hidden + units.begin) * operand_width, fresh);
+        multiply(source.column, rows, out + (source.block * hidden + units.begin) * operand_width);
       }
   }
 

@@ -39,10 +39,10 @@ Index offset(const Panels<T>& panels, int lanes, Index k, int g, Index unit) {
   return (panel * panels.k + k) * row_stride(panels, lanes) + (in_panel * panels.gates + g) * lanes;
 }
 
-/// Zeros in the last panel, the only one that can have units which no matrix fills.
+/// Zeros in the last panel, the only one that can have units which no matrix fills; if it has.
 template <class T>
 void clear_last_panel(const Panels<T>& panels, T* memory, int lanes) {
-  if (panels.count == 0) return;
+  if (panels.units == panels.count * panels.blocks * lanes) return;
   const Index size = panels.k * row_stride(panels, lanes);
   std::fill_n(memory + (panels.count - 1) * size, size, T(0));
 }
