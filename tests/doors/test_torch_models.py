@@ -180,6 +180,12 @@ def test_refuses_tensors(changes, message):
         door.from_state_dict(state, PARTS)
 
 
+def test_errors_are_one_line(tmp_path):
+    torch.save({"weight_ih_l0": torch.ones(4, 1), "a\nb": torch.ones(2)}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"a\.pt: .*, got 'a\\nb'$"):
+        door.load(tmp_path / "a.pt")
+
+
 def test_refuses_modules_and_parts():
     module = Tagger()
     with pytest.raises(ValueError, match=r"name the order of its submodules in parts"):

@@ -6,6 +6,7 @@ Snippets in C++ and C are not compiled here; tests/consumer has projects of the 
 import ast
 import functools
 import importlib.util
+import os
 import re
 import shlex
 import warnings
@@ -62,6 +63,7 @@ def names_of_arrays() -> list[dict[str, Any]]:
 
 
 def names_of_interop() -> list[dict[str, Any]]:
+    os.environ.setdefault("KERAS_BACKEND", "torch")
     for package in ("safetensors", "h5py", "onnx", "torch", "keras"):
         pytest.importorskip(package)
     from fastrnn.interop import keras

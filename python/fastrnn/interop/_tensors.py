@@ -15,13 +15,13 @@ from .._typing import Array
 __all__ = ["read_bytes", "read_tensors"]
 
 _DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
+    "F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
     "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """Return the arrays of a .npz or .safetensors file by name; bfloat16 becomes float32, which holds all its values.
+    """Return the arrays of a .npz or .safetensors file by name; half precision becomes float32.
 
     Raises:
         ValueError: another suffix, a damaged file, or a type of numbers that is not read.
@@ -38,7 +38,12 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
     library = import_safetensors()
     try:
         entries = library.deserialize(read_bytes(path))
-        return {name: _array(name, entry) for name, entry in sorted(entries, key=lambda pair: pair[0])}
+        entries.sort(key=lambda pair: pair[0], reverse=True)
+        arrays = {}
+        while entries:  # each is let go of as soon as it is converted
+            name, entry = entries.pop()
+            arrays[name] = _array(name, entry)
+        return arrays
     except (library.SafetensorError, ValueError, TypeError, LookupError, OverflowError) as error:
         raise ValueError(f"{path}: not a readable .safetensors file: {error}") from error
 
@@ -55,8 +60,10 @@ def _array(name: str, entry: Any) -> Array:
         bits = np.frombuffer(data, "<u2").astype(np.uint32)
         bits <<= 16  # bfloat16 is the upper half of a float32
         return bits.view(np.float32).reshape(shape)
+    if dtype == "F16":
+        return np.frombuffer(data, "<f2").astype(np.float32).reshape(shape)
     if dtype not in _DTYPES:
-        raise ValueError(f"{name}: expected one of BF16, {', '.join(_DTYPES)}, got {dtype}")
+        raise ValueError(f"{name}: expected one of BF16, F16, {', '.join(_DTYPES)}, got {dtype}")
     kind = np.dtype(_DTYPES[dtype])
     if math.prod(shape) * kind.itemsize != len(data):
         raise ValueError(f"{name}: expected {len(data)} bytes, got shape {shape} of {dtype}")

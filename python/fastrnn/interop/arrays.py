@@ -62,6 +62,7 @@ def from_arrays(arrays: Mapping[str, Any], mapping: Sequence[Entry], where: str 
     if isinstance(mapping, str | Mapping) or not isinstance(mapping, Sequence):
         raise TypeError(f"mapping: expected a sequence of dicts, got {type(mapping).__name__}")
     tensors = Tensors(arrays, where)
+    del arrays  # what is converted can then be let go of
     dtype = tensors.dtype
     loaded = []
     for index, entry in enumerate(mapping):

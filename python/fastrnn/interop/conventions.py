@@ -171,6 +171,8 @@ def _cell_of(convention: Convention) -> str:
 
 
 def _reorder(array: Array, order: list[int], units: int) -> Array:
+    if order == sorted(order):
+        return array
     result: Array = array.reshape(len(order), units, *array.shape[1:])[order].reshape(array.shape)
     return result
 

@@ -110,7 +110,7 @@ def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Seq
     try:
         return from_state_dict(state, parts)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error  # names of tensors may have line breaks
 
 
 def read_state(path: _Path, key: str | None = None) -> dict[str, Array]:
