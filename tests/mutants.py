@@ -39,7 +39,7 @@ OPTIONS = [
     "-DFASTRNN_CUDA=OFF",
     "-DFASTRNN_TESTS=ON",
 ]
-SECONDS, TOO_LONG = 600, 124  # for the tests of one mutant: some wait for what never comes
+SECONDS, TOO_LONG = 600, 124  # for the tests of one mutant: with some of them a test waits for ever
 
 
 def mirror(source: pathlib.Path, target: pathlib.Path, files: Iterable[pathlib.Path] | None = None) -> None:
@@ -68,7 +68,7 @@ def tracked() -> list[pathlib.Path]:
 
 
 def find(name: str, files: list[pathlib.Path], *folders: str) -> pathlib.Path:
-    """The one file of this name, which may begin with folders, below those; what CUDA has has mutants of its own."""
+    """The one file of this name, which may include folders, below `folders`; not of CUDA, which has its own mutants."""
     found = [path.relative_to(ROOT) for path in files if f"/{path}".endswith(f"/{name}")]
     found = [path for path in found if path.parts[0] in folders and "cuda" not in path.parts]
     if len(found) != 1:
@@ -78,7 +78,7 @@ def find(name: str, files: list[pathlib.Path], *folders: str) -> pathlib.Path:
 
 def configure(with_bindings: bool) -> None:
     bindings = ["-DFASTRNN_PYTHON=OFF"]
-    for left in BUILD.glob("_core*.so"):  # of a run before, and perhaps of another tree
+    for left in BUILD.glob("_core*.so"):  # left by an earlier run, perhaps of another tree
         left.unlink()
     if with_bindings:
         where = subprocess.run(
@@ -116,7 +116,7 @@ def update_package() -> None:
 
 
 def run_tests(tests: list[str]) -> tuple[bool, str]:
-    """Whether all pass, and the name of the first that does not, if it lived to tell."""
+    """Whether all pass, and the name of the first that fails, if pytest could still print it."""
     for test in (name for name in tests if name.endswith(".cc")):
         program = BUILD / "tests" / "native" / pathlib.Path(test).stem
         if run([str(program)]).returncode != 0:
@@ -159,7 +159,7 @@ class Runner:
         return "" if path.endswith(".py") else "_core" if path.startswith("csrc/python/") else "fastrnn"
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """Those that have to notice it, as pytest takes them; a .cc is a native test."""
+        """The tests that have to notice it, as pytest names them; a .cc is a native test."""
         names = (test.partition("::") for test in mutant.tests.split())
         return [f"{find(name, self.files, 'tests').as_posix()}{colons}{test}" for name, colons, test in names]
 

@@ -197,7 +197,9 @@ def test_a_busy_core_is_busy_for_that_long_alone(monkeypatch):
         with machine.cores(2, allowed, busy=True):
             assert len(os.sched_getaffinity(0)) == 2
             assert started[0].poll() is None
-            assert os.sched_getaffinity(started[0].pid) == {min(allowed)}  # not the one that we were on
+            assert os.sched_getaffinity(started[0].pid) == {
+                min(allowed)
+            }  # the core that the measuring process was not on
         assert started[0].poll() is not None
         assert os.sched_getaffinity(0) == {max(allowed)}
         with machine.cores(2, allowed, busy=False):

@@ -28,7 +28,7 @@ def measured(times: Any) -> timing.Measured:
 
 
 def test_percentiles_are_times_that_were_measured():
-    """The least that as many of 1000 times are not above."""
+    """p99 of 1000 times is the smallest of them that at least 990 do not exceed."""
     summary = measured(np.random.default_rng(0).permutation(np.arange(1.0, 1001.0))).summary()
     assert summary == {"cold_us": 99.0, "p50_us": 501.0, "p99_us": 991.0, "p999_us": 1000.0, "max_us": 1000.0}
 

@@ -75,7 +75,9 @@ def test_random_nodes_against_onnx_reference(op_type, seed, conformance):
 
 @operators
 def test_layout_1_against_layout_0_in_onnxruntime(op_type, seed, conformance):
-    node = random_node(op_type, seed, lengths=False)  # it has its own answer to those of 0; the other suites have them
+    node = random_node(
+        op_type, seed, lengths=False
+    )  # onnxruntime answers lengths of 0 in its own way; other suites cover them
     swapped = node.swapped()
     with pytest.raises(Exception, match=r"Batchwise recurrent operations \(layout == 1\) are not supported"):
         run_onnxruntime(swapped)

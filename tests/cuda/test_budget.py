@@ -25,7 +25,7 @@ MOST_STEP_REGISTERS = dict.fromkeys(
     ("step", "begin_forward", "end_forward", "begin_backward", "end_backward", "normalise"), 64
 )
 MOST_STATIC_SHARED = 0  # all shared memory is dynamic, and counted by layout.h
-SYSTEM_SHARED = 1024  # of a block, from sm_90 on
+SYSTEM_SHARED = 1024  # what the system takes of a block's shared memory, from sm_90 on
 
 
 # nvcc takes minutes.

@@ -145,7 +145,7 @@ def test_without_nvcc_auto_goes_on_and_on_stops(tmp_path):
 
 @needs_cmake
 def test_without_a_gpu_auto_does_not_look_for_nvcc_and_says_how_to_build_all_the_same(tmp_path):
-    """A GPU too old for the kernels is none."""
+    """A GPU too old for the kernels counts as none."""
     status, text = configure(tmp_path / "auto", "AUTO", "nvcc", capability="7.5")
     assert status == 0, text
     assert "CUDA backend: not built, no NVIDIA GPU of compute capability 8.0 or later is in this machine" in text

@@ -1,4 +1,4 @@
-"""Arrays that are on a GPU, taken and given without a copy: over the emulation, with arrays that claim to be there."""
+"""Arrays on a GPU, passed in and out without a copy: over the emulation, with arrays that pretend to be there."""
 
 from __future__ import annotations
 

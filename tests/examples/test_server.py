@@ -202,7 +202,7 @@ def test_it_says_what_is_too_much(server):
 
 @options(deadline_ms=60_000)
 def test_who_owes_nothing_delays_nobody(server):
-    """Idle streams, and one that never reads and so has stopped to send."""
+    """Idle streams, and a client that never reads and so can send no more, hold up no batch."""
 
     async def main() -> None:
         x = x_of(1)
@@ -372,7 +372,7 @@ def test_it_stops_in_the_time_it_promises_whoever_does_not_read(server):
     url, process = server
     with never_reading(url), never_reading(url):
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0  # it was two minutes
+        assert process.wait(20) == 0  # this once took two minutes
 
 
 def test_a_bad_option_is_answered_with_one_line():

@@ -121,7 +121,7 @@ def test_forward(cell, name, value, error, expected, actual):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_valid_call_is_valid(cell):
-    """Else the cases above could pass for a reason of their own."""
+    """Otherwise the cases above could be refused for another reason."""
     y, *_, cache = function(cell, "forward")(**arguments(cell), training=True)
     function(cell, "backward")(np.ones_like(y), cache)
 
@@ -139,7 +139,7 @@ def test_the_valid_call_is_valid(cell):
     ),
 )
 def test_cell_speaks_of_its_own_shapes(cell, name, value, expected, actual):
-    """A cell is a sequence of one step inside, and the user must not see the axis which he never gave."""
+    """A cell runs as a sequence of one step; messages must not show the time axis, which the user never gave."""
     valid = arguments(cell)
     for key in {"x", "h0", "c0"} & valid.keys():
         valid[key] = valid[key][0]

@@ -180,7 +180,7 @@ def test_saturated_gates_are_finite(variant, dtype, isa):
     actual = problem.forward(fastrnn, x=x)
     for a in actual:
         assert np.isfinite(a).all()
-    # w_ih x is now off by eps*1e4: what follows is known no better, and a gate that is not saturated shows it
+    # w_ih x now has an error of eps*1e4, which gates that are not saturated show in full
     assert_matches(actual, problem.forward(reference, x=x), 1e4 * tolerance(dtype, **MIDDLE), variant.id)
 
 

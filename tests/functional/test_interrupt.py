@@ -30,7 +30,7 @@ class Alarm(Exception):
 
 
 class Bell:
-    """Rings while it is on; the handler counts, and raises at the second ring, or never."""
+    """A timer whose signals are handled by `ring`, which counts them and raises at the second one, if at all."""
 
     def __init__(self) -> None:
         self.raises = True
@@ -82,7 +82,7 @@ def parameters(inputs: int, hidden: int, gates: int = 4, dtype: Any = np.float32
 
 
 def untouched(*shape: int, dtype: Any = np.float32) -> Any:
-    """An array whose end tells whether a call came there; its memory is not taken before it is written to."""
+    """An array whose end tells whether a call wrote that far; its memory is not allocated before it is written to."""
     out = np.empty(shape, dtype)
     out[-1] = np.nan
     return out
@@ -119,7 +119,7 @@ def test_other_precisions_end(bell, dtype):
 
 @pytest.fixture(scope="module")
 def trained() -> Any:
-    """A forward pass, and what keeps its memory small makes its backward pass long."""
+    """A forward pass with checkpoints, which keep its memory small and make its backward pass long."""
     x = normal(240, 64, 8)
     y, _, _, cache = fastrnn.lstm_forward(x, *parameters(8, 512), training=True, checkpoint_every=40, threads=2)
     return y, cache
@@ -291,7 +291,7 @@ def test_a_pool_keeps_its_streams(bell, step):
 
 
 class Press(Callback):
-    """Ctrl-C, so many times, at the beginning of a batch; counts the batches that were ended."""
+    """Presses Ctrl-C some times at the beginning of a batch, and counts the batches that ended."""
 
     def __init__(self, batch: int, times: int = 1, testing: bool = False) -> None:
         super().__init__()
@@ -351,7 +351,7 @@ def test_fit_ends_behind_the_running_batch():
         other.train_on_batch(X[first : first + 8], Y[first : first + 8])
     assert same(made, other)
     assert made.history is not None
-    assert made.history.history == {}  # of no whole epoch
+    assert made.history.history == {}  # no epoch was completed
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert len(fit(made, epochs=2).history["loss"]) == 2
 

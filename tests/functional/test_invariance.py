@@ -341,7 +341,7 @@ def test_threads_do_not_change_a_long_result(dtype):
 @both_cuts
 @all_variants
 def test_threads_do_not_change_training(variant, cut, mode, isa):
-    """Forward and backward: a sum over time and batch is cut by what it is a gradient of, never within."""
+    """Forward and backward: threads share the elements of a gradient; the sum behind an element is never split."""
     check_training(make_problem(variant, **sizes_for(cut, variant), mode=mode, dtype="float32"))
 
 

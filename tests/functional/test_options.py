@@ -279,7 +279,7 @@ LOW = [c for c in SINGLES if not c.has_random and not c.run and not c.omit]
 @pytest.mark.parametrize("dtype", ["bfloat16_weights", "bfloat16", "int8"])
 @pytest.mark.parametrize("case", LOW, ids=lambda c: c.id)
 def test_low_precision_takes_every_option(case, dtype, isa):
-    """And comes as near as its rounding lets it, which the plain cell shows; training with it is refused."""
+    """With an error like the plain cell's, which is that of the dtype's rounding; training with it is refused."""
     problem = make_case(case, hidden=33, inputs=5, batch=4, steps=3, dtype="float32")
     packed = pack(problem, dtype=dtype)
     bound = {"bfloat16_weights": 0.02, "bfloat16": 0.03, "int8": 0.06}[dtype]

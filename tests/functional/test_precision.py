@@ -37,7 +37,7 @@ MIDDLE = {"hidden": 37, "inputs": 21, "batch": 5, "steps": 1}
 
 
 def one_vector_a_unit(variant: Variant) -> bool:
-    """Whether a step multiplies x and h alone; else also c' or r*h, which it has computed itself, and rounds that."""
+    """Whether a step multiplies x and h alone. Others multiply c' or r*h, too, which the step computes and rounds."""
     two = variant.id == "gru-before" or (
         variant.peephole == "full" and ("peephole_output", "current") in variant.options
     )
@@ -225,7 +225,7 @@ def test_what_is_not_finite_reaches_its_row_alone(variant, dtype, value, name, i
 @every_dtype
 @some_variants
 def test_what_is_not_finite_in_a_weight_reaches_its_unit_alone(variant, dtype, value, name, isa):
-    """Of the last gate, which meets no other unit before the step ends."""
+    """A weight of the last gate: no other unit depends on it before the step ends."""
     problem = make_problem(variant, **MIDDLE, dtype="float32")
     clean = forward_packed(problem, pack(problem, dtype=dtype))
     unit, gates = 19, GATES[variant.cell]
@@ -239,7 +239,7 @@ def test_what_is_not_finite_in_a_weight_reaches_its_unit_alone(variant, dtype, v
 @pytest.mark.parametrize("bits", [0x7F800001, 0xFFBFFFFF, 0x7F80FFFF, 0x7FFFFFFF], ids=hex)
 @low_dtypes
 def test_a_nan_stays_one_whatever_its_payload(dtype, bits, isa):
-    """Of one in the low bits alone, the upper half is that of an infinity; another's would carry into the sign."""
+    """The upper half of a NaN with low bits alone is an infinity; rounding another up would change its sign."""
     rng = np.random.default_rng(0)
     x, w = (rng.uniform(0.5, 1, (n, 21)).astype(np.float32) for n in (3, 17))
     for array, at in ((x, np.s_[1]), (w, np.s_[:, 1])):
@@ -317,7 +317,7 @@ def test_packed_weights_tell_their_dtype(variant, dtype, isa):
 
 @all_variants
 def test_packed_weights_take_a_half_and_a_quarter_of_the_memory(variant, isa):
-    """And little beside them, at sizes where padding and the scales are little."""
+    """At sizes where padding and the scales take little beside them."""
     problem = make_problem(variant, hidden=128, inputs=128, batch=1, steps=1, dtype="float32")
     full = pack(problem).nbytes
     assert pack(problem, dtype="bfloat16").nbytes == pack(problem, dtype="bfloat16_weights").nbytes <= 0.53 * full

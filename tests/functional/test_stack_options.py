@@ -21,7 +21,7 @@ from tests.support.stacks import FORMS, MERGES, assert_derivatives, assert_equal
 from tests.support.variants import both_dtypes
 
 LAYERS = 2
-# A stack has both directions or one; its dropout is that between layers. As cases these are no others than without.
+# A stack runs one direction or both, and its dropout is that between layers: such cases would repeat those without.
 WITHOUT = {"reverse", "dropout"}
 CASES = [
     pytest.param(case, *FORMS[k % len(FORMS)], id=f"{case.id}-{FORMS[k % len(FORMS)][1]}{FORMS[k % len(FORMS)][0]}")

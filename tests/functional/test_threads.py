@@ -189,7 +189,7 @@ ROUNDS = 30
 
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 def test_several_callers_at_once(training):
-    """More callers than workers: each takes whom it finds idle, and none gets another's numbers."""
+    """More callers than workers: each uses the workers that are idle, and none gets another's results."""
     problems = [large(steps=60 + k) for k in range(5)]
     weights = problems[0].parameters()
     for problem in problems:

@@ -25,62 +25,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from odd_values import Strange, StrangeError, short
 
 import fastrnn
 from fastrnn import _core, reference
 from fastrnn.functional._cells import CELLS
 from fastrnn.functional._options import PARAMETERS
 
-GATES = {"rnn": 1, "indrnn": 1, "mgu": 2, "gru": 3, "lstm": 4, "slstm": 4}
-STATES = {"lstm": ("h0", "c0"), "slstm": ("h0", "c0", "n0", "m0")}
+TABLE = _core.cell_table()
+GATES = {cell: len(row["gates"]) for cell, row in TABLE.items()}
 ACTIVATIONS = ["tanh", "relu", "sigmoid", "linear", ("elu", 0.5), ("affine", 1.0, 0.5), "hard_sigmoid", "nothing"]
 CLASSES = [v for v in vars(_core).values() if isinstance(v, type) and not issubclass(v, Exception)]
 MEMORY = 8 << 30
 SECONDS = 120  # of one round, on a slow and busy machine
 
 
-class StrangeError(Exception):
-    """Of an argument itself, which may come out as it is."""
-
-
-class StrangeAttributeError(StrangeError, AttributeError):
-    """One that is often caught."""
-
-
-DOCUMENTED = (
-    TypeError,
-    ValueError,
-    KeyError,
-    BufferError,
-    MemoryError,
-    fastrnn.CudaError,
-    fastrnn.FullError,
-    StrangeError,
-)
-
-
-class Strange:
-    """Says that it is an array, an int and a path, and is what it says or not."""
-
-    def __init__(self, fuzzer: Fuzzer):
-        self.fuzzer = fuzzer
-
-    def answer(self, *given: Any, **named: Any) -> Any:
-        if self.fuzzer.chance(3):
-            raise self.fuzzer.pick([StrangeError, StrangeAttributeError, ValueError])
-        return self.fuzzer.pick([self.fuzzer.odd_array, self.fuzzer.odd_number])()
-
-    __array__ = __index__ = __fspath__ = __float__ = answer
-
-
-def short(value: Any) -> str:
-    """What it is, in few words; some have no repr."""
-    if isinstance(value, np.ndarray):
-        return f"{type(value).__name__}({value.shape}, {value.dtype}, strides={value.strides})"
-    try:
-        return repr(value)[:200]
-    except (TypeError, ValueError):
-        return f"<{type(value).__name__}>"
+DOCUMENTED = (TypeError, ValueError, KeyError, BufferError, MemoryError)
+DOCUMENTED += (fastrnn.CudaError, fastrnn.FullError, StrangeError)
 
 
 class Fuzzer:
@@ -90,7 +51,7 @@ class Fuzzer:
         self.random = random.Random(f"{seed}:{number}")
         self.modest, self.tell = modest, tell
         self.calls: Counter[str] = Counter()
-        self.sound = True  # nothing odd was put into the arguments of the latest call
+        self.sound = True  # whether the latest call had valid arguments only
         self.error: Exception | None = None  # the latest
         self.T, self.B = self.pick([0, 1, 1, 2, 3, 7]), self.pick([0, 1, 1, 2, 5, 19])
         self.I, self.H = self.pick([0, 1, 2, 5, 16]), self.pick([1, 2, 3, 8, 17, 40])
@@ -125,7 +86,7 @@ class Fuzzer:
         return np.zeros(shape, self.pick(kinds))
 
     def twisted(self, array: Any) -> Any:
-        """The same shape or another, laid out, typed or wrapped otherwise."""
+        """The array in another shape, layout, dtype or wrapper."""
         kind = self.random.randrange(16)
         if array.size > 1_000_000:
             return array
@@ -167,7 +128,7 @@ class Fuzzer:
         return self.odd_array()
 
     def odd(self, good: Any = None) -> Any:
-        """Something else than what belongs there."""
+        """A value that does not belong there."""
         try:
             return self.another(good)
         except (MemoryError, ValueError, TypeError, IndexError, OverflowError):  # NumPy's, of what it cannot make
@@ -232,7 +193,7 @@ class Fuzzer:
         return {"w_ih": self.array(rows, inputs), "w_hh": w_hh, **biases}
 
     def options(self, names: frozenset[str], hidden: int) -> dict[str, Any]:
-        """Some of these, sound or nearly so."""
+        """Some of these options, with valid or almost valid values."""
         values: dict[str, Callable[[], Any]] = {
             "activation": lambda: self.pick(ACTIVATIONS),
             "recurrent_activation": lambda: self.pick(ACTIVATIONS),
@@ -271,7 +232,7 @@ class Fuzzer:
         cell = self.pick(sorted(GATES))
         table = CELLS[cell]
         x, parameters = self.array(self.T, self.B, self.I), self.parameters(cell, self.H, self.I)
-        names = STATES.get(cell, ("h0",))
+        names = ["h0", *(f"{state}0" for state in TABLE[cell]["states"])]
         states = {name: self.array(1, self.B, self.H) for name in names if self.chance(2)}
         settings = self.options(table.weights, self.H)
         if self.chance(3):

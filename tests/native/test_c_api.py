@@ -82,7 +82,7 @@ def test_a_session_has_the_bits_of_pythons(library, path, x, precision):
     model, session, size, y = c_void_p(), c_void_p(), c_size_t(), np.zeros((STEPS, OUTPUTS), np.float32)
     assert library.fastrnn_model_load(bytes(path), byref(Options(precision, 0)), byref(model)) == OK
     assert library.fastrnn_session_create(model, 1, byref(session)) == OK
-    library.fastrnn_model_free(model)  # the session keeps it
+    library.fastrnn_model_free(model)  # the session keeps the model alive
     for t in range(STEPS):
         assert library.fastrnn_session_step(session, floats(x[t]), floats(y[t])) == OK
     python = fastrnn.Session(fastrnn.Model.load(path, dtype=dtype))

@@ -38,7 +38,7 @@ class Instruction(NamedTuple):
 
 
 def is_loop(code: list[Instruction]) -> bool:
-    """Whether what begins at the target of a jump back ever comes to that jump, the last of `code`."""
+    """Whether the code at the target of a backward jump can reach that jump, which is the last of `code`."""
     place = {i.address: n for n, i in enumerate(code)}
     seen, todo = set(), [0]
     while todo:

@@ -1,4 +1,4 @@
-"""Objects of `__new__` alone, which hold nothing: a TypeError wherever one is used. In a process, as it was a crash."""
+"""Objects made by `__new__` alone hold nothing: using one is a TypeError. In a process, as this once crashed."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_a_thread_may_compute_while_the_interpreter_ends(call):
 
 
 def test_every_release_of_the_gil_is_the_guarded_one():
-    """The calls above are a few of many: the others are held to the same class."""
+    """The calls above are a few of many: no source releases the GIL other than by that class."""
     folder = ROOT / "csrc" / "python"
     others = ("gil_scoped_", "PyEval_SaveThread", "PyEval_RestoreThread", "PyGILState_", "Py_BEGIN_ALLOW_THREADS")
     found = {

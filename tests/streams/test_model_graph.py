@@ -173,7 +173,7 @@ def test_values_that_are_read_late_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "layers, words",
+    ("layers", "words"),
     [
         ([PAIR, {"kind": "add", "from": [0, 2]}], "from: expected values 0 to 1, got 2"),
         ([PAIR, {"kind": "add", "from": [0]}], "from: expected 2 values, got 1"),
@@ -211,7 +211,7 @@ def test_a_file_whose_layers_grow_without_weights_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer, words",
+    ("layer", "words"),
     [
         ({"kind": "gather", "inputs": 6}, "gather: expected inputs, runs beside its kind, got"),
         ({"kind": "power", "number": 2.0, "inputs": 3}, "power: expected number beside its kind"),
@@ -219,6 +219,5 @@ def test_a_file_whose_layers_grow_without_weights_is_refused() -> None:
     ],
 )
 def test_what_is_missing_or_too_much_is_named(layer: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=words):
         pack_layers([PAIR, layer])
-    assert words in str(error.value)

@@ -23,7 +23,7 @@ from tests.support.variants import VARIANTS, make_problem
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("count", [1, 3, 17, 100, 200])
 def test_many_streams_step_at_once(count, dtype, isa):
-    """More rows than any tile of the kernels, and than two and three of a pool's, in an order of their own."""
+    """From one row to more than any tile of the kernels has and a pool takes at once, in random order."""
     weights = weights_of(dtype=dtype)
     rng = np.random.default_rng(0)
     pool = fastrnn.StreamPool(weights, capacity=count + 2, queue=1)
@@ -351,7 +351,7 @@ def test_describes_itself():
 
 
 def test_a_second_thread_is_refused():
-    """advance() lets others have the GIL; they are told, rather than left to spoil the pool."""
+    """advance() releases the GIL: another thread that calls the pool meanwhile gets an error."""
     hidden, count = 128, 200
     weights = pack(make_problem(LSTM, hidden=hidden, inputs=I, batch=1, steps=1, dtype="float32"))
     pool = fastrnn.StreamPool(weights, count, queue=1)
@@ -369,12 +369,12 @@ def test_a_second_thread_is_refused():
 
     thread = threading.Thread(target=look)
     thread.start()
-    for _ in range(2000):  # each of them milliseconds without the GIL: the two do meet
+    for _ in range(2000):  # each takes milliseconds without the GIL, so that the two overlap
         if errors:
             break
         try:
             pool.step(streams, x)
-        except RuntimeError as error:  # where there is no GIL, it may be this one
+        except RuntimeError as error:  # where there is no GIL, this may be the call that is refused
             errors.append(str(error))
     done.set()
     thread.join()

@@ -16,7 +16,7 @@ from tests.support.packed import pack
 from tests.support.streams import DTYPES, QUEUE, H, I, Twins, stack, weights_of
 from tests.support.variants import VARIANTS
 
-# Options of a run are no matter of a pool; nor is which states begin a sequence.
+# A pool has no options of a run, and its streams begin at zero.
 CASES = [case for case in SINGLES if not set(dict(case.run)) - {"seed"}]
 
 

@@ -66,7 +66,7 @@ def test_state_moves_a_stream_to_another_session(variant, dtype, isa):
 @both_dtypes
 @some_variants
 def test_steps_and_runs_take_turns(variant, dtype, isa):
-    """A step keeps what a run lists anew."""
+    """Single steps and runs may follow each other in any order: both go on from the same state."""
     x = problem_of(variant, dtype=dtype, steps=9).arrays["x"]
     turns, runs = new_session(variant, dtype=dtype), new_session(variant, dtype=dtype)
     for first, last in ((0, 1), (1, 2), (2, 4), (4, 5), (5, 8), (8, 9)):
@@ -148,7 +148,7 @@ def test_out_receives_y(dtype, isa):
 @pytest.mark.parametrize("hidden", [H, 200], ids=["keeps the GIL", "lets it go"])
 @pytest.mark.parametrize("batch", [1, B])
 def test_every_way_to_call_step_is_the_same(hidden, batch):
-    """The usual call takes a short way, all others the long one."""
+    """The usual call has a fast path; every other form goes the general way."""
     problem = make_problem(LSTM, hidden=hidden, inputs=I, batch=batch, steps=1, dtype="float32")
     weights, x = pack(problem), problem.arrays["x"][0]
 
@@ -245,7 +245,7 @@ def test_a_second_thread_is_refused():
     errors: list[str] = []
 
     def work() -> None:
-        for _ in range(500):  # each of them milliseconds without the GIL: two do meet
+        for _ in range(500):  # each takes milliseconds without the GIL, so that two overlap
             if errors:
                 return
             try:
@@ -267,7 +267,7 @@ def test_a_second_thread_is_refused():
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_sessions_in_threads_share_weights(dtype):
     """Eight streams at once, each with its own input."""
-    hidden = 96  # a step of this size lets others have the GIL
+    hidden = 96  # a step of this size releases the GIL
     problems = [make_problem(LSTM, hidden=hidden, inputs=I, batch=2, steps=20 + k, dtype="float32") for k in range(8)]
     packed = pack(problems[0], dtype=dtype)
     inputs = [problem.arrays["x"] for problem in problems]

@@ -100,7 +100,7 @@ def test_batch_is_1_or_more(batch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [2**40, 2**58, 2**60, 2**62])
 def test_a_batch_beyond_memory_is_refused(batch, dtype):
-    """Sizes in bytes that overflow included: what is left of them would be little."""
+    """Also where the size in bytes overflows: what remains of it would be small enough to be allocated."""
     with pytest.raises(MemoryError):
         new_session(batch=batch, dtype=dtype)
 

@@ -21,7 +21,7 @@ RATES = {"dropout": 0.3, "recurrent_dropout": 0.4, "weight_dropout": 0.25, "zone
 
 
 def without(*names):
-    """RATES but for those which a cell has not."""
+    """RATES without those that a cell does not have."""
     return {name: rate for name, rate in RATES.items() if name not in names}
 
 

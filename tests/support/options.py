@@ -16,7 +16,7 @@ from tests.support.variants import GATES, Arrays, Mode, Problem, Variant, make_p
 
 # The options of a run that are arrays; a case only says that it wants them, make_case draws them.
 DRAWN = ("lengths", "mask", "reset_mask", "batch_sizes")
-SEED = 0x123456789ABCDEF0  # both words of the key count
+SEED = 0x123456789ABCDEF0  # beyond 32 bits: both words of Philox' key are used
 ALL = tuple(GATES)
 GATED = ("lstm", "gru", "mgu")
 ACTIVATIONS: tuple[Any, ...] = (

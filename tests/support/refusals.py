@@ -138,7 +138,7 @@ BAD_ACTIVATIONS = (
     ("hard_sigmoid", 0.0),
 )  # fmt: skip
 OPTIONS_OF = {"activation": "rnn", "recurrent_activation": "gru", "output_activation": "lstm"}
-# keywords that a cell has not
+# keywords that a cell does not have
 UNKNOWN = {
     "rnn": ("recurrent_activation", "w_peep", "candidate_dropout", "reset", "cell_clip", "forget_gate", "ln_c"),
     "lstm": ("reset", "forget_gate", "n0"),

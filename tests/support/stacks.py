@@ -65,7 +65,7 @@ class Problem:
 
     @property
     def packed(self) -> list[Any]:
-        """As a user writes it."""
+        """The layers in the form that users write: a pair where there are two directions."""
         return [row[0] if self.directions == 1 else tuple(row) for row in self.layers]
 
     def forward(self, **more: Any) -> Any:

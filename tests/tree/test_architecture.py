@@ -284,3 +284,9 @@ def test_a_name_of_a_cell_is_found():
     ]
     assert named_cells("  // no\n".join(found)) == found
     assert named_cells("// Kind::rnn\nstd::size(kCellNames)\nKind::recurrent\ncells::Lstm::forward<0>(u)") == []
+
+
+def test_no_test_file_is_too_long():
+    """A file of tests is about one subject; one of more lines is cut."""
+    lines = {path: path.read_text().count("\n") for path in (ROOT / "tests").rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > 450} == {}

@@ -21,7 +21,7 @@ from tests.support.tree import ROOT
 
 TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120")
 FILES = sorted((ROOT / "csrc" / "cuda").rglob("*.cu"))
-# Left out where no targets are named: the LSTM and the GRU of two phases, which are not, need more registers.
+# Left out where no targets are named: the LSTM and the two-phase GRU, which stay, need more registers.
 _LIGHTER = ("kernels_rnn", "kernels_gru_after", "kernels_gru_output")
 _FLAGS = ["-std=c++17", f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'csrc' / 'include'}", "-Xptxas", "-v,-warn-spills"]
 _TIERS = ("block", "cluster", "grid", "stream", "graph")
@@ -36,12 +36,12 @@ class Kernel:
     registers: int
     stack: int
     spills: int
-    shared: int  # static; what is dynamic is the layout's affair
+    shared: int  # static; layout.h counts the dynamic part
     ptx: str
 
 
 def capability(target: str) -> int:
-    """90 of "sm_90a"."""
+    """The number in a target: 90 of "sm_90a"."""
     return int(re.sub(r"\D", "", target))
 
 
@@ -57,7 +57,7 @@ def wanted_targets() -> tuple[str, ...]:
 
 
 def wanted_files() -> list[Path]:
-    """All where targets are named; else those of the heaviest cells, and what is small."""
+    """All sources where targets are named; else the heaviest cells and the small files."""
     if "FASTRNN_TEST_CUDA_TARGETS" in os.environ:
         return FILES
     return [path for path in FILES if path.stem not in _LIGHTER]

@@ -33,7 +33,7 @@ _CORE = (
     "core/backend/options.cc",
     "core/backend/dispatch.cc",
     "cpu/kernels_portable.cc",
-)  # what the host side takes of the CPU's
+)  # sources of the CPU backend that the host side needs
 
 
 def compiler() -> str | None:

@@ -57,7 +57,7 @@ _rename.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 @_Destructor
 def _destroy(capsule: int) -> None:
-    """A producer's duty for a capsule that nobody took."""
+    """Frees a capsule that nobody consumed, as its producer has to."""
     for name, kind in ((b"dltensor", _Managed), (b"dltensor_versioned", _ManagedVersioned)):
         if _is_valid(capsule, name):
             address = _pointer_of_ended(capsule, name)
@@ -65,7 +65,7 @@ def _destroy(capsule: int) -> None:
 
 
 class FakeArray:
-    """`streams`: those that were asked for, one a capsule; `deleted`: how many of these were given back."""
+    """`streams`: the stream asked for with each capsule; `deleted`: how many capsules were given back."""
 
     def __init__(
         self, array: np.ndarray, ordinal: int = 0, *, kind: int = CUDA, old: bool = False, major: int = 1,
@@ -156,7 +156,7 @@ def fakes(arrays: dict[str, np.ndarray], **options: Any) -> dict[str, Any]:
 
 
 def values(results: Any) -> list[np.ndarray]:
-    """Of DeviceArrays, by DLPack."""
+    """The values of DeviceArrays, read by DLPack."""
     return [read(array) for array in results]
 
 
@@ -167,7 +167,7 @@ def given_back(arrays: dict[str, Any]) -> bool:
 
 
 def library(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[types.ModuleType, type, list[Any]]:
-    """A library of that name, its type of arrays, and what it was given to make its own."""
+    """A pretended library of that name, its type of arrays, and the list of arrays that its from_dlpack was given."""
     module, taken = types.ModuleType(name), []
 
     class Array(FakeArray):

@@ -10,7 +10,7 @@ import fastrnn
 from tests.support.cuda.fake_arrays import FakeArray, given_back, read
 
 RNG = np.random.default_rng(11)
-# Sums in another order, through twice the layers that TOLERANCE of test_emulated.py is for.
+# Twice that of problems.py, for two layers: sums are taken in another order than on the CPU.
 TOLERANCE = 4e-5
 
 
