@@ -40,8 +40,9 @@ const KernelEntry* look_up(Matches&& matches) {
   return nullptr;
 }
 
-/// What lies on both sides of an array, wider than some rows of most: a row too many neither meets another array nor
-/// goes unseen. A NaN in every type, and a signalling one in float32: whatever is computed from it has other bits.
+/// A fence on both sides of an array, wider than a few rows of most arrays: a row too many neither hits another array
+/// nor goes unnoticed. A NaN in every type, and a signalling one in float32: whatever is computed from it has other
+/// bits.
 constexpr std::size_t kFence = 1 << 16;
 constexpr std::uint32_t kFenceWord = 0x7fa57fa5;
 /// Before the first fence, the size of the array: another runtime may give it back than the one it is from.

@@ -19,7 +19,7 @@ void __tsan_acquire(void* address);
 void __tsan_release(void* address);
 void __tsan_read_range(void* address, unsigned long bytes);
 void __tsan_write_range(void* address, unsigned long bytes);
-/// The library functions that this file calls are no accesses of a kernel.
+/// ThreadSanitizer ignores what library functions read and write: this file calls them, no kernel does.
 __attribute__((visibility("default"))) const char* __tsan_default_options() { return "ignore_interceptors_accesses=1"; }
 }
 #endif
@@ -107,7 +107,7 @@ std::string place(const Thread& t, Site site) {
          std::to_string(site.line);
 }
 
-/// Ends the launch, state.error being set in a statement before: what is alive on this fibre's stack is never
+/// Ends the launch; state.error has been set before. Objects that are alive on this fibre's stack are never
 /// destroyed.
 [[noreturn]] void stop() {
   for (;;) self().fibre->leave(false);  // never entered again

@@ -1,5 +1,5 @@
 // Products by cuBLASLt, with a library of the same functions that computes on the host: which arguments it is given,
-// what becomes of rows that are columns there, and what is said where it cannot be had.
+// how our rows become its columns, and the errors where it is missing.
 #include "cuda/runtime/blaslt.h"
 
 #include <dlfcn.h>

@@ -18,7 +18,7 @@ using cuda::Type;
 using cuda::emulation::expect;
 using Floats = std::vector<float>;
 
-/// A layer on the CPU: what the device must give, too.
+/// A layer on the CPU, whose results the device must give as well.
 struct Layer {
   cells::Kind kind;
   int steps, batch, inputs, hidden, gates;

@@ -60,7 +60,7 @@ class Layer {
 
   void ragged() {
     for (int b = 0; b < s.batch; ++b) lengths.push_back((b * 5 + 2) % (s.steps + 1));
-    // What lies behind a row's end is nobody's: it must not come near a gradient.
+    // What lies beyond a row's length is no data and must not reach a gradient.
     for (int t = 0; t < s.steps; ++t)
       for (int b = 0; b < s.batch; ++b)
         if (t >= lengths[std::size_t(b)]) std::fill_n(x_.begin() + (t * s.batch + b) * s.inputs, s.inputs, NAN);

@@ -1,5 +1,5 @@
-// The kernels of rows.h against plain loops: threads that go round, rows of other lengths, sums of any number of rows
-// and columns.
+// The kernels of rows.h against plain loops: threads with several elements each, rows of other lengths, sums of any
+// number of rows and columns.
 #include <algorithm>
 #include <cmath>
 #include <random>

@@ -72,7 +72,7 @@ class Bytes {
   bool more() const { return at_ < size_; }
   std::uint8_t next() { return more() ? data_[at_++] : 0; }
   Index small() { return Index(std::int8_t(next())) % 8; }
-  /// Of every kind: most are moderate, some have any bits.
+  /// Numbers: most of moderate size, some with arbitrary bits.
   float number() {
     const std::uint8_t first = next();
     if (first < 0xf0) return float(first) / 60 - 2;

@@ -105,7 +105,7 @@ void check_rows(const std::string& what, const test::Variant& options, const Pac
   test::check(same(whole.y, y), what + ": training differs from inference");
 }
 
-/// Fast activations are for those that nearly every cell has.
+/// Whether the variant can be packed with fast activations, which sigmoid, tanh, relu and identity have.
 bool has_fast(const test::Variant& options) {
   const auto usual = [](const fastrnn::ActivationOption& f) { return f.kind <= fastrnn::Activation::identity; };
   return usual(options.activation) && usual(options.recurrent_activation) && usual(options.output_activation) &&

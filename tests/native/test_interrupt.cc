@@ -56,7 +56,7 @@ void interrupt_everywhere(const std::string& what, int threads, const Work& work
   test::check(interruptions > 0 || threads > 1, what + ": was never asked whether to go on");
 }
 
-/// For what throws.
+/// For work that throws when it is interrupted.
 template <class Work>
 void interrupt_call(const std::string& what, int threads, const Work& work) {
   interrupt_everywhere(what, threads, work, [&](bool stopped, bool threw) {

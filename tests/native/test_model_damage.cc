@@ -11,7 +11,7 @@ std::size_t allocated = 0;  // since it was last set to zero, whatever was freed
 
 }  // namespace
 
-// Not inlined: GCC would take an allocation by new for one by malloc, and warn of its end.
+// Not inlined: GCC would take an allocation by new for one by malloc, and warn where it is freed.
 #define FASTRNN_TEST_ALLOCATION __attribute__((noinline))
 FASTRNN_TEST_ALLOCATION void* operator new(std::size_t bytes) {
   allocated += bytes;
@@ -32,7 +32,7 @@ namespace {
 
 using test::ModelFile;
 
-/// Empty unless it is refused.
+/// The message with which the file is refused; empty if it is read.
 std::string refusal(const std::string& file) {
   try {
     test::load(file);

@@ -20,7 +20,7 @@
 
 namespace {
 
-// Volatile: the compiler takes it that malloc neither reads nor changes what is the program's.
+// Volatile: the compiler assumes that malloc neither reads nor writes variables of the program.
 thread_local volatile bool armed = false;
 thread_local volatile int caught = 0;
 
@@ -33,7 +33,7 @@ void trap() {
 // operator new and what else allocates go through malloc.
 extern "C" {
 #if defined(FASTRNN_SANITIZER)
-// The sanitizer has a malloc of its own, and tells; its library has to see these.
+// The sanitizer has a malloc of its own, which calls these hooks; its library has to see them.
 __attribute__((visibility("default"))) void __sanitizer_malloc_hook(const volatile void*, std::size_t) { trap(); }
 __attribute__((visibility("default"))) void __sanitizer_free_hook(const volatile void*) { trap(); }
 #elif defined(__GLIBC__) && !defined(FASTRNN_RTSAN)
@@ -70,7 +70,7 @@ void call(Work& work) noexcept FASTRNN_NONBLOCKING {
   work();
 }
 
-/// Allocations of the call.
+/// The number of allocations during the call.
 template <class Work>
 int allocations(Work work) {
   caught = 0;
@@ -86,7 +86,7 @@ void realtime(const std::string& what, Work work) {
   test::check(count == 0, what + ": " + std::to_string(count) + " allocations or releases");
 }
 
-/// Whoever never fails is not known to work.
+/// That the trap works: a call that allocates is noticed.
 void check_trap() {
 #if !defined(FASTRNN_RTSAN)  // it would end the program
   std::vector<int>* volatile made = nullptr;

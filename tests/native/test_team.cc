@@ -1,6 +1,6 @@
 // The thread team: a grid of slices gives the serial result whoever computes it, and nobody waits for a thread that the
-// system has stopped. Stopped threads are played by computes that wait for a flag: what must not be waited for would
-// hang.
+// system has stopped. A stopped thread is imitated by a computation that waits for a flag: a team that waited for it
+// would hang.
 #include <sys/wait.h>
 #include <unistd.h>
 

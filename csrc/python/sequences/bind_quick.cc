@@ -209,6 +209,7 @@ struct QuickCall {
     return result.release();
   }
 
+  // Interrupted ends in run_interruptible(): none is thrown here. NOLINTNEXTLINE(bugprone-exception-escape)
   std::optional<PyObject*> run(const PackedWeights& weights) const noexcept {
     try {
       return std::visit([&](const auto& w) { return run(*w); }, weights.weights);
