@@ -28,13 +28,13 @@ def test_arrays_on_the_gpu_match_the_reference(gpu, case):
         problem.cotangents["dy"] = dy
         grads = problem.backward(fastrnn, cache)
     tol = 2 * tolerance("float32", **SIZES)
-    there = Problem(case, fakes(problem.arrays), problem.run, fakes(problem.cotangents))
-    *outputs, cache = there.forward(fastrnn, training=True)
+    on_gpu = Problem(case, fakes(problem.arrays), problem.run, fakes(problem.cotangents))
+    *outputs, cache = on_gpu.forward(fastrnn, training=True)
     assert_matches(output_tuple(case, fastrnn)(*map(read, outputs)), trained, tol, "training")
-    found = there.backward(fastrnn, cache)
+    found = on_gpu.backward(fastrnn, cache)
     assert_matches(type(found)(*(None if a is None else read(a) for a in found)), grads, tol, "gradients")
     del outputs, cache, found
-    assert given_back({**there.arrays, **there.cotangents})
+    assert given_back({**on_gpu.arrays, **on_gpu.cotangents})
 
 
 def test_what_a_gpu_does_not_know_is_refused(gpu):

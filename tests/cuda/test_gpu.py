@@ -58,7 +58,7 @@ def test_options(case):
 
 @pytest.mark.parametrize(("layers", "directions", "merge"), FORMS)
 def test_stacks(layers, directions, merge):
-    check_stack(layers, directions, merge, batch_first=layers == 1, there=False)
+    check_stack(layers, directions, merge, batch_first=layers == 1, on_device=False)
 
 
 @pytest.mark.parametrize("tier", ["block", "cluster", "grid", "graph"])

@@ -15,11 +15,11 @@ from tests.support.cuda.problems import CELLS, problem
 from tests.support.cuda.stacks import FORMS, assert_close, check_stack
 
 
-@pytest.mark.parametrize("there", [False, True], ids=["host", "device"])
+@pytest.mark.parametrize("on_device", [False, True], ids=["host", "device"])
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize(("layers", "directions", "merge"), FORMS)
-def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first, there):
-    check_stack(layers, directions, merge, batch_first, there)
+def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first, on_device):
+    check_stack(layers, directions, merge, batch_first, on_device)
 
 
 def test_weights_are_sent_once(gpu):

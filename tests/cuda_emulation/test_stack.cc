@@ -132,18 +132,18 @@ void on_cpu(const Case& c, Call<double>& call) {
   fastrnn::backward(Saved<double>(stack.weights[0], call.arguments), one);
 }
 
-/// `there`: the emulated device's memory is the heap, so that the host's arrays may pass for the device's.
-std::string on_device(const Case& c, Call<float>& call, bool there) {
+/// `on_gpu`: the emulated device's memory is the heap, so that the host's arrays may pass for the device's.
+std::string on_device(const Case& c, Call<float>& call, bool on_gpu) {
   const cuda::DeviceSpec& spec = cuda::device_spec("H100");
   cuda::EmulatedRuntime runtime(spec);
   {
     std::vector<std::unique_ptr<cuda::DeviceLayer>> layers;
     cuda::DeviceStack stack{{}, c.directions, c.merge, c.between, cuda::Type::float32, c.tier};
     for (const auto& p : call.parameters) {
-      layers.push_back(std::make_unique<cuda::DeviceLayer>(runtime, call.options(), p, there));
+      layers.push_back(std::make_unique<cuda::DeviceLayer>(runtime, call.options(), p, on_gpu));
       stack.layers.push_back(layers.back().get());
     }
-    const cuda::StackRun run(runtime, spec, stack, call.arguments, true, there);
+    const cuda::StackRun run(runtime, spec, stack, call.arguments, true, on_gpu);
     run.backward(call.gradients);
     for (auto& [key, v] : call.results)
       if (key[0] == 'd') std::fill(v.begin(), v.end(), NAN);
@@ -174,11 +174,11 @@ void check(const Case& c) {
   const unsigned seed = unsigned(++checks);
   Call<double> want(c, seed);
   on_cpu(c, want);
-  for (const bool there : {false, true}) {
+  for (const bool on_gpu : {false, true}) {
     Call<float> got(c, seed);
     std::string error;
     try {
-      error = on_device(c, got, there);
+      error = on_device(c, got, on_gpu);
       if (error.empty()) error = compare(want.results, got.results, c);
     } catch (const std::exception& e) {
       error = e.what();
@@ -187,7 +187,7 @@ void check(const Case& c) {
     ++failures;
     std::fprintf(stderr, "FAILED: %s %s, %d layers, %d directions, merge %d, arrays %s: %s\n",
                  kCellNames[int(c.cell)].data(), c.name, c.layers, c.directions, int(c.merge),
-                 there ? "there" : "of the host", error.c_str());
+                 on_gpu ? "on the device" : "of the host", error.c_str());
   }
 }
 

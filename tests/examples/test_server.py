@@ -201,7 +201,7 @@ def test_it_says_what_is_too_much(server):
 
 
 @options(deadline_ms=60_000)
-def test_who_owes_nothing_delays_nobody(server):
+def test_idle_and_stuck_clients_delay_nobody(server):
     """Idle streams, and a client that never reads and so can send no more, hold up no batch."""
 
     async def main() -> None:
@@ -368,7 +368,7 @@ def test_it_answers_what_is_due_before_it_stops(server):
 
 
 @options(drain_seconds=0.5)
-def test_it_stops_in_the_time_it_promises_whoever_does_not_read(server):
+def test_it_stops_in_the_time_it_promises_with_clients_that_do_not_read(server):
     url, process = server
     with never_reading(url), never_reading(url):
         process.send_signal(signal.SIGTERM)

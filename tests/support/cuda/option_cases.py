@@ -1,4 +1,4 @@
-"""The cases of tests/support/options.py on a GPU, emulated or there, against the same reference."""
+"""The cases of tests/support/options.py on a GPU, emulated or real, against the same reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that the tests of a GPU make, emulated or there: cells by name, and arrays for them."""
+"""Calls that the tests of a GPU make, emulated or real: cells by name, and arrays for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacks on a GPU, emulated or there, against the CPU's."""
+"""Stacks on a GPU, emulated or real, against the CPU's."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def packed(rows: list[list[dict]], **options: Any) -> tuple[list[list[Any]], lis
 FORMS = [(3, 1, "concat"), (1, 2, "concat"), (2, 2, "concat"), (2, 2, "sum"), (2, 2, "ave"), (2, 2, "mul")]
 
 
-def check_stack(layers: int, directions: int, merge: str, batch_first: bool, there: bool) -> None:
+def check_stack(layers: int, directions: int, merge: str, batch_first: bool, on_device: bool) -> None:
     cpu, weights = packed(parameters(layers, directions, merge))
     shape = (3, 4) if batch_first else (4, 3)
     arrays = {"x": draw(*shape, 5), "h0": draw(layers * directions, 3, 9), "c0": draw(layers * directions, 3, 9)}
     more = {"lengths": [4, 1, 3], "merge": merge, "batch_first": batch_first, "dropout": 0.4, "seed": 7,
             "recurrent_dropout": 0.3}  # fmt: skip
-    give, take = (FakeArray, read) if there else (lambda a: a, lambda a: a)
+    give, take = (FakeArray, read) if on_device else (lambda a: a, lambda a: a)
     on = {name: give(array) for name, array in arrays.items()}
     expected = fastrnn.stack_forward(arrays["x"], cpu, arrays["h0"], arrays["c0"], **more)
     got = fastrnn.stack_forward(on["x"], weights, on["h0"], on["c0"], **more)
