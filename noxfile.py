@@ -49,7 +49,7 @@ def tests(session: nox.Session) -> None:
     """pytest: a chosen part in minutes, all of it with ``-- --full``."""
     package(session, "test", "server")
     install(session, "cmake", "ninja")
-    session.run("pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session
@@ -58,7 +58,7 @@ def doors(session: nox.Session) -> None:
     package(session, "test", "conformance")
     # One that is missing would skip its suite.
     session.run("python", "-c", "import keras, onnx, onnxruntime, torch", env={"KERAS_BACKEND": "torch"})
-    session.run("pytest", "--full", "tests/conformance", "tests/doors", *session.posargs)
+    session.run("python", "-m", "pytest", "--full", "tests/conformance", "tests/doors", *session.posargs)
 
 
 @nox.session
@@ -67,7 +67,7 @@ def lint(session: nox.Session) -> None:
     install(session, "numpy", *EXTRAS["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("mypy")
+    session.run("python", "-m", "mypy")
     session.log("clang-format over all C++ and CUDA")
     session.run("clang-format", "--dry-run", "-Werror", *tracked(session, *CPP), log=False)
 
