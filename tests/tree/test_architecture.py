@@ -90,6 +90,7 @@ WING = {
     "cli": [*_NOUNS, "interop", "plot", "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],
     "torch": _TOOLS,
+    "keras": [*_NOUNS, "torch", "interop"],
     "__main__": ["cli"],
 }
 # Methods that hand over to the packages above them: `model.save(path)` is a name for `save_model(model, path)`.

@@ -32,14 +32,15 @@ class _Packing:
 
     def __init__(self, plan: Plan, weights: Any, dtype: str | None) -> None:
         # The copies are packed, not the weights: another thread may be writing those.
-        self.copies = [w.detach().clone(memory_format=torch.contiguous_format) for w in weights]
-        self.known = [(c.shape, c.dtype, c.data_ptr(), c.nbytes) for c in self.copies]
+        # A copy has the strides of its original where that fills its memory, a transposed one too.
+        self.copies = [w.detach().clone(memory_format=torch.preserve_format) for w in weights]
+        self.known = [(c.shape, c.stride(), c.dtype, c.data_ptr(), c.nbytes) for c in self.copies]
         self.layers = pack(plan, self.copies, dtype)
 
     def holds(self, weights: Any) -> bool:
         """Whether the weights are bit for bit what was packed."""
-        for w, (shape, dtype, pointer, nbytes) in zip(weights, self.known, strict=True):
-            if w.shape != shape or w.dtype is not dtype or not w.is_contiguous():
+        for w, (shape, strides, dtype, pointer, nbytes) in zip(weights, self.known, strict=True):
+            if w.shape != shape or w.stride() != strides or w.dtype is not dtype:
                 return False
             if _compare(w.data_ptr(), pointer, nbytes):
                 return False

@@ -113,7 +113,7 @@ def sort_options(owner: str, cell: str, options: dict[str, Any]) -> tuple[dict[s
     """
     table = CELLS[cell]
     weights = (table.weights | table.defaults.keys()) - {"w_peep", "w_hr", "ln_ih", "ln_hh", "ln_c"}
-    run = table.run & {*_RUN_RATES[1:], "checkpoint_every", "truncate"}
+    run = table.run & {*_RUN_RATES[1:], "checkpoint_every", "truncate", "zero_output_for_mask"}
     found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for name, value in options.items():
         if name not in weights and name not in run:
