@@ -174,7 +174,29 @@ def ppo() -> Iterator[Row]:
     yield Row("PPO update, LSTM 128, 8 x 128 with resets", step(rollout, ours), step(loop, theirs), 8)
 
 
-WORKS: list[Callable[[], Iterator[Row]]] = [overheads, taggers, packed, grus, ppo]
+def keras_layers() -> Iterator[Row]:
+    import keras
+
+    import fastrnn.keras
+
+    x = torch.randn(32, 100, 128)
+    theirs, ours = keras.layers.LSTM(128), fastrnn.keras.LSTM(128)
+    for layer in (theirs, ours):
+        layer.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+
+    def step(layer: Any) -> Step:
+        def once() -> dict[str, Any]:
+            y = layer(x, training=True)
+            grads = torch.autograd.grad(y.square().mean(), [v.value for v in layer.trainable_weights])
+            return {"y": y, **{f"d_{k}": g for k, g in enumerate(grads)}}
+
+        return once
+
+    yield Row("Keras layer on torch, training, LSTM T100 B32 H128", step(ours), step(theirs), 2.5)
+
+
+WORKS: list[Callable[[], Iterator[Row]]] = [overheads, taggers, packed, grus, ppo, keras_layers]
 
 
 # ---------------------------------------------------------------------------------------------------------- the table

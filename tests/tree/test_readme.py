@@ -132,6 +132,15 @@ def names_of_torch() -> list[dict[str, Any]]:
     return [{}, {}]
 
 
+def names_of_keras() -> list[dict[str, Any]]:
+    pytest.importorskip("torch", minversion="2.4")
+    pytest.importorskip("keras")
+    import fastrnn.keras  # noqa: F401
+
+    warnings.simplefilter("ignore")  # of Keras, about NumPy; pytest resets it after the test
+    return [{}]
+
+
 # For each snippet of a page the names that its text speaks of, added to those that the snippets before it leave.
 NAMES = {
     "README.md": names_of_readme,
@@ -141,6 +150,7 @@ NAMES = {
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
     "docs/interop.md": names_of_interop,
+    "docs/keras.md": names_of_keras,
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
     "docs/resume.md": lambda: [{}, {}],
