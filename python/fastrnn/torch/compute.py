@@ -68,11 +68,8 @@ def forward(
     Raises:
         TypeError, ValueError: an argument is wrong, by the names of the functions.
     """
-    if keep and plan.zoneout and not plan.training:
-        raise ValueError(
-            "zoneout: expected training mode, or no gradient, got a gradient in evaluation mode, which is not there; "
-            "call under torch.no_grad() or after train()"
-        )
+    if keep:
+        plan.check_gradient()
     lengths, mask, reset_mask, seed = options
     training = keep or plan.random
     run = plan.run

@@ -20,10 +20,12 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, plan: Plan, options: dict[str, Any], x: Any, h0: Any, c0: Any, *weights: Any) -> Any:
         function = getattr(functional, f"{plan.cell}_forward")
         needed = any(ctx.needs_input_grad)
+        if needed:
+            plan.check_gradient()
         states = {"h0": h0, "c0": c0} if plan.has_c else {"h0": h0}
         tensors = {name: None if t is None else t.detach() for name, t in states.items()}
         tensors |= {name: w.detach() for name, w in zip(plan.names, weights, strict=True)}
-        found = function(x.detach(), **tensors, **plan.weights, **options, training=needed or plan.training)
+        found = function(x.detach(), **tensors, **plan.weights, **options, training=needed or plan.random)
         results = found[: 2 + plan.has_c]
         if needed:
             ctx.plan, ctx.cache, ctx.states = plan, found[-1], (h0 is not None, c0 is not None)

@@ -69,6 +69,14 @@ class Plan:
         """The plan that a string describes."""
         return Plan(text)
 
+    def check_gradient(self) -> None:
+        """Refuse what has no gradient: zoneout in evaluation mode is a mean, for which there is no backward pass."""
+        if self.zoneout and not self.training:
+            raise ValueError(
+                "zoneout: expected training mode, or no gradient, got a gradient in evaluation mode, which is not "
+                "there; call under torch.no_grad() or after train()"
+            )
+
     def output_width(self, weights: Any) -> int:
         """The last extent of y: D*P."""
         return int(self.directions * self.state_width(weights))
