@@ -62,6 +62,17 @@ def doors(session: nox.Session) -> None:
 
 
 @nox.session
+def frameworks(session: nox.Session) -> None:
+    """What is too large for every run: Keras on TensorFlow, sktime, and the examples with PyTorch and Gymnasium."""
+    package(session, "test", "conformance", "sktime")
+    install(session, "tensorflow-cpu", "gymnasium")
+    session.run("pytest", "--full", "tests/doors/test_keras_tensorflow.py", env={"KERAS_BACKEND": "tensorflow"})
+    session.run(
+        "pytest", "--full", "tests/doors/test_sktime.py", "tests/doors/test_torch_examples.py", *session.posargs
+    )
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Rules, formats and types; nothing is compiled."""
     install(session, "numpy", *EXTRAS["lint"])
