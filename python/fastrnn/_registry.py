@@ -15,11 +15,14 @@ from ._typing import Config
 T = TypeVar("T")
 
 
-def one_of(argument: str, choices: Iterable[str], got: object) -> ValueError:
-    """Build the project's error for a value outside a closed set: ``argument: expected one of 'a', 'b', got 'c'``."""
+def choice_error(argument: str, choices: Iterable[str], got: object) -> ValueError:
+    """Return the error for a value outside a closed set: ``argument: expected one of 'a', 'b', got 'c'``."""
     choices = list(choices)
     names = ", ".join(repr(c) for c in choices)
     return ValueError(f"{argument}: expected one of {names}, got {got!r}{did_you_mean(got, choices)}")
+
+
+one_of = choice_error  # its former name
 
 
 def positive(argument: str, value: float, *, zero: bool = False) -> float:
@@ -70,7 +73,7 @@ class Registry(Generic[T]):
         """Return the class called `name`; ValueError lists the known names."""
         cls = self._by_key.get(self._key(name))
         if cls is None:
-            raise one_of(self.argument, self.classes, name)
+            raise choice_error(self.argument, self.classes, name)
         return cls
 
     def get(self, identifier: object) -> T:

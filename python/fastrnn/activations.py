@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._registry import one_of
+from ._registry import choice_error
 from ._typing import Array
 
 __all__ = [
@@ -139,5 +139,5 @@ def get(identifier: str | Activation | None) -> Activation:
     if not isinstance(identifier, str):
         raise TypeError(f"activation: expected a name, an Activation or None, got {type(identifier).__name__}")
     if identifier not in _ALL:
-        raise one_of("activation", _ALL, identifier)
+        raise choice_error("activation", _ALL, identifier)
     return _ALL[identifier]

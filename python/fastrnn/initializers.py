@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import config
-from ._registry import Registry, one_of, positive, serialize, show
+from ._registry import Registry, choice_error, positive, serialize, show
 from ._typing import Array, Config, DTypeLike, Identifier
 
 __all__ = [
@@ -199,9 +199,9 @@ class VarianceScaling(_Random):
     ) -> None:
         super().__init__(seed)
         if mode not in self._MODES:
-            raise one_of("mode", self._MODES, mode)
+            raise choice_error("mode", self._MODES, mode)
         if distribution not in self._DISTRIBUTIONS:
-            raise one_of("distribution", self._DISTRIBUTIONS, distribution)
+            raise choice_error("distribution", self._DISTRIBUTIONS, distribution)
         self.scale = positive("scale", scale)
         self.mode = mode
         self.distribution = distribution

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from .._file_writing import check_path, check_suffix
 from .._log import log
-from .._registry import one_of
+from .._registry import choice_error
 from .base import Callback, Logs
 from .monitor import Monitor
 
@@ -52,7 +52,7 @@ class ModelCheckpoint(Callback):
     ) -> None:
         super().__init__()
         if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
-            raise one_of("save_freq", ("epoch", "a number of batches > 0"), save_freq)
+            raise choice_error("save_freq", ("epoch", "a number of batches > 0"), save_freq)
         self.filepath = os.fspath(filepath)
         start, has_fields = _before_fields(self.filepath)
         suffix = check_suffix(self.filepath, "filepath")

@@ -6,7 +6,7 @@ import math
 import warnings
 from typing import Any
 
-from .._registry import one_of
+from .._registry import choice_error
 
 _MODES = ("auto", "min", "max")
 # "auto" looks for these in the name; everything else is a loss or an error and better when smaller.
@@ -24,7 +24,7 @@ class Monitor:
 
     def __init__(self, name: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in _MODES:
-            raise one_of("mode", _MODES, mode)
+            raise choice_error("mode", _MODES, mode)
         if mode == "auto":
             mode = "max" if any(part in name for part in _LARGER_IS_BETTER) else "min"
         self.name = name

@@ -14,7 +14,7 @@ import time
 from typing import Any, Protocol, TextIO
 
 from .._log import log
-from .._registry import one_of
+from .._registry import choice_error
 from .base import Callback, Logs
 
 __all__ = ["Progress", "ProgressBar"]
@@ -147,7 +147,7 @@ def level(verbose: object, auto: int) -> int:
     if isinstance(verbose, str) and verbose == "auto":
         return auto
     if not isinstance(verbose, int) or verbose not in (0, 1, 2):
-        raise one_of("verbose", ("auto", "0", "1", "2"), verbose)
+        raise choice_error("verbose", ("auto", "0", "1", "2"), verbose)
     return int(verbose)
 
 

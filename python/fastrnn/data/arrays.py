@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, DTypeLike
 
 __all__ = ["pad_sequences", "to_categorical"]
@@ -39,7 +39,7 @@ def pad_sequences(
     """
     for name, end in (("padding", padding), ("truncating", truncating)):
         if end not in ("pre", "post"):
-            raise one_of(name, ("pre", "post"), end)
+            raise choice_error(name, ("pre", "post"), end)
     arrays = [np.asarray(sequence) for sequence in sequences]
     length = max((len(a) for a in arrays), default=0) if maxlen is None else maxlen
     shapes = {a.shape[1:] for a in arrays if len(a)}

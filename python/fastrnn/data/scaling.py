@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 
 __all__ = ["Scaler"]
@@ -32,7 +32,7 @@ class Scaler:
 
     def __init__(self, kind: str = "standard") -> None:
         if kind not in _KINDS:
-            raise one_of("kind", _KINDS, kind)
+            raise choice_error("kind", _KINDS, kind)
         self.kind = kind
         self.shift: Array
         self.scale: Array

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 
 __all__ = ["CharVocabulary", "WordVocabulary", "python_topics", "vocabulary_from_config"]
@@ -117,7 +117,7 @@ def vocabulary_from_config(settings: Config) -> CharVocabulary | WordVocabulary:
         vocabulary = WordVocabulary((), lower=bool(settings["lower"]))
         vocabulary._set([str(word) for word in settings["words"]])
         return vocabulary
-    raise one_of("class_name", ("CharVocabulary", "WordVocabulary"), kind)
+    raise choice_error("class_name", ("CharVocabulary", "WordVocabulary"), kind)
 
 
 def python_topics() -> str:

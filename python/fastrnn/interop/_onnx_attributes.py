@@ -10,7 +10,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._registry import one_of
+from .._registry import choice_error
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 COMMON = ("activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout")
@@ -81,7 +81,7 @@ def read_attributes(op_type: str, given: Mapping[str, Any]) -> Attributes:
             raise ValueError(f"{name}: expected an attribute of {op_type} ({', '.join(KNOWN[op_type])}), got {value!r}")
     direction = _text("direction", given.get("direction", "forward"))
     if direction not in DIRECTIONS:
-        raise one_of("direction", DIRECTIONS, direction)
+        raise choice_error("direction", DIRECTIONS, direction)
     shared: dict[str, Any] = {}
     if "clip" in given:
         shared["clip"] = _number("clip", given["clip"])
@@ -130,7 +130,7 @@ def _formula(name: Any) -> _Formula:
     text = _text("activations", name)
     formula = _FORMULAS.get(text.lower())
     if formula is None:
-        raise one_of("activations", (f.onnx for f in _FORMULAS.values()), text)
+        raise choice_error("activations", (f.onnx for f in _FORMULAS.values()), text)
     return formula
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core import PackedWeights
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array
 from ..functional import gru_forward, lstm_forward, pack_gru, pack_lstm, pack_rnn, rnn_forward
 from ..functional.stack import stack_forward
@@ -69,7 +69,7 @@ def onnx_node(
     """
     op_type, given, wanted = _read_node(node, attributes)
     if op_type not in _OPERATORS:
-        raise one_of("op_type", _OPERATORS, op_type)
+        raise choice_error("op_type", _OPERATORS, op_type)
     operator = _OPERATORS[op_type]
     arrays = _read_inputs(operator, node, inputs)
     options = read_attributes(op_type, given)

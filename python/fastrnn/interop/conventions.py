@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array
 
 __all__ = ["CANONICAL", "CONVENTIONS", "Convention", "find_convention", "from_canonical", "to_canonical"]
@@ -88,9 +88,9 @@ def find_convention(framework: str | Convention, cell: str) -> Convention:
             raise ValueError(f"gates: expected an order of the letters {expected!r}, got {framework.gates!r}")
         return framework
     if framework not in CONVENTIONS:
-        raise one_of("convention", CONVENTIONS, framework)
+        raise choice_error("convention", CONVENTIONS, framework)
     if cell not in CONVENTIONS[framework]:
-        raise one_of(f"cell of {framework}", CONVENTIONS[framework], cell)
+        raise choice_error(f"cell of {framework}", CONVENTIONS[framework], cell)
     return CONVENTIONS[framework][cell]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._file_reading import safetensors_metadata
-from .._registry import one_of
+from .._registry import choice_error
 from ..model import Sequential
 from ..saving import load_model
 from . import keras, nam, onnx, rtneural, torch
@@ -48,7 +48,7 @@ def load(path: _Path, **options: Any) -> Sequential:
     if suffix == ".onnx" and hasattr(onnx, "load"):
         readers[suffix] = onnx.load
     if suffix not in readers:
-        raise one_of("path", sorted([*readers, ".safetensors"]), suffix or os.fspath(path))
+        raise choice_error("path", sorted([*readers, ".safetensors"]), suffix or os.fspath(path))
     return readers[suffix](path, **options)
 
 
@@ -96,5 +96,5 @@ def save(model: Sequential, path: _Path, **options: Any) -> None:
         ".nam": nam.save,
     }
     if suffix not in writers:
-        raise one_of("path", writers, suffix or os.fspath(path))
+        raise choice_error("path", writers, suffix or os.fspath(path))
     writers[suffix](model, path, **options)

@@ -14,7 +14,7 @@ import os
 from typing import Any
 
 from .._file_writing import write_file
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 from ..layers import GRU, LSTM, Activation, Dense, Dropout
 from ..layers.base import Layer
@@ -67,7 +67,7 @@ def _from_entry(entry: Any, width: int, at: str) -> list[LoadedLayer]:
         raise ValueError(f"{at}: expected an object, got {type(entry).__name__}")
     kind = as_text(entry.get("type"), f"{at}: type")
     if kind not in _TYPES:
-        raise one_of(f"{at}: type", _TYPES, kind)
+        raise choice_error(f"{at}: type", _TYPES, kind)
     for key in entry:
         if key not in _KEYS:
             raise ValueError(f"{at}: expected the keys {', '.join(sorted(_KEYS))}, got {key!r}")
@@ -77,7 +77,7 @@ def _from_entry(entry: Any, width: int, at: str) -> list[LoadedLayer]:
     units = as_size(shape[-1], f"{at}: shape")
     activation = as_text(entry.get("activation", ""), f"{at}: activation")
     if activation and activation not in _ACTIVATIONS:
-        raise one_of(f"{at}: activation", _ACTIVATIONS, activation)
+        raise choice_error(f"{at}: activation", _ACTIVATIONS, activation)
     expected = {"activation": 0, "lstm": 3, "gru": 3}.get(kind, 2)
     if len(weights) != expected:
         raise ValueError(f"{at}: weights: expected {expected} arrays, got {len(weights)}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import config
 from .._hints import unknown_keyword
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 from ..initializers import Initializer
 from ..parameters import Parameter
@@ -79,7 +79,7 @@ def layer_from_config(entry: Any) -> Layer:
         raise ValueError(f"layer config: expected a dict with class_name and config, got {entry!r}")
     cls = LAYERS.get(entry["class_name"])
     if cls is None:
-        raise one_of("class_name", sorted(LAYERS), entry["class_name"])
+        raise choice_error("class_name", sorted(LAYERS), entry["class_name"])
     return cls.from_config(entry["config"])
 
 
@@ -300,7 +300,7 @@ class Layer:
         raise self._incomplete("backward(dy)")
 
     def backward_weights(self, dy: Array) -> None:
-        """As `backward`, where nobody needs the gradient of x: that of the first layer with weights is not computed."""
+        """As `backward` of the first layer with weights, whose gradient of x is not needed and not computed."""
         self.backward(dy)
 
     def drop_cache(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .._registry import one_of, show
+from .._registry import choice_error, show
 from .._typing import Array, Config
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
@@ -27,7 +27,7 @@ class Loss:
 
     def __init__(self, reduction: str = "sum_over_batch_size") -> None:
         if reduction not in _REDUCTIONS:
-            raise one_of("reduction", _REDUCTIONS, reduction)
+            raise choice_error("reduction", _REDUCTIONS, reduction)
         self.reduction = reduction
 
     # -- what a subclass gives; y_true and y_pred have passed `prepare` --

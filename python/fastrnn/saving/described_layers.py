@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 from ..layers import GRU, LSTM, MGU, SLSTM, Activation, Dense, IndRNN, SimpleRNN
 from ..layers.base import Layer, weights_from_file
@@ -81,7 +81,7 @@ def _join_relu6(entries: list[Config]) -> list[Config]:
 def _layer(entry: Config, arrays: Mapping[str, Array]) -> tuple[Layer, dict[str, str]]:
     kind = entry.get("kind")
     if kind not in _FIELDS:
-        raise one_of("kind", _FIELDS, kind)
+        raise choice_error("kind", _FIELDS, kind)
     if set(entry) != _FIELDS[str(kind)]:
         raise ValueError(f"expected the fields {', '.join(sorted(_FIELDS[str(kind)]))}, got {', '.join(sorted(entry))}")
     if kind == "softmax":
@@ -92,12 +92,12 @@ def _layer(entry: Config, arrays: Mapping[str, Array]) -> tuple[Layer, dict[str,
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise ValueError("arrays: expected names of arrays")
     if entry["dtype"] not in _DTYPES:
-        raise one_of("dtype", _DTYPES, entry["dtype"])
+        raise choice_error("dtype", _DTYPES, entry["dtype"])
     dtype = _DTYPES[entry["dtype"]]
     if kind == "dense":
         return Dense(entry["outputs"], use_bias="bias" in names, dtype=dtype), names
     if entry["cell"] not in _CELLS:
-        raise one_of("cell", _CELLS, entry["cell"])
+        raise choice_error("cell", _CELLS, entry["cell"])
     return _recurrent(entry, names, arrays, dtype), names
 
 

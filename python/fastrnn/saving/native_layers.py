@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 from ..functional._cells import CELLS
 from ..functional._options import PARAMETERS
@@ -206,7 +206,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
     if "cell" in given:
         cell = given.pop("cell")
         if cell not in CELLS:
-            raise one_of("cell", CELLS, cell)
+            raise choice_error("cell", CELLS, cell)
         for name, reason in _ELSEWHERE.items():
             if name in given:
                 raise ValueError(f"{name}: expected None, as {reason}")
@@ -254,7 +254,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 def _from_kind(given: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) -> Config:
     kind = given["kind"]
     if kind not in _KINDS:
-        raise one_of("kind", _KINDS, kind)
+        raise choice_error("kind", _KINDS, kind)
     fields, own, optional = _KINDS[kind]
     if not {"kind", *fields, *own} <= given.keys() <= {"kind", *fields, *own, *optional}:
         expected = ", ".join((*fields, *own, *(f"{name} or not" for name in optional))) or "nothing"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import optimizers
-from .._registry import one_of
+from .._registry import choice_error
 from ..initializers import GlorotUniform, Orthogonal, RandomUniform
 from ..layers import GRU, LSTM, MGU, SLSTM, Bidirectional, Dense, IndRNN, Input, Masking, SimpleRNN
 from ..layers.recurrent.base import Recurrent
@@ -33,7 +33,7 @@ def build(estimator: Any, inputs: int, outputs: int, activation: str, random: np
         random: source of every seed.
     """
     if estimator.cell not in CELLS:
-        raise one_of("cell", CELLS, estimator.cell)
+        raise choice_error("cell", CELLS, estimator.cell)
     cell = CELLS[estimator.cell]
     sizes = hidden_sizes(estimator.hidden_layer_sizes)
 
@@ -72,7 +72,7 @@ def build(estimator: Any, inputs: int, outputs: int, activation: str, random: np
 def optimizer(estimator: Any) -> optimizers.Optimizer:
     """Return the optimizer that the estimator's parameters describe."""
     if estimator.solver not in SOLVERS:
-        raise one_of("solver", SOLVERS, estimator.solver)
+        raise choice_error("solver", SOLVERS, estimator.solver)
     own: dict[str, Any] = {}
     if estimator.solver in ("adam", "adamw"):
         own = {"beta_1": estimator.beta_1, "beta_2": estimator.beta_2, "epsilon": estimator.epsilon}

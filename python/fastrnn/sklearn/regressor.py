@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array
 from .base import RecurrentEstimator
 from .sequences import Sequences
@@ -145,7 +145,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  #
 
     def _network(self) -> tuple[int, str, str]:
         if self.loss not in _LOSSES:
-            raise one_of("loss", _LOSSES, self.loss)
+            raise choice_error("loss", _LOSSES, self.loss)
         return self._outputs_in, "linear", _LOSSES[self.loss]
 
     def _validation_score(self, sequences: Sequences, y: Array, sample_weight: Array | None) -> float:

@@ -29,7 +29,7 @@ class Target(NamedTuple):
 
 
 def ordinal_of(value: object) -> int | None:
-    """The number of the CUDA device in whose memory `value` is; None for one that is elsewhere, or is no array."""
+    """The number of the CUDA device in whose memory the array `value` is; None for anything else."""
     if isinstance(value, np.ndarray):
         return None
     locate = getattr(value, "__dlpack_device__", None)
@@ -44,7 +44,7 @@ def ordinal_of(value: object) -> int | None:
 
 
 def describe(value: object) -> str:
-    """What `value` is and where, for an error."""
+    """The type of `value` and the device that it is on, for an error message."""
     name = type(value).__name__
     ordinal = ordinal_of(value)
     if ordinal is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._registry import one_of
+from ..._registry import choice_error
 
 __all__ = ["check_activation", "native_activation", "serialize_activation"]
 
@@ -63,7 +63,7 @@ def check_activation(activation: object, argument: str) -> Activation:
             f"got {activation!r}"
         )
     if activation not in _NATIVE:
-        raise one_of(argument, _NATIVE, activation)
+        raise choice_error(argument, _NATIVE, activation)
     return (activation, *map(float, numbers)) if numbers else activation
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _packed, _threads
 from ..._core import StackCache
-from ..._registry import one_of, serialize
+from ..._registry import choice_error, serialize
 from ..._typing import Array, Config
 from ...functional._states import join_states, split_states
 from ...functional.stack import MergeName, stack_backward, stack_forward
@@ -63,7 +63,7 @@ class Bidirectional(Layer):
         if not isinstance(layer, Recurrent):
             raise TypeError(f"layer: expected a recurrent layer, got {type(layer).__name__}")
         if merge_mode is not None and merge_mode not in _MERGE_MODES:
-            raise one_of("merge_mode", (*_MERGE_MODES, "None"), merge_mode)
+            raise choice_error("merge_mode", (*_MERGE_MODES, "None"), merge_mode)
         if kwargs.get("input_shape") is None and layer.batch_input_shape is not None:
             kwargs["input_shape"] = layer.batch_input_shape[1:]
         kwargs.setdefault("dtype", layer.dtype)

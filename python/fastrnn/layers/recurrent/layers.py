@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..._registry import one_of
+from ..._registry import choice_error
 from ..._typing import Config
 from ...initializers import Ones, serialize
 from ...initializers import get as get_initializer
@@ -191,7 +191,7 @@ class LSTM(Recurrent):
         if peephole not in (None, "diagonal", "full"):
             raise ValueError(f"peephole: expected None, 'diagonal' or 'full', got {peephole!r}")
         if peephole_output not in ("current", "previous"):
-            raise one_of("peephole_output", ("current", "previous"), peephole_output)
+            raise choice_error("peephole_output", ("current", "previous"), peephole_output)
         self.peephole = peephole
         self.peephole_output = peephole_output
         self.peephole_initializer = get_initializer(peephole_initializer)
@@ -326,7 +326,7 @@ class GRU(Recurrent):
         if reset is None:
             reset = "after" if reset_after else "before"
         if reset not in ("after", "before", "output"):
-            raise one_of("reset", ("after", "before", "output"), reset)
+            raise choice_error("reset", ("after", "before", "output"), reset)
         self.reset: Literal["after", "before", "output"] = reset
         self.reset_after = reset == "after"
 

@@ -34,7 +34,7 @@ def plan_mask(mask: Array | None, *, sequences: bool, backwards: bool, zero_outp
         has_output = np.asarray(mask[:, 0 if backwards else -1] if zero_output else mask.any(axis=1))
         zero_rows = None if has_output.all() else ~has_output[:, np.newaxis]
     # True up to some step and False after it: `lengths` compute no step beyond a row's end. Their outputs there are
-    # zero, which is right if nobody looks, if zero is wanted, and backwards, where no valid step comes before.
+    # zero: right if they are not returned, if zero is asked for, and backwards, where no valid step comes before them.
     if not (mask[:, 1:] & ~mask[:, :-1]).any() and (not sequences or zero_output or backwards):
         return MaskPlan({"lengths": mask.sum(axis=1)}, zero_rows)
     return MaskPlan({"mask": np.ascontiguousarray(mask), "zero_output_for_mask": zero_output}, zero_rows)

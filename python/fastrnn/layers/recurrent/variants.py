@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ..._registry import one_of
+from ..._registry import choice_error
 from ..._typing import Config
 from ...initializers import RandomUniform
 from ...parameters import Parameter
@@ -95,7 +95,7 @@ class SLSTM(Recurrent):
     ) -> None:
         super().__init__(units, **kwargs)
         if forget_gate not in ("sigmoid", "exp"):
-            raise one_of("forget_gate", ("sigmoid", "exp"), forget_gate)
+            raise choice_error("forget_gate", ("sigmoid", "exp"), forget_gate)
         self.forget_gate = forget_gate
         self.unit_forget_bias = check_flag(unit_forget_bias, "unit_forget_bias")
 
