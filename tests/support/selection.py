@@ -1,4 +1,4 @@
-"""Which tests run without `--full`: of every function at least one for each value of each of its parameters.
+"""Which tests run without `--full`: of every function one for each value of each of its parameters, a hundred at most.
 
 A test that its file or its name asks for on the command line always runs.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SMALL = 12  # so many of one function are few
-SHARE = 0.05  # of those of a larger one, besides the values of the parameters
+MOST = 100  # that are kept because of a value that no other had
+SHARE = 0.05  # of those of one function are kept at least
 
 
 def left_out(items: Iterable[Any], asked_for: Collection[Path] = (), whole: Collection[Path] = ()) -> list[Any]:
@@ -36,12 +37,16 @@ def left_out(items: Iterable[Any], asked_for: Collection[Path] = (), whole: Coll
 
 
 def _spare(group: list[Any]) -> list[Any]:
-    """What remains of one function's tests when every value of every parameter has been met, and SHARE of them run."""
+    """What remains of one function's tests when the values of all parameters have been met, and SHARE of them run."""
     met: set[tuple[str, int]] = set()
     spare: list[Any] = []
+    kept = 0
     for item in sorted(group, key=lambda item: zlib.crc32(item.name.encode())):
         values = {(name, id(value)) for name, value in item.callspec.params.items()}
-        if values <= met and len(group) - len(spare) > SHARE * len(group):
+        needed = not values <= met and kept < MOST
+        if needed or len(group) - len(spare) <= SHARE * len(group):
+            kept += 1
+            met |= values
+        else:
             spare.append(item)
-        met |= values
     return spare

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.support.selection import SHARE, SMALL, left_out
+from tests.support.selection import MOST, SHARE, SMALL, left_out
 
 CELLS, SIZES, FLAGS = tuple("abcdef"), (1, 3, 17, 33, 100), (False, True)
 FILE = Path("/tests/cells/test_many.py")
@@ -49,6 +49,13 @@ def test_every_value_of_every_parameter_stays():
     for name in items[0].params:
         assert {item.params[name] for item in kept} == {item.params[name] for item in items}
     assert SHARE * len(items) <= len(kept) < 2 * SHARE * len(items)
+
+
+def test_a_parameter_of_many_values_keeps_a_hundred():
+    items = [Item("test_cases", {"case": case}) for case in map(str, range(300))]
+    assert len(items) - len(left_out(items)) == MOST
+    large = [Item("test_cases", {"case": case}) for case in map(str, range(10_000))]
+    assert len(large) - len(left_out(large)) == SHARE * len(large)
 
 
 def test_the_choice_is_the_same_in_every_run_and_order():
