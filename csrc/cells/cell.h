@@ -49,7 +49,9 @@
 namespace fastrnn::cells {
 
 using fastrnn::Activation;
+using fastrnn::CellType;
 using fastrnn::Peephole;
+using fastrnn::Reset;
 
 /// f(clamp(v, -clip, clip)). The backward pass sees values of f alone: where a value is not between `low` and `high`,
 /// those at the two bounds, the clip was active and the derivative is zero.
@@ -69,6 +71,7 @@ struct Options {
   Peephole peephole = Peephole::none;
   bool peephole_current = true;  // o sees c' (Graves 2013) rather than c
   bool coupled = false;          // f = 1 - i
+  Reset reset = Reset::after;
   bool projected = false;
   bool layer_norm = false;  // of the gates
   bool cell_norm = false;   // of c', too

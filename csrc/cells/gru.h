@@ -51,6 +51,8 @@ struct GruAfter {
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"rzn", ""};
+  static constexpr CellType kType = CellType::gru;
+  static constexpr bool fits(const Options& o) { return o.reset == Reset::after; }
 
   static constexpr Description describe(const Options& options) {
     using namespace gru;
@@ -95,6 +97,8 @@ struct GruBefore {
   static constexpr int kBackPhases = 2;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"rzn", ""};
+  static constexpr CellType kType = CellType::gru;
+  static constexpr bool fits(const Options& o) { return o.reset == Reset::before; }
 
   static constexpr Description describe(const Options& options) {
     using namespace gru;
@@ -153,6 +157,8 @@ struct GruOutput {
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"rzn", ""};
+  static constexpr CellType kType = CellType::gru;
+  static constexpr bool fits(const Options& o) { return o.reset == Reset::output; }
 
   static constexpr Description describe(const Options& options) { return gru::normalised(gru::common(), options); }
 

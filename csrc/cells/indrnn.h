@@ -15,6 +15,8 @@ struct IndRnn {
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"h", ""};
+  static constexpr CellType kType = CellType::indrnn;
+  static constexpr bool fits(const Options&) { return true; }
 
   static constexpr Description describe(const Options&) {
     Description d = begin_description(1);

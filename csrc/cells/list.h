@@ -54,6 +54,36 @@ constexpr Names names(Kind kind) {
   return {};
 }
 
+constexpr CellType type_of(Kind kind) {
+  switch (kind) {
+#define FASTRNN_CASE(name, type) \
+  case Kind::name: return type::kType;
+    FASTRNN_CELL_LIST(FASTRNN_CASE)
+#undef FASTRNN_CASE
+  }
+  return {};
+}
+
+/// Which of a cell's forms computes these options.
+constexpr Kind kind_of(CellType cell, const Options& options) {
+#define FASTRNN_TRY(name, type) \
+  if (type::kType == cell && type::fits(options)) return Kind::name;
+  FASTRNN_CELL_LIST(FASTRNN_TRY)
+#undef FASTRNN_TRY
+  return {};
+}
+
+/// Whether there is a form of it with sigmoid, tanh and no options compiled in.
+constexpr bool has_plain(Kind kind) {
+  switch (kind) {
+#define FASTRNN_CASE(name, type) \
+  case Kind::name: return type::kHasPlain;
+    FASTRNN_CELL_LIST(FASTRNN_CASE)
+#undef FASTRNN_CASE
+  }
+  return false;
+}
+
 constexpr bool have_names() {
   for (int kind = 0; kind < kKinds; ++kind) {
     const Description cell = describe(Kind(kind), {});

@@ -126,6 +126,8 @@ struct Lstm {
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"ifgo", "c"};
+  static constexpr CellType kType = CellType::lstm;
+  static constexpr bool fits(const Options& o) { return o.peephole != Peephole::full && !o.projected && !o.cell_norm; }
 
   static constexpr int kC = lstm::O + 1;  // c' before its zoneout, where there is one
 
@@ -172,6 +174,8 @@ struct LstmFullPeephole {
   static constexpr int kBackPhases = 2;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"ifgo", "c"};
+  static constexpr CellType kType = CellType::lstm;
+  static constexpr bool fits(const Options& o) { return o.peephole == Peephole::full; }
 
   static constexpr Description describe(const Options& options) {
     using namespace lstm;
@@ -227,6 +231,8 @@ struct LstmStaged {
   static constexpr int kBackPhases = 3;
   static constexpr bool kHasPlain = false;
   static constexpr Names kNames = {"ifgo", "c"};
+  static constexpr CellType kType = CellType::lstm;
+  static constexpr bool fits(const Options& o) { return o.peephole != Peephole::full && (o.projected || o.cell_norm); }
 
   enum Column { kR = kOperandColumn, kO, kC, kH };  // beside i, f, g: r, o, c' before its zoneout, h' likewise
   enum Gradient { kDr = lstm::O + 1, kDs, kDc };    // of r or W_hr r, of LN(c'), and of c' through it

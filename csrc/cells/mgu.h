@@ -12,6 +12,8 @@ struct Mgu {
   static constexpr int kBackPhases = 2;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"fn", ""};
+  static constexpr CellType kType = CellType::mgu;
+  static constexpr bool fits(const Options&) { return true; }
   enum Gate { F, N };
 
   static constexpr Description describe(const Options&) {

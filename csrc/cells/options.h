@@ -10,13 +10,20 @@ namespace fastrnn::cells {
 
 /// A set of cells, as bits.
 constexpr unsigned only(CellType cell) { return 1u << int(cell); }
-constexpr unsigned kRnnCell = only(CellType::rnn), kLstmCell = only(CellType::lstm), kGruCell = only(CellType::gru);
-constexpr unsigned kIndRnnCell = only(CellType::indrnn), kMguCell = only(CellType::mgu);
-constexpr unsigned kSlstmCell = only(CellType::slstm);
-constexpr unsigned kGatedCells = kLstmCell | kGruCell | kMguCell;
-constexpr unsigned kMatrixCells = kGatedCells | kRnnCell | kSlstmCell;  // w_hh is a matrix
+/// The cells of whose descriptions something is true.
+template <class Predicate>
+constexpr unsigned cells_with(const Predicate& predicate) {
+  unsigned set = 0;
+  for (int kind = 0; kind < kKinds; ++kind)
+    if (predicate(describe(Kind(kind), {}))) set |= only(type_of(Kind(kind)));
+  return set;
+}
 constexpr unsigned kAllCells = (1u << std::size(kCellNames)) - 1;
-constexpr unsigned kPlainCells = kGatedCells | kRnnCell | kIndRnnCell;  // whose activations can be chosen
+constexpr unsigned kRnnCell = only(CellType::rnn), kLstmCell = only(CellType::lstm), kGruCell = only(CellType::gru);
+constexpr unsigned kSlstmCell = only(CellType::slstm);
+constexpr unsigned kGatedCells = cells_with([](const Description& cell) { return cell.has_candidate; });
+constexpr unsigned kMatrixCells = cells_with([](const Description& cell) { return !cell.vector_recurrence; });
+constexpr unsigned kPlainCells = kAllCells & ~kSlstmCell;  // whose activations can be chosen
 
 /// What may be given as an option's value.
 enum class OptionKind : signed char {
@@ -123,48 +130,9 @@ inline void choose(const OptionRow& row, CellOptions& options, int index) {
     options.*row.flag = (index == 0) == row.first;
 }
 
-/// Which of a cell's forms computes these options.
-inline Kind kind_of(const CellOptions& options, const Options& cell) {
-  switch (options.cell) {
-    case CellType::rnn: return Kind::rnn;
-    case CellType::indrnn: return Kind::indrnn;
-    case CellType::mgu: return Kind::mgu;
-    case CellType::slstm: return Kind::slstm;
-    case CellType::lstm:
-      if (options.peephole == Peephole::full) return Kind::lstm_full;
-      return cell.projected || cell.cell_norm ? Kind::lstm_staged : Kind::lstm;
-    case CellType::gru: break;
-  }
-  switch (options.reset) {
-    case Reset::after: return Kind::gru_after;
-    case Reset::before: return Kind::gru_before;
-    case Reset::output: break;
-  }
-  return Kind::gru_output;
-}
-constexpr CellType type_of(Kind kind) {
-  switch (kind) {
-    case Kind::rnn: return CellType::rnn;
-    case Kind::indrnn: return CellType::indrnn;
-    case Kind::mgu: return CellType::mgu;
-    case Kind::slstm: return CellType::slstm;
-    case Kind::gru_after:
-    case Kind::gru_before:
-    case Kind::gru_output: return CellType::gru;
-    default: return CellType::lstm;
-  }
-}
 /// The description of a cell without any option.
-inline Description describe(CellType type) {
-  CellOptions options;
-  options.cell = type;
-  return describe(kind_of(options, {}), {});
-}
-inline Names names(CellType type) {
-  CellOptions options;
-  options.cell = type;
-  return names(kind_of(options, {}));
-}
+inline Description describe(CellType type) { return describe(kind_of(type, {}), {}); }
+inline Names names(CellType type) { return names(kind_of(type, {})); }
 
 /// What the shapes of a layer's parameters follow from: I, H, P (H without a projection) and the form of w_peep.
 struct ParameterSizes {
@@ -196,14 +164,12 @@ inline std::string_view state_names(Index count) {
 /// Whether the general form of the kernels is needed, which knows all activations, clips and zoneout. The plain form
 /// has sigmoid and tanh compiled in.
 inline bool needs_general(const Options& cell, Kind kind) {
-  if (kind == Kind::lstm_staged) return true;
-  if (kind == Kind::slstm) return cell.zoneout_h > 0;
-  const bool lstm = kind == Kind::lstm || kind == Kind::lstm_full;
-  const bool gated = kind != Kind::rnn && kind != Kind::indrnn;
-  return cell.candidate.kind != Activation::tanh || cell.candidate.clip > 0 ||
-         (gated && cell.gate.kind != Activation::sigmoid) ||
-         (lstm && (cell.output.kind != Activation::tanh || cell.cell_clip > 0)) || cell.zoneout_h > 0 ||
-         cell.zoneout_c > 0;
+  const auto has_option = [&](const char* name) { return has(type_of(kind), name); };
+  return !has_plain(kind) || cell.zoneout_h > 0 || cell.zoneout_c > 0 ||
+         (has_option("activation") && (cell.candidate.kind != Activation::tanh || cell.candidate.clip > 0)) ||
+         (has_option("recurrent_activation") && cell.gate.kind != Activation::sigmoid) ||
+         (has_option("output_activation") && cell.output.kind != Activation::tanh) ||
+         (has_option("cell_clip") && cell.cell_clip > 0);
 }
 
 }  // namespace fastrnn::cells

@@ -15,6 +15,8 @@ struct Rnn {
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"h", ""};
+  static constexpr CellType kType = CellType::rnn;
+  static constexpr bool fits(const Options&) { return true; }
 
   static constexpr Description describe(const Options& options) {
     Description d = begin_description(1);

@@ -17,6 +17,8 @@ struct Slstm {
   static constexpr int kBackPhases = 1;
   static constexpr bool kHasPlain = true;
   static constexpr Names kNames = {"ifzo", "cnm"};
+  static constexpr CellType kType = CellType::slstm;
+  static constexpr bool fits(const Options&) { return true; }
   enum Gate { I, F, Z, O };
   enum State { C, N, M };
   // i', f', z, o, whether m' = a_i, d log f / d a_f, d f' / d log f where m' = a_i

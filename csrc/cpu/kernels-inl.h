@@ -10,19 +10,12 @@ namespace fastrnn::FASTRNN_ISA {
 /// out (rows, n) = a (rows, k) times the packed matrix.
 template <class T>
 static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* out, Watch* watch) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
+  constexpr int U = Vec<T>::kLanes;
   const Factor<Full<T>> factor = {a, matrix.k, nullptr, nullptr};
   const Index n = matrix.units;
   sweep<Full<T>, 4>(
       watch, matrix, {0, matrix.count}, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
-      [&](const T* acc, Index row, Index p) {
-        for (int v = 0; v < 4; ++v) {
-          const Index column = (p * 4 + v) * U, left = n - column;
-          if (left <= 0) break;
-          V::load(acc + v * U).store(out + row * n + column, int(left < U ? left : U));
-        }
-      });
+      [&](const T* acc, Index row, Index p) { store_panel(acc, p, n, out + row * n); });
 }
 
 template <class F>

@@ -72,6 +72,18 @@ static void outer_product(Watch* watch, const T* const* left, Index offset, Inde
   }
 }
 
+/// Stores the sums of panel p of one gate, four vectors, into a row of n elements.
+template <class T>
+static void store_panel(const T* acc, Index p, Index n, T* row) {
+  using V = Vec<T>;
+  constexpr int U = V::kLanes;
+  for (int v = 0; v < 4; ++v) {
+    const Index column = (p * 4 + v) * U, left = n - column;
+    if (left <= 0) break;
+    V::load(acc + v * U).store(row + column, int(left < U ? left : U));
+  }
+}
+
 /// Packs `depth` rows of n elements as [panel][row][4][lanes].
 template <class T>
 static Panels<T> pack_rows(const T* const* rows, Index depth, Index n, T* out) {
@@ -311,8 +323,7 @@ static void parameter_gradients(const BackwardCall<T>& call, Range units) {
 /// dx = dgates W, for the rows step * B + b of a range.
 template <class T>
 static void input_gradients(const BackwardCall<T>& call, Range range) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
+  constexpr int U = Vec<T>::kLanes;
   const Layer<T>& layer = call.layer;
   const auto multiply = [&](const Index* step, const Index* row, Index n) {
     Factor<Full<T>> factors[4];
@@ -327,13 +338,7 @@ static void input_gradients(const BackwardCall<T>& call, Range range) {
     sweep<Full<T>, 4>(
         call.watch, call.input_panels, {0, call.input_panels.count}, 0, factors, layer.cell.gates, n,
         [&](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
-        [&](const T* acc, Index row, Index p) {
-          for (int v = 0; v < 4; ++v) {
-            const Index column = (p * 4 + v) * U, left = layer.inputs - column;
-            if (left <= 0) break;
-            V::load(acc + v * U).store(call.dx_rows[row] + column, int(left < U ? left : U));
-          }
-        });
+        [&](const T* acc, Index row, Index p) { store_panel(acc, p, layer.inputs, call.dx_rows[row]); });
   };
   for_each_chunk(call, range, multiply);
 }

@@ -135,6 +135,7 @@ cells::Options cell_options(const CellOptions& options, const Parameters<T>& par
   cell.peephole = cells::has(options.cell, "w_peep") ? options.peephole : Peephole::none;
   cell.peephole_current = options.peephole_current;
   cell.coupled = options.coupled;
+  cell.reset = options.reset;
   cell.projected = parameters.w_hr != nullptr;
   cell.layer_norm = parameters.ln_hh != nullptr;
   cell.cell_norm = parameters.ln_c != nullptr;

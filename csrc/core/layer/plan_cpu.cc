@@ -24,7 +24,7 @@ CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
   packed.pack_options = pack_options;
   packed.cell_options = cell_options(query.cell, none, pack_options, kernels);
   packed.cell_options.peephole = query.cell.peephole;
-  packed.kind = cells::kind_of(query.cell, packed.cell_options);
+  packed.kind = cells::kind_of(query.cell.cell, packed.cell_options);
   packed.cell = cells::describe(packed.kind, packed.cell_options);
   packed.hidden = query.hidden;
   packed.padded = (query.hidden + kernels.lanes - 1) / kernels.lanes * kernels.lanes;

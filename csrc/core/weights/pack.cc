@@ -156,7 +156,7 @@ std::unique_ptr<PackedData<T>> pack(const CellOptions& options, const Parameters
   p.pack_options = pack_options;
   p.backend = &current_backend();
   p.cell_options = cell_options(options, parameters, pack_options, p.kernels());
-  p.kind = cells::kind_of(options, p.cell_options);
+  p.kind = cells::kind_of(options.cell, p.cell_options);
   p.cell = cells::describe(p.kind, p.cell_options);
   p.general = cells::needs_general(p.cell_options, p.kind);
   if (p.kernels().forward[int(pack_options.precision)] == nullptr)

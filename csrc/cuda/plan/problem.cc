@@ -9,7 +9,7 @@ Problem make_problem(const CellOptions& cell, const Parameters<float>& parameter
                      Index steps) {
   Problem problem;
   problem.options = cell_options(cell, parameters, {}, current_backend().table<float>());
-  problem.kind = cells::kind_of(cell, problem.options);
+  problem.kind = cells::kind_of(cell.cell, problem.options);
   problem.type = type;
   problem.hidden = int(parameters.hidden);
   problem.batch = int(batch);

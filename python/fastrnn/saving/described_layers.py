@@ -13,14 +13,14 @@ import numpy as np
 
 from .._registry import choice_error
 from .._typing import Array, Config
-from ..layers import GRU, LSTM, MGU, SLSTM, Activation, Dense, IndRNN, SimpleRNN
+from ..layers import Activation, Dense, IndRNN
 from ..layers.base import Layer, weights_from_file
 from ..layers.recurrent.base import Recurrent
+from ..layers.recurrent.variants import LAYERS
 from ..model import Sequential
 
 __all__ = ["model_from_description"]
 
-_CELLS: dict[str, type[Recurrent]] = {cls.cell: cls for cls in (SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM)}
 _DTYPES = {"F32": "float32", "F64": "float64"}
 _FIELDS = {
     "recurrent": {"kind", "cell", "dtype", "inputs", "hidden", "outputs", "options", "arrays"},
@@ -96,8 +96,8 @@ def _layer(entry: Config, arrays: Mapping[str, Array]) -> tuple[Layer, dict[str,
     dtype = _DTYPES[entry["dtype"]]
     if kind == "dense":
         return Dense(entry["outputs"], use_bias="bias" in names, dtype=dtype), names
-    if entry["cell"] not in _CELLS:
-        raise choice_error("cell", _CELLS, entry["cell"])
+    if entry["cell"] not in LAYERS:
+        raise choice_error("cell", LAYERS, entry["cell"])
     return _recurrent(entry, names, arrays, dtype), names
 
 
@@ -117,7 +117,7 @@ def _own_activation(activation: Any) -> str:
 
 
 def _recurrent(entry: Config, names: Mapping[str, str], arrays: Mapping[str, Array], dtype: str) -> Recurrent:
-    cls = _CELLS[entry["cell"]]
+    cls = LAYERS[entry["cell"]]
     options = dict(entry["options"])
     for name in ("activation", "recurrent_activation", "output_activation"):
         if name in options:

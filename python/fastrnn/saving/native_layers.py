@@ -18,31 +18,25 @@ from .._typing import Array, Config
 from ..functional._cells import CELLS
 from ..functional._options import PARAMETERS
 from ..layers import (
-    GRU,
-    LSTM,
-    MGU,
-    SLSTM,
     Activation,
     Bidirectional,
     Dense,
     Dropout,
     Embedding,
     Flatten,
-    IndRNN,
     Masking,
     RepeatVector,
-    SimpleRNN,
     TimeDistributed,
 )
 from ..layers.base import Layer
 from ..layers.recurrent.activation import native_activation
 from ..layers.recurrent.base import Recurrent
+from ..layers.recurrent.variants import LAYERS
 from ..model import Sequential
 
 __all__ = ["describe_layers", "describe_model", "stepwise"]
 
 _VERSION = 1
-_RECURRENT = (SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM)
 _DTYPES = {"float32": "F32", "float64": "F64"}
 _ACTIVATIONS = ("activation", "recurrent_activation", "output_activation")
 
@@ -109,7 +103,7 @@ def _entries(layer: Layer, names: Mapping[int, str]) -> list[Config]:
         if isinstance(layer.layer, Recurrent):
             raise _RefusedError("it runs a sequence of its own at every step")
         return _entries(layer.layer, names)
-    if isinstance(layer, Recurrent) and kind in _RECURRENT:
+    if isinstance(layer, Recurrent) and kind in LAYERS.values():
         return [_recurrent(layer, names)]
     if isinstance(layer, Dense) and kind is Dense:
         return [_dense(layer, names), *_activation(layer.activation.name)]
@@ -331,7 +325,7 @@ def _recurrent_entry(cell: str, w_ih: Array, outputs: int, options: Config, arra
     }
 
 
-_GATES = {layer.cell: layer.gates for layer in _RECURRENT}
+_GATES = {layer.cell: layer.gates for layer in LAYERS.values()}
 
 
 def _dense_entry(kernel: Array, arrays: dict[str, str]) -> Config:

@@ -9,16 +9,14 @@ import numpy as np
 from .. import optimizers
 from .._registry import choice_error
 from ..initializers import GlorotUniform, Orthogonal, RandomUniform
-from ..layers import GRU, LSTM, MGU, SLSTM, Bidirectional, Dense, IndRNN, Input, Masking, SimpleRNN
+from ..layers import Bidirectional, Dense, IndRNN, Input, Masking
 from ..layers.recurrent.base import Recurrent
+from ..layers.recurrent.variants import LAYERS
 from ..model import Sequential
 from .sequences import PADDING
 
 __all__ = ["build", "optimizer"]
 
-CELLS: dict[str, type[Recurrent]] = {
-    "rnn": SimpleRNN, "lstm": LSTM, "gru": GRU, "indrnn": IndRNN, "mgu": MGU, "slstm": SLSTM,
-}  # fmt: skip
 SOLVERS = ("adam", "sgd", "rmsprop", "adamw", "adagrad")
 
 
@@ -32,9 +30,9 @@ def build(estimator: Any, inputs: int, outputs: int, activation: str, random: np
         activation: of the last layer.
         random: source of every seed.
     """
-    if estimator.cell not in CELLS:
-        raise choice_error("cell", CELLS, estimator.cell)
-    cell = CELLS[estimator.cell]
+    if estimator.cell not in LAYERS:
+        raise choice_error("cell", LAYERS, estimator.cell)
+    cell = LAYERS[estimator.cell]
     sizes = hidden_sizes(estimator.hidden_layer_sizes)
 
     def seed() -> int:

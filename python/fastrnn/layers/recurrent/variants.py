@@ -13,8 +13,9 @@ from ...initializers import RandomUniform
 from ...parameters import Parameter
 from ..base import Shape, check_flag, register_layer
 from .base import Init, Recurrent
+from .layers import GRU, LSTM, SimpleRNN
 
-__all__ = ["MGU", "SLSTM", "IndRNN"]
+__all__ = ["LAYERS", "MGU", "SLSTM", "IndRNN"]
 
 
 @register_layer
@@ -112,3 +113,7 @@ class SLSTM(Recurrent):
         """The constructor's arguments."""
         settings = {"forget_gate": self.forget_gate, "unit_forget_bias": self.unit_forget_bias}
         return {**super().get_config(), **settings}
+
+
+LAYERS: dict[str, type[Recurrent]] = {layer.cell: layer for layer in (SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM)}
+"""The layer of each cell, by the cell's name: the one list of them."""
