@@ -105,7 +105,7 @@ void* refuse_empty(std::size_t) {
   throw py::type_error(name + ": expected an initialised object, got one whose __init__ was not called");
 }
 
-/// Every class of the module is made by this: py::class_<T>, whose methods and functions refuse empty objects.
+/// Every class of the module is made by this: a py::class_<T> that refuses empty objects.
 template <class T, class... Extra>
 py::class_<T> bind_class(const py::module_& module, const char* name, const Extra&... extra) {
   py::class_<T> type(module, name, extra...);

@@ -23,7 +23,8 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_stack(module);
 }
 
-/// pybind11's own function would wait for ever for the main interpreter's GIL, which this thread has, before it looks.
+/// Refuses sub-interpreters before pybind11 is called, which would wait for ever for the main interpreter's GIL: this
+/// thread holds it.
 PyMODINIT_FUNC PyInit__core() {
   if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
     PyErr_SetString(PyExc_ImportError, "fastrnn: expected the main interpreter, got a sub-interpreter");

@@ -165,8 +165,8 @@ inline std::vector<OptionLayer> option_layers() {
     });
     add("lstm, output activation", CellType::lstm, [&](OptionLayer& l) { l.options.output_activation = f; });
   }
-  for (const CellType cell :
-       {CellType::rnn, CellType::lstm, CellType::gru, CellType::indrnn, CellType::mgu, CellType::slstm}) {
+  for (std::size_t i = 0; i < std::size(kCellNames); ++i) {
+    const auto cell = CellType(i);
     const bool has_clip = cell != CellType::slstm;
     add("plain", cell, [](OptionLayer&) {});
     if (has_clip) add("clip", cell, [](OptionLayer& l) { l.options.clip = 0.4; });

@@ -9,7 +9,7 @@ namespace fastrnn {
 
 namespace {
 
-/// A poll may wait for a lock, and takes the computation out of the cache.
+/// Polls are rare, since one may wait for a lock, and drives the computation out of the cache.
 constexpr std::chrono::nanoseconds kBetweenPolls = std::chrono::milliseconds(50);
 
 thread_local Watch* current = nullptr;

@@ -12,7 +12,7 @@
 
 namespace fastrnn {
 
-/// Text of a file for a message: in quotes, short, and free of what a terminal might obey.
+/// Text of a file for an error message: in quotes, shortened, without characters that a terminal interprets.
 std::string quoted(std::string_view text);
 
 class JsonReader {

@@ -217,7 +217,7 @@ bool Job::overtake(int phase, std::int64_t attempts, void* buffer) noexcept {
 /// memory it keeps alive.
 struct Worker {
   Worker* next = nullptr;         // in the pool's list, or in its team's
-  std::atomic<bool> lent{false};  // to a team that may soon have a job
+  std::atomic<bool> lent{false};  // a team has it, and may soon have a job for it
   std::atomic<bool> posted{false};
   std::mutex mutex;
   std::condition_variable wake;
@@ -282,7 +282,7 @@ struct Pool {
 };
 Pool pool;
 
-/// A child has none of its parent's threads.
+/// After a fork the child has none of its parent's threads: it starts with an empty pool.
 [[maybe_unused]] const int at_fork = pthread_atfork(nullptr, nullptr, [] { new (&pool) Pool; });
 
 /// A new thread, or null when the system has none to give. Signals are for the program's own threads, but for those

@@ -103,6 +103,18 @@ class Team {
   int threads_ = 1;
 };
 
+/// When threads pay, in floating-point operations. A call of fewer than this takes about 100 us: waking a worker costs
+/// more than it gains.
+constexpr double kWorthThreads = 8e6;
+/// A call of more than this takes about 10 ms: waiting for a worker that the system has stopped costs less than the
+/// copies by which it could be overtaken.
+constexpr double kWorthWaiting = 8e8;
+/// A step of fewer than this takes less than some microseconds: a barrier at its end, some hundred nanoseconds, is too
+/// much.
+constexpr double kWorthSharing = 2e5;
+/// Rows that keep one thread at nearly full speed: with fewer for each, threads share the units instead.
+constexpr std::ptrdiff_t kFewRows = 4;
+
 /// work(slice) for 0 <= slice < count, each once, in any order and in place. `work` is noexcept.
 template <class Work>
 void run_slices(Team& team, int count, Work work) {

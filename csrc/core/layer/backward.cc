@@ -16,9 +16,6 @@ namespace fastrnn {
 
 namespace {
 
-/// Below about 100 us a worker costs more than it gains (two thirds of the work of a training step are here).
-constexpr double kWorthThreads = 8e6;
-
 template <class T>
 void place_scratch(const Layer<T>& layer, Index widest, Index depth, Arena& arena, BackwardScratch<T>& call) {
   const Index rows = layer.batch;

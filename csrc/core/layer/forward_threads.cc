@@ -5,20 +5,6 @@
 
 namespace fastrnn {
 
-namespace {
-
-/// Below about 100 us, waking a worker costs more than it gains; above about 10 ms, a stopped worker costs less than
-/// copies would.
-constexpr double kWorthThreads = 8e6;
-constexpr double kWorthWaiting = 8e8;
-/// Multiply-adds of a step, times two, from which several threads share it: some microseconds of work, against some
-/// hundred nanoseconds for the barrier at its end.
-constexpr double kWorthSharing = 2e5;
-/// Rows a thread needs to run at nearly full speed: with fewer, threads share the units instead.
-constexpr Index kFewRows = 4;
-
-}  // namespace
-
 Sharing share(const SharedWork& work) {
   if (work.threads == 1) return {Split::none, 1, "one thread was asked for"};
   const double by_row = 2.0 * work.gates * double(work.hidden);

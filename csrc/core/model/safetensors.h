@@ -19,7 +19,7 @@ struct Tensor {
   int axes = 0;
   Index elements = 1;
   std::uint64_t begin = 0, end = 0;  // in the file
-  bool used = false;                 // by a layer: the file bounds what the layers can take
+  bool used = false;                 // a layer has taken it: layers cannot take more memory than the file has
 
   std::string shape_text() const;
 };

@@ -11,9 +11,6 @@ namespace fastrnn {
 
 namespace {
 
-/// As in forward_threads.cc: work from which several threads share a step, and rows that keep one thread busy.
-constexpr double kWorthSharing = 2e5;
-constexpr Index kFewRows = 4;
 /// A long sequence runs through all layers in pieces of so many bytes of output.
 constexpr Index kPieceBytes = Index(4) << 20;
 
@@ -49,7 +46,7 @@ double stack_work(const Stack<T>& stack, const StackShape& shape, const ForwardA
 
 template <class T>
 bool side_by_side(const Stack<T>& stack, const StackShape& shape, Index batch, double work, int threads, int tasks) {
-  if (threads < 2 || tasks < 2 || batch >= kFewRows * threads || work < kStackWorthThreads) return false;
+  if (threads < 2 || tasks < 2 || batch >= kFewRows * threads || work < kWorthThreads) return false;
   const double step = 2.0 * gate_count(stack.weights[0]->options().cell) * double(shape.hidden) * double(shape.own);
   return 2 * tasks >= threads || step * double(batch) < kWorthSharing;
 }

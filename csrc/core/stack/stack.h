@@ -47,9 +47,6 @@ double stack_work(const Stack<T>& stack, const StackShape& shape, const ForwardA
 
 inline int threads_of(int threads) { return threads > 0 ? threads : num_threads(); }
 
-/// Below about 100 us, waking a worker costs more than it gains.
-constexpr double kStackWorthThreads = 8e6;
-
 /// Whether `tasks` that are independent of each other go to a thread each, rather than one after another with all
 /// threads within: for few rows, which do not divide well, unless there are many more threads and steps worth sharing.
 template <class T>
@@ -72,7 +69,7 @@ void over_steps(const Grid& grid, Index width, int threads, const Work& work) {
   check_interrupted();
 }
 
-/// work(direction), on two threads or one after another; throws what one of them threw.
+/// Calls work(direction) for each direction, on two threads or one after another; rethrows what one of them threw.
 template <class Work>
 void each_direction(int directions, bool side_by_side, const Work& work) {
   if (!side_by_side) {

@@ -23,8 +23,6 @@ constexpr double kPieceWork = 1e6;
 constexpr Index kPiecesPerLayer = 24;
 /// Pieces in a job, whose memory is kept to its end.
 constexpr Index kPiecesPerJob = 128;
-/// Above about 10 ms, a stopped worker costs less than copies would: as in forward_threads.cc.
-constexpr double kWorthWaiting = 8e8;
 
 struct Task {
   int layer = -1;  // none
@@ -99,16 +97,16 @@ class StackJob final : public Job {
     }
   }
 
-  /// Of all layers and directions.
+  /// The final states of all layers and directions.
   const T* final_h() const { return h_at(pieces_, 0); }
   const T* final_c() const { return c_at(pieces_, 0); }
-  /// Where the directions are merged, that of the last layer.
+  /// Merges the directions of the last layer, where they are merged.
   void finish() const {
     if (shape_.concat) return;
     const int last = (shape_.layers - 1) * 2;
     merge_rows(grid_, stack_.merge, shape_.own, 0, grid_.steps(), read(own(last)), read(own(last + 1)), y_);
   }
-  /// Whether memory was short in a task.
+  /// Whether a task ran out of memory.
   bool failed() const { return failed_; }
 
  private:

@@ -111,7 +111,7 @@ struct ModelSession::Data {
   Index batch;
   RecurrentPart** parts;  // per stage; null for those that are not recurrent
   DelayPart** delays;     // likewise
-  float** values;         // what each layer gives, (T,B,O): in a buffer that others take in turn
+  float** values;         // the output of each layer, (T,B,O), in buffers that layers use in turn
   // For `Stage::apply`: rows of the values that it reads, and the lists of these.
   const float** rows;
   const float*** lists;

@@ -54,7 +54,7 @@ struct StreamPool::Data {
   std::vector<Slot> slots;
   std::vector<Index> free, chosen;
   std::vector<std::vector<const float*>> rows;  // of each value, those of the chosen slots
-  std::vector<const float* const*> lists;       // of the values that a layer reads
+  std::vector<const float* const*> lists;       // the rows of each value that a layer reads
   std::vector<const float*> pointers;           // for `Stage::apply`
   AlignedBuffer memory;
   float *inputs, *results;     // (capacity, queue, I) and (capacity, queue, O)

@@ -124,7 +124,7 @@ void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob&
   const Buffer dgates(runtime, rows * columns * std::size_t(problem.hidden) * sizeof(float));
   BackwardParams params{};
   fill(params, job);
-  // Read alone: the two passes share what holds these.
+  // These are only read here; the structure is shared with the forward pass, which writes them.
   params.y = rows_of(problem, const_cast<float*>(job.y), job.y_row);
   params.gates = const_cast<float*>(job.gates);
   params.c = const_cast<float*>(job.c);

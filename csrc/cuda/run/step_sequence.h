@@ -39,7 +39,7 @@ class StepSequence {
     return {places + now, places + 1 - now, last};
   }
 
-  /// Where the next kernel reads the number of its step.
+  /// The place from which the next kernel reads the number of its step.
   const int* now() const { return clock_.as<int>() + kernels_ % 2; }
 
   StepArrays arrays(int phase, bool last, const float* sums) {

@@ -12,7 +12,7 @@ struct KernelEntry {
   Tier tier;
   cells::Kind kind;
   Type type;
-  Pass pass;  // inference, which also trains, or backward
+  Pass pass;  // inference, whose kernel also serves training, or backward
   const void* function;
   int threads;  // at most
 };

@@ -40,7 +40,7 @@ struct NormBackStep {
   Statistic statistic;
 };
 
-/// They take NormStep and NormBackStep.
+/// The kernels; their arguments are a NormStep and a NormBackStep.
 const void* normalise_kernel();
 const void* normalise_back_kernel();
 

@@ -40,7 +40,7 @@ struct ForwardStep {
   StepArrays at;
   int from;            // the kept column that acc starts from, or -1
   bool input_in_sums;  // W x is in `sums`: they were normalised together
-  float* kept;         // (B,columns,H): what phases keep for each other
+  float* kept;         // (B,columns,H): what earlier phases of the step have stored for later ones
   float* c;            // (c_states,B,H): c' until the step is over
   float* h_operand;    // (B,P): h as it meets w_hh, where that is not h itself; else null
 };
@@ -64,7 +64,8 @@ struct BackwardEnd {
   const float *h_sums, *c_sums;  // (B,H), or null
 };
 
-// They take ForwardStep, ForwardEnd, BackwardStep, BackwardEnd; a thread for each row and unit.
+// The kernels; their arguments are, in this order, a ForwardStep, ForwardEnd, BackwardStep and BackwardEnd. There is a
+// thread for each row and unit.
 const void* begin_forward_kernel();
 const void* end_forward_kernel();
 const void* begin_backward_kernel();

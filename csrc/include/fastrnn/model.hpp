@@ -45,7 +45,7 @@ struct ModelLayer {
 
   Kind kind = Kind::dense;
   std::vector<Index> from = {};  // the values that it reads; empty: the one before it
-  Index inputs = 0;              // of a step, or, dense, of a row; 0: those of the value
+  Index inputs = 0;              // elements of a step, for a dense layer of a row; 0: as many as the value has
   Index outputs = 0;             // dense, of a row
   Index rows = 1;                // dense
   Index width = 0;               // softmax; 0: the whole step

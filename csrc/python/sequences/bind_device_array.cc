@@ -61,7 +61,7 @@ DeviceArray from_interface(const std::string& name, std::uintptr_t pointer, cons
 DeviceArray new_array(std::vector<Index> shape, int ordinal, void* stream, const std::shared_ptr<void>& stream_owner) {
   // The memory is freed in the order of the stream, which must still exist then.
   struct Owner {
-    std::shared_ptr<void> stream, memory;  // the last goes first
+    std::shared_ptr<void> stream, memory;  // destroyed in the opposite order: the memory first
   };
   DeviceArray array{nullptr, std::move(shape), ordinal, stream, nullptr};
   const std::size_t bytes = std::size_t(array.size()) * sizeof(float);

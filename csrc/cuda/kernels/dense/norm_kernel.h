@@ -13,7 +13,7 @@ namespace fastrnn::cuda {
 FASTRNN_DEVICE float sum_over_block(float value) {
   float* parts = reinterpret_cast<float*>(shared_memory());
   for (int mask = kWarp / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
-  sync_block();  // the parts of a sum before this one have been read
+  sync_block();  // until all threads have read the parts of the previous sum
   if (lane_index() == 0) parts[thread_index() / kWarp] = value;
   sync_block();
   float total = 0;
