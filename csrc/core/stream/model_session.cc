@@ -12,14 +12,23 @@ namespace fastrnn {
 
 namespace {
 
-/// A layer computes so many steps before the next layer does: W x of them is one product.
+/// A layer computes so many steps before the next layer does: W x of them is one product. Fewer where what the layers
+/// without a recurrence give for them would not stay in the cache, as of a graph of convolutions.
 constexpr Index kSteps = 16;
+constexpr Index kCached = 100'000;  // floats
+
+Index steps_at_once(const Model& model, Index batch) {
+  Index floats = 1;
+  for (const auto& stage : model.stages())
+    if (!stage->is_recurrent()) floats += stage->outputs;
+  return std::clamp<Index>(kCached / floats / batch, 1, kSteps);
+}
 
 class RecurrentPart {
  public:
-  RecurrentPart(const Stage& stage, const ForwardArguments<float>& arguments, Arena& arena)
+  RecurrentPart(const Stage& stage, Index steps, const ForwardArguments<float>& arguments, Arena& arena)
       : memory_(place_layer(stage.layer.weights->packed(), arguments, false, 0, layer_, arena)),
-        run_(stage.layer.weights->packed(), layer_, chunk_steps(stage.layer.weights->packed(), kSteps, arguments.batch),
+        run_(stage.layer.weights->packed(), layer_, chunk_steps(stage.layer.weights->packed(), steps, arguments.batch),
              false) {
     run_.place(arena);
     arena.take(kept_h_, layer_.batch * layer_.padded);
@@ -109,6 +118,7 @@ struct ModelSession::Data {
   AlignedBuffer owned_memory;
   const Model* model;
   Index batch;
+  Index steps;            // at once
   RecurrentPart** parts;  // per stage; null for those that are not recurrent
   DelayPart** delays;     // likewise
   float** values;         // the output of each layer, (T,B,O), in buffers that layers use in turn
@@ -132,18 +142,19 @@ struct ModelSession::Data {
     }
     data.model = &model;
     data.batch = batch;
+    data.steps = steps_at_once(model, batch);
     arena.take(data.parts, stages);
     arena.take(data.delays, stages);
     arena.take(data.values, stages);
-    arena.take(data.rows, most_read * kSteps * batch);
+    arena.take(data.rows, most_read * data.steps * batch);
     arena.take(data.lists, most_read);
-    arena.take(data.pointers, most_pointers * kSteps * batch);
+    arena.take(data.pointers, most_pointers * data.steps * batch);
     place_values(
-        model, kSteps * batch, arena, [](const Stage&) { return true; },
+        model, data.steps * batch, arena, [](const Stage&) { return true; },
         [&](std::size_t i, float* memory) {
           if (real) data.values[i] = memory;
         });
-    for (Index s = 0; real && s < most_read; ++s) data.lists[s] = data.rows + s * kSteps * batch;
+    for (Index s = 0; real && s < most_read; ++s) data.lists[s] = data.rows + s * data.steps * batch;
     ForwardArguments<float> arguments;
     arguments.batch = batch;
     for (Index i = 0; i < stages; ++i) {
@@ -161,10 +172,10 @@ struct ModelSession::Data {
       }
       arena.take(place, sizeof(RecurrentPart));
       if (real) {
-        data.parts[i] = new (place) RecurrentPart(stage, arguments, arena);
+        data.parts[i] = new (place) RecurrentPart(stage, data.steps, arguments, arena);
         data.parts[i]->fill(arguments);
       } else {
-        const RecurrentPart measured(stage, arguments, arena);
+        const RecurrentPart measured(stage, data.steps, arguments, arena);
       }
     }
     return made;
@@ -174,7 +185,7 @@ struct ModelSession::Data {
     return parts[stage] != nullptr ? parts[stage]->state(j, b) : delays[stage]->state(j, b);
   }
 
-  /// Up to kSteps steps through all layers; the last one writes to y.
+  /// Up to `steps` steps through all layers; the last one writes to y.
   void run(const float* x, Index steps, float* y, Watch* watch) noexcept {
     const auto& stages = model->stages();
     for (std::size_t i = 0; i < stages.size() && !stopped(watch); ++i) {
@@ -262,8 +273,8 @@ void ModelSession::run(const float* x, Index steps, float* y) noexcept {
   const Index inputs = data_->batch * data_->model->inputs(), outputs = data_->batch * data_->model->outputs();
   Watch* const watch = current_watch();
   if (watch != nullptr) data_->each_part([](auto& part) { part.keep(); });
-  for (Index first = 0; first < steps && !stopped(watch); first += kSteps)
-    data_->run(x + first * inputs, std::min(kSteps, steps - first), y + first * outputs, watch);
+  for (Index first = 0; first < steps && !stopped(watch); first += data_->steps)
+    data_->run(x + first * inputs, std::min(data_->steps, steps - first), y + first * outputs, watch);
   if (stopped(watch)) data_->each_part([](auto& part) { part.go_back(); });
 }
 

@@ -209,17 +209,32 @@ def _run(operator: _Operator, options: Attributes, arrays: dict[str, Array], thr
 
 def _pack(operator: _Operator, floats: dict[str, Array], direction: int, keywords: dict[str, Any]) -> PackedWeights:
     """The weights of one direction, their gates in our order."""
+    return operator.pack(**_parameters(operator, floats, direction), **keywords)
 
+
+def _parameters(operator: _Operator, floats: Mapping[str, Array], direction: int) -> dict[str, Array]:
     def in_our_order(array: Array, order: tuple[int, ...]) -> Array:
         return array.reshape(len(order), -1, *array.shape[1:])[list(order)].reshape(array.shape)
 
     def gates(array: Array) -> Array:
         return in_our_order(array, operator.gates)
 
-    further = dict(keywords)
+    parameters = {"w_ih": gates(floats["W"][direction]), "w_hh": gates(floats["R"][direction])}
     if "B" in floats:
         b_ih, b_hh = np.split(floats["B"][direction], 2)
-        further |= {"b_ih": gates(b_ih), "b_hh": gates(b_hh)}
+        parameters |= {"b_ih": gates(b_ih), "b_hh": gates(b_hh)}
     if "P" in floats:
-        further["w_peep"] = in_our_order(floats["P"][direction], _PEEPHOLES).reshape(3, -1)
-    return operator.pack(gates(floats["W"][direction]), gates(floats["R"][direction]), **further)
+        parameters["w_peep"] = in_our_order(floats["P"][direction], _PEEPHOLES).reshape(3, -1)
+    return parameters
+
+
+def native_parameters(
+    op_type: str, arrays: Mapping[str, Array], attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a node of one direction as `fastrnn.io.save_layers` takes it: the cell, its weights and options.
+
+    Errors as of `onnx_node`.
+    """
+    options = read_attributes(op_type, attributes).options[0]
+    floats = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    return {"cell": op_type.lower(), **_parameters(_OPERATORS[op_type], floats, 0), **options}

@@ -1,0 +1,350 @@
+"""An ONNX graph of a recurrent model as a native one, which streams step by step: see docs/onnx.md for what it may hold.
+
+Nothing here runs a graph in general. Constants are folded by ONNX's own reference; of the rest, each node becomes native
+layers, or is refused by its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..._core import Model
+from ..._typing import Array
+from ...saving.files import pack_layers
+from ._emit import ZERO, Emitter, GraphError
+from ._operators import COMPUTES, MOVES, Node, Symbol
+
+__all__ = ["load", "read_layers"]
+
+# Steps of an example, twice: what differs between them depends on the length of the sequence. Once more for layers that
+# look far back.
+_EXAMPLES = ((24, 25), (300, 301))
+_FLOATS = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE
+
+
+def load(
+    path: str | os.PathLike[str] | Any,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    outputs: Sequence[str] | None = None,
+    dtype: str = "float32",
+    fast_activations: bool = False,
+) -> Model:
+    """Return the graph as a `fastrnn.Model`, for sessions and pools.
+
+        model = fastrnn.interop.onnx.load("vad.onnx", inputs={"sr": 16000, "input": (1, 576)})
+        session = fastrnn.Session(model)
+        probability = session.step(frame)
+
+    A step of the model is one of the sequence, if the graph reads a sequence: x (T, I) of a session is the graph's
+    input with batch and other axes of length 1 left out, the rest flattened in its order. Where no axis of the input can
+    be that of time, it is one call: a graph that takes a frame and the states, and gives the new ones. States that the
+    graph takes as inputs are zero at the beginning, and the session keeps them. Several inputs along one axis of time
+    (of one name) lie one behind the other in x, in the order of the graph.
+
+    Args:
+        path: of an .onnx file, or an ``onnx.ModelProto``.
+        inputs: of the graph, by name: a number or array fixes an input (a sampling rate); a tuple of ints is the shape
+            of the model's input, where the graph leaves it open.
+        outputs: names of the graph's outputs that the model gives, one behind the other. None: all but states.
+        dtype: of the recurrent layers' weights, as of :meth:`fastrnn.Model.load`.
+        fast_activations: as there.
+
+    Raises:
+        ValueError: what is no ONNX file, or a graph that is more than this can do, naming the node and the reason.
+        ImportError: without the package onnx.
+    """
+    return Model.load(pack_layers(read_layers(path, inputs=inputs, outputs=outputs)), dtype, fast_activations)
+
+
+def read_layers(
+    path: str | os.PathLike[str] | Any,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the graph's layers as `fastrnn.io.save_layers` takes them, for readers in C++ and C. Else as `load`."""
+    onnx = _import_onnx()
+    proto = _read(onnx, path)
+    graph = _Graph(onnx, proto, dict(inputs or {}), outputs)
+    reasons: list[GraphError] = []
+    for example in _EXAMPLES:
+        for axis in graph.candidates():
+            try:
+                if axis is None:
+                    return graph.walk(1, None)
+                first, second = (graph.walk(steps, axis) for steps in example)
+            except GraphError as error:
+                reasons.append(error)
+                continue
+            if _same(first, second):
+                return first
+            reasons.append(GraphError("what it computes depends on the length of the sequence"))
+    raise ValueError(f"{graph.name}: {max(reasons, key=lambda error: getattr(error, 'reached', 0))}") from None
+
+
+def _import_onnx() -> Any:
+    try:
+        import onnx
+        import onnx.reference
+    except ImportError:
+        raise ImportError("an ONNX file needs the package onnx: pip install 'fastrnn[onnx]'") from None
+    return onnx
+
+
+def _read(onnx: Any, path: Any) -> Any:
+    if isinstance(path, onnx.ModelProto):
+        return path
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: expected a path or an onnx.ModelProto, got {type(path).__name__}")
+    try:
+        return onnx.load(os.fspath(path))
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{os.fspath(path)}: expected an ONNX file, got one that onnx cannot read ({error})") from None
+
+
+def _same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
+    def equal(p: Any, q: Any) -> bool:
+        return np.array_equal(p, q) if isinstance(p, np.ndarray) else bool(p == q)
+
+    return len(a) == len(b) and all(
+        m.keys() == n.keys() and all(equal(m[key], n[key]) for key in m) for m, n in zip(a, b, strict=True)
+    )
+
+
+class _Graph:
+    """A graph with what its caller said of its inputs."""
+
+    def __init__(self, onnx: Any, proto: Any, given: dict[str, Any], outputs: Sequence[str] | None) -> None:
+        self.onnx, self.proto = onnx, proto
+        self.name = f"graph {proto.graph.name!r}"
+        self.opsets = {o.domain: o.version for o in proto.opset_import}
+        initializers = {tensor.name for tensor in proto.graph.initializer}
+        self.constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+        open_inputs = {value.name: value for value in proto.graph.input if value.name not in initializers}
+        self.shapes: dict[str, list[int | None]] = {}
+        self.symbols: dict[str, list[str]] = {}
+        for name, value in given.items():
+            if name not in open_inputs:
+                raise ValueError(f"inputs: expected names of {', '.join(open_inputs)}, got {name!r}")
+            if not isinstance(value, tuple):
+                kind = onnx.helper.tensor_dtype_to_np_dtype(open_inputs[name].type.tensor_type.elem_type)
+                self.constants[name] = np.asarray(value, kind)
+        for name, value in open_inputs.items():
+            if name in self.constants:
+                continue
+            kind = value.type.tensor_type
+            if kind.elem_type not in _FLOATS:
+                raise ValueError(
+                    f"{self.name}: input {name!r} is no float; fix it by inputs={{{name!r}: ...}} if it is a setting"
+                )
+            self.symbols[name] = [d.dim_param for d in kind.shape.dim]
+            shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
+            if name in given:
+                if len(given[name]) != len(shape):
+                    raise ValueError(f"inputs: {name}: expected {len(shape)} axes, got {given[name]}")
+                shape = list(given[name])
+            self.shapes[name] = shape
+        if not self.shapes:
+            raise ValueError(f"{self.name}: expected an input that is not fixed")
+        self.input = next(iter(self.shapes))
+        known = [value.name for value in proto.graph.output]
+        for name in outputs or ():
+            if name not in known:
+                raise ValueError(f"outputs: expected names of {', '.join(known)}, got {name!r}")
+        self.outputs = list(outputs) if outputs is not None else None
+        self.known_outputs = known
+
+    def candidates(self) -> list[int | None]:
+        """Axes of the input that may be that of time; None if a step is a call."""
+        unknown = [axis for axis, extent in enumerate(self.shapes[self.input]) if extent is None]
+        return [*unknown, None]
+
+    def walk(self, steps: int, axis: int | None) -> list[dict[str, Any]]:
+        """The layers, for an example with so many steps along that axis of the input."""
+        streams = self._streams(axis)
+        of_step = {
+            name: tuple(1 if extent is None else extent for a, extent in enumerate(self.shapes[name]) if a != time)
+            for name, time in streams.items()
+        }
+        emit = Emitter(steps, sum(int(np.prod(shape)) for shape in of_step.values()))
+        values: dict[str, Any] = dict(self.constants)
+        first = 0
+        for name, shape in of_step.items():
+            values[name] = Symbol(emit.number(0, shape, streams[name]) + first)
+            first += int(np.prod(shape))
+        for name, extents in self.shapes.items():
+            if name not in streams:
+                values[name] = Symbol(emit.state(tuple(1 if e is None else e for e in extents)))
+        self.reached = 0
+        try:
+            self._nodes(self.proto.graph, values, emit)
+            return self._finish(values, emit)
+        except GraphError as error:
+            error.reached = self.reached + (axis is not None)  # type: ignore[attr-defined]
+            raise
+
+    def _streams(self, axis: int | None) -> dict[str, int | None]:
+        """The inputs that a step reads, with their axes of time: the first, and those whose axis has the same name."""
+        symbol = self.symbols[self.input][axis] if axis is not None else ""
+        streams = {self.input: axis}
+        for name, symbols in self.symbols.items():
+            if symbol and symbol in symbols:
+                streams[name] = symbols.index(symbol)
+        return streams
+
+    # -- nodes -------------------------------------------------------------------------------------------------------
+
+    def _nodes(self, graph: Any, values: dict[str, Any], emit: Emitter) -> None:
+        readers: dict[str, int] = {}
+        for node in graph.node:
+            for name in node.input:
+                readers[name] = readers.get(name, 0) + 1
+        for value in graph.output:
+            readers[value.name] = readers.get(value.name, 0) + 2
+        for tensor in graph.initializer:
+            values[tensor.name] = self.onnx.numpy_helper.to_array(tensor)
+        for node in graph.node:
+            where = f"node {node.name or node.output[0]!r} ({node.op_type})"
+            try:
+                results = self._node(node, values, emit, readers)
+            except GraphError as error:
+                if not hasattr(error, "placed"):
+                    error = GraphError(f"{where}: {error}")
+                    error.placed = True  # type: ignore[attr-defined]
+                raise error from None
+            self.reached += 1
+            for name, result in zip(node.output, results, strict=False):
+                if name:
+                    values[name] = result
+
+    def _node(self, node: Any, values: dict[str, Any], emit: Emitter, readers: dict[str, int]) -> list[Any]:
+        inputs = [values[name] if name else None for name in node.input]
+        kind = node.op_type
+        if node.domain == "com.microsoft" and kind == "DynamicQuantizeLSTM":
+            return self._quantized_lstm(node, inputs, emit)
+        if node.domain not in ("", "ai.onnx"):
+            raise GraphError(f"an operator of the domain {node.domain!r} is not known")
+        if kind == "If":
+            return self._if(node, inputs[0], values, emit)
+        if not any(isinstance(value, Symbol) for value in inputs):
+            return self._fold(node, inputs)
+        if kind in ("Shape", "Size"):
+            return self._fold(node, [v.numbers if isinstance(v, Symbol) else v for v in inputs])
+        if kind in MOVES:
+            return self._move(node, inputs)
+        if kind not in COMPUTES:
+            raise GraphError(f"operator {kind} is not known to a native model; it knows {', '.join(sorted(COMPUTES))}")
+        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        return COMPUTES[kind](emit, Node(kind, inputs, attributes, len(node.output), readers.get(node.input[0], 0)))
+
+    def _fold(self, node: Any, inputs: Sequence[Array | None]) -> list[Array]:
+        """What a node gives for constants, by ONNX's reference."""
+        feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+        try:
+            # A model of the one node: given a node alone, the reference of ONNX 1.22 forgets the operator set.
+            helper = self.onnx.helper
+            named = [helper.make_value_info(name, self.onnx.TypeProto()) for name in (*feeds, *node.output)]
+            graph = helper.make_graph([node], "folded", named[: len(feeds)], named[len(feeds) :])
+            model = helper.make_model(graph, opset_imports=self.proto.opset_import)
+            return list(self.onnx.reference.ReferenceEvaluator(model).run(None, feeds))
+        except Exception as error:  # of any kind: it is code for tests
+            raise GraphError(f"its constants could not be folded ({type(error).__name__}: {error})") from None
+
+    def _move(self, node: Any, inputs: list[Any]) -> list[Any]:
+        first = MOVES[node.op_type]
+        for index, value in enumerate(inputs):
+            if isinstance(value, Symbol) and first is not None and index >= first:
+                raise GraphError(f"input {index}: expected a constant, got what depends on the model's input")
+            if first is None and not isinstance(value, Symbol):
+                if np.any(value):
+                    raise GraphError(f"input {index}: a constant beside what depends on the model's input is not known")
+                inputs[index] = Symbol(np.full(np.shape(value), ZERO, np.int64))
+        if node.op_type == "Pad":
+            return [Symbol(self._pad(node, inputs))]
+        feeds = [value.numbers if isinstance(value, Symbol) else value for value in inputs]
+        return [Symbol(np.asarray(result)) for result in self._fold(node, feeds)]
+
+    def _pad(self, node: Any, inputs: list[Any]) -> Array:
+        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        mode = attributes.get("mode", b"constant").decode()
+        numbers = inputs[0].numbers
+        pads = np.asarray(inputs[1] if len(inputs) > 1 else attributes["pads"]).tolist()
+        fill = inputs[2] if len(inputs) > 2 and inputs[2] is not None else attributes.get("value", 0)
+        axes = [int(a) % numbers.ndim for a in inputs[3]] if len(inputs) > 3 else list(range(numbers.ndim))
+        edges = [(0, 0)] * numbers.ndim
+        cut = [slice(None)] * numbers.ndim
+        for k, axis in enumerate(axes):
+            before, after = int(pads[k]), int(pads[len(axes) + k])
+            edges[axis] = (max(before, 0), max(after, 0))
+            cut[axis] = slice(max(-before, 0), numbers.shape[axis] - max(-after, 0))
+        numbers = numbers[tuple(cut)]
+        if mode == "constant":
+            if np.any(fill):
+                raise GraphError("constant_value: expected 0")
+            return np.pad(numbers, edges, constant_values=ZERO)
+        if mode not in ("reflect", "edge", "wrap"):
+            raise GraphError(f"mode: expected constant, reflect, edge or wrap, got {mode}")
+        return np.pad(numbers, edges, mode=mode)  # type: ignore[call-overload, no-any-return]
+
+    def _if(self, node: Any, condition: Any, values: dict[str, Any], emit: Emitter) -> list[Any]:
+        if isinstance(condition, Symbol):
+            raise GraphError("the condition depends on the model's input; fix an input by inputs= if it is a setting")
+        branches = {a.name: a.g for a in node.attribute}
+        branch = branches["then_branch" if bool(np.asarray(condition).reshape(-1)[0]) else "else_branch"]
+        inner = dict(values)
+        self._nodes(branch, inner, emit)
+        return [inner[value.name] for value in branch.output]
+
+    def _quantized_lstm(self, node: Any, inputs: list[Any], emit: Emitter) -> list[Any]:
+        """X, W (D, I, 4H), R (D, H, 4H), B, sequence_lens, initial_h, initial_c, P, then scales and zero points of W, R."""
+        x, w, r, *rest = inputs
+        w_scale, w_zero, r_scale, r_zero = rest[5:9]
+
+        def plain(q: Any, scale: Any, zero: Any) -> Array:
+            scale, zero = (np.asarray(p, np.float32).reshape(len(q), 1, -1) for p in (scale, zero))
+            return ((q.astype(np.float32) - zero) * scale).transpose(0, 2, 1)
+
+        given = [x, plain(w, w_scale, w_zero), plain(r, r_scale, r_zero), *rest[:5]]
+        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        return COMPUTES["LSTM"](emit, Node("LSTM", given, attributes, len(node.output), 1))
+
+    # -- outputs -----------------------------------------------------------------------------------------------------
+
+    def _finish(self, values: dict[str, Any], emit: Emitter) -> list[dict[str, Any]]:
+        wanted = self.outputs
+        if wanted is None:
+            wanted = [name for name in self.known_outputs if not self._is_state_output(values[name], emit)]
+        if not wanted:
+            raise GraphError(f"expected an output that is no state; outputs= may choose of {self.known_outputs}")
+        steps = []
+        for name in wanted:
+            if not isinstance(values[name], Symbol):
+                raise GraphError(f"output {name!r} does not depend on the model's input")
+            try:
+                steps.append(emit.step(values[name].numbers).value)
+            except GraphError as error:
+                raise GraphError(f"output {name!r}: {error}") from None
+        if len(steps) > 1:
+            emit.add(sum(emit.widths[value] for value in steps), steps, kind="concatenate")
+        elif steps[0] != len(emit.layers):
+            width = emit.widths[steps[0]]
+            emit.add(width, steps, kind="gather", inputs=width, runs=[(0, width)])
+        return emit.layers
+
+    def _is_state_output(self, value: Any, emit: Emitter) -> bool:
+        """Whether it is what recurrent nodes give for the next call: c, or the last step's h."""
+        if not isinstance(value, Symbol):
+            return False
+        if emit.has_state(value.numbers):
+            return True
+        if emit.steps == 1 and len(self.shapes) == 1:
+            return False
+        sources = emit.sources_of_last_step(value.numbers)
+        return sources is not None and all(source > 0 and "cell" in emit.layers[source - 1] for source in sources)
