@@ -151,7 +151,7 @@ def test_save_layers(tmp_path):
     for key, array in {"0/w_ih": w_ih, "0/w_hh": w_hh, "0/w_peep": w_peep, "1/kernel": kernel, "1/bias": bias}.items():
         np.testing.assert_array_equal(arrays[f"layers/{key}"], array)
         assert arrays[f"layers/{key}"].dtype == array.dtype
-    with pytest.raises(ValueError, match="expected a fastrnn model, found no entry 'fastrnn'"):
+    with pytest.raises(ValueError, match=r"layer 3: activation: expected one of fastrnn\.activations"):
         load_model(tmp_path / "m.safetensors")
 
 

@@ -203,7 +203,7 @@ LayerEntry read_layer(JsonReader& json) {
   });
   const KindRow& row = row_of(json, kind);
   layer.kind = row.kind;
-  const unsigned required = row.required | bits(kKind), allowed = required | row.optional | bits(kFrom);
+  const unsigned required = row.required | bits(kKind), allowed = required | row.optional | bits(kFrom, kInputs);
   for (unsigned field = 0; field < kFields; ++field) {
     const bool has = (fields >> field & 1) != 0;
     if (has ? (allowed >> field & 1) != 0 : (required >> field & 1) == 0) continue;

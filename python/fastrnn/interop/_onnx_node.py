@@ -228,9 +228,7 @@ def _parameters(operator: _Operator, floats: Mapping[str, Array], direction: int
     return parameters
 
 
-def native_parameters(
-    op_type: str, arrays: Mapping[str, Array], attributes: Mapping[str, Any]
-) -> dict[str, Any]:
+def native_parameters(op_type: str, arrays: Mapping[str, Array], attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a node of one direction as `fastrnn.io.save_layers` takes it: the cell, its weights and options.
 
     Errors as of `onnx_node`.

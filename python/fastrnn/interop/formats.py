@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .._core import Model
 from .._file_reading import safetensors_metadata
 from .._registry import choice_error
 from ..model import Sequential
@@ -20,12 +21,12 @@ TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".npz", ".safetensors", ".keras", ".h5", ".hdf5", ".onnx", *TORCH_SUFFIXES, ".json", ".nam")
 
 
-def load(path: _Path, **options: Any) -> Sequential:
+def load(path: _Path, **options: Any) -> Sequential | Model:
     """Make a model of a file of any format.
 
     Args:
         path: ending in .npz or .safetensors (fastrnn's own; a .safetensors of PyTorch too), .keras, .h5, .hdf5, .pt,
-            .pth, .bin, .ckpt (PyTorch's), .json (RTNeural's) or .nam.
+            .pth, .bin, .ckpt (PyTorch's), .json (RTNeural's), .nam, or .onnx, of which a native `Model` is made.
         **options: of the format's own `load`, as ``parts=["lstm", "head"]`` of a state dict.
 
     Raises:
@@ -34,19 +35,18 @@ def load(path: _Path, **options: Any) -> Sequential:
         OSError: if the file cannot be read.
     """
     suffix = os.path.splitext(os.fspath(path))[1].lower()
-    readers: dict[str, Callable[..., Sequential]] = {
+    readers: dict[str, Callable[..., Sequential | Model]] = {
         ".npz": load_model,
         ".keras": keras.load,
         ".h5": keras.load,
         ".hdf5": keras.load,
         ".json": rtneural.load,
         ".nam": nam.load,
+        ".onnx": onnx.load,
         **dict.fromkeys(TORCH_SUFFIXES, torch.load),
     }
     if suffix == ".safetensors":
         return load_model(path, **options) if is_own_file(os.fspath(path)) else torch.load(path, **options)
-    if suffix == ".onnx" and hasattr(onnx, "load"):
-        readers[suffix] = onnx.load
     if suffix not in readers:
         raise choice_error("path", sorted([*readers, ".safetensors"]), suffix or os.fspath(path))
     return readers[suffix](path, **options)

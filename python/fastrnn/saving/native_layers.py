@@ -208,7 +208,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         own = {name: given[name] for name in given if name in PARAMETERS}
         options = {name: value for name, value in given.items() if name not in PARAMETERS}
         return [_recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]
-    unknown = given.keys() - {"kernel", "bias", "rows", "activation"}
+    unknown = given.keys() - {"kernel", "bias", "rows", "activation", "inputs"}
     if unknown or not given:
         raise ValueError(f"expected a key 'cell', 'kernel', 'kind' or 'activation', got {sorted(map(str, layer))}")
     entries = []
@@ -218,30 +218,33 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         entries = [_dense_entry(own["kernel"], _keep(own, prefix, arrays))]
         if "rows" in given:
             entries[0]["rows"] = _whole("rows", given["rows"])
-    elif first:
-        raise ValueError("expected a layer with weights to come first, got an activation")
+    elif first and "inputs" not in given:
+        raise ValueError("expected a layer with weights to come first, or inputs, got an activation")
     if "activation" not in given:
         return entries
     if given["activation"] == "softmax":
         return [*entries, {"kind": "softmax"}]
     one = np.zeros((1, 1), np.float32)
     functional.pack_rnn(one, one, activation=given["activation"])  # checks it
-    return [*entries, _function(given["activation"])]
+    entries = [*entries, _function(given["activation"])]
+    if "inputs" in given:
+        entries[0]["inputs"] = _whole("inputs", given["inputs"])
+    return entries
 
 
 # The kinds without a cell or a kernel: the fields and the arrays that each must have, and fields that it may.
 _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gather": (("inputs", "runs"), (), ()),
     "delay": (("inputs", "steps"), (), ()),
-    "concatenate": ((), (), ()),
-    "add": ((), (), ()),
-    "subtract": ((), (), ()),
-    "multiply": ((), (), ()),
-    "divide": ((), (), ()),
+    "concatenate": ((), (), ("inputs",)),
+    "add": ((), (), ("inputs",)),
+    "subtract": ((), (), ("inputs",)),
+    "multiply": ((), (), ("inputs",)),
+    "divide": ((), (), ("inputs",)),
     "affine": (("inputs",), ("scale", "shift"), ()),
-    "power": (("number",), (), ()),
+    "power": (("number",), (), ("inputs",)),
     "layer_normalization": (("inputs", "number"), ("scale", "shift"), ()),
-    "softmax": ((), (), ("width",)),
+    "softmax": ((), (), ("width", "inputs")),
 }
 
 

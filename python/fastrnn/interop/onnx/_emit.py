@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 
 class Emitter:
-    """The native layers so far, for an example of `steps` steps. Value 0 is the model's input, n what layer n - 1 gives."""
+    """The native layers so far, for an example of `steps` steps. Value 0 is the input, n what layer n - 1 gives."""
 
     def __init__(self, steps: int, width: int) -> None:
         self.steps = steps
@@ -44,8 +44,10 @@ class Emitter:
         self._gathered: dict[bytes, int] = {}
         self._mapped: dict[tuple[int, str], int] = {}
 
-    def add(self, width: int, sources: list[int], **layer: Any) -> int:
+    def add(self, width: int, sources: list[int], /, **layer: Any) -> int:
         """Append a layer, as `fastrnn.io.save_layers` takes it, and return its value."""
+        if not self.layers and "kernel" not in layer and "cell" not in layer:
+            layer["inputs"] = self.widths[0]
         self.layers.append({**layer, "from": sources})
         self.widths.append(width)
         return len(self.layers)
@@ -95,8 +97,10 @@ class Emitter:
             GraphError: no axis is that of time, or a step reads later ones.
         """
         if self.has_state(numbers):
-            raise GraphError("it computes with a state that the caller passes from call to call; only the initial "
-                             "states of recurrent nodes may be given")
+            raise GraphError(
+                "it computes with a state that the caller passes from call to call; only the initial "
+                "states of recurrent nodes may be given"
+            )
         if axis == "any":
             axis = self.time_axis(numbers)
         pattern = self._pattern(numbers, axis)  # type: ignore[arg-type]
@@ -122,7 +126,7 @@ class Emitter:
             self._mapped[key] = self.add(self.widths[source], [source], **layer)
         return self._mapped[key]
 
-    def combine(self, a: Numbers, b: Numbers, kind: str) -> Numbers:
+    def combine(self, kind: str, a: Numbers, b: Numbers) -> Numbers:
         """Apply a layer to two tensors of one shape, element by element."""
         axis = self.time_axis(a)
         order = self._order(a, axis)

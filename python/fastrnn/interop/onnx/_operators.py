@@ -95,7 +95,7 @@ def _result(emit: Emitter, value: int, step: Step) -> _Results:
 def _function(*native: Any) -> Callable[[Emitter, Node], _Results]:
     """An activation of the cells; numbers that are texts are attributes, with their defaults."""
     name, *numbers = native
-    defaults = dict(n for n in numbers if isinstance(n, tuple))
+    defaults: dict[str, float] = dict(n for n in numbers if isinstance(n, tuple))
 
     def apply(emit: Emitter, node: Node) -> _Results:
         given = _use(node, **defaults)
@@ -125,7 +125,7 @@ def _arithmetic(kind: str) -> Callable[[Emitter, Node], _Results]:
         _use(node)
         a, b = node.inputs
         if isinstance(a, Symbol) and isinstance(b, Symbol):
-            return [Symbol(emit.combine(*np.broadcast_arrays(a.numbers, b.numbers), kind))]
+            return [Symbol(emit.combine(kind, *np.broadcast_arrays(a.numbers, b.numbers)))]
         symbol, constant = (a, b) if isinstance(a, Symbol) else (b, a)
         return _with_constant(emit, node, kind, symbol.numbers, np.asarray(constant, np.float64), symbol is b)
 
@@ -153,7 +153,7 @@ def _with_constant(
     rows = [np.ones(1) if p is None else _of_a_step(p, shape, step.axis) for p in (scale, shift)]
     if shift is None:
         rows[1] = np.zeros(1)
-    fused = emit.layers[-1] if step.value == len(emit.layers) else None
+    fused = emit.layers[-1] if emit.layers and step.value == len(emit.layers) else None
     if fused and scale is None and node.readers == 1 and "kernel" in fused and "bias" not in fused:
         outputs = fused["kernel"].shape[1]
         bias = _period(rows[1], outputs)
@@ -178,11 +178,11 @@ def _of_a_step(constant: Array, shape: tuple[int, ...], axis: int | None) -> Arr
     """The elements that a constant has for one step, in their order."""
     whole = np.broadcast_to(constant, shape)
     if axis is None:
-        return whole.reshape(-1)
+        return np.asarray(whole.reshape(-1))
     steps = np.moveaxis(whole, axis, 0).reshape(shape[axis], -1)
     if (steps != steps[0]).any():
         raise GraphError("a constant that is another for each step of the sequence is not known")
-    return steps[0]
+    return np.asarray(steps[0])
 
 
 def _period(row: Array, width: int) -> Array | None:
@@ -268,7 +268,7 @@ def _gemm(emit: Emitter, node: Node) -> _Results:
 
 
 def _windows(numbers: Numbers, node: Node, kernel: tuple[int, ...]) -> tuple[Numbers, dict[str, Any]]:
-    """(N, C, *spatial) to the elements under the kernel, (N, *out, *kernel, C), zeros where it lies over the padding."""
+    """(N, C, *spatial) to the elements under the kernel, (N, *out, *kernel, C), zeros over the padding."""
     axes = len(kernel)
     given = _use(
         node, auto_pad=b"NOTSET", dilations=[1] * axes, group=1, kernel_shape=None, pads=None, strides=[1] * axes
@@ -405,8 +405,8 @@ def _depthwise(
             continue
         step = emit.step(places[..., k, :], axis)
         shift = np.zeros(len(weights)) if bias is None or total is not None else bias
-        (scaled,) = _affine(emit, step, weights[:, k], np.asarray(shift))
-        value = int(len(emit.layers))
+        _affine(emit, step, weights[:, k], np.asarray(shift))
+        value = len(emit.layers)
         if total is not None:
             value = emit.add(emit.widths[value], [total, value], kind="add")
         total = value
@@ -514,13 +514,15 @@ def _recurrent(emit: Emitter, node: Node) -> _Results:
         state = node.inputs[index] if index < len(node.inputs) else None
         if isinstance(state, Symbol):
             if not emit.is_state(state.numbers):
-                raise GraphError(f"{names[index]}: expected zeros or an input of the model, got what the model computes")
+                raise GraphError(
+                    f"{names[index]}: expected zeros or an input of the model, got what the model computes"
+                )
         elif state is not None and np.any(state):
             raise GraphError(f"{names[index]}: expected zeros or an input of the model, got other numbers")
     if numbers.ndim != 3 or numbers.shape[1] != 1:
         raise GraphError(f"X: expected (T, 1, I), got {numbers.shape}: the axis of time is not the first")
     if numbers.shape[0] != emit.steps:
-        raise GraphError(f"X: expected the axis of time first, of {emit.steps} steps in this example, got {numbers.shape}")
+        raise GraphError(f"X: expected {emit.steps} steps along the first axis in this example, got {numbers.shape}")
     step = emit.step(numbers[:, 0], 0)
     layer = native_parameters(node.kind, {k: v for k, v in arrays.items() if v is not None}, node.attributes)
     hidden = layer["w_hh"].shape[1]

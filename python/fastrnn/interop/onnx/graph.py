@@ -1,7 +1,7 @@
-"""An ONNX graph of a recurrent model as a native one, which streams step by step: see docs/onnx.md for what it may hold.
+"""An ONNX graph of a recurrent model as a native one, which streams step by step: docs/onnx.md has what it may hold.
 
-Nothing here runs a graph in general. Constants are folded by ONNX's own reference; of the rest, each node becomes native
-layers, or is refused by its name.
+Nothing here runs a graph in general. Constants are folded by ONNX's own reference; of the rest, each node becomes
+native layers, or is refused by its name.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def load(
         session = fastrnn.Session(model)
         probability = session.step(frame)
 
-    A step of the model is one of the sequence, if the graph reads a sequence: x (T, I) of a session is the graph's
-    input with batch and other axes of length 1 left out, the rest flattened in its order. Where no axis of the input can
-    be that of time, it is one call: a graph that takes a frame and the states, and gives the new ones. States that the
+    A step of the model is one of the sequence, if the graph reads a sequence, which is an axis of any length: x (T, I)
+    of a session is the graph's input with the other axes flattened, a batch of any size being 1. Where the input's
+    shape is fixed, in the graph or by `inputs`, a step is one call: of a graph that takes a frame. States that the
     graph takes as inputs are zero at the beginning, and the session keeps them. Several inputs along one axis of time
     (of one name) lie one behind the other in x, in the order of the graph.
 
@@ -84,7 +84,8 @@ def read_layers(
             if _same(first, second):
                 return first
             reasons.append(GraphError("what it computes depends on the length of the sequence"))
-    raise ValueError(f"{graph.name}: {max(reasons, key=lambda error: getattr(error, 'reached', 0))}") from None
+    furthest = max(reasons, key=lambda error: getattr(error, "reached", 0))
+    raise ValueError(f"{graph.name}: {furthest}") from None
 
 
 def _import_onnx() -> Any:
@@ -162,9 +163,9 @@ class _Graph:
         self.known_outputs = known
 
     def candidates(self) -> list[int | None]:
-        """Axes of the input that may be that of time; None if a step is a call."""
+        """Axes of the input that may be that of time: those of any length. None, if there is none: a step is a call."""
         unknown = [axis for axis, extent in enumerate(self.shapes[self.input]) if extent is None]
-        return [*unknown, None]
+        return list(unknown) or [None]
 
     def walk(self, steps: int, axis: int | None) -> list[dict[str, Any]]:
         """The layers, for an example with so many steps along that axis of the input."""
@@ -247,6 +248,8 @@ class _Graph:
     def _fold(self, node: Any, inputs: Sequence[Array | None]) -> list[Array]:
         """What a node gives for constants, by ONNX's reference."""
         feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+        if node.op_type == "DequantizeLinear":
+            return [self._dequantize(node, *inputs)]
         try:
             # A model of the one node: given a node alone, the reference of ONNX 1.22 forgets the operator set.
             helper = self.onnx.helper
@@ -256,6 +259,16 @@ class _Graph:
             return list(self.onnx.reference.ReferenceEvaluator(model).run(None, feeds))
         except Exception as error:  # of any kind: it is code for tests
             raise GraphError(f"its constants could not be folded ({type(error).__name__}: {error})") from None
+
+    def _dequantize(self, node: Any, x: Any, scale: Any, zero: Any = 0) -> Array:
+        """By one scale or one for each index of an axis: the reference of ONNX has newer versions of it alone."""
+        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        axis = attributes.pop("axis", 1)
+        if any(attributes.values()):
+            raise GraphError(f"attributes {', '.join(attributes)} are not known")
+        shape = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)] if np.ndim(scale) == 1 else [1] * np.ndim(x)
+        scale, zero = (np.asarray(p, np.float32).reshape(shape) for p in (scale, 0 if zero is None else zero))
+        return np.asarray((x.astype(np.float32) - zero) * scale)
 
     def _move(self, node: Any, inputs: list[Any]) -> list[Any]:
         first = MOVES[node.op_type]
@@ -291,7 +304,7 @@ class _Graph:
             return np.pad(numbers, edges, constant_values=ZERO)
         if mode not in ("reflect", "edge", "wrap"):
             raise GraphError(f"mode: expected constant, reflect, edge or wrap, got {mode}")
-        return np.pad(numbers, edges, mode=mode)  # type: ignore[call-overload, no-any-return]
+        return np.pad(numbers, edges, mode=mode)
 
     def _if(self, node: Any, condition: Any, values: dict[str, Any], emit: Emitter) -> list[Any]:
         if isinstance(condition, Symbol):
@@ -303,13 +316,13 @@ class _Graph:
         return [inner[value.name] for value in branch.output]
 
     def _quantized_lstm(self, node: Any, inputs: list[Any], emit: Emitter) -> list[Any]:
-        """X, W (D, I, 4H), R (D, H, 4H), B, sequence_lens, initial_h, initial_c, P, then scales and zero points of W, R."""
+        """An LSTM's inputs with W (D, I, 4H) and R (D, H, 4H) of bytes, then scale and zero point of W and of R."""
         x, w, r, *rest = inputs
         w_scale, w_zero, r_scale, r_zero = rest[5:9]
 
         def plain(q: Any, scale: Any, zero: Any) -> Array:
             scale, zero = (np.asarray(p, np.float32).reshape(len(q), 1, -1) for p in (scale, zero))
-            return ((q.astype(np.float32) - zero) * scale).transpose(0, 2, 1)
+            return np.asarray(((q.astype(np.float32) - zero) * scale).transpose(0, 2, 1))
 
         given = [x, plain(w, w_scale, w_zero), plain(r, r_scale, r_zero), *rest[:5]]
         attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -333,7 +346,7 @@ class _Graph:
                 raise GraphError(f"output {name!r}: {error}") from None
         if len(steps) > 1:
             emit.add(sum(emit.widths[value] for value in steps), steps, kind="concatenate")
-        elif steps[0] != len(emit.layers):
+        elif steps[0] != len(emit.layers) or not emit.layers:
             width = emit.widths[steps[0]]
             emit.add(width, steps, kind="gather", inputs=width, runs=[(0, width)])
         return emit.layers
