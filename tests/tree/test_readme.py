@@ -79,11 +79,15 @@ def names_of_model_file() -> list[dict[str, Any]]:
 
 
 def names_of_onnx() -> list[dict[str, Any]]:
+    pytest.importorskip("onnx")
+    pytest.importorskip("safetensors")
+    trained = fastrnn.Sequential([fastrnn.Input((None, I)), fastrnn.LSTM(H, return_sequences=True), fastrnn.Dense(5)])
+    fastrnn.interop.onnx.save(trained, "denoiser.onnx")
     # As onnx.NodeProto has it; the package need not be there.
     node = SimpleNamespace(op_type="GRU", domain="", attribute=[], input=["x", "w", "r"], output=["y", "h"])
     both = {"x": array(T, B, I), "w": array(2, 4 * H, I), "r": array(2, 4 * H, H), "b": array(2, 8 * H)}
     values = {"x": both["x"], "w": array(1, 3 * H, I), "r": array(1, 3 * H, H)}
-    return [{**both, "values": values, "model": SimpleNamespace(graph=SimpleNamespace(node=[None] * 3 + [node]))}]
+    return [{"features": array(I)}, {**both, "values": values, "model": SimpleNamespace(graph=SimpleNamespace(node=[None] * 3 + [node]))}]
 
 
 def names_of_streaming() -> list[dict[str, Any]]:
