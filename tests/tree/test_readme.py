@@ -87,7 +87,8 @@ def names_of_onnx() -> list[dict[str, Any]]:
     node = SimpleNamespace(op_type="GRU", domain="", attribute=[], input=["x", "w", "r"], output=["y", "h"])
     both = {"x": array(T, B, I), "w": array(2, 4 * H, I), "r": array(2, 4 * H, H), "b": array(2, 8 * H)}
     values = {"x": both["x"], "w": array(1, 3 * H, I), "r": array(1, 3 * H, H)}
-    return [{"features": array(I)}, {**both, "values": values, "model": SimpleNamespace(graph=SimpleNamespace(node=[None] * 3 + [node]))}]
+    model = SimpleNamespace(graph=SimpleNamespace(node=[None] * 3 + [node]))
+    return [{"features": array(I)}, {**both, "values": values, "model": model}]
 
 
 def names_of_streaming() -> list[dict[str, Any]]:
