@@ -275,3 +275,26 @@ def test_damaged_files(tmp_path):
         door.load(tmp_path / "none.keras")
     with pytest.raises(ValueError, match=r"^path: expected a name ending in \.keras or \.h5, got"):
         door.save(Sequential([Input((None, 3)), Dense(2)]), tmp_path / "a.tf")
+
+
+def test_a_damaged_heap(tmp_path):
+    """Which HDF5's library walks through for ever."""
+    path = tmp_path / "a.h5"
+    keras.Sequential([keras.Input((None, 3)), L.Dense(2)]).save(path)
+    content = bytearray(path.read_bytes())
+    heap = content.find(b"GCOL\1\0\0\0")
+    assert heap > 0
+    for place, value, message in (
+        (heap + 24, 2**40, "expected texts that fill the heap at"),
+        (heap + 8, 2**40, "expected a heap of texts within the file, got one of"),
+    ):
+        damaged = content.copy()
+        damaged[place : place + 8] = value.to_bytes(8, "little")
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=message):
+            door.load(path)
+    damaged = content.copy()
+    damaged[heap + 16 : heap + 32] = bytes(16)  # free space of no bytes
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="expected texts that fill the heap at .*, got one of 0 bytes"):
+        door.load(path)

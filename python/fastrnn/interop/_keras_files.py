@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import re
 import zipfile
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def read_keras(path: str) -> KerasFile:
             saved = _json(entries["config.json"])
             version = str(_json(entries["metadata.json"]).get("keras_version", "3"))
             config = saved["config"]
+            _check_heaps(entries["model.weights.h5"])
             with h5py.File(io.BytesIO(entries["model.weights.h5"]), "r") as stored:
                 weights = _keras_weights(h5py, stored, _layer_entries(config))
         except Exception as error:  # h5py's and zipfile's errors for damaged files are of many classes
@@ -53,6 +55,8 @@ def read_h5(path: str) -> KerasFile:
     h5py = import_library("h5py", "a .h5 file")
     with open_regular(path) as file:
         try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                _check_heaps(content)
             with h5py.File(file, "r") as stored:
                 if "model_config" not in stored.attrs:
                     raise ValueError("expected a whole model with its config, got weights alone")
@@ -158,6 +162,30 @@ def _names(attribute: Any) -> list[str]:
 
 
 # -- HDF5 --------------------------------------------------------------------------------------------------------------
+
+
+def _check_heaps(content: bytes | mmap.mmap) -> None:
+    """ValueError if a heap of texts is damaged, which HDF5's library walks through without an end.
+
+    "III.E. Disk Format: Level 1E - Global Heap" of its specification: a collection has a size and then objects, each
+    with its index and size; index 0 is what is free, its header counted.
+    """
+    start = content.find(_HEAP)
+    while start >= 0:
+        place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
+        if end > len(content):
+            raise ValueError(f"expected a heap of texts within the file, got one of {end - start} bytes at {start}")
+        while end - place >= 16:
+            index = int.from_bytes(content[place : place + 2], "little")
+            size = int.from_bytes(content[place + 8 : place + 16], "little")
+            room = size if index == 0 else 16 + -(-size // 8) * 8
+            if not 16 <= room <= end - place:
+                raise ValueError(f"expected texts that fill the heap at {start}, got one of {size} bytes at {place}")
+            place += room
+        start = content.find(_HEAP, start + 1)
+
+
+_HEAP = b"GCOL\x01\0\0\0"
 
 
 def _datasets(h5py: Any, root: Any) -> Iterator[tuple[str, Any]]:
