@@ -1,8 +1,4 @@
-"""Metrics with Keras' names: running, sample-weighted means over everything seen since `reset_state`.
-
-A metric gives one value per element of ``y_pred.shape[:-1]`` (see `losses` for the shapes and `sample_weight`); its
-result is the weighted sum divided by the sum of the weights.
-"""
+"""The metrics that are means of a value per element, and how one is found by its name."""
 
 from __future__ import annotations
 
@@ -12,76 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from . import losses
-from ._registry import Registry, serialize
-from ._typing import Array, Config, Identifier
-from .losses.base import as_float, expand_weight
+from .. import losses
+from .._registry import Registry, serialize
+from .._typing import Array, Config, Identifier
+from ..losses.base import as_float
+from .base import Metric
+from .confusion import AUC, Precision, Recall
 
 __all__ = [
     "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
-    "FunctionMetric", "Mean", "MeanAbsoluteError", "MeanSquaredError", "Metric", "RootMeanSquaredError",
+    "FunctionMetric", "Mean", "MeanAbsoluteError", "MeanSquaredError", "RootMeanSquaredError",
     "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy", "get", "serialize",
 ]  # fmt: skip
-
-
-class Metric:
-    """Base class: a weighted mean. A subclass implements `values`.
-
-    Args:
-        name: the key in logs and history; None takes the class's default.
-    """
-
-    default_name = "metric"
-
-    def __init__(self, name: str | None = None) -> None:
-        self.name = self.default_name if name is None else name
-        self.reset_state()
-
-    def reset_state(self) -> None:
-        """Forget everything seen."""
-        self._total = 0.0
-        self._weight = 0.0
-
-    def values(self, y_true: Array, y_pred: Array) -> Array:
-        """Return one number per element, shape ``y_pred.shape[:-1]``."""
-        raise NotImplementedError
-
-    def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> None:
-        """Add a batch: y_pred (B, C) or (B, T, C), y_true to match, sample_weight (B,), (B, T) or None.
-
-        Raises:
-            ValueError: shapes do not match.
-        """
-        self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
-
-    def _add(self, values: Array, sample_weight: Array | None) -> None:
-        if sample_weight is None:
-            self._total += float(np.sum(values, dtype=np.float64))
-            self._weight += values.size
-            return
-        weight = np.broadcast_to(expand_weight(sample_weight, values.shape), values.shape)
-        self._total += float(np.sum(values * weight, dtype=np.float64))
-        self._weight += float(np.sum(weight, dtype=np.float64))
-
-    def result(self) -> float:
-        """Return the mean; 0.0 when nothing (or only weight 0) was seen, as Keras."""
-        return self._total / self._weight if self._weight else 0.0
-
-    def get_state(self) -> dict[str, Any]:
-        """Return what was seen, for a checkpoint within an epoch: the attributes that are numbers or arrays."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, (int, float, np.ndarray))}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` returned."""
-        vars(self).update(state)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as a JSON-serialisable dict."""
-        return {"name": self.name}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, result={self.result():.6g})"
 
 
 class Mean(Metric):
@@ -311,6 +250,9 @@ _REGISTRY: Registry[Metric] = Registry(
         "rmse": RootMeanSquaredError,
         "root_mean_squared_error": RootMeanSquaredError,
         "mean": Mean,
+        "auc": AUC,
+        "precision": Precision,
+        "recall": Recall,
         "binary_crossentropy": BinaryCrossentropy,
         "categorical_crossentropy": CategoricalCrossentropy,
         "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
