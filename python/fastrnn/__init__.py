@@ -122,6 +122,7 @@ _MODULES = {
     "metrics",
     "model",
     "optimizers",
+    "regularizers",
     "plot",
     "recurrent_layers",
     "reference",

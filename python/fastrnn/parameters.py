@@ -24,9 +24,10 @@ class Parameter:
         trainable: whether an optimizer may change `value`.
         keras_variable: the other parameter with which this one forms a single variable in Keras, as the two biases of a
             GRU do; None if it is a variable by itself. `clipnorm` takes the norm of a variable.
+        regularizer: the penalty that training adds for it, None for none; see `fastrnn.regularizers`.
     """
 
-    __slots__ = ("grad", "keras_variable", "name", "trainable", "value")
+    __slots__ = ("grad", "keras_variable", "name", "regularizer", "trainable", "value")
 
     def __init__(self, name: str, value: NDArray[Any], trainable: bool = True) -> None:
         if not isinstance(value, np.ndarray):
@@ -37,7 +38,12 @@ class Parameter:
         self.value: NDArray[Any] = np.ascontiguousarray(value)
         self.grad: NDArray[Any] | None = None
         self.trainable = trainable
-        self.keras_variable: Parameter | None = None
+        keras_variable: the other parameter with which this one forms a single variable in Keras, as the two biases of a
+            GRU do; None if it is a variable by itself. `clipnorm` takes the norm of a variable.
+        regularizer: the penalty that training adds for it, None for none; see `fastrnn.regularizers`.
+    """
+
+    __slots__ = ("grad", "keras_variable", "name", "regularizer", "trainable", "value")
 
     @property
     def shape(self) -> tuple[int, ...]:

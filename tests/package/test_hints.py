@@ -29,9 +29,9 @@ H, FEATURES = 5, 3
         ),
         (lambda: Dropout(0.1, sed=1), TypeError, "Dropout: unknown keyword 'sed', .*; did you mean 'seed'"),
         (
-            lambda: Dense(H, kernel_regularizer="l2"),
+            lambda: Dense(H, kernel_constraint="max_norm"),
             TypeError,
-            "Dense: unknown keyword 'kernel_regularizer', expected one",
+            "Dense: unknown keyword 'kernel_constraint', expected one",
         ),
         (lambda: Activation("sofmax"), ValueError, "activation: .* got 'sofmax'; did you mean 'softmax'"),
         (lambda: Dense(1, kernel_initializer="glorot_unifrom"), ValueError, "; did you mean 'glorot_uniform'"),

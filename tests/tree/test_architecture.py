@@ -50,7 +50,7 @@ CSRC = {
 # Package or module of fastrnn -> what it may import, likewise. Two that are alike share a row.
 _FILES = ["_file_writing", "_file_reading"]
 _GROUND = ["_core", "_typing", "_registry", "_hints", "_log", *_FILES, "_threads", "_packed", "config", "parameters"]
-_TOOLS = [*_GROUND, "activations", "initializers", "schedules", "functional"]
+_TOOLS = [*_GROUND, "activations", "initializers", "regularizers", "schedules", "functional"]
 _NOUNS = [*_TOOLS, "losses", "metrics", "callbacks", "layers", "optimizers", "data"]
 WING = {
     "_typing": [],
@@ -67,6 +67,7 @@ WING = {
     "system": ["_core", "_threads"],
     "activations": _GROUND,
     "initializers": _GROUND,
+    "regularizers": _GROUND,
     "schedules": _GROUND,
     "data": _GROUND,
     "functional": ["_core", "_typing", "_hints"],

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .. import config
+from .. import config, regularizers
 from .._hints import unknown_keyword
-from .._registry import choice_error
+from .._registry import choice_error, serialize
 from .._typing import Array, Config
 from ..initializers import Initializer
 from ..parameters import Parameter
@@ -131,6 +131,7 @@ class Layer:
     """
 
     input_ndim: ClassVar[int | None] = None  # expected number of axes with the batch, None: any
+    regularized: ClassVar[dict[str, tuple[str, ...]]] = {}  # keywords of regularizers, and the weights they are of
     only_hands_on: ClassVar[bool] = False  # whether `backward` does nothing but return the gradient of x
 
     def __init__(
@@ -142,6 +143,8 @@ class Layer:
         input_shape: Sequence[int | None] | None = None,
         **unknown: Any,
     ) -> None:
+        given = {keyword: regularizers.get(unknown.pop(keyword, None)) for keyword in self.regularized}
+        self._regularizers = {keyword: found for keyword, found in given.items() if found is not None}
         for keyword in unknown:
             raise unknown_keyword(type(self).__name__, keyword, self._keywords())
         if name is not None and not isinstance(name, str):
@@ -194,6 +197,9 @@ class Layer:
         else:
             value = budget.zeros(f"{self.name}/{name}", shape, self.dtype)
         parameter = Parameter(f"{self.name}/{name}", convert(value) if convert else value, self._trainable)
+        for keyword, regularizer in self._regularizers.items():
+            if name in self.regularized[keyword]:
+                parameter.regularizer = regularizer
         self._parameters.append(parameter)
         return parameter
 
@@ -363,6 +369,7 @@ class Layer:
         settings: Config = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype}
         if self.batch_input_shape is not None:
             settings["input_shape"] = list(self.batch_input_shape[1:])
+        settings.update((keyword, serialize(found)) for keyword, found in self._regularizers.items())
         return settings
 
     @classmethod
@@ -386,7 +393,8 @@ class Layer:
         """The names of all arguments of the class, those which reach a base class by **kwargs among them."""
         constructors = [base.__init__ for base in cls.__mro__ if issubclass(base, Layer)]
         parameters = [p for function in constructors for p in inspect.signature(function).parameters.values()]
-        return sorted({p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} - {"self"})
+        named = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        return sorted((named | cls.regularized.keys()) - {"self"})
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: all but what a forward pass kept for its backward pass."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -84,8 +84,14 @@ class Dense(_Activated):
         units: size of the output's last axis.
         activation: a name or object of `fastrnn.activations`; None is linear.
         use_bias, kernel_initializer, bias_initializer: W (I, units) and b (units,), stored as Keras stores them.
+        kernel_regularizer, bias_regularizer: penalties of W and b, names or objects of `fastrnn.regularizers`.
         name, trainable, dtype, input_shape: as every layer.
     """
+
+    regularized: ClassVar[dict[str, tuple[str, ...]]] = {
+        "kernel_regularizer": ("kernel",),
+        "bias_regularizer": ("bias",),
+    }
 
     def __init__(
         self,

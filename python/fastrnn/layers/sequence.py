@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,10 @@ class Embedding(Layer):
         output_dim: length of a row.
         embeddings_initializer: of the table (input_dim, output_dim).
         mask_zero: treat 0 as padding: the mask is x != 0.
+        embeddings_regularizer: a penalty of the table, a name or an object of `fastrnn.regularizers`.
     """
+
+    regularized: ClassVar[dict[str, tuple[str, ...]]] = {"embeddings_regularizer": ("embeddings",)}
 
     def __init__(
         self,

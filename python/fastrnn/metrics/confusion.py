@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import activations, losses
-from .._registry import one_of
+from .._registry import choice_error
 from .._typing import Array, Config
 from ..losses.base import expand_weight
 from .base import Metric
@@ -110,9 +110,9 @@ class AUC(Metric):
         if num_thresholds < 2:
             raise ValueError(f"num_thresholds: expected at least 2, got {num_thresholds!r}")
         if curve not in ("ROC", "PR"):
-            raise one_of("curve", ("ROC", "PR"), curve)
+            raise choice_error("curve", ("ROC", "PR"), curve)
         if summation_method not in self._METHODS:
-            raise one_of("summation_method", self._METHODS, summation_method)
+            raise choice_error("summation_method", self._METHODS, summation_method)
         self.num_thresholds = num_thresholds
         self.curve = curve
         self.summation_method = summation_method

@@ -171,10 +171,13 @@ class BatchTrainer:
             y_pred, mask = self.model.forward_batch(batch.x, training=True)
             assert batch.y is not None
             weight = self._loss_weight(batch.sample_weight, mask, y_pred)
-            value = loss(batch.y, y_pred, weight)
+            value = loss(batch.y, y_pred, weight) + self._penalty()
             fused = loss.fused_activation is not None and loss.fused_activation == self.model.output_activation
             gradient = loss.fused_gradient if fused else loss.gradient
             self.model.backward_batch(gradient(batch.y, y_pred, weight), fused)
+            for parameter in self._penalised():
+                assert parameter.grad is not None
+                parameter.grad += parameter.regularizer.gradient(parameter.value)
             self.optimizer.apply(self.model.parameters())
             _packed.forget()  # of an evaluation around it, whose callback trains
             self._update_metrics(batch, y_pred, mask)
@@ -185,7 +188,14 @@ class BatchTrainer:
             y_pred, mask = self.model.forward_batch(batch.x, training=False)
             assert batch.y is not None
             self._update_metrics(batch, y_pred, mask)
-            return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred))
+            return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred)) + self._penalty()
+
+    def _penalised(self) -> list[Parameter]:
+        """The weights with a regularizer; frozen ones count for nothing, as in Keras."""
+        return [p for p in self.model.parameters() if p.trainable and getattr(p, "regularizer", None) is not None]
+
+    def _penalty(self) -> float:
+        return sum(float(parameter.regularizer(parameter.value)) for parameter in self._penalised())
 
     def _pass(
         self,

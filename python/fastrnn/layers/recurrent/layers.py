@@ -5,7 +5,7 @@ What differs from Keras:
 * `go_backwards` with `return_sequences` hands on the mask reversed, as the output is; Keras leaves it as it was.
 * With `recurrent_dropout`, Keras' LSTM and GRU drop other elements of x and of h for each gate; here all gates see the
   same ones (Gal & Ghahramani 2016, "tied"). A GRU with `reset_after=False` drops those of r*h.
-* Regularizers and constraints do not exist, nor does `unroll`, which changes nothing of what is computed.
+* Constraints do not exist, nor does `unroll`, which changes nothing of what is computed.
 
 The cells that Keras does not have, IndRNN, MGU and sLSTM, are in `variants`.
 """
@@ -98,6 +98,8 @@ class LSTM(Recurrent):
         use_bias: whether there is a bias.
         kernel_initializer, recurrent_initializer, bias_initializer: names, configs or objects of
             `fastrnn.initializers`; they see the Keras shapes (I, 4H), (P, 4H) and (4H,).
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties of these weights, names or objects of
+            `fastrnn.regularizers`.
         unit_forget_bias: start the bias of the forget gate at 1 (Jozefowicz et al. 2015).
         dropout: fraction of the inputs zeroed in training, the same ones at every step.
         recurrent_dropout: the same for h where it meets the recurrent kernel (Gal & Ghahramani 2016).

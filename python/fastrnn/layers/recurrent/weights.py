@@ -24,6 +24,11 @@ class RecurrentWeights(Layer):
     """A layer with the weights of a cell. A subclass sets the attributes below before it is built."""
 
     input_ndim = 3
+    regularized: ClassVar[dict[str, tuple[str, ...]]] = {
+        "kernel_regularizer": ("w_ih",),
+        "recurrent_regularizer": ("w_hh",),
+        "bias_regularizer": ("b_ih", "b_hh"),
+    }
     gates: ClassVar[int]
     gate_order: ClassVar[tuple[int, ...]]  # canonical gate g is Keras' gate gate_order[g]; must be its own inverse
     units: int

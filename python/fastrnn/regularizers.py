@@ -1,0 +1,83 @@
+"""Penalties on the weights of a layer, with Keras' names: what `fit` adds to the loss, and to the gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._registry import Registry, positive, serialize, show
+from ._typing import Array, Config, Identifier
+
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
+
+
+class Regularizer:
+    """Base class. One of your own implements `__call__`, `gradient` and `get_config`."""
+
+    def __call__(self, weight: Array) -> float:
+        """Return the penalty of a weight, whose layout is the library's own."""
+        raise NotImplementedError
+
+    def gradient(self, weight: Array) -> Array:
+        """Return its derivative, an array of the weight's shape and dtype."""
+        raise NotImplementedError
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments as a JSON-serialisable dict."""
+        return {}
+
+    def __repr__(self) -> str:
+        return show(self)
+
+
+class L1L2(Regularizer):
+    """``l1 * sum(abs(w)) + l2 * sum(w**2)``."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1 = positive("l1", l1, zero=True)
+        self.l2 = positive("l2", l2, zero=True)
+
+    def __call__(self, weight: Array) -> float:
+        absolute = float(np.sum(np.abs(weight), dtype=np.float64)) if self.l1 else 0.0
+        squares = float(np.sum(np.square(weight), dtype=np.float64)) if self.l2 else 0.0
+        return self.l1 * absolute + self.l2 * squares
+
+    def gradient(self, weight: Array) -> Array:
+        number = weight.dtype.type
+        slope: Array = number(self.l1) * np.sign(weight) + number(2 * self.l2) * weight
+        return slope
+
+    def get_config(self) -> Config:
+        return {"l1": self.l1, "l2": self.l2}
+
+
+class L1(L1L2):
+    """``l1 * sum(abs(w))``."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+    def get_config(self) -> Config:
+        return {"l1": self.l1}
+
+
+class L2(L1L2):
+    """``l2 * sum(w**2)``. (Weight decay of an optimizer shrinks weights without going through its moments.)"""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+    def get_config(self) -> Config:
+        return {"l2": self.l2}
+
+
+_REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})
+
+
+def get(identifier: Identifier | Regularizer | type[Regularizer] | None) -> Regularizer | None:
+    """Return a regularizer from an instance, a class, a name, a serialized dict, or None for None.
+
+    Raises:
+        ValueError: unknown name.
+        TypeError: neither of these.
+    """
+    return None if identifier is None else _REGISTRY.get(identifier)
