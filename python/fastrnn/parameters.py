@@ -38,12 +38,8 @@ class Parameter:
         self.value: NDArray[Any] = np.ascontiguousarray(value)
         self.grad: NDArray[Any] | None = None
         self.trainable = trainable
-        keras_variable: the other parameter with which this one forms a single variable in Keras, as the two biases of a
-            GRU do; None if it is a variable by itself. `clipnorm` takes the norm of a variable.
-        regularizer: the penalty that training adds for it, None for none; see `fastrnn.regularizers`.
-    """
-
-    __slots__ = ("grad", "keras_variable", "name", "regularizer", "trainable", "value")
+        self.keras_variable: Parameter | None = None
+        self.regularizer: Any = None
 
     @property
     def shape(self) -> tuple[int, ...]:
