@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import estimator_checks
 
+import fastrnn
 from fastrnn.sklearn import RNNClassifier, RNNRegressor, SequenceForecaster
 
 # Small networks that learn what the checks want them to learn.
@@ -189,6 +190,22 @@ def test_rows_that_weigh_nothing_are_not_there():
     assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
     with pytest.raises(ValueError, match="sample_weight: expected a weight above zero"):
         RNNClassifier(class_weight={"up": 0, "down": 0}).fit(X, y)
+
+
+def test_threads_are_handed_on_and_change_nothing(monkeypatch):
+    X, y = ragged(12)
+    seen = []
+    forward = fastrnn.functional.lstm_forward
+    monkeypatch.setattr(
+        fastrnn.functional, "lstm_forward", lambda *a, **k: (seen.append(k["threads"]), forward(*a, **k))[1]
+    )
+    said = [
+        RNNClassifier(**{**QUICK, "cell": "lstm", "max_iter": 2}, threads=n).fit(X, y).predict_proba(X) for n in (1, 2)
+    ]
+    assert set(seen) == {1, 2}
+    assert np.array_equal(*said)
+    with pytest.raises(ValueError, match=r"threads: expected 1\.\.4096, got 0"):
+        RNNClassifier(threads=0).fit(X, y)
 
 
 def test_grid_search_cross_validation_and_copies():

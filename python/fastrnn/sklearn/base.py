@@ -142,7 +142,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.n_iter_ = 0
         stopping = Stopping(self, len(sequences), validation)
         epochs = 1 if incremental else self.max_iter
-        self.model_.fit(batches, epochs=epochs, verbose=int(self.verbose), callbacks=[stopping])
+        self.model_.fit(batches, epochs=epochs, verbose=int(self.verbose), callbacks=[stopping], threads=self.threads)
         self._stopped = stopping.stopped
         self.loss_ = self.loss_curve_[-1]
         if not math.isfinite(self.loss_):
@@ -159,7 +159,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _outputs_of(self, sequences: Sequences) -> Array:
         batches = sequences.batches(batch_size=256, shuffle=False, dtype=self.dtype)
-        return batches.restore(self.model_.predict(batches))
+        return batches.restore(self.model_.predict(batches, threads=self.threads))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

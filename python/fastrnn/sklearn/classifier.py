@@ -41,6 +41,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc] 
             on a terminal; 2 a line per epoch.
         global_clipnorm: gradients are scaled down to this norm; None for no limit.
         dtype: "float32" or "float64", of weights and data.
+        threads: of fitting and predicting; None for what `fastrnn.set_num_threads` said, else all that the process may
+            have. Give 1 in a search with n_jobs.
         class_weight: None, "balanced", or a dict from class to weight.
 
     Attributes:
@@ -82,6 +84,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc] 
         n_iter_no_change: int = 10,
         global_clipnorm: float | None = 1.0,
         dtype: str = "float32",
+        threads: int | None = None,
         class_weight: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -110,6 +113,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc] 
         self.n_iter_no_change = n_iter_no_change
         self.global_clipnorm = global_clipnorm
         self.dtype = dtype
+        self.threads = threads
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNClassifier:

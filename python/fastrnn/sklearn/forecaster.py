@@ -40,6 +40,8 @@ class SequenceForecaster(RecurrentEstimator):
             on a terminal; 2 a line per epoch.
         global_clipnorm: gradients are scaled down to this norm; None for no limit.
         dtype: "float32" or "float64", of weights and data.
+        threads: of fitting and predicting; None for what `fastrnn.set_num_threads` said, else all that the process may
+            have. Give 1 in a search with n_jobs.
         horizon: steps that are forecast.
         window: steps that are read before a forecast. What is left of a shorter series is read whole.
         stride: steps from a training window to the next one.
@@ -84,6 +86,7 @@ class SequenceForecaster(RecurrentEstimator):
         n_iter_no_change: int = 10,
         global_clipnorm: float | None = 1.0,
         dtype: str = "float32",
+        threads: int | None = None,
         horizon: int = 1,
         window: int = 32,
         stride: int = 1,
@@ -115,6 +118,7 @@ class SequenceForecaster(RecurrentEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.global_clipnorm = global_clipnorm
         self.dtype = dtype
+        self.threads = threads
         self.horizon = horizon
         self.window = window
         self.stride = stride

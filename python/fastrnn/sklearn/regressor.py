@@ -44,6 +44,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  #
             on a terminal; 2 a line per epoch.
         global_clipnorm: gradients are scaled down to this norm; None for no limit.
         dtype: "float32" or "float64", of weights and data.
+        threads: of fitting and predicting; None for what `fastrnn.set_num_threads` said, else all that the process may
+            have. Give 1 in a search with n_jobs.
         loss: "squared_error", "absolute_error" or "huber".
 
     Attributes:
@@ -84,6 +86,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  #
         n_iter_no_change: int = 10,
         global_clipnorm: float | None = 1.0,
         dtype: str = "float32",
+        threads: int | None = None,
         loss: str = "squared_error",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -112,6 +115,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  #
         self.n_iter_no_change = n_iter_no_change
         self.global_clipnorm = global_clipnorm
         self.dtype = dtype
+        self.threads = threads
         self.loss = loss
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:

@@ -49,7 +49,8 @@ def _to_array(value: Any, argument: str) -> Array:
             return np.asarray(value)
     except (ValueError, Warning):
         raise ValueError(
-            f"{argument}: expected an array, got sequences of different lengths; pad them and add Masking"
+            f"{argument}: expected an array, got sequences of different lengths; fastrnn.data.BatchesByLength makes "
+            "batches of them, for a model that begins with Masking"
         ) from None
 
 
