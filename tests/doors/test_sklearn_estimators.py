@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import estimator_checks
 
 import fastrnn
+from fastrnn import _threads
 from fastrnn.sklearn import RNNClassifier, RNNRegressor, SequenceForecaster
 
 # Small networks that learn what the checks want them to learn.
@@ -195,10 +196,8 @@ def test_rows_that_weigh_nothing_are_not_there():
 def test_threads_are_handed_on_and_change_nothing(monkeypatch):
     X, y = ragged(12)
     seen = []
-    forward = fastrnn.functional.lstm_forward
-    monkeypatch.setattr(
-        fastrnn.functional, "lstm_forward", lambda *a, **k: (seen.append(k["threads"]), forward(*a, **k))[1]
-    )
+    forward = fastrnn.Dense.forward
+    monkeypatch.setattr(fastrnn.Dense, "forward", lambda *a, **k: (seen.append(_threads.wanted()), forward(*a, **k))[1])
     said = [
         RNNClassifier(**{**QUICK, "cell": "lstm", "max_iter": 2}, threads=n).fit(X, y).predict_proba(X) for n in (1, 2)
     ]
