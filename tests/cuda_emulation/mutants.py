@@ -188,7 +188,7 @@ MUTANTS = [
         ("an element too many is looked at", "norm_kernel.h", "i < norm.count; i += block_threads()) sum += value(i);", "i <= norm.count; i += block_threads()) sum += i < norm.count ? value(i) : fmaxf(fminf(value(i), 0.0f), 0.0f);"),
         ("a variance of one element too few", "norm_kernel.h", "i < norm.count; i += block_threads()) {\n    const float d = value(i) - mean", "i + 1 < norm.count; i += block_threads()) {\n    const float d = value(i) - mean"),
         ("the last warp's part of a sum", "norm_kernel.h", "i < block_threads() / kWarp;", "i + 1 < block_threads() / kWarp;"),
-        ("no barrier between two sums", "norm_kernel.h", "  sync_block();  // the parts of a sum before this one have been read\n", ""),
+        ("no barrier between two sums", "norm_kernel.h", "  sync_block();  // until all threads have read the parts of the previous sum\n", ""),
         ("no barrier before the parts are added", "norm_kernel.h", "  sync_block();\n  float total", "  float total"),
         ("no epsilon", "norm_kernel.h", "variance + layer.extension.norm_epsilon", "variance"),
         ("W x normalised as of the first step", "norm_kernel.h", "input += (Index(layer.time(b, step)) * layer.batch + b) * norm.count", "input += Index(b) * norm.count"),
