@@ -93,7 +93,7 @@ def _import_onnx() -> Any:
         import onnx
         import onnx.reference
     except ImportError:
-        raise ImportError("an ONNX file needs the package onnx: pip install 'fastrnn[onnx]'") from None
+        raise ImportError("an ONNX file needs the package onnx: pip install 'fastrnn[interop]'") from None
     return onnx
 
 
