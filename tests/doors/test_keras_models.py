@@ -296,5 +296,5 @@ def test_a_damaged_heap(tmp_path):
     damaged = content.copy()
     damaged[heap + 16 : heap + 32] = bytes(16)  # free space of no bytes
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match="expected texts that fill the heap at .*, got one of 0 bytes"):
+    with pytest.raises(ValueError, match=r"expected texts that fill the heap at .*, got one of 0 bytes"):
         door.load(path)

@@ -9,17 +9,21 @@ from typing import Any
 from ..interop import save
 from ..interop import torch as torch_files
 from ..interop.formats import cast
+from ..interop.onnx import read_layers
 from ..model import Sequential
+from ..saving import save_layers
 from ._models import add_parts, load_file
 
 HELP = "write a model's file in another format"
 DESCRIPTION = (
     "Read a model of fastrnn, Keras, PyTorch, RTNeural or NAM, and write it as the ending of OUT says: .npz or "
-    ".safetensors (fastrnn's own), .keras, .h5, .onnx, .pt, .json (RTNeural's) or .nam."
+    ".safetensors (fastrnn's own), .keras, .h5, .onnx, .pt, .json (RTNeural's) or .nam. An ONNX graph becomes a "
+    ".safetensors file that Session, C++ and C run step by step."
 )
 EXAMPLES = """examples:
   fastrnn convert model.keras model.safetensors
   fastrnn convert model.safetensors model.onnx --opset 17
+  fastrnn convert vad.onnx vad.safetensors
   fastrnn convert tagger.pt tagger.npz --parts embedding:kind=embedding lstm head:activation=softmax
   fastrnn verify model.keras model.safetensors      afterwards: do they compute the same?
 
@@ -46,6 +50,8 @@ def command(options: dict[str, Any]) -> int:
         raise ValueError(f"{target}: it is there already; --force replaces it")
     if options["opset"] is not None and suffix != ".onnx":
         raise ValueError(f"opset: expected it with an .onnx file alone, got {target}")
+    if source.lower().endswith(".onnx"):
+        return _layers_of_a_graph(source, target)
     model = load_file(source, options["parts"])
     if not isinstance(model, Sequential):
         raise ValueError(f"{source}: a model that runs step by step alone cannot be written in another format")
@@ -58,4 +64,13 @@ def command(options: dict[str, Any]) -> int:
     else:
         save(model, target, **({} if options["opset"] is None else {"opset": options["opset"]}))
     print(f"{target}: {model.count_params():,} parameters, {os.path.getsize(target):,} bytes")
+    return 0
+
+
+def _layers_of_a_graph(source: str, target: str) -> int:
+    if os.path.splitext(target)[1].lower() != ".safetensors":
+        raise ValueError(f"{target}: expected a name ending in .safetensors for an ONNX graph, which runs step by step")
+    layers = read_layers(source)
+    save_layers(target, layers)
+    print(f"{target}: {len(layers)} layers that run step by step, {os.path.getsize(target):,} bytes")
     return 0
