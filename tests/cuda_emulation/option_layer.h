@@ -165,7 +165,7 @@ inline std::vector<OptionLayer> option_layers() {
     });
     add("lstm, output activation", CellType::lstm, [&](OptionLayer& l) { l.options.output_activation = f; });
   }
-  for (std::size_t i = 0; i < std::size(kCellNames); ++i) {
+  for (std::size_t i = 0; i < std::size(fastrnn::kCellNames); ++i) {
     const auto cell = CellType(i);
     const bool has_clip = cell != CellType::slstm;
     add("plain", cell, [](OptionLayer&) {});
