@@ -70,7 +70,8 @@ void Blocks::give(void* data, std::size_t bytes) noexcept {
   if (!closed_) try {
       free_.push_back({size, data});
       free_bytes_ += size;
-      while (free_bytes_ > most_used_) drop_oldest();
+      // What a loop uses at its height, and as much again: sizes have their heights at different times.
+      while (free_bytes_ > 2 * most_used_) drop_oldest();
       return;
     } catch (const std::bad_alloc&) {
     }

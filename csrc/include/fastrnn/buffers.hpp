@@ -11,8 +11,8 @@ namespace fastrnn {
 class Blocks;
 
 /// Blocks of memory that were freed, kept for whoever asks for the same size: a loop over batches asks the system for
-/// memory in its first rounds alone, and touches no fresh page after them. No more is kept than was once in use. Copies
-/// are the same pool; one made by default is none.
+/// memory in its first rounds alone, and touches no fresh page after them. No more is kept than twice what was once in
+/// use. Copies are the same pool; one made by default is none.
 class FASTRNN_API BufferPool {
  public:
   BufferPool() = default;
