@@ -277,6 +277,14 @@ def test_damaged_files(tmp_path):
         door.save(Sequential([Input((None, 3)), Dense(2)]), tmp_path / "a.tf")
 
 
+def test_a_config_without_its_class(tmp_path):
+    old_file(tmp_path / "a.h5", [], {})
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs["model_config"] = b'{"config": {}}'
+    with pytest.raises(ValueError, match=r"not a readable \.h5 file: no entry 'class_name'"):
+        door.load(tmp_path / "a.h5")
+
+
 def test_a_damaged_heap(tmp_path):
     """Which HDF5's library walks through for ever."""
     path = tmp_path / "a.h5"

@@ -41,13 +41,13 @@ def read_keras(path: str) -> KerasFile:
             entries = _unzip(file)
             saved = _json(entries["config.json"])
             version = str(_json(entries["metadata.json"]).get("keras_version", "3"))
-            config = saved["config"]
+            kind, config = str(saved["class_name"]), saved["config"]
             _check_heaps(entries["model.weights.h5"])
             with h5py.File(io.BytesIO(entries["model.weights.h5"]), "r") as stored:
                 weights = _keras_weights(h5py, stored, _layer_entries(config))
         except Exception as error:  # h5py's and zipfile's errors for damaged files are of many classes
             raise ValueError(f"{path}: not a readable .keras file: {_text(error)}") from error
-    return KerasFile(str(saved["class_name"]), config, version, weights)
+    return KerasFile(kind, config, version, weights)
 
 
 def read_h5(path: str) -> KerasFile:
@@ -61,11 +61,12 @@ def read_h5(path: str) -> KerasFile:
                 if "model_config" not in stored.attrs:
                     raise ValueError("expected a whole model with its config, got weights alone")
                 saved = _json(stored.attrs["model_config"])
-                version = stored["model_weights"].attrs.get("keras_version", b"2")
+                kind, config = str(saved["class_name"]), saved["config"]
+                version = _decode(stored["model_weights"].attrs.get("keras_version", b"2"))
                 weights = _h5_weights(h5py, stored["model_weights"])
         except Exception as error:
             raise ValueError(f"{path}: not a readable .h5 file: {_text(error)}") from error
-    return KerasFile(str(saved["class_name"]), saved["config"], _decode(version), weights)
+    return KerasFile(kind, config, version, weights)
 
 
 def _text(error: Exception) -> str:
