@@ -14,6 +14,7 @@ import pytest
 import fastrnn
 from fastrnn import GRU, LSTM, Bidirectional, Dense, Sequential, _threads
 from fastrnn.callbacks import LambdaCallback
+from fastrnn.functional._cells import CELLS
 
 X = np.random.default_rng(0).standard_normal((48, 20, 16)).astype(np.float32)
 Y = X[:, 0, :2]
@@ -37,12 +38,12 @@ def asked(monkeypatch):
         numbers.append(kwargs.get("threads"))
         return function(*args, **kwargs)
 
-    for module, names in (
-        (fastrnn.functional, ("lstm_forward", "lstm_backward")),
-        (sys.modules["fastrnn.layers.recurrent.bidirectional"], ("stack_forward", "stack_backward")),
-    ):
-        for name in names:
-            monkeypatch.setattr(module, name, functools.partial(note, getattr(module, name)))
+    lstm = CELLS["lstm"]
+    noted = {name: functools.partial(note, getattr(lstm, name)) for name in ("forward", "backward")}
+    monkeypatch.setitem(CELLS, "lstm", lstm._replace(**noted))
+    module = sys.modules["fastrnn.layers.recurrent.bidirectional"]
+    for name in ("stack_forward", "stack_backward"):
+        monkeypatch.setattr(module, name, functools.partial(note, getattr(module, name)))
     return numbers
 
 

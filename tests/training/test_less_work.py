@@ -10,6 +10,7 @@ import pytest
 import fastrnn
 from fastrnn import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, Flatten, Masking, Sequential, TimeDistributed
 from fastrnn.callbacks import LambdaCallback
+from fastrnn.functional._cells import CELLS
 from fastrnn.layers import Activation, Layer
 from fastrnn.layers.recurrent.base import Recurrent
 
@@ -23,19 +24,24 @@ def calls(monkeypatch):
     """How often the functions of a layer were called, and with which need_dx."""
     counts = {}
 
-    def watch(module, name):
-        function = getattr(module, name)
-
+    def watched(name, function):
         def spy(*args, **kwargs):
             counts.setdefault(name, []).append(kwargs.get("need_dx"))
             return function(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, spy)
+        return spy
 
-    for name in ("pack_lstm", "pack_gru", "lstm_forward", "lstm_backward", "gru_backward"):
-        watch(fastrnn.functional, name)
-    watch(sys.modules["fastrnn.layers.recurrent.bidirectional"], "stack_backward")
-    watch(sys.modules["fastrnn.layers.core"], "pack_matrix")
+    for name in ("lstm", "gru"):
+        cell = CELLS[name]
+        spies = {
+            "pack": watched(f"pack_{name}", cell.pack),
+            "forward": watched(f"{name}_forward", cell.forward),
+            "backward": watched(f"{name}_backward", cell.backward),
+        }
+        monkeypatch.setitem(CELLS, name, cell._replace(**spies))
+    for module, name in (("recurrent.bidirectional", "stack_backward"), ("core", "pack_matrix")):
+        place = sys.modules[f"fastrnn.layers.{module}"]
+        monkeypatch.setattr(place, name, watched(name, getattr(place, name)))
     return counts
 
 
