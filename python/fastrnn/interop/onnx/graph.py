@@ -16,7 +16,8 @@ from ..._core import Model
 from ..._typing import Array
 from ...saving.files import pack_layers
 from ._emit import ZERO, Emitter, GraphError
-from ._operators import COMPUTES, MOVES, Node, Symbol
+from ._nodes import Node, Symbol
+from ._operators import COMPUTES, MOVES
 
 __all__ = ["load", "read_layers"]
 
