@@ -19,6 +19,7 @@ pytest.importorskip("safetensors")
 from onnx import TensorProto, helper, numpy_helper
 
 from fastrnn.interop.onnx import load, read_layers
+from tests.fuzz import model_files as fuzz
 
 RNG = np.random.default_rng(0)
 T, H = 19, 7
@@ -365,6 +366,13 @@ def test_a_graph_becomes_a_file_for_every_reader(tmp_path: Path) -> None:
     for dtype in ("float32", "int8"):
         one = fastrnn.Session(fastrnn.Model.load(tmp_path / "m.safetensors", dtype)).run(x)
         np.testing.assert_array_equal(one, fastrnn.Session(load(tmp_path / "m.onnx", dtype=dtype)).run(x))
+
+
+def test_damaged_graphs(tmp_path: Path) -> None:
+    """`python -m tests.fuzz.model_files onnx --files 2000 --subprocess` tries more."""
+    outcomes = fuzz.run("onnx", 1_000_000, 60, tmp_path)
+    assert set(outcomes) <= {"read", "refused"}, outcomes
+    assert outcomes["refused"]
 
 
 def test_silero_vad() -> None:

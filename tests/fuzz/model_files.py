@@ -1,7 +1,7 @@
 """Damaged files for the importers of `fastrnn.interop`: an error with a sentence, no crash, memory within bounds.
 
     python -m tests.fuzz.model_files nam json npz safetensors --files 20000
-    python -m tests.fuzz.model_files keras h5 pt --files 2000 --subprocess
+    python -m tests.fuzz.model_files keras h5 pt onnx --files 2000 --subprocess
 
 Other libraries read .keras, .h5 and .pt; where one of them ends the process, or never returns, it is a child's process,
 and the parent tells which file it was. What fails is told with its seed: `--first SEED --files 1` repeats it,
@@ -45,13 +45,49 @@ def mutated(kind: str, content: bytes, seed: int) -> bytes:
         import safetensors.numpy
 
         return bytes(safetensors.numpy.save(damage_arrays(safetensors.numpy.load(content), rng)))
+    if kind == "onnx" and rng.integers(4):
+        return damage_graph(content, rng)
     return damage_bytes(content, rng)
+
+
+def damage_graph(content: bytes, rng: np.random.Generator) -> bytes:
+    """A graph of ONNX that is still one, with a few of its nodes, names, numbers and shapes changed."""
+    import onnx
+
+    proto = onnx.load_model_from_string(content)
+    graph = proto.graph
+    kinds = ("Relu", "Conv", "Expand", "Tile", "Pad", "Reshape", "LSTM", "MatMul", "Concat", "Softmax", "Nothing")
+    for _ in range(rng.integers(1, 4)):
+        node = graph.node[rng.integers(len(graph.node))]
+        tensor = graph.initializer[rng.integers(len(graph.initializer))]
+        sizes = (0, -1, 1, 3, 2**31, 2**62)
+        change = rng.integers(8)
+        if change == 0:
+            node.op_type = str(rng.choice(kinds))
+        elif change == 1 and node.input:
+            node.input[rng.integers(len(node.input))] = str(rng.choice(["", "x", tensor.name, "absent"]))
+        elif change == 2 and node.attribute:
+            node.attribute[rng.integers(len(node.attribute))].i = int(rng.choice(sizes))
+        elif change == 3:
+            node.attribute.append(onnx.helper.make_attribute("axis", int(rng.integers(-5, 5))))
+        elif change == 4 and tensor.dims:
+            tensor.dims[rng.integers(len(tensor.dims))] = int(rng.choice(sizes))
+        elif change == 5:
+            graph.node.remove(node)
+            if not graph.node:
+                break
+        elif change == 6:
+            graph.node.insert(int(rng.integers(len(graph.node) + 1)), node)
+        else:
+            graph.input[0].type.tensor_type.shape.dim[rng.integers(3)].dim_value = int(rng.choice((1, 5, 2**40)))
+    return bytes(proto.SerializeToString())
 
 
 def decoded_size(kind: str, content: bytes) -> int:
     """What a file's contents take in memory: numbers as they are, JSON as Python has it."""
     if not is_json(kind):
-        return 2 * len(content)  # half precision becomes float32
+        # Half precision becomes float32. A graph's example has numbers of eight bytes, of 25 steps.
+        return (400 if kind == "onnx" else 2) * len(content)
     tracemalloc.start()
     try:
         value = json.loads(content)
@@ -144,7 +180,7 @@ def _watch(command: list[str], progress: Path) -> tuple[str, str]:
 def main() -> int:
     """The command; its status is 1 if any file did what it should not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="+", help="nam, json, npz, safetensors, keras, h5, pt")
+    parser.add_argument("kinds", nargs="+", help="nam, json, npz, safetensors, keras, h5, pt, onnx")
     parser.add_argument("--files", type=int, default=20000)
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--subprocess", action="store_true")

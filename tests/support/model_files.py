@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Sequential
-from fastrnn.interop import arrays, keras, nam, rtneural, torch
+from fastrnn.interop import arrays, keras, nam, onnx, rtneural, torch
 
 Reader = Callable[[str], Sequential]
 
@@ -65,6 +65,9 @@ def write(kind: str, folder: Path) -> tuple[Path, Reader]:
     if kind in ("safetensors", "pt"):
         torch.save(words(), path)
         return path, lambda name: torch.load(name, PARTS)
+    if kind == "onnx":
+        onnx.save(plain(), path)
+        return path, onnx.load
     raise ValueError(kind)
 
 

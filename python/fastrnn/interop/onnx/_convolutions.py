@@ -8,7 +8,7 @@ import numpy as np
 
 from ..._typing import Array
 from ._elementwise import affine
-from ._emit import ZERO, Emitter, GraphError, Numbers
+from ._emit import ZERO, Emitter, GraphError, Numbers, check_size
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, symbol_of
 from ._products import dense
 
@@ -35,6 +35,7 @@ def _windows(numbers: Numbers, node: Node, kernel: tuple[int, ...]) -> tuple[Num
     elif auto not in ("NOTSET", "VALID"):
         raise GraphError(f"auto_pad: expected NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {auto}")
     edges = [(0, 0), (0, 0), *((pads[a], pads[axes + a]) for a in range(axes))]
+    check_size(n + before + after for n, (before, after) in zip(numbers.shape, edges, strict=True))
     padded = np.pad(numbers, edges, constant_values=ZERO)
     if any(span > extent for span, extent in zip(spans, padded.shape[2:], strict=True)):
         raise GraphError(f"X: expected no less than the kernel, {kernel}, got {numbers.shape[2:]}")
@@ -43,6 +44,7 @@ def _windows(numbers: Numbers, node: Node, kernel: tuple[int, ...]) -> tuple[Num
     strided = tuple(slice(None, None, s) for s in given["strides"])
     dilated = tuple(slice(None, None, d) for d in given["dilations"])
     seen = seen[(slice(None), slice(None), *strided, *dilated)]
+    check_size(seen.shape)
     return np.moveaxis(seen, 1, -1), given
 
 
@@ -89,6 +91,7 @@ def transposed_convolution(emit: Emitter, node: Node) -> Results:
     if given["kernel_shape"] is not None and tuple(given["kernel_shape"]) != kernel:
         raise GraphError(f"kernel_shape: expected {kernel}, that of W, got {tuple(given['kernel_shape'])}")
     extents = [(n - 1) * s + 1 for n, s in zip(numbers.shape[2:], given["strides"], strict=True)]
+    check_size((*numbers.shape[:2], *extents))
     spread = np.full((*numbers.shape[:2], *extents), ZERO, np.int64)
     spread[(slice(None), slice(None), *(slice(None, None, s) for s in given["strides"]))] = numbers
     cuts = []
@@ -98,6 +101,7 @@ def transposed_convolution(emit: Emitter, node: Node) -> Results:
         after += given["output_padding"][axis]
         edges.append((max(before, 0), max(after, 0)))
         cuts.append(slice(max(-before, 0), extents[axis] - max(-after, 0)))
+    check_size(n + before + after for n, (before, after) in zip(spread.shape, edges, strict=True))
     padded = np.pad(spread[(slice(None), slice(None), *cuts)], edges, constant_values=ZERO)
     plain = node._replace(attributes={"dilations": given["dilations"]})
     seen, _ = _windows(padded, plain, kernel)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._typing import Array
-from ._emit import Emitter, GraphError, Numbers, Step
+from ._emit import Emitter, GraphError, Numbers, Step, check_size
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, result_of, symbol_of
 
 __all__ = ["affine", "arithmetic", "clip", "function", "power"]
@@ -47,6 +47,7 @@ def arithmetic(kind: str) -> Callable[[Emitter, Node], Results]:
         attributes_of(node)
         a, b = node.inputs
         if isinstance(a, Symbol) and isinstance(b, Symbol):
+            check_size(np.broadcast_shapes(a.numbers.shape, b.numbers.shape))
             return [Symbol(emit.combine(kind, *np.broadcast_arrays(a.numbers, b.numbers)))]
         symbol, constant = (a, b) if isinstance(a, Symbol) else (b, a)
         return _with_constant(emit, node, kind, symbol.numbers, np.asarray(constant, np.float64), symbol is b)
@@ -70,6 +71,7 @@ def _with_constant(
     else:
         scale = 1 / constant
     shape = np.broadcast_shapes(numbers.shape, constant.shape)
+    check_size(shape)
     numbers = np.broadcast_to(numbers, shape)
     step = emit.step(numbers)
     rows = [np.ones(1) if p is None else _of_a_step(p, shape, step.axis) for p in (scale, shift)]

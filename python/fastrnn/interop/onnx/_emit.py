@@ -8,22 +8,32 @@ for the steps before it where it reads them. So nothing in this package knows ho
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..._typing import Array
 
-__all__ = ["ZERO", "Emitter", "GraphError", "Numbers"]
+__all__ = ["ZERO", "Emitter", "GraphError", "Numbers", "check_size"]
 
 Numbers = Array  # int64: the elements of a tensor, see Emitter.number
 ZERO = -1  # an element that padding made
 _STATE = -2  # an element of an initial state that the caller gives
 _PLACES, _TIMES = 1 << 28, 1 << 14
+_MOST = 1 << 25  # elements of a tensor; a damaged file may say anything
 
 
 class GraphError(ValueError):
     """What a native model cannot do, or what an example cannot show."""
+
+
+def check_size(shape: Iterable[int]) -> None:
+    """Refuse a tensor that is too large for an example, before it is made."""
+    extents = [int(extent) for extent in shape]
+    if min(extents, default=0) < 0 or math.prod(extents) > _MOST:
+        raise GraphError(f"expected at most {_MOST} elements in an example, got {tuple(extents)}")
 
 
 class Step(NamedTuple):
@@ -56,6 +66,7 @@ class Emitter:
 
     def number(self, value: int, shape: tuple[int, ...], axis: int | None) -> Numbers:
         """Number the elements of a value whose steps have this shape, with the axis of time put back where it was."""
+        check_size((*shape, self.steps))
         places = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
         base = value * _TIMES * _PLACES
         if axis is None:
@@ -66,6 +77,7 @@ class Emitter:
     @staticmethod
     def state(shape: tuple[int, ...]) -> Numbers:
         """Number the elements of an initial state."""
+        check_size(shape)
         return np.full(shape, _STATE, np.int64)
 
     @staticmethod

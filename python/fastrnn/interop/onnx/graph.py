@@ -15,7 +15,7 @@ import numpy as np
 from ..._core import Model
 from ..._typing import Array
 from ...saving.files import pack_layers
-from ._emit import ZERO, Emitter, GraphError
+from ._emit import ZERO, Emitter, GraphError, check_size
 from ._nodes import Node, Symbol
 from ._operators import COMPUTES, MOVES
 
@@ -108,7 +108,8 @@ def _read(onnx: Any, path: Any) -> Any:
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{os.fspath(path)}: expected an ONNX file, got one that onnx cannot read ({error})") from None
+        name = os.fspath(path)
+        raise ValueError(f"{name}: expected an ONNX file, got one that onnx cannot read ({_line(error)})") from None
 
 
 def _same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
@@ -118,6 +119,25 @@ def _same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
     return len(a) == len(b) and all(
         m.keys() == n.keys() and all(equal(m[key], n[key]) for key in m) for m, n in zip(a, b, strict=True)
     )
+
+
+def _line(error: BaseException) -> str:
+    """An error's text in one line."""
+    return " ".join(str(error).split())
+
+
+def _check_growth(kind: str, inputs: Sequence[Any]) -> None:
+    """Refuse what makes a large tensor of little, before it is made."""
+    if kind == "ConstantOfShape":
+        check_size(np.asarray(inputs[0]).reshape(-1))
+    elif kind == "Expand":
+        check_size(np.maximum(1, np.abs(np.asarray(inputs[1]).reshape(-1))))
+        check_size([np.size(inputs[0]) * int(np.prod(np.abs(np.asarray(inputs[1], np.float64)).clip(1)))])
+    elif kind == "Tile":
+        check_size([np.size(inputs[0]), *np.asarray(inputs[1]).reshape(-1)])
+    elif kind == "Range":
+        start, stop, step = (float(np.asarray(value).reshape(-1)[0]) for value in inputs)
+        check_size([0 if step == 0 else int(min(max((stop - start) / step, 0), 2**40))])
 
 
 class _Graph:
@@ -213,7 +233,7 @@ class _Graph:
         for tensor in graph.initializer:
             values[tensor.name] = self.onnx.numpy_helper.to_array(tensor)
         for node in graph.node:
-            where = f"node {node.name or node.output[0]!r} ({node.op_type})"
+            where = f"node {node.name or next(iter(node.output), '')!r} ({node.op_type})"
             try:
                 results = self._node(node, values, emit, readers)
             except GraphError as error:
@@ -221,12 +241,20 @@ class _Graph:
                     error = GraphError(f"{where}: {error}")
                     error.placed = True  # type: ignore[attr-defined]
                 raise error from None
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # What no rule of the operator allows, such as inputs that are missing.
+                placed = GraphError(f"{where}: it does not fit its operator ({type(error).__name__}: {_line(error)})")
+                placed.placed = True  # type: ignore[attr-defined]
+                raise placed from None
             self.reached += 1
             for name, result in zip(node.output, results, strict=False):
                 if name:
                     values[name] = result
 
     def _node(self, node: Any, values: dict[str, Any], emit: Emitter, readers: dict[str, int]) -> list[Any]:
+        for name in node.input:
+            if name and name not in values:
+                raise GraphError(f"input {name!r}: expected a tensor that comes before it in the graph")
         inputs = [values[name] if name else None for name in node.input]
         kind = node.op_type
         if node.domain == "com.microsoft" and kind == "DynamicQuantizeLSTM":
@@ -249,6 +277,7 @@ class _Graph:
     def _fold(self, node: Any, inputs: Sequence[Array | None]) -> list[Array]:
         """What a node gives for constants, by ONNX's reference."""
         feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+        _check_growth(node.op_type, inputs)
         if node.op_type == "DequantizeLinear":
             return [self._dequantize(node, *inputs)]
         try:
@@ -259,7 +288,7 @@ class _Graph:
             model = helper.make_model(graph, opset_imports=self.proto.opset_import)
             return list(self.onnx.reference.ReferenceEvaluator(model).run(None, feeds))
         except Exception as error:  # of any kind: it is code for tests
-            raise GraphError(f"its constants could not be folded ({type(error).__name__}: {error})") from None
+            raise GraphError(f"its constants could not be folded ({type(error).__name__}: {_line(error)})") from None
 
     def _dequantize(self, node: Any, x: Any, scale: Any, zero: Any = 0) -> Array:
         """By one scale or one for each index of an axis: the reference of ONNX has newer versions of it alone."""
@@ -299,6 +328,7 @@ class _Graph:
             edges[axis] = (max(before, 0), max(after, 0))
             cut[axis] = slice(max(-before, 0), numbers.shape[axis] - max(-after, 0))
         numbers = numbers[tuple(cut)]
+        check_size(n + before + after for n, (before, after) in zip(numbers.shape, edges, strict=True))
         if mode == "constant":
             if np.any(fill):
                 raise GraphError("constant_value: expected 0")
@@ -333,6 +363,9 @@ class _Graph:
 
     def _finish(self, values: dict[str, Any], emit: Emitter) -> list[dict[str, Any]]:
         wanted = self.outputs
+        for name in self.known_outputs:
+            if name not in values:
+                raise GraphError(f"output {name!r}: expected a node that gives it")
         if wanted is None:
             wanted = [name for name in self.known_outputs if not self._is_state_output(values[name], emit)]
         if not wanted:
