@@ -114,6 +114,7 @@ _MODULES = {
     "callbacks",
     "config",
     "data",
+    "distributed",
     "initializers",
     "interop",
     "io",

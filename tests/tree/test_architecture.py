@@ -91,6 +91,7 @@ WING = {
     "cli": [*_NOUNS, "interop", "plot", "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],
     "torch": _TOOLS,
+    "distributed": ["_typing"],
     "keras": [*_NOUNS, "torch", "interop"],
     "__main__": ["cli"],
 }

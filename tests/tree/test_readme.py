@@ -31,6 +31,7 @@ T, B, I, H = SIZES.values()  # noqa: E741 (I is what the pages call the number o
 NOT_RUN = {
     "cupy": "it has no arrays without a GPU",
     "sktime": "it warns of what its next version will do; test_sktime.py does the same",
+    "fastrnn.distributed": "a job of several processes; test_distributed_mpi.py starts it",
     "aiohttp": "a client, which needs a server; test_server.py runs it",
 }
 
@@ -154,6 +155,7 @@ NAMES = {
     "docs/plots.md": names_of_plots,
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
+    "docs/distributed.md": lambda: [{}],
     "docs/interop.md": names_of_interop,
     "docs/keras.md": names_of_keras,
     "docs/model-file.md": names_of_model_file,

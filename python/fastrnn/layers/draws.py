@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,19 @@ import numpy as np
 from .. import config
 from .._typing import Array
 
-__all__ = ["StepSeeds", "kept_elements"]
+__all__ = ["StepSeeds", "kept_elements", "shard_draws"]
+
+_shard: ContextVar[int | None] = ContextVar("shard", default=None)
+
+
+@contextmanager
+def shard_draws(number: int) -> Iterator[None]:
+    """Within it a step's seeds are those of shard `number` of the batch, whatever process computes the shard."""
+    token = _shard.set(number)
+    try:
+        yield
+    finally:
+        _shard.reset(token)
 
 
 class StepSeeds:
@@ -34,7 +49,11 @@ class StepSeeds:
     def next(self) -> int:
         """Return the seed of this step, in 0..2**63-1, and go on to the next."""
         self.step += 1
-        return int(self._generator.integers(2**63))
+        seed = int(self._generator.integers(2**63))
+        shard = _shard.get()
+        if shard is not None:
+            seed = int(np.random.SeedSequence((seed, shard)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return seed
 
     def get_state(self) -> dict[str, Any]:
         """Return seed and step, for `set_state`."""

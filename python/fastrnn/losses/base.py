@@ -100,13 +100,30 @@ class Loss:
     def _factors(self, shape: tuple[int, ...], sample_weight: Array | None, dtype: np.dtype[np.generic]) -> Array:
         """Return what each value is multiplied by before the plain sum; broadcasts to `shape`."""
         weight = np.ones((1,) * len(shape)) if sample_weight is None else expand_weight(sample_weight, shape)
-        if self.reduction == "sum":
-            divisor = 1.0
-        elif self.reduction == "sum_over_batch_size":
-            divisor = float(np.prod(shape))
-        else:
-            divisor = float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
+        divisor = self._divisor(shape, weight)
         return np.asarray(weight / divisor if divisor else weight * 0.0, dtype=dtype)
+
+    def _divisor(self, shape: tuple[int, ...], weight: Array) -> float:
+        """What the weighted sum of values of `shape` is divided by."""
+        if self.reduction == "sum":
+            return 1.0
+        if self.reduction == "sum_over_batch_size":
+            return float(np.prod(shape))
+        return float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
+
+    def count(self, shape: tuple[int, ...], sample_weight: Array | None, mask: Array | None) -> float:
+        """Return how much a part of a batch counts in the loss of the whole: losses of parts, each times its count and
+        divided by the sum of the counts, add up to it. (With reduction "sum" they add up as they are.)
+
+        Args:
+            shape: of the values, ``y_pred.shape[:-1]``.
+            sample_weight: that of `__call__`.
+            mask: of `shape`, True where a value counts; None for everywhere. `sample_weight` has it in already.
+        """
+        if mask is not None and self.reduction == "sum_over_batch_size":  # see `mask_to_weight`
+            return float(mask.sum())
+        weight = np.ones((1,) * len(shape)) if sample_weight is None else expand_weight(sample_weight, shape)
+        return self._divisor(shape, weight)
 
     def __repr__(self) -> str:
         return show(self)

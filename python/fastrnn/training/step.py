@@ -21,7 +21,7 @@ from .data_adapter import ArrayData, Batch, BatchData, class_weight_to_sample_we
 from .interrupts import BatchInterrupts
 from .position import Position
 
-__all__ = ["BatchTrainer", "Data", "Result", "Trainable"]
+__all__ = ["BatchTrainer", "Data", "Result", "Trainable", "quiet"]
 
 Data = ArrayData | BatchData
 Result = float | list[float] | dict[str, float]
@@ -167,28 +167,38 @@ class BatchTrainer:
             metric.update_state(batch.y, y_pred, weight if mask is None else _mask_weight(mask, weight))
 
     def _train_step(self, batch: Batch, loss: Loss) -> float:
-        with _quiet():
-            y_pred, mask = self.model.forward_batch(batch.x, training=True)
-            assert batch.y is not None
-            weight = self._loss_weight(batch.sample_weight, mask, y_pred)
-            value = loss(batch.y, y_pred, weight) + self._penalty()
-            fused = loss.fused_activation is not None and loss.fused_activation == self.model.output_activation
-            gradient = loss.fused_gradient if fused else loss.gradient
-            self.model.backward_batch(gradient(batch.y, y_pred, weight), fused)
-            for parameter in self._penalised():
-                assert parameter.grad is not None
-                parameter.grad += parameter.regularizer.gradient(parameter.value)
-            self.optimizer.apply(self.model.parameters())
-            _packed.forget()  # of an evaluation around it, whose callback trains
+        with quiet():
+            value, y_pred, mask, _ = self._forward(batch, loss, training=True)
+            value += self._penalty()
+            self._update_weights()
             self._update_metrics(batch, y_pred, mask)
             return value
 
     def _test_step(self, batch: Batch, loss: Loss) -> float:
-        with _quiet():
-            y_pred, mask = self.model.forward_batch(batch.x, training=False)
-            assert batch.y is not None
+        with quiet():
+            value, y_pred, mask, _ = self._forward(batch, loss, training=False)
             self._update_metrics(batch, y_pred, mask)
-            return loss(batch.y, y_pred, self._loss_weight(batch.sample_weight, mask, y_pred)) + self._penalty()
+            return value + self._penalty()
+
+    def _forward(self, batch: Batch, loss: Loss, training: bool) -> tuple[float, Array, Array | None, Array | None]:
+        """Return the loss of a batch, the output, its mask and the loss' weights; in training store the gradients."""
+        y_pred, mask = self.model.forward_batch(batch.x, training=training)
+        assert batch.y is not None
+        weight = self._loss_weight(batch.sample_weight, mask, y_pred)
+        value = loss(batch.y, y_pred, weight)
+        if training:
+            fused = loss.fused_activation is not None and loss.fused_activation == self.model.output_activation
+            gradient = loss.fused_gradient if fused else loss.gradient
+            self.model.backward_batch(gradient(batch.y, y_pred, weight), fused)
+        return value, y_pred, mask, weight
+
+    def _update_weights(self) -> None:
+        """Add the gradients of the penalties to those that are stored, and let the optimizer make its step."""
+        for parameter in self._penalised():
+            assert parameter.grad is not None
+            parameter.grad += parameter.regularizer.gradient(parameter.value)
+        self.optimizer.apply(self.model.parameters())
+        _packed.forget()  # of an evaluation around it, whose callback trains
 
     def _penalised(self) -> list[Parameter]:
         """The weights with a regularizer; frozen ones count for nothing, as in Keras."""
@@ -204,6 +214,7 @@ class BatchTrainer:
         hooks: tuple[Callable[..., None], Callable[..., None]],
         begin: Position = Position(),  # noqa: B008 - immutable
         note: Callable[[Position], None] | None = None,
+        training: bool = False,
     ) -> dict[str, float]:
         """Run `step` over all batches; return the means, each batch's loss weighted by its size as in Keras.
 
@@ -212,6 +223,7 @@ class BatchTrainer:
             hooks: called before and after a batch.
             begin: where a resumed pass goes on, the metrics having their state.
             note: called with what comes next after each batch.
+            training: end the pass when `stop_training` is set.
         """
         loss = self._need_compiled()
         epoch, first, total, count = begin
@@ -231,7 +243,7 @@ class BatchTrainer:
                 hooks[1](index, logs)
                 if note is not None and not self.stop_training:
                     note(Position(epoch, index + 1, total, count))
-            if self.stop_training and step == self._train_step:
+            if training and self.stop_training:
                 break
         return logs or self._logs(0.0)
 
@@ -290,7 +302,7 @@ class BatchTrainer:
         return self.model.forward_batch(np.asarray(x), training=False)[0]
 
 
-def _quiet() -> np.errstate:
+def quiet() -> np.errstate:
     """NumPy's warnings of overflow and NaN say neither where nor when; the loss shows them, and `fit` warns of that."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, overload
 
@@ -15,11 +16,13 @@ from .._log import log
 from .._typing import Array
 from ..callbacks import Callback, CallbackList, History
 from ..callbacks.progress import Progress, level
+from ..losses import Loss
 from .checkpoints import Checkpoints
-from .data_adapter import ArrayData, BatchData, holds_batches, make_data
+from .data_adapter import ArrayData, Batch, BatchData, holds_batches, make_data
 from .interrupts import BatchInterrupts
 from .position import Position
 from .resume import check, collect, restore
+from .sharding import Group, Shards
 from .step import BatchTrainer, Data, Result
 
 __all__ = ["Trainer"]
@@ -49,6 +52,7 @@ class Trainer(BatchTrainer):
         *,
         threads: int | None = None,
         resume: str | os.PathLike[str] | Checkpoints | None = None,
+        distributed: Group | None = None,
     ) -> History:
         """Train for `epochs - initial_epoch` passes over the data.
 
@@ -112,12 +116,14 @@ class Trainer(BatchTrainer):
                 raise ValueError("validation_split: expected 0 when x is an iterable; give validation_data")
             data, validation = data.split(validation_split)
             validation.batch_size = validation_batch_size or data.batch_size
+        shards = None if distributed is None else Shards(self, distributed)
+        leads = shards is None or shards.leads
         hooks = CallbackList(
-            callbacks, add_history=True, add_progbar=verbose != 0, add_watch=True, model=self.model, epochs=epochs,
-            steps=data.steps, samples=data.size, verbose=verbose,
+            callbacks if leads else None, add_history=True, add_progbar=leads and verbose != 0, add_watch=leads,
+            model=self.model, epochs=epochs, steps=data.steps, samples=data.size, verbose=verbose,
         )  # fmt: skip
         saved, note = None, None
-        if checkpoints is not None:
+        if checkpoints is not None and leads:
             checkpoints.prepare()
             saved = checkpoints.newest()
             note = partial(self._note, checkpoints, data, hooks)
@@ -128,8 +134,20 @@ class Trainer(BatchTrainer):
         hooks.on_train_begin()
         position = Position(initial_epoch)
         logs: dict[str, float] = {}
+        train, test, batch_end, epoch_end = (
+            self._train_step, self._test_step, hooks.on_train_batch_end, hooks.on_epoch_end
+        )  # fmt: skip
         try:
-            with _threads.sharing(threads), BufferPool(), BatchInterrupts() as self._interrupts:
+            with (
+                shards or nullcontext(),
+                _threads.sharing(threads),
+                BufferPool(),
+                BatchInterrupts() as self._interrupts,
+            ):
+                if shards is not None:
+                    saved = shards.agree(saved, data, hooks, position)
+                    train, test = shards.train_step, shards.test_step
+                    batch_end, epoch_end = shards.batch_end(batch_end), shards.epoch_end(epoch_end)
                 if saved is not None:
                     if saved["position"]["batch"]:  # before the states are set: it was called for them already
                         hooks.on_epoch_begin(saved["position"]["epoch"])
@@ -139,19 +157,21 @@ class Trainer(BatchTrainer):
                         break
                     if not position.batch:
                         hooks.on_epoch_begin(epoch)
-                    batch_hooks = hooks.on_train_batch_begin, hooks.on_train_batch_end
-                    logs = self._pass(data, self._train_step, batch_hooks, position, note)
+                    batch_hooks = hooks.on_train_batch_begin, batch_end
+                    logs = self._pass(data, train, batch_hooks, position, note, training=True)
                     position = Position(epoch + 1)
                     if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
-                        tested = self._evaluate(validation, hooks)
+                        tested = self._evaluate(validation, hooks, test)
                         logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
-                    hooks.on_epoch_end(epoch, logs)
+                    epoch_end(epoch, logs)
                     log.info("epoch %d of %d: %s", epoch + 1, epochs, logs)
                     if note is not None:
                         note(position)
         finally:  # so that files and progress bars are closed when a step raises, too
             self._interrupts = None
             hooks.on_train_end(logs)
+        if shards is not None:
+            shards.take_weights()  # as a callback may have left them at the end
         assert hooks.history is not None
         return hooks.history
 
@@ -216,12 +236,12 @@ class Trainer(BatchTrainer):
             callbacks, add_progbar=shown != 0, model=self.model, steps=data.steps, samples=data.size, verbose=shown
         )
         with _threads.sharing(threads), BufferPool():
-            return self._result(self._evaluate(data, hooks), return_dict)
+            return self._result(self._evaluate(data, hooks, self._test_step), return_dict)
 
-    def _evaluate(self, data: Data, hooks: CallbackList) -> dict[str, float]:
+    def _evaluate(self, data: Data, hooks: CallbackList, step: Callable[[Batch, Loss], float]) -> dict[str, float]:
         hooks.on_test_begin()
         with _packed.keeping():
-            logs = self._pass(data, self._test_step, (hooks.on_test_batch_begin, hooks.on_test_batch_end))
+            logs = self._pass(data, step, (hooks.on_test_batch_begin, hooks.on_test_batch_end))
         hooks.on_test_end(logs)
         return logs
 

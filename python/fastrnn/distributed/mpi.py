@@ -1,0 +1,103 @@
+"""The ranks of an MPI job as a group that trains together, by mpi4py."""
+
+from __future__ import annotations
+
+import atexit
+import socket
+import sys
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .._typing import Array
+
+__all__ = ["MPI"]
+
+
+class MPI:
+    """The ranks of a job started by `mpirun -n N python train.py`; mpi4py is imported here and nowhere else.
+
+    Every rank runs the same program, calls `fit` with the same arguments and data, and computes its part of each batch.
+    A rank whose program ends with an error ends the job: it names itself on stderr, and the others do not wait for it.
+
+    Args:
+        exact: any number of ranks gives the bits of one. A batch is cut into `shards`, each is summed by itself, and
+            the sums are added in the order of the shards. False: each rank sums all of its rows at once, and MPI adds
+            in an order of its own. That is quicker, and the result depends on the number of ranks and on MPI.
+        shards: in how many a batch is cut, the number of ranks at least. Part of the result as the batch size is; a
+            multiple of the number of ranks gives each as much to do. With exact=False it is the number of ranks.
+        comm: the communicator of mpi4py; None is COMM_WORLD. It is duplicated.
+
+    Attributes:
+        rank, size: the number of this rank, and how many there are.
+
+    Raises:
+        ImportError: there is no mpi4py, or no MPI library.
+        ValueError: fewer shards than ranks.
+    """
+
+    def __init__(self, *, exact: bool = True, shards: int = 12, comm: Any = None) -> None:
+        try:
+            from mpi4py import MPI as library
+        except (ImportError, RuntimeError) as error:  # the latter where it finds no libmpi
+            raise ImportError(
+                f"distributed: expected mpi4py with an MPI library (pip install 'fastrnn[mpi]'), got: {error}"
+            ) from error
+        self._library = library
+        self._comm = (library.COMM_WORLD if comm is None else comm).Dup()
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+        self.exact = exact
+        self.shards = shards if exact else self.size
+        if self.shards < self.size:
+            raise ValueError(f"shards: expected at least {self.size}, the number of ranks, got {shards}")
+        self._failed = False
+        if self.size > 1:
+            atexit.register(self._end)
+
+    def __repr__(self) -> str:
+        return f"MPI(exact={self.exact}, shards={self.shards}, rank={self.rank}, size={self.size})"
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the values of all ranks; see `fastrnn.training.sharding.Group`."""
+        values: list[Any] = self._comm.allgather(value)
+        return values
+
+    def add(self, rows: Array) -> Array:
+        """Return the sum of the rows of all ranks."""
+        if not self.exact:
+            total: Array = rows.sum(axis=0)
+            self._comm.Allreduce(self._library.IN_PLACE, total)
+            return total
+        # Each rank gets one range of all rows, adds in the order of the rows, and hands its range to the others: k*P
+        # numbers leave a rank and come to it, where gathering all rows everywhere would bring shards*P.
+        width = rows.shape[1]
+        ranges = list(pairwise(width * rank // self.size for rank in range(self.size + 1)))
+        widths = [end - begin for begin, end in ranges]
+        own = widths[self.rank]
+        counts = [own * (self.shards * (r + 1) // self.size - self.shards * r // self.size) for r in range(self.size)]
+        sent = np.concatenate([rows[:, begin:end].ravel() for begin, end in ranges])
+        gathered = np.empty((self.shards, own), rows.dtype)
+        self._comm.Alltoallv([sent, [len(rows) * n for n in widths]], [gathered, counts])
+        part = gathered[0].copy()
+        for row in gathered[1:]:
+            part += row
+        total = np.empty(width, rows.dtype)
+        self._comm.Allgatherv(part, [total, widths])
+        return total
+
+    def left(self, error: BaseException | None) -> None:
+        """Keep whether `fit` was left by an error."""
+        self._failed = error is not None
+
+    def _end(self) -> None:
+        """When the program ends: without this, the other ranks would wait for one that had an error."""
+        if self._failed or getattr(sys, "last_value", None) is not None:
+            sys.stdout.flush()
+            sys.stderr.write(
+                f"fastrnn.distributed: rank {self.rank} of {self.size} on {socket.gethostname()} ended with an error "
+                "(above); this ends the job\n"
+            )
+            sys.stderr.flush()
+            self._comm.Abort(1)

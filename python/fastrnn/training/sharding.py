@@ -1,0 +1,254 @@
+"""One training step by several processes: the batch is cut into shards, and what comes of them is put together.
+
+A shard is a range of the batch's rows. How many there are, and which rows and which draws of dropout each has, does not
+depend on the number of processes; nor does the order in which losses, metrics and gradients of shards are added. So any
+number of processes computes the same bits.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from .._typing import Array
+from ..callbacks import CallbackList
+from ..layers.base import Layer
+from ..layers.draws import shard_draws
+from ..losses import Loss
+from .data_adapter import ArrayData, Batch
+from .position import Position
+from .resume import check, collect
+from .step import BatchTrainer, Data, quiet
+
+__all__ = ["Group", "Shards"]
+
+
+class Group(Protocol):
+    """Processes that train one model together, as `fit(distributed=...)` wants them; all call the same in one order.
+
+    `fastrnn.distributed.MPI` is one.
+    """
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0 on. Process 0 has the callbacks and writes the files."""
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+
+    @property
+    def shards(self) -> int:
+        """In how many a batch is cut, `size` at least; process r has the numbers from shards*r//size on."""
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the values of all processes, by their numbers. A value is what pickle takes."""
+
+    def add(self, rows: Array) -> Array:
+        """Return the sum (P,) of the rows of all processes; this one's are `rows` (k, P), one for each shard it has."""
+
+    def left(self, error: BaseException | None) -> None:
+        """Take note that `fit` is left, by an error or without one."""
+
+
+class _Part(NamedTuple):
+    """What comes of a shard: its `Loss.count`, its loss, and what it adds to the state of each metric."""
+
+    weight: float
+    loss: float
+    metrics: list[dict[str, Any]]
+
+
+class Shards:
+    """The steps of a trainer on batches of which each process computes its shards alone.
+
+    Args:
+        trainer: compiled.
+        group: see `Group`.
+
+    Raises:
+        TypeError: `group` is no `Group`.
+        ValueError: the model has a layer that carries states from batch to batch, or a fixed batch size.
+    """
+
+    def __init__(self, trainer: BatchTrainer, group: Group) -> None:
+        if not all(hasattr(group, name) for name in ("rank", "size", "shards", "exchange", "add", "left")):
+            raise TypeError(f"distributed: expected fastrnn.distributed.MPI() or its like, got {type(group).__name__}")
+        _refuse(trainer.model.layers)
+        shape = trainer.model.input_shape
+        if shape is not None and shape[0] is not None:
+            raise ValueError(f"distributed: expected a model for batches of any size, got batch_size={shape[0]}")
+        self._trainer, self._group = trainer, group
+        self.leads = group.rank == 0
+        self._own = range(group.shards * group.rank // group.size, group.shards * (group.rank + 1) // group.size)
+
+    def __enter__(self) -> Shards:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._group.left(error)
+
+    # -- what process 0 has, the others take over ---------------------------------------------------------------------
+
+    def agree(
+        self, saved: dict[str, Any] | None, data: Data, hooks: CallbackList, begin: Position
+    ) -> dict[str, Any] | None:
+        """Return the state that this process has to begin with, as `resume.restore` takes it.
+
+        Args:
+            saved: the checkpoint from which process 0 goes on.
+            data, hooks: of the run.
+            begin: where a run without a checkpoint begins.
+        """
+        model, state = self._trainer.model, saved
+        if self.leads and saved is None:
+            if isinstance(data, ArrayData):
+                model.ensure_built((None, *data.x.shape[1:]))
+            elif model.input_shape is None:
+                raise ValueError("distributed: expected a built model where x is an iterable; call model.build first")
+            state = collect(self._trainer, data, hooks, begin)
+        state = self._group.exchange(state)[0]
+        if self.leads:
+            return saved
+        own = {type(callback).__name__ for callback in hooks.callbacks}
+        state["callbacks"] = [entry for entry in state["callbacks"] if entry[0] in own]
+        check(state, self._trainer, data, hooks)
+        taken: dict[str, Any] = state
+        return taken
+
+    def batch_end(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """`hook`, after which all stop if process 0 does."""
+
+        def call(*args: Any) -> None:
+            hook(*args)
+            self._trainer.stop_training = self._group.exchange(self._trainer.stop_training)[0]
+
+        return call
+
+    def epoch_end(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """`hook`, before which all have to have the same weights, and after which they have those of process 0."""
+
+        def call(*args: Any) -> None:
+            parameters = self._trainer.model.parameters()
+            digests = self._group.exchange([zlib.crc32(p.value.tobytes()) for p in parameters])
+            for rank, digest in enumerate(digests):
+                wrong = [p.name for p, a, b in zip(parameters, digest, digests[0], strict=True) if a != b]
+                if wrong:
+                    raise RuntimeError(
+                        f"distributed: expected all ranks to have the same weights, got others of {wrong[0]} on rank "
+                        f"{rank}; callbacks may change weights at the end of an epoch alone"
+                    )
+            hook(*args)
+            self.take_weights()
+
+        return call
+
+    def take_weights(self) -> None:
+        """Take the weights of process 0, and whether to stop."""
+        parameters = self._trainer.model.parameters()
+        given = (self._trainer.stop_training, [p.value for p in parameters]) if self.leads else None
+        self._trainer.stop_training, values = self._group.exchange(given)[0]
+        if not self.leads:
+            for parameter, value in zip(parameters, values, strict=True):
+                parameter.assign(value)
+
+    # -- steps --------------------------------------------------------------------------------------------------------
+
+    def train_step(self, batch: Batch, loss: Loss) -> float:
+        """As `BatchTrainer._train_step`."""
+        trainer = self._trainer
+        layers, optimizer = trainer.model.layers, trainer.optimizer
+        learning = [p for p in trainer.model.parameters() if p.trainable]
+        rows = np.zeros((len(self._own), sum(p.size for p in learning)), learning[0].value.dtype if learning else None)
+        start = [layer.get_training_state() for layer in layers]
+        parts = []
+        with quiet():
+            for row, shard in zip(rows, self._own, strict=True):
+                for layer, state in zip(layers, start, strict=True):
+                    layer.set_training_state(state)
+                with shard_draws(shard):
+                    parts.append(self._part(batch, shard, loss, training=True))
+                at = 0
+                for parameter in learning if len(self._rows(batch, shard).x) else ():
+                    if parameter.grad is not None:
+                        row[at : at + parameter.size] = parameter.grad.ravel()
+                    at += parameter.size
+            if not any(len(self._rows(batch, shard).x) for shard in self._own):
+                trainer.model.forward_batch(batch.x[:1], training=True)  # so that its layers count the step, too
+            rate = optimizer.get_config()["learning_rate"]
+            rates, all_parts = zip(*self._group.exchange((rate, parts)), strict=True)
+            if isinstance(rate, float):  # which a callback may have set
+                optimizer.learning_rate = rates[0]
+            value, total = self._join([part for parts in all_parts for part in parts], loss)
+            for row, part in zip(rows, parts, strict=True):
+                row *= row.dtype.type(_share(part, total))
+            flat, at = self._group.add(rows), 0
+            for parameter in learning:
+                parameter.grad = flat[at : at + parameter.size].reshape(parameter.shape)
+                at += parameter.size
+            value += trainer._penalty()
+            trainer._update_weights()
+        return value
+
+    def test_step(self, batch: Batch, loss: Loss) -> float:
+        """As `BatchTrainer._test_step`."""
+        with quiet():
+            parts = self._group.exchange([self._part(batch, shard, loss, training=False) for shard in self._own])
+            value, _ = self._join([part for own in parts for part in own], loss)
+            return value + self._trainer._penalty()
+
+    def _rows(self, batch: Batch, shard: int) -> Batch:
+        """The rows of a shard, none where the batch has fewer rows than shards."""
+        size, shards = len(batch.x), self._group.shards
+        rows = slice(size * shard // shards, size * (shard + 1) // shards)
+        return Batch(*(None if array is None else array[rows] for array in batch))  # type: ignore[arg-type]
+
+    def _part(self, batch: Batch, shard: int, loss: Loss, training: bool) -> _Part:
+        trainer, piece = self._trainer, self._rows(batch, shard)
+        if not len(piece.x):
+            return _Part(0.0, 0.0, [{} for _ in trainer.metrics])
+        value, y_pred, mask, weight = trainer._forward(piece, loss, training)
+        shape = y_pred.shape[:-1]
+        count = loss.count(shape, weight, mask if mask is not None and mask.shape == shape else None)
+        before = [metric.get_state() for metric in trainer.metrics]
+        trainer._reset_metrics()
+        blank = [metric.get_state() for metric in trainer.metrics]
+        trainer._update_metrics(piece, y_pred, mask)
+        added = [
+            {name: now for name, now in metric.get_state().items() if np.any(now != empty[name])}
+            for metric, empty in zip(trainer.metrics, blank, strict=True)
+        ]
+        for metric, state, empty, new in zip(trainer.metrics, before, blank, added, strict=True):
+            if any(np.any(empty[name]) for name in new):
+                raise ValueError(f"distributed: expected metrics whose state is a sum from 0 on, got {metric!r}")
+            metric.set_state(state)
+        return _Part(count, value, added)
+
+    def _join(self, parts: list[_Part], loss: Loss) -> tuple[float, float | None]:
+        """Add the metrics up; return the loss of the batch, and what the counts are divided by, None for nothing."""
+        for index, metric in enumerate(self._trainer.metrics):
+            for part in parts:
+                state = metric.get_state()
+                metric.set_state({name: state[name] + more for name, more in part.metrics[index].items()})
+        total = None if loss.reduction == "sum" else sum(part.weight for part in parts)
+        return sum(_share(part, total) * part.loss for part in parts), total
+
+
+def _share(part: _Part, total: float | None) -> float:
+    """What a shard's loss, and its gradient, are multiplied by to be the batch's."""
+    return 1.0 if total is None else part.weight / total if total else 0.0
+
+
+def _refuse(layers: list[Layer]) -> None:
+    for layer in layers:
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                f"distributed: expected no stateful layer, got {layer.name}: rows of a batch are computed by several "
+                "processes, of which none has the states of all"
+            )
+        inner = getattr(layer, "layer", None)
+        if isinstance(inner, Layer):
+            _refuse([inner])

@@ -1,0 +1,92 @@
+"""fit(distributed=fastrnn.distributed.MPI()) in jobs of one to four ranks, which run tests/support/mpi_training.py."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.tree import ROOT
+
+pytest.importorskip("mpi4py")
+MPIRUN = shutil.which("mpirun", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+if MPIRUN is None:
+    pytest.skip("there is no mpirun", allow_module_level=True)
+OPTIONS = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+LONGEST = 120  # seconds; a job takes three
+
+
+def run(ranks: int, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(MPIRUN), *OPTIONS, "-n", str(ranks), sys.executable, str(script), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+
+
+def job(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
+    return run(ranks, ROOT / "tests" / "support" / "mpi_training.py", *words)
+
+
+@functools.cache
+def results(ranks: int, *words: str) -> list[tuple[str, str]]:
+    done = job(ranks, *words)
+    assert done.returncode == 0, done.stderr
+    return [(name, value) for name, value in re.findall(r"^([\w ]+): (.*)$", done.stdout, re.M)]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_bits_of_one_rank(ranks):
+    alone, several = results(1, "bits"), results(ranks, "bits")
+    assert dict(several)["random"] == dict(alone)["random"]
+    assert {value for name, value in several if name.startswith("rank")} == {dict(alone)["rank 0"]}
+    assert len({name for name, _ in several}) == ranks + 1
+
+
+@pytest.mark.parametrize(("ranks", "task"), [(1, "against_alone"), (2, "against_alone"), (2, "plain_sum")])
+def test_same_as_without(ranks, task):
+    """Masks, weights, penalties and ragged batches: the loss and the gradients of a whole batch, but for rounding."""
+    for name, value in results(ranks, task):
+        assert float(value) < 1e-5, name
+
+
+def test_callback_of_rank_0_stops_all():
+    found = dict(results(3, "stopped"))
+    assert set(found) == {"rank 0", "rank 1", "rank 2"}
+    assert len(set(found.values())) == 1
+    assert found["rank 0"].startswith("2 ")
+
+
+def test_resume_with_another_number_of_ranks(tmp_path):
+    folder = str(tmp_path / "run")
+    results(3, "resumed", folder, "2")
+    assert dict(results(2, "resumed", folder, "4")) == dict(results(1, "resumed", str(tmp_path / "other"), "4"))
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [
+        ("error", r"LookupError: a file is gone(.|\n)*rank 1 of 2 on "),
+        ("exit", "rank 1 of 2 on "),
+        ("raise", r"OSError: no space left(.|\n)*rank 0 of 2 on "),
+        ("kill", r"(process rank 1|,1\])(.|\n)*(signal 9|Killed)"),
+    ],
+)
+def test_a_rank_that_dies_ends_the_job_and_is_named(how, named):
+    done = job(2, "ends", how)
+    assert done.returncode != 0
+    assert "went on" not in done.stdout
+    assert re.search(named, done.stderr), done.stderr
+
+
+def test_program_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "distributed.md").read_text(encoding="utf-8")
+    (tmp_path / "train.py").write_text(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0])
+    done = run(2, tmp_path / "train.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Epoch 3/3") == 1
+    assert (tmp_path / "model.npz").exists()

@@ -1,0 +1,128 @@
+"""What test_distributed_mpi.py has every rank of a job run: `mpirun -n N python mpi_training.py TASK [FOLDER]`.
+
+Rank 0 prints what came of it. The file is run by its path and imports nothing of the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+from fastrnn import GRU, LSTM, Bidirectional, Dense, Dropout, Masking, Sequential
+from fastrnn.callbacks import Callback, EarlyStopping
+from fastrnn.distributed import MPI
+from fastrnn.optimizers import Adam
+
+GROUP = MPI()
+X = np.random.default_rng(0).standard_normal((25, 6, 3), dtype=np.float32)
+Y = (X.sum(axis=(1, 2)) > 0).astype(np.float32)
+LENGTHS = np.random.default_rng(1).integers(1, 7, len(X))
+PADDED = np.where((np.arange(6) < LENGTHS[:, None])[..., None], X, 0.0).astype(np.float32)
+
+
+def random_model() -> Any:
+    """Everything that draws, a penalty, clipping; the seed of the ranks differs, so that they have to agree on one."""
+    fastrnn.set_random_seed(5 if GROUP.rank == 0 else 100 + GROUP.rank)
+    first = LSTM(8, return_sequences=True, recurrent_dropout=0.2, dropout=0.1, kernel_regularizer="l2")
+    model = Sequential([first, Dropout(0.3), Bidirectional(GRU(5, zoneout_h=0.1)), Dense(1, activation="sigmoid")])
+    model.compile(Adam(0.01, clipnorm=0.5), "binary_crossentropy", ["accuracy", "auc"])
+    return model
+
+
+def digest(model: Any, history: Any = None) -> str:
+    state = b"".join(w.tobytes() for w in model.get_weights())
+    state += repr(sorted((history.history if history else {}).items())).encode()
+    return hashlib.sha256(state).hexdigest()[:16]
+
+
+def bits() -> dict[str, str]:
+    """Twelve steps of batches of 12, 12 and 1 rows, fewer than shards; the validation is of 7 rows."""
+    model = random_model()
+    validation = (X[:7], Y[:7])
+    history = model.fit(X, Y, 12, 4, verbose=0, validation_data=validation, distributed=GROUP, threads=1)
+    return {"random": digest(model, history), f"rank {GROUP.rank}": digest(model)}
+
+
+def masked(group: Any = None) -> Any:
+    """A model without draws, of sequences of several lengths with weights, after a few steps."""
+    fastrnn.set_random_seed(7)
+    model = Sequential([Masking(), LSTM(6, return_sequences=True, bias_regularizer="l2"), Dense(2)])
+    model.compile("sgd", "mse", ["mae"], weighted_metrics=[fastrnn.metrics.get("mse")])
+    target = np.stack([PADDED.sum(-1), PADDED[..., 0]], -1)
+    weight = np.linspace(0.5, 2, len(X))
+    history = model.fit(PADDED, target, 10, 3, verbose=0, sample_weight=weight, distributed=group, threads=1)
+    return model, history
+
+
+def against_alone() -> dict[str, float]:
+    """How far a run in shards is from one that knows of none."""
+    (alone, first), (model, second) = masked(), masked(GROUP)
+    weights = zip(alone.get_weights(), model.get_weights(), strict=True)
+    logs = [np.abs(np.subtract(first.history[k], second.history[k])).max() for k in first.history]
+    return {"weights": max(float(np.abs(a - b).max()) for a, b in weights), "logs": float(max(logs))}
+
+
+def plain_sum() -> dict[str, float]:
+    """The same by exact=False."""
+    (alone, _), (model, _) = masked(), masked(MPI(exact=False))
+    weights = zip(alone.get_weights(), model.get_weights(), strict=True)
+    return {"weights": max(float(np.abs(a - b).max()) for a, b in weights)}
+
+
+def stopped() -> dict[str, str]:
+    """A callback of rank 0 ends the run and puts earlier weights back."""
+    model = random_model()
+    stopping = EarlyStopping("loss", patience=0, min_delta=10.0, restore_best_weights=True)
+    history = model.fit(X, Y, 12, 9, verbose=0, callbacks=stopping, distributed=GROUP, threads=1)
+    return {f"rank {GROUP.rank}": f"{len(history.epoch)} {digest(model)}"}
+
+
+def resumed(folder: str, epochs: str) -> dict[str, str]:
+    model = random_model()
+    history = model.fit(X, Y, 12, int(epochs), verbose=0, distributed=GROUP, resume=folder, threads=1)
+    return {"random": digest(model, history)}
+
+
+class _Ends(Callback):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 2 and self.how == "raise":
+            raise OSError("no space left")
+
+
+def _batches(how: str) -> Any:
+    for number in range(100):
+        if number == 5 and GROUP.rank == GROUP.size - 1:
+            if how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if how == "error":
+                raise LookupError("a file is gone")
+            if how == "exit":
+                sys.exit(3)
+        yield X, Y
+
+
+def ends(how: str) -> dict[str, str]:
+    """One rank does not get to the end."""
+    model = random_model()
+    model.build((None, None, 3))
+    batches = _batches(how)
+    model.fit(batches, epochs=9, steps_per_epoch=3, verbose=0, callbacks=_Ends(how), distributed=GROUP, threads=1)
+    return {"random": "went on"}
+
+
+if __name__ == "__main__":
+    task = {f.__name__: f for f in (bits, against_alone, plain_sum, stopped, resumed, ends)}[sys.argv[1]]
+    for results in GROUP.exchange(task(*sys.argv[2:])):
+        if GROUP.rank == 0:
+            for name, value in results.items():
+                print(f"{name}: {value}")

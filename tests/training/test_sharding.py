@@ -1,0 +1,115 @@
+"""fit(distributed=...) with a group of one process, which needs no MPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastrnn import GRU, LSTM, Bidirectional, Dense, Dropout, Input, Sequential, set_random_seed
+from fastrnn.metrics import Metric
+from fastrnn.training.sharding import Group
+
+X = np.random.default_rng(0).standard_normal((10, 4, 3), dtype=np.float32)
+Y = np.eye(2, dtype=np.float32)[np.arange(10) % 2]
+
+
+class Alone:
+    """A group of one."""
+
+    rank, size = 0, 1
+
+    def __init__(self, shards: int = 4) -> None:
+        self.shards = shards
+        self.error: Any = "not left"
+
+    def exchange(self, value: Any) -> list[Any]:
+        return [value]
+
+    def add(self, rows: Any) -> Any:
+        return rows.sum(axis=0)
+
+    def left(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def fit(group: Group | None, loss: Any = "categorical_crossentropy", rate: float = 0.0) -> Any:
+    set_random_seed(3)
+    model = Sequential([LSTM(5, recurrent_dropout=rate), Dropout(rate), Dense(2, activation="softmax")])
+    model.compile("adam", loss, ["accuracy"])
+    model.fit(X, Y, 4, 3, verbose=0, validation_data=(X, Y), distributed=group)
+    return model
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+def test_shards_add_up_to_the_batch(reduction):
+    from fastrnn.losses import CategoricalCrossentropy
+
+    alone, sharded = (fit(group, CategoricalCrossentropy(reduction=reduction)) for group in (None, Alone(3)))
+    assert alone.history.history.keys() == sharded.history.history.keys()
+    for name, values in alone.history.history.items():
+        np.testing.assert_allclose(sharded.history.history[name], values, rtol=1e-5, err_msg=name)
+    for a, b in zip(alone.get_weights(), sharded.get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
+
+
+def test_every_shard_draws_its_own_masks():
+    """Rows alike, each in a shard of its own: with one mask for all shards their outputs would be alike too."""
+    seen = []
+
+    class Watched(Dropout):
+        def forward(self, x: Any, mask: Any = None, training: bool = False) -> Any:
+            y = super().forward(x, mask, training)
+            seen.extend(y)
+            return y
+
+    model = Sequential([Watched(0.5, seed=1), Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 64)), Y[:4], 4, 2, verbose=0, shuffle=False, distributed=Alone(4))
+    assert len({row.tobytes() for row in seen}) == len(seen) == 8
+
+
+def test_the_group_is_told_how_fit_ended():
+    group = Alone()
+    fit(group)
+    assert group.error is None
+    model = Sequential([Dense(2)])
+    model.compile("sgd", "mse", [Counting()])
+    with pytest.raises(ValueError, match="expected metrics whose state is a sum"):
+        model.fit(X[:, 0], Y, verbose=0, distributed=group)
+    assert isinstance(group.error, ValueError)
+
+
+class Counting(Metric):
+    """Its state is no sum: it begins at one."""
+
+    default_name = "counting"
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        self.highest = 1.0
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.highest = max(self.highest, 1.0 + len(y_pred))
+
+
+@pytest.mark.parametrize("layer", [LSTM(3, stateful=True), Bidirectional(GRU(3, stateful=True))])
+def test_stateful_layers_are_refused(layer):
+    model = Sequential([layer, Dense(2)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=f"distributed: expected no stateful layer, got {layer.name}"):
+        model.fit(X, Y, verbose=0, distributed=Alone())
+
+
+def test_other_refusals():
+    model = Sequential([Input((4, 3), batch_size=5), LSTM(2)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="distributed: expected a model for batches of any size, got batch_size=5"):
+        model.fit(X, Y, 5, verbose=0, distributed=Alone())
+    with pytest.raises(TypeError, match=r"distributed: expected fastrnn.distributed.MPI\(\) or its like, got int"):
+        model.fit(X, Y, 5, verbose=0, distributed=2)
+    unbuilt = Sequential([LSTM(2)])
+    unbuilt.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="distributed: expected a built model where x is an iterable"):
+        unbuilt.fit([(X, Y)], verbose=0, distributed=Alone())
