@@ -62,7 +62,7 @@ def test_every_release_of_the_gil_is_the_guarded_one():
     others = ("gil_scoped_", "PyEval_SaveThread", "PyEval_RestoreThread", "PyGILState_", "Py_BEGIN_ALLOW_THREADS")
     found = {
         f"{path.name}: {name}"
-        for path in folder.iterdir()
+        for path in folder.rglob("*.*")
         for name in others
         if name in path.read_text(encoding="utf-8")
     }

@@ -75,6 +75,9 @@ class BatchesByLength:
         self._batches: list[Array] = []
         self.on_epoch_end()
 
+    def __repr__(self) -> str:
+        return f"BatchesByLength({len(self.lengths)} sequences, batch_size={self.batch_size}, {len(self)} batches)"
+
     def __len__(self) -> int:
         """The number of batches."""
         return len(self._batches)

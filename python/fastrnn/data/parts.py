@@ -38,6 +38,9 @@ class FileParts:
             raise ValueError("names: expected None for a .npy file, which has no names")
         self._read = self._read_csv if suffix == ".csv" else self._read_npy
 
+    def __repr__(self) -> str:
+        return f"FileParts({self.path!r}, names={self.names!r}, rows={self.rows})"
+
     def __iter__(self) -> Iterator[Array]:
         """Arrays (rows, columns), float32 of a .csv file."""
         return self._read()
@@ -123,6 +126,9 @@ class WindowStream:
         self.parts, self.length, self.horizon, self.stride, self.gap = parts, length, horizon, stride, gap
         self.target, self.batch_size, self.mix, self.transform = target, batch_size, mix, transform
         self._rng = np.random.default_rng(seed)
+
+    def __repr__(self) -> str:
+        return f"WindowStream(length={self.length}, horizon={self.horizon}, stride={self.stride}, gap={self.gap})"
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         """Batches x (B, length, features) and y (B, horizon, targets), or (B, horizon) for one number as target."""

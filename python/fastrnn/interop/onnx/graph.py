@@ -121,6 +121,14 @@ def _same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
     )
 
 
+def _array(onnx: Any, tensor: Any) -> Array:
+    try:
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {_line(error)}"
+        raise GraphError(f"tensor {tensor.name!r}: expected one that onnx can read ({reason})") from None
+
+
 def _line(error: BaseException) -> str:
     """An error's text in one line."""
     return " ".join(str(error).split())
@@ -148,7 +156,7 @@ class _Graph:
         self.name = f"graph {proto.graph.name!r}"
         self.opsets = {o.domain: o.version for o in proto.opset_import}
         initializers = {tensor.name for tensor in proto.graph.initializer}
-        self.constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+        self.constants = {tensor.name: _array(onnx, tensor) for tensor in proto.graph.initializer}
         open_inputs = {value.name: value for value in proto.graph.input if value.name not in initializers}
         self.shapes: dict[str, list[int | None]] = {}
         self.symbols: dict[str, list[str]] = {}
@@ -231,7 +239,7 @@ class _Graph:
         for value in graph.output:
             readers[value.name] = readers.get(value.name, 0) + 2
         for tensor in graph.initializer:
-            values[tensor.name] = self.onnx.numpy_helper.to_array(tensor)
+            values[tensor.name] = _array(self.onnx, tensor)
         for node in graph.node:
             where = f"node {node.name or next(iter(node.output), '')!r} ({node.op_type})"
             try:
