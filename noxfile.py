@@ -139,6 +139,13 @@ def tsan(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site in build/site; with ``-- -b linkcheck`` the outer links instead, which takes a network."""
+    package(session, "docs")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", *session.posargs, "docs", "build/site")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed beside the peers: the short run, or what follows ``--`` (see bench/README.md)."""
     package(session, "bench")

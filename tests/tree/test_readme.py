@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from fastrnn.cli import parser
 from tests.support.tree import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "bench/README.md", "examples/server/README.md"]
-PAGES += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SIZES = {"T": 6, "B": 2, "I": 3, "H": 4}
 T, B, I, H = SIZES.values()  # noqa: E741 (I is what the pages call the number of inputs)
@@ -138,6 +139,19 @@ def names_of_torch() -> list[dict[str, Any]]:
     return [{}, {}]
 
 
+def names_of_onnx_to_service() -> list[dict[str, Any]]:
+    pytest.importorskip("onnx")
+    pytest.importorskip("safetensors")
+    name = "silero_vad_16k_sequence.onnx"
+    package = importlib.util.find_spec("silero_vad")  # whose model it is; one of the same shapes where it is not there
+    if package is not None and package.origin is not None:
+        shutil.copy(Path(package.origin).parent / "data" / name, name)
+    else:
+        layers = [fastrnn.Input((None, 576)), fastrnn.LSTM(H, return_sequences=True), fastrnn.Dense(1)]
+        fastrnn.interop.onnx.save(fastrnn.Sequential(layers), name)
+    return [{}, {}, {}]
+
+
 def names_of_keras() -> list[dict[str, Any]]:
     pytest.importorskip("torch", minversion="2.4")
     pytest.importorskip("keras")
@@ -156,11 +170,16 @@ NAMES = {
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
     "docs/distributed.md": lambda: [{}],
+    "docs/guides/onnx-to-service.md": names_of_onnx_to_service,
+    "docs/guides/precision.md": lambda: [{}],
+    "docs/guides/same-bits.md": lambda: [{}],
+    "docs/guides/threads-and-latency.md": lambda: [{}],
     "docs/interop.md": names_of_interop,
     "docs/keras.md": names_of_keras,
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
     "docs/resume.md": lambda: [{}, {}],
+    "docs/start/first-five-minutes.md": lambda: [{}] * 4,
     "docs/streaming.md": names_of_streaming,
     "docs/torch.md": names_of_torch,
     "examples/server/README.md": lambda: [{}],

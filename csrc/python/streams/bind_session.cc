@@ -304,8 +304,8 @@ Returns:
     y (T, B, O).)doc")
       .def("reset", &PySession::reset, "Sets the state to zero.")
       .def_property("state", &PySession::state, &PySession::set_state,
-                    "h (B, H), for an LSTM the tuple (h, c), for a Model the tuple of its recurrent layers' states: "
-                    "copies; may be assigned, None for zeros.")
+                    "h (B, H), for an LSTM the tuple (h, c), for a Model the tuple of its recurrent layers' states. "
+                    "Copies; may be assigned, None for zeros.")
       .def("get_state", &PySession::get_state,
            "The state as bytes, which any session of such layers and batch takes, and for a batch of 1 any StreamPool.")
       .def("set_state", &PySession::set_state_bytes, "state"_a, "Takes what get_state gave.")

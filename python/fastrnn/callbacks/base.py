@@ -62,7 +62,7 @@ class Callback:
         """Called before epoch `epoch`, counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Called after epoch `epoch` and its validation; `logs` has "loss", metrics and "val_..." of both."""
+        """Called after epoch `epoch` and its validation; `logs` has "loss", metrics and ``"val_..."`` of both."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Called before batch `batch` of the epoch, counted from 0."""

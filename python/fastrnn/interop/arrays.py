@@ -1,10 +1,13 @@
-"""Arrays under names of one's own, in .npz and .safetensors files, by a mapping that says which is which.
+"""Arrays under names of one's own, in .npz and .safetensors files, by a mapping that says which is which::
 
-model = fastrnn.interop.arrays.load("weights.npz", [
-    {"layer": LSTM(64, return_sequences=True), "convention": "dynet", "w_ih": "enc/W", "w_hh": "enc/U", "b_ih": "enc/b"},
-    {"layer": Dense(10, activation="softmax"), "weight": "out/W", "bias": "out/b"},
-])
-"""  # noqa: E501
+    model = fastrnn.interop.arrays.load("weights.npz", [
+        {"layer": LSTM(64, return_sequences=True), "convention": "dynet", "w_ih": "enc/W", "w_hh": "enc/U",
+         "b_ih": "enc/b"},
+        {"layer": Dense(10, activation="softmax"), "weight": "out/W", "bias": "out/b"},
+    ])
+
+docs/interop.md has a table of the conventions.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class MeanAbsoluteError(Loss):
 
 
 class Huber(Loss):
-    """Mean over the last axis of e**2 / 2 for |e| <= delta, delta * |e| - delta**2 / 2 beyond (Huber 1964).
+    """Mean over the last axis of ``e**2 / 2`` where ``|e| <= delta``, else ``delta*|e| - delta**2 / 2`` (Huber 1964).
 
     Args:
         delta: > 0, where the parabola meets the lines.

@@ -16,7 +16,7 @@ def learning_curves(history: Any, names: str | Sequence[str] = "loss", ax: Any =
 
     Args:
         history: the `History` that `fit` returns, or its dict of lists.
-        names: one or several of "loss" and the metrics, without "val_".
+        names: one or several of "loss" and the metrics, without ``val_``.
         ax: the Axes to draw into.
         log: whether the vertical axis is logarithmic.
 

@@ -46,13 +46,13 @@ class SLSTMGrads(NamedTuple):
 
 
 def slstm_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[State, Saved]:
-    """One step; every pre-activation is a = W x + b_ih + R h + b_hh.
+    """One step; every pre-activation is a = W x + b_ih + R h + b_hh::
 
-    z = tanh(a_z), o = sigmoid(a_o)
-    log f = log sigmoid(a_f), or a_f with forget_gate="exp"
-    m' = max(log f + m, a_i), but a_i where n is 0: nothing is remembered yet, there is no scale to keep
-    i' = exp(a_i - m'), f' = exp(min(log f + m - m', 0))
-    c' = f'*c + i'*z, n' = f'*n + i', h' = o * c'/n'
+        z = tanh(a_z), o = sigmoid(a_o)
+        log f = log sigmoid(a_f), or a_f with forget_gate="exp"
+        m' = max(log f + m, a_i), but a_i where n is 0: nothing is remembered yet, there is no scale to keep
+        i' = exp(a_i - m'), f' = exp(min(log f + m - m', 0))
+        c' = f'*c + i'*z, n' = f'*n + i', h' = o * c'/n'
 
     m scales c and n alike and so drops out of h'; it only keeps both exponentials at 1 or below.
     """

@@ -116,7 +116,7 @@ def load_weights(model: Sequential, path: _PathLike) -> None:
 
 
 def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
-    """Write layers given as arrays to one file, which `fastrnn::Model::load` in C++ and its likes in C and Python read.
+    """Write layers given as arrays to one file, for `fastrnn::Model::load` in C++ and its likes in C and Python::
 
         io.save_layers("model.safetensors", [
             {"cell": "lstm", "w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh},

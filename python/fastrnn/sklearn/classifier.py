@@ -36,9 +36,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc] 
         batch_size: examples of a batch; "auto" is min(200, n_samples). Ragged sequences are batched by length.
         learning_rate_init: the step of the solver.
         max_iter: epochs at most.
-        shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping,
-            validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change: as of MLPClassifier. `verbose` shows a bar
-            on a terminal; 2 a line per epoch.
+        shuffle, random_state, tol, warm_start, momentum, nesterovs_momentum: as of MLPClassifier.
+        early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change: as of MLPClassifier.
+        verbose: True shows a bar on a terminal; 2 a line per epoch.
         global_clipnorm: gradients are scaled down to this norm; None for no limit.
         dtype: "float32" or "float64", of weights and data.
         threads: of fitting and predicting; None for what `fastrnn.set_num_threads` said, else all that the process may
@@ -182,7 +182,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc] 
         return np.asarray(self.classes_[outputs.argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probabilities (N, classes), in the order of classes_."""
+        """Return the probabilities (N, classes), in the order of `classes_`."""
         return self._outputs(X)
 
     def predict_log_proba(self, X: Any) -> Array:

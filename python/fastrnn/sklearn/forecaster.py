@@ -35,9 +35,9 @@ class SequenceForecaster(RecurrentEstimator):
         batch_size: examples of a batch; "auto" is min(200, n_samples). Ragged sequences are batched by length.
         learning_rate_init: the step of the solver.
         max_iter: epochs at most.
-        shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping,
-            validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change: as of MLPClassifier. `verbose` shows a bar
-            on a terminal; 2 a line per epoch.
+        shuffle, random_state, tol, warm_start, momentum, nesterovs_momentum: as of MLPClassifier.
+        early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change: as of MLPClassifier.
+        verbose: True shows a bar on a terminal; 2 a line per epoch.
         global_clipnorm: gradients are scaled down to this norm; None for no limit.
         dtype: "float32" or "float64", of weights and data.
         threads: of fitting and predicting; None for what `fastrnn.set_num_threads` said, else all that the process may

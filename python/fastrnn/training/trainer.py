@@ -80,7 +80,7 @@ class Trainer(BatchTrainer):
                 with the same arguments, on a model made and compiled alike, with the same data.
 
         Returns:
-            History, whose `history` maps "loss", the metrics, and "val_..." of these to lists.
+            History, whose `history` maps "loss", the metrics, and ``"val_..."`` of these to lists.
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, once the batch that runs is done, so that the weights are those of whole
