@@ -24,7 +24,7 @@ LONGEST = 120  # seconds; a job takes three
 
 def run(ranks: int, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [str(MPIRUN), *OPTIONS, "-n", str(ranks), sys.executable, str(script), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST)
 
 
 def job(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:

@@ -81,6 +81,17 @@ def test_the_group_is_told_how_fit_ended():
     assert isinstance(group.error, ValueError)
 
 
+def test_weights_that_differ_between_ranks_are_found():
+    class Other(Alone):
+        def exchange(self, value: Any) -> list[Any]:
+            digests = isinstance(value, list) and all(isinstance(v, int) for v in value)
+            return [value, value[:1] + [v + 1 for v in value[1:]]] if digests else [value]
+
+    message = "expected all ranks to have the same weights, got others of .*/.* on rank 1"
+    with pytest.raises(RuntimeError, match=message):
+        fit(Other())
+
+
 class Counting(Metric):
     """Its state is no sum: it begins at one."""
 
