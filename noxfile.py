@@ -94,7 +94,7 @@ def tidy(session: nox.Session) -> None:
     if named[:1] == ["--minutes"]:
         minutes, named = float(named[1]), named[2:]
     pybind11 = output(session, "python", "-m", "pybind11", "--cmakedir").strip()
-    session.run("cmake", "--preset", "tidy", f"-Dpybind11_DIR={pybind11}", silent=True)
+    session.run("cmake", "--fresh", "--preset", "tidy", f"-Dpybind11_DIR={pybind11}", silent=True)
     files, bad, seen, begin = named or _in_turn(session), [], 0, time.monotonic()
     while seen < len(files) and time.monotonic() - begin < 60 * minutes:
         try:
@@ -121,7 +121,10 @@ def sanitized(session: nox.Session, preset: str) -> None:
     install(session, "cmake", "ninja")
     # Kernels that this machine cannot execute would be compiled for nothing.
     runs_avx512 = "avx512f" in Path("/proc/cpuinfo").read_text()
-    session.run("cmake", "--preset", preset, f"-DFASTRNN_AVX512={'ON' if runs_avx512 else 'OFF'}", silent=True)
+    # Afresh: an earlier run may have had another environment's ninja. What is compiled stays.
+    session.run(
+        "cmake", "--fresh", "--preset", preset, f"-DFASTRNN_AVX512={'ON' if runs_avx512 else 'OFF'}", silent=True
+    )
     session.run("cmake", "--build", "--preset", preset, "--", *session.posargs)
     session.run("ctest", "--preset", preset)
 
