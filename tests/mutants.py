@@ -89,7 +89,7 @@ def configure(with_bindings: bool) -> None:
             f"-Dpybind11_DIR={where.stdout.strip()}",
             f"-DPython_EXECUTABLE={sys.executable}",
         ]
-    command = ["cmake", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", *OPTIONS, *bindings]
+    command = ["cmake", "--fresh", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", *OPTIONS, *bindings]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
