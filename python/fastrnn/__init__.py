@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     )
     from .model import Sequential
     from .saving import load_model, save_model
+    from .scoring import Scorer
     from .training.checkpoints import Checkpoints
 
 __version__: str = _core.version
@@ -101,6 +102,7 @@ _LAZY = {
     "Masking": "layers",
     "RepeatVector": "layers",
     "SLSTM": "recurrent_layers",
+    "Scorer": "scoring",
     "Sequential": "model",
     "SimpleRNN": "recurrent_layers",
     "TimeDistributed": "layers",
@@ -169,6 +171,7 @@ __all__ = [
     "SLSTMGrads",
     "SLSTMOutput",
     "SLSTMState",
+    "Scorer",
     "Sequential",
     "Session",
     "SimpleRNN",

@@ -81,6 +81,7 @@ WING = {
     "model": [*_NOUNS, "training", "_summary"],
     "saving": [*_NOUNS, "training", "model"],
     "reference": [],
+    "scoring": ["_core", "_typing"],
     # Faces: modules that people import, which only hand names on.
     "io": ["saving"],
     "recurrent_layers": ["layers"],
