@@ -16,7 +16,7 @@ from sphinx.ext.autodoc.mock import mock
 
 import fastrnn
 
-with mock(["keras", "sklearn", "sktime", "tensorflow", "torch"]):
+with mock(["keras", "pandas", "sklearn", "sktime", "tensorflow", "torch"]):
     import keras
     import sklearn
     import torch
