@@ -16,7 +16,8 @@ pytest.importorskip("onnx", reason="a peer is missing: pip install '.[conformanc
 pytest.importorskip("onnxruntime", reason="a peer is missing: pip install '.[conformance]'")
 
 import fastrnn
-from tests.support.conformance.onnx_nodes import GATES, OPERATORS, Node, run_onnxruntime
+from tests.support.cells import GATES
+from tests.support.conformance.onnx_nodes import OPERATORS, Node, run_onnxruntime
 
 SHAPES = {  # layers, steps, batch, channels of h0, of the input, of h
     "l4 t3 mb20 sic36": (4, 3, 20, 36, 36, 36),
@@ -30,7 +31,7 @@ PACK = {"RNN": fastrnn.pack_rnn, "GRU": fastrnn.pack_gru, "LSTM": fastrnn.pack_l
 
 def onnx_order(op_type: str, arrays: list[Any]) -> Any:
     """The arrays of each direction, (G*H, ...) in our order of gates, as one of ONNX's."""
-    gates = GATES[op_type]
+    gates = GATES[op_type.lower()]
     return np.stack([a.reshape(gates, -1, *a.shape[1:])[ORDER[op_type]].reshape(a.shape) for a in arrays])
 
 
@@ -42,7 +43,7 @@ def test_tail_shapes(op_type, shape, directions, threads, conformance):
     """One stack_forward against a chain of onnxruntime's nodes, one for each layer."""
     layers, steps, batch, old, width, hidden = SHAPES[shape]
     rng = np.random.default_rng([*shape.encode(), *op_type.encode(), directions])
-    rows, count = GATES[op_type] * hidden, layers * directions
+    rows, count = GATES[op_type.lower()] * hidden, layers * directions
 
     def draw(*size: int) -> Any:
         return rng.uniform(-1, 1, size).astype("float32")
