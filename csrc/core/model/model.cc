@@ -77,7 +77,8 @@ Index gathered(const ModelLayer& layer, Index inputs) {
     if (run.first < 0 || run.count < 1 || run.count > most)
       refuse("runs", "elements of the " + std::to_string(inputs) + " inputs",
              std::to_string(run.count) + " from " + std::to_string(run.first));
-    if ((all += run.count) > kMostWidth) break;
+    all += run.count;
+    if (all > kMostWidth) break;
   }
   if (all == 0) refuse("runs", "one or more", "none");
   return all;

@@ -170,7 +170,8 @@ std::shared_ptr<const Model> read_model(const ByteSource& source, const PackOpti
         if (i == kMostLayers) json.fail("at most " + std::to_string(kMostLayers) + " layers", "more");
         try {
           add(*model, read_layer(json), file);
-          if ((left -= unbounded_width(*model)) < 0)
+          left -= unbounded_width(*model);
+          if (left < 0)
             throw Error("expected layers without weights to have no more outputs than the file has bytes, got more");
         } catch (const Error& error) {
           throw Error("layer " + std::to_string(i) + ": " + error.what());
