@@ -94,7 +94,7 @@ py::object capsule_of(const BufferPool& pool) {
         delete reinterpret_cast<PoolHandler*>(PyCapsule_GetPointer(self, "mem_handler"));
       }));
   if (!capsule) throw py::error_already_set();
-  (void)owned.release();
+  owned.release();  // the capsule has it. NOLINT(bugprone-unused-return-value)
   return capsule;
 }
 
