@@ -45,7 +45,7 @@ void connect(const Model& model, Stage& stage) {
   if (own < 0 || own > kMostWidth) refuse("inputs", "at most " + std::to_string(kMostWidth), std::to_string(own));
   const bool says = own != 0 || layer.kind == Kind::recurrent;  // which may have no inputs at all
   if (latest == 0) {
-    if (!says) throw Error("the first layer: expected the number of its inputs");
+    if (!says) throw Error("expected a layer before it, or the number of its inputs");
     std::fill(stage.widths.begin(), stage.widths.end(), own);
   }
   stage.inputs = stage.widths[0];
@@ -180,7 +180,6 @@ void Model::add_dense(Index inputs, Index outputs, const float* kernel, const fl
 }
 
 void Model::add_activation(const ActivationOption& activation) {
-  if (stages_.empty()) throw Error("activation: expected a layer before it");
   ModelLayer layer;
   layer.kind = Kind::activation;
   layer.activation = activation;
@@ -188,7 +187,6 @@ void Model::add_activation(const ActivationOption& activation) {
 }
 
 void Model::add_softmax() {
-  if (stages_.empty()) throw Error("softmax: expected a layer before it");
   ModelLayer layer;
   layer.kind = Kind::softmax;
   add(std::move(layer));

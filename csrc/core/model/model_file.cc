@@ -129,11 +129,6 @@ void add(Model& model, LayerEntry entry, SafetensorsFile& file) {
     case Kind::dense: return add_dense(model, entry, file);
     case Kind::affine:
     case Kind::layer_normalization: return add_scaled(model, entry, file);
-    case Kind::activation:
-    case Kind::softmax:
-      if (model.stages().empty() && entry.layer.inputs == 0)
-        throw Error("expected a layer before it that says the number of its inputs");
-      [[fallthrough]];
     default: return model.add(std::move(entry.layer));
   }
 }
