@@ -69,7 +69,7 @@ def _convolve(emit: Emitter, seen: Numbers, weights: Array, bias: Array | None, 
     each = outputs // group
     made = []
     for g in range(group):
-        step = emit.step(seen[..., g * channels : (g + 1) * channels], axis)
+        step = emit.step_along(seen[..., g * channels : (g + 1) * channels], axis)
         own = weights[g * each : (g + 1) * each]
         matrix = np.moveaxis(own, 1, -1).reshape(each, -1).T
         value = dense(emit, step, matrix, None if bias is None else bias[g * each : (g + 1) * each])
@@ -119,7 +119,7 @@ def _depthwise(
     for k in range(places.shape[-2]):
         if (places[..., k, :] == ZERO).all():
             continue
-        step = emit.step(places[..., k, :], axis)
+        step = emit.step_along(places[..., k, :], axis)
         shift = np.zeros(len(weights)) if bias is None or total is not None else bias
         affine(emit, step, weights[:, k], np.asarray(shift))
         value = len(emit.layers)

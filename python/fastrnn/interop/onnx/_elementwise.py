@@ -74,22 +74,21 @@ def _with_constant(
     check_size(shape)
     numbers = np.broadcast_to(numbers, shape)
     step = emit.step(numbers)
-    rows = [np.ones(1) if p is None else _of_a_step(p, shape, step.axis) for p in (scale, shift)]
-    if shift is None:
-        rows[1] = np.zeros(1)
+    scales = np.ones(1) if scale is None else _of_a_step(scale, shape, step.axis)
+    shifts = np.zeros(1) if shift is None else _of_a_step(shift, shape, step.axis)
     fused = emit.layers[-1] if emit.layers and step.value == len(emit.layers) else None
     if fused and scale is None and node.readers == 1 and "kernel" in fused and "bias" not in fused:
         outputs = fused["kernel"].shape[1]
-        bias = _period(rows[1], outputs)
+        bias = _period(shifts, outputs)
         if bias is not None:
             fused["bias"] = bias.astype(np.float32)
             return result_of(emit, step.value, step)
     width = step.shape[-1] if step.shape else 1
-    row = [_period(r, width) for r in rows]
-    if row[0] is None or row[1] is None:
-        width = emit.widths[step.value]
-        row = [np.resize(r, width) for r in rows]
-    return affine(emit, step, *(np.resize(r, width) for r in row))  # type: ignore[arg-type]
+    row = _period(scales, width), _period(shifts, width)
+    if row[0] is not None and row[1] is not None:
+        return affine(emit, step, row[0], row[1])
+    width = emit.widths[step.value]
+    return affine(emit, step, np.resize(scales, width), np.resize(shifts, width))
 
 
 def affine(emit: Emitter, step: Step, scale: Array, shift: Array) -> Results:

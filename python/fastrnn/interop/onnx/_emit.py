@@ -98,28 +98,21 @@ class Emitter:
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def step(self, numbers: Numbers, axis: int | None | str = "any") -> Step:
+    def step(self, numbers: Numbers) -> Step:
         """Make the elements that a tensor has for one step a value, in the tensor's order without the axis of time.
-
-        Args:
-            numbers: of any shape.
-            axis: that of time, None where the tensor is of the last step alone; "any" finds it.
 
         Raises:
             GraphError: no axis is that of time, or a step reads later ones.
         """
-        if self.has_state(numbers):
-            raise GraphError(
-                "it computes with a state that the caller passes from call to call; only the initial "
-                "states of recurrent nodes may be given"
-            )
-        if axis == "any":
-            axis = self.time_axis(numbers)
-        pattern = self._pattern(numbers, axis)  # type: ignore[arg-type]
+        return self.step_along(numbers, self.time_axis(numbers))
+
+    def step_along(self, numbers: Numbers, axis: int | None) -> Step:
+        """As `step`, with the axis of time that is known; None where the tensor is of the last step alone."""
+        pattern = self._pattern(numbers, axis)
         if isinstance(pattern, str):
             raise GraphError(pattern)
-        moved = numbers.shape if axis is None else tuple(np.delete(numbers.shape, axis))  # type: ignore[arg-type]
-        return Step(self._gather(pattern), tuple(int(n) for n in moved), axis)  # type: ignore[arg-type]
+        shape = numbers.shape if axis is None else np.delete(numbers.shape, axis)
+        return Step(self._gather(pattern), tuple(int(n) for n in shape), axis)
 
     def map(self, numbers: Numbers, **layer: Any) -> Numbers:
         """Apply an elementwise layer, where the elements lie if they are most of a value, else to a step of them."""
@@ -143,7 +136,7 @@ class Emitter:
         axis = self.time_axis(a)
         order = self._order(a, axis)
         flat = None if axis is None else 0
-        first, second = (self.step(self._reorder(n, axis, order), flat) for n in (a, b))
+        first, second = (self.step_along(self._reorder(n, axis, order), flat) for n in (a, b))
         value = self.add(self.widths[first.value], [first.value, second.value], kind=kind)
         made = self.number(value, first.shape, first.axis)
         shape = a.shape if axis is None else np.moveaxis(a, axis, 0).shape
@@ -181,6 +174,11 @@ class Emitter:
 
     def _pattern(self, numbers: Numbers, axis: int | None) -> Numbers | str:
         """Value, steps back and place of each element of a step, (3, M), with -1 for zeros; or why there is none."""
+        if self.has_state(numbers):
+            raise GraphError(
+                "it computes with a state that the caller passes from call to call; only the initial "
+                "states of recurrent nodes may be given"
+            )
         if axis is None:
             rows, times = numbers.reshape(1, -1), np.array([self.steps - 1])
         else:

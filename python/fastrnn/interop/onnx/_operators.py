@@ -148,7 +148,7 @@ def _recurrent(emit: Emitter, node: Node) -> Results:
         raise GraphError(f"X: expected (T, 1, I), got {numbers.shape}: the axis of time is not the first")
     if numbers.shape[0] != emit.steps:
         raise GraphError(f"X: expected {emit.steps} steps along the first axis in this example, got {numbers.shape}")
-    step = emit.step(numbers[:, 0], 0)
+    step = emit.step_along(numbers[:, 0], 0)
     layer = native_parameters(node.kind, {k: v for k, v in arrays.items() if v is not None}, node.attributes)
     hidden = layer["w_hh"].shape[1]
     value = emit.add(hidden, [step.value], **layer)

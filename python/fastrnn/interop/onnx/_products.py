@@ -87,7 +87,7 @@ def einsum(emit: Emitter, node: Node) -> Results:
     widths = constant.shape[len(shared) + len(summed) :]
     made = []
     for index in np.ndindex(*extents):
-        step = emit.step(numbers[index], axis)
+        step = emit.step_along(numbers[index], axis)
         height = int(np.prod(numbers.shape[len(shared) + len(own_a) :]))
         value = dense(emit, step, constant[index].reshape(height, -1))
         made.append(emit.number(value, (*step.shape[: len(step.shape) - len(summed)], *widths), step.axis))
