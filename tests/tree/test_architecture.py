@@ -59,6 +59,7 @@ WING = {
     "config": [],
     "parameters": ["_packed"],
     "_hints": [],
+    "_acceleration": [],
     "_log": [],
     "_file_writing": [],
     "_file_reading": ["_file_writing", "_typing"],
@@ -91,9 +92,9 @@ WING = {
     "interop": [*_NOUNS, "training", "model", "saving", "system"],
     "cli": [*_NOUNS, "interop", "plot", "training", "model", "saving", "system"],
     "sklearn": [*_NOUNS, "model"],
-    "torch": _TOOLS,
+    "torch": [*_TOOLS, "_acceleration"],
     "distributed": ["_typing"],
-    "keras": [*_NOUNS, "torch", "interop"],
+    "keras": [*_NOUNS, "torch", "interop", "_acceleration"],
     "__main__": ["cli"],
 }
 # Methods that hand over to the packages above them: `model.save(path)` is a name for `save_model(model, path)`.

@@ -26,7 +26,8 @@ if keras.backend.backend() not in ("torch", "tensorflow"):
 
 from keras.layers import Bidirectional
 
-from .acceleration import Report, accelerate, restore
+from .._acceleration import Report
+from .acceleration import accelerate, restore
 from .layers import GRU, LSTM, SimpleRNN
 
 __all__ = ["GRU", "LSTM", "Bidirectional", "Report", "SimpleRNN", "accelerate", "restore"]

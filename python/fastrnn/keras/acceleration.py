@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
+from .._acceleration import Report
 from . import layers
 
 _OURS = {ours._counterpart: ours for ours in (layers.LSTM, layers.GRU, layers.SimpleRNN)}
-
-
-class Report(NamedTuple):
-    """What `accelerate` or `restore` did, by the names of layers.
-
-    Args:
-        replaced: those that changed. left: recurrent ones that did not, and why.
-    """
-
-    replaced: tuple[str, ...]
-    left: dict[str, str]
-
-    def __str__(self) -> str:
-        lines = [f"replaced {name}" for name in self.replaced]
-        lines += [f"left {name}: {reason}" for name, reason in self.left.items()]
-        return "\n".join(lines) or "no recurrent layer"
 
 
 def accelerate(model: Any) -> Report:

@@ -19,7 +19,8 @@ except ImportError:
 if tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2]) < (2, 4):
     raise ImportError(f"fastrnn.torch: expected PyTorch 2.4 or newer, found {torch.__version__}")
 
-from .acceleration import Report, accelerate, restore
+from .._acceleration import Report
+from .acceleration import accelerate, restore
 from .cells import GRUCell, LSTMCell, RNNCell
 from .modules import GRU, LSTM, RNN
 

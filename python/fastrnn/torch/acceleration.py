@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
+from .._acceleration import Report
 from . import cells, modules
 from .settings import Settings, function_name
 
@@ -14,22 +15,6 @@ _OURS = {
     for ours in (modules.LSTM, modules.GRU, modules.RNN, cells.LSTMCell, cells.GRUCell, cells.RNNCell)
 }
 _RECURRENT = (torch.nn.RNNBase, torch.nn.RNNCellBase)
-
-
-class Report(NamedTuple):
-    """What `accelerate` or `restore` did: names of modules, "" being the model itself.
-
-    Args:
-        replaced: those that changed. left: recurrent ones that did not, and why.
-    """
-
-    replaced: tuple[str, ...]
-    left: dict[str, str]
-
-    def __str__(self) -> str:
-        lines = [f"replaced {name or 'the model itself'}" for name in self.replaced]
-        lines += [f"left {name or 'the model itself'}: {reason}" for name, reason in self.left.items()]
-        return "\n".join(lines) or "no recurrent layer"
 
 
 def accelerate(module: Any, dtype: str | None = None, backend: str | None = None) -> Report:
