@@ -28,14 +28,10 @@ def train_test_split(
     Raises:
         ValueError: no arrays, different lengths, or a part without examples.
     """
-    parts = [np.asarray(a) for a in arrays]
-    lengths = [len(p) for p in parts]
-    if len(set(lengths)) != 1:
-        raise ValueError(f"arrays: expected one or more of equal length, got lengths {lengths}")
-    size = int(np.ceil(lengths[0] * test_size))
-    if not 0 < size < lengths[0]:
+    parts, length, size = _parts(arrays, test_size)
+    if not 0 < size < length:
         raise ValueError(f"test_size: expected a share that leaves examples in both parts, got {test_size!r}")
-    order = np.random.default_rng(seed).permutation(lengths[0]) if shuffle else np.arange(lengths[0])
+    order = np.random.default_rng(seed).permutation(length) if shuffle else np.arange(length)
     return [part for p in parts for part in (p[order[:-size]], p[order[-size:]])]
 
 
@@ -55,15 +51,20 @@ def split_by_time(*arrays: Any, test_size: float = 0.25, gap: int = 0) -> list[A
     Raises:
         ValueError: no arrays, different lengths, or a part without steps.
     """
+    parts, length, size = _parts(arrays, test_size)
+    if gap < 0:
+        raise ValueError(f"gap: expected a number >= 0, got {gap!r}")
+    if size <= 0 or length - size - gap <= 0:
+        raise ValueError(
+            f"test_size: expected a share that leaves steps in both parts, got {test_size!r} of {length}, gap {gap}"
+        )
+    return [part for p in parts for part in (p[: length - size - gap], p[length - size :])]
+
+
+def _parts(arrays: tuple[Any, ...], test_size: float) -> tuple[list[Array], int, int]:
+    """The arrays, their one length, and how much of it is for tests."""
     parts = [np.asarray(a) for a in arrays]
     lengths = [len(p) for p in parts]
     if len(set(lengths)) != 1:
         raise ValueError(f"arrays: expected one or more of equal length, got lengths {lengths}")
-    if gap < 0:
-        raise ValueError(f"gap: expected a number >= 0, got {gap!r}")
-    size = int(np.ceil(lengths[0] * test_size))
-    if size <= 0 or lengths[0] - size - gap <= 0:
-        raise ValueError(
-            f"test_size: expected a share that leaves steps in both parts, got {test_size!r} of {lengths[0]}, gap {gap}"
-        )
-    return [part for p in parts for part in (p[: lengths[0] - size - gap], p[lengths[0] - size :])]
+    return parts, lengths[0], int(np.ceil(lengths[0] * test_size))

@@ -26,6 +26,11 @@ __all__ = ["RecurrentEstimator", "check_integer"]
 class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Base class of the estimators. A subclass gives `_targets`, `_network` and `_validation_score`."""
 
+    def _keep(self, given: dict[str, Any]) -> None:
+        """Keep the arguments of __init__ as they came: scikit-learn wants them in each class's own signature."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
     # -- what a subclass gives --
 
     def _examples(self, X: Any, y: Any, first: bool) -> tuple[Sequences, Array]:

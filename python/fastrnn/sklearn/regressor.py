@@ -89,34 +89,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  #
         threads: int | None = None,
         loss: str = "squared_error",
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.cell = cell
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.cell_options = cell_options
-        self.solver = solver
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.global_clipnorm = global_clipnorm
-        self.dtype = dtype
-        self.threads = threads
-        self.loss = loss
+        self._keep(locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:
         """Train until the loss, or with early_stopping the held-out R2, gets no better. Return self.
