@@ -17,7 +17,7 @@ import fastrnn
 from fastrnn import _core
 from fastrnn.functional.stack import stack_backward, stack_forward
 from tests.support.options import COMBINATIONS, SINGLES, Case, make_case
-from tests.support.stacks import FORMS, MERGES, assert_derivatives, assert_equal, merged
+from tests.support.stacks import FORMS, MERGES, assert_derivatives, assert_equal, merged, split_gradient
 from tests.support.variants import both_dtypes
 
 LAYERS = 2
@@ -122,14 +122,7 @@ def loop_backward(p: Problem, tape: list[Any]) -> list[Any]:
     parameters: list[Any] = []
     for k in reversed(range(LAYERS)):
         ys = [out[0] for out in tape[k]]
-        if p.directions == 1:
-            parts = [dy]
-        elif p.merge == "concat":
-            parts = np.split(dy, 2, axis=-1)
-        elif p.merge == "mul":
-            parts = [dy * ys[1], dy * ys[0]]
-        else:
-            parts = [dy if p.merge == "sum" else dy * dy.dtype.type(0.5)] * 2
+        parts = split_gradient(p.merge, dy, ys)
         row = []
         for d, part in enumerate(parts):
             index = k * p.directions + d

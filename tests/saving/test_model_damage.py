@@ -23,6 +23,7 @@ from fastrnn.io import load_model
 from fastrnn.layers import GRU, LSTM, Bidirectional, Dense, Dropout, Masking, TimeDistributed
 from fastrnn.model import Sequential
 from fastrnn.optimizers import Adam
+from tests.support.damage import damage_json, flip_bytes
 
 SUFFIXES = (".npz", ".safetensors")
 
@@ -64,39 +65,10 @@ ODD = (
 )  # fmt: skip
 
 
-def places(tree, here=()):
-    """The paths of all values in a JSON tree."""
-    yield here
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        yield from places(value, (*here, key))
-
-
 def change_header(text, rng):
     """The header with one or two of its values replaced, removed, renamed or nested deeply."""
-    tree = [json.loads(text)]
-    for _ in range(rng.integers(1, 3)):
-        paths = [p for p in places(tree) if p]
-        path = paths[rng.integers(len(paths))]
-        parent = tree
-        for key in path[:-1]:
-            parent = parent[key]
-        kind = rng.integers(8)
-        if kind == 0 and isinstance(parent, dict):
-            parent[f"{path[-1]}x"] = parent.pop(path[-1])
-        elif kind == 1 and len(path) > 1:
-            del parent[path[-1]]
-        elif kind == 2:
-            other = tree
-            for key in paths[rng.integers(len(paths))]:
-                other = other[key]
-            parent[path[-1]] = json.loads(json.dumps(other))
-        elif kind == 3:
-            deep = "[" * 5000 if rng.integers(2) else '{"class_name":"TimeDistributed","config":{"layer":' * 2000
-            return json.dumps(tree[0])[: rng.integers(1, 40)] + deep
-        else:
-            parent[path[-1]] = ODD[rng.integers(len(ODD))]
-    return json.dumps(tree[0])
+    nested = '{"class_name":"TimeDistributed","config":{"layer":' * 2000
+    return damage_json(text, rng, ODD, "[" * 5000 if rng.integers(2) else nested)
 
 
 def unpack(content, suffix):
@@ -125,13 +97,7 @@ def cut(content, suffix, rng):
 
 
 def flip(content, suffix, rng):
-    damaged = bytearray(content)
-    # Most of a file is numbers: look at its ends, where the structure is, half of the time.
-    most = len(content) if rng.integers(2) else min(len(content), 2000)
-    for _ in range(rng.integers(1, 4)):
-        place = int(rng.integers(most))
-        damaged[place if rng.integers(2) else len(content) - 1 - place] = rng.integers(256)
-    return bytes(damaged)
+    return flip_bytes(content, rng, 3)
 
 
 def splice(content, suffix, rng):

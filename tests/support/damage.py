@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,20 @@ def damage_bytes(content: bytes, rng: np.random.Generator) -> bytes:
     if kind == 0:
         return content[: rng.integers(len(content))]
     if kind in (1, 2):
-        damaged = bytearray(content)
-        # Most of a file is numbers: look at its ends, where the structure is, half of the time.
-        most = len(content) if rng.integers(2) else min(len(content), 2000)
-        for _ in range(rng.integers(1, 6)):
-            place = int(rng.integers(most))
-            damaged[place if rng.integers(2) else len(content) - 1 - place] = rng.integers(256)
-        return bytes(damaged)
+        return flip_bytes(content, rng, 5)
     a, b, c = sorted(int(i) for i in rng.integers(0, len(content), 3))
     return (content[:a] + content[b:], content[:a] + content[b:c] + content[a:b] + content[c:])[rng.integers(2)]
+
+
+def flip_bytes(content: bytes, rng: np.random.Generator, count: int) -> bytes:
+    """Up to `count` bytes changed."""
+    damaged = bytearray(content)
+    # Most of a file is numbers: look at its ends, where the structure is, half of the time.
+    most = len(content) if rng.integers(2) else min(len(content), 2000)
+    for _ in range(rng.integers(1, count + 1)):
+        place = int(rng.integers(most))
+        damaged[place if rng.integers(2) else len(content) - 1 - place] = rng.integers(256)
+    return bytes(damaged)
 
 
 def places(tree: Any, here: tuple[Any, ...] = ()) -> Any:
@@ -46,8 +52,8 @@ def places(tree: Any, here: tuple[Any, ...] = ()) -> Any:
         yield from places(value, (*here, key))
 
 
-def damage_json(text: str, rng: np.random.Generator) -> str:
-    """One or two values replaced, removed, renamed, exchanged or nested deeply."""
+def damage_json(text: str, rng: np.random.Generator, odd: Sequence[Any] = ODD, deep: str = "[" * 5000) -> str:
+    """One or two values replaced by odd ones, removed, renamed, exchanged or nested deeply."""
     tree = [json.loads(text)]
     for _ in range(rng.integers(1, 3)):
         paths = [p for p in places(tree) if p]
@@ -66,11 +72,11 @@ def damage_json(text: str, rng: np.random.Generator) -> str:
                 other = other[key]
             parent[path[-1]] = json.loads(json.dumps(other))
         elif kind == 3:
-            return json.dumps(tree[0])[: rng.integers(1, 40)] + "[" * 5000
+            return json.dumps(tree[0])[: rng.integers(1, 40)] + deep
         elif kind == 4 and isinstance(parent[path[-1]], int) and parent[path[-1]] is not True:
             parent[path[-1]] += int(rng.integers(-3, 4))
         else:
-            parent[path[-1]] = copy.deepcopy(ODD[rng.integers(len(ODD))])
+            parent[path[-1]] = copy.deepcopy(odd[rng.integers(len(odd))])
     return json.dumps(tree[0])
 
 

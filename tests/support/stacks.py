@@ -169,6 +169,17 @@ def loop_forward(p: Problem, training: bool = False) -> tuple[list[Any], list[An
     return [x, np.concatenate([h for h, *_ in finals]), join_states([c for _, *cs in finals for c in cs])], tape
 
 
+def split_gradient(merge: str, dy: Any, ys: list[Any]) -> list[Any]:
+    """The gradients of what `merged` has joined."""
+    if len(ys) == 1:
+        return [dy]
+    if merge == "concat":
+        return list(np.split(dy, 2, axis=-1))
+    if merge == "mul":
+        return [dy * ys[1], dy * ys[0]]
+    return [dy if merge == "sum" else dy * dy.dtype.type(0.5)] * 2
+
+
 def loop_backward(p: Problem, tape: list[Any]) -> list[Any]:
     """dx, dh0, dc0 or None, and the gradients of the parameters as dicts."""
     cell = CELLS[p.cell]
@@ -180,14 +191,7 @@ def loop_backward(p: Problem, tape: list[Any]) -> list[Any]:
         ys, caches, mask = tape[k]
         if mask is not None:
             dy = dy * mask
-        if len(ys) == 1:
-            parts = [dy]
-        elif p.merge == "concat":
-            parts = np.split(dy, 2, axis=-1)
-        elif p.merge == "mul":
-            parts = [dy * ys[1], dy * ys[0]]
-        else:
-            parts = [dy if p.merge == "sum" else dy * dy.dtype.type(0.5)] * 2
+        parts = split_gradient(p.merge, dy, ys)
         row = []
         for d, part in enumerate(parts):
             index = k * p.directions + d
