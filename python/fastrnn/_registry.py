@@ -22,9 +22,6 @@ def choice_error(argument: str, choices: Iterable[str], got: object) -> ValueErr
     return ValueError(f"{argument}: expected one of {names}, got {got!r}{did_you_mean(got, choices)}")
 
 
-one_of = choice_error  # its former name
-
-
 def positive(argument: str, value: float, *, zero: bool = False) -> float:
     """Return `value` as float if it is > 0 (>= 0 with `zero`), else raise ValueError naming `argument`."""
     if not (value >= 0 if zero else value > 0):

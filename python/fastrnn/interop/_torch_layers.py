@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
 from .._core import PackedWeights
 from .._typing import Array
+from ..functional._cells import CELLS
 
 _NAMES = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_hr": "w_hr"}
 _KEY = re.compile(rf"({'|'.join(_NAMES)})(?:_l(\d+)(_reverse)?)?")
@@ -76,6 +76,7 @@ def _pack(arrays: dict[str, Array], layer: int, direction: int, options: dict[st
     gates, rest = divmod(shape[0], hidden) if len(shape) == 2 and hidden else (0, 0)
     if rest or gates not in _CELLS:
         raise ValueError(f"weight_hh{suffix}: expected shape (G*H, H) with G of 1, 3 or 4 gates, got {shape}")
-    function = getattr(functional, f"pack_{_CELLS[gates]}")
-    packed: PackedWeights = function(**{_NAMES[name]: array for name, array in arrays.items()}, **options)
+    packed: PackedWeights = CELLS[_CELLS[gates]].pack(
+        **{_NAMES[name]: array for name, array in arrays.items()}, **options
+    )
     return packed

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .. import functional
+from ..functional._cells import CELLS
 
 # What forward calls in training leave for their backward call, by number. One that never comes, or comes after as many
 # other calls, makes the forward call again.
@@ -42,13 +42,13 @@ class Recurrence:
         """Return y (B, T, H) and the last states (B, H)."""
         count, names, dtype = len(states), [*weights], x.dtype
         state_names = ["h0", "c0"][:count]
-        forward, backward = getattr(functional, f"{cell}_forward"), getattr(functional, f"{cell}_backward")
+        functions = CELLS[cell]
 
         def run_forward(keep: bool, x: Any, *rest: Any) -> tuple[Any, ...]:
             given = dict(zip(state_names, (state[None] for state in rest), strict=False))
             given |= dict(zip(names, rest[count:], strict=False))
             further = {"mask": rest[count + len(names)]} if len(rest) > count + len(names) else {}
-            return tuple(forward(x, **given, **further, **options, **run, batch_first=True, training=keep))
+            return tuple(functions.forward(x, **given, **further, **options, **run, batch_first=True, training=keep))
 
         def numpy_forward(*arrays: Any) -> tuple[Any, ...]:
             keep = bool(training)
@@ -68,7 +68,7 @@ class Recurrence:
             if cache is None:
                 cache = run_forward(True, *arrays)[-1]
             dy, *last = gradients
-            found = backward(dy, cache, *(state[None] for state in last))
+            found = functions.backward(dy, cache, *(state[None] for state in last))
             return found.x, *(getattr(found, n)[0] for n in state_names), *(getattr(found, n) for n in names)
 
         @tf.custom_gradient

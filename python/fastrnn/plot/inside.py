@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
 from .._typing import Array
 from ..layers import Bidirectional
 from ..layers.recurrent.base import Recurrent
@@ -47,7 +46,7 @@ def activations(model: Any, x: Any) -> dict[str, dict[str, Array]]:
 def _activations(layer: Recurrent, x: Array, mask: Array | None) -> dict[str, Array]:
     options = {name: value for name, value in layer.weight_options().items() if name not in _DRAWS}
     states = layer.first_states(len(x), None)
-    output, *_, cache = getattr(functional, f"{layer.cell}_forward")(
+    output, *_, cache = layer.functions.forward(
         x,
         **{name: parameter.value for name, parameter in layer._native.items()},
         **dict(zip(layer.state_names, [s[np.newaxis] for s in states or ()], strict=bool(states))),

@@ -204,7 +204,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         for name, reason in _ELSEWHERE.items():
             if name in given:
                 raise ValueError(f"{name}: expected None, as {reason}")
-        packed = getattr(functional, f"pack_{cell}")(**given)  # checks all of it
+        packed = CELLS[cell].pack(**given)  # checks all of it
         own = {name: given[name] for name in given if name in PARAMETERS}
         options = {name: value for name, value in given.items() if name not in PARAMETERS}
         return [_recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]

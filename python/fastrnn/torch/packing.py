@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from .. import functional
 from .._core import PackedWeights
+from ..functional._cells import CELLS
 from .plan import Plan
 
 _compare = ctypes.CDLL(None).memcmp
@@ -49,7 +49,7 @@ class _Packing:
 
 def pack(plan: Plan, weights: Any, dtype: str | None, seed: int | None = None) -> Layers:
     """Pack the weights of all layers. `seed`: of weight_dropout."""
-    function = getattr(functional, f"pack_{plan.cell}")
+    function = CELLS[plan.cell].pack
     options = plan.weights if seed is None else {**plan.weights, "seed": seed}
     arrays = iter(w.detach().numpy() for w in weights)
 
