@@ -75,6 +75,10 @@ GRAPHS: dict[str, Any] = {
     "product and bias": lambda: graph(
         [node("MatMul", "x w", "a"), node("Add", "a b", "y")], {"w": floats(6, 3), "b": floats(3)}
     ),
+    "a product that is read with and without its bias": lambda: graph(
+        [node("MatMul", "x w", "a"), node("Add", "a b", "c"), node("Mul", "a c", "y")],
+        {"w": floats(6, 3), "b": floats(3)},
+    ),
     "gemm": lambda: graph(
         [node("Gemm", "x w b", "y", transB=1, alpha=0.5, beta=2.0)], {"w": floats(5, 12), "b": floats(5)}, FRAME
     ),
@@ -229,6 +233,19 @@ def frame_by_frame() -> Any:
     )
     constants = lstm() | {"fast": np.int64(16000), "zero": np.array([0])}
     return graph(nodes, constants, ("batch", 6), more_inputs=more, new=None, opset=13)
+
+
+def test_a_branch_reads_what_the_graph_around_it_reads_too() -> None:
+    result = helper.make_tensor_value_info("c", TensorProto.FLOAT, None)
+    biased = helper.make_graph([node("Add", "a b", "c")], "biased", [], [result])
+    plain = helper.make_graph([node("Identity", "a", "d")], "plain", [], [result])
+    plain.output[0].name = "d"
+    choice = node("If", "yes", "e", then_branch=biased, else_branch=plain)
+    nodes = [node("MatMul", "x w", "a"), choice, node("Mul", "a e", "y")]
+    proto = graph(nodes, {"w": floats(6, 3), "b": floats(3), "yes": np.array(True)})
+    x = floats(T, 1, 6)
+    y = fastrnn.Session(load(proto)).run(x)[:, 0]
+    np.testing.assert_allclose(y, by_step(run(proto, x)[0]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])

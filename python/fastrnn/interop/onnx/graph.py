@@ -7,6 +7,7 @@ native layers, or is refused by its name.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,6 +130,17 @@ def _array(onnx: Any, tensor: Any) -> Array:
         raise GraphError(f"tensor {tensor.name!r}: expected one that onnx can read ({reason})") from None
 
 
+def _count_readers(graph: Any) -> Counter[str]:
+    """How often each tensor is read, by nodes, by the branches of nodes, and as an output."""
+    readers = Counter(value.name for value in graph.output)
+    for node in graph.node:
+        readers.update(node.input)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                readers += _count_readers(attribute.g)
+    return readers
+
+
 def _line(error: BaseException) -> str:
     """An error's text in one line."""
     return " ".join(str(error).split())
@@ -184,6 +196,7 @@ class _Graph:
         if not self.shapes:
             raise ValueError(f"{self.name}: expected an input that is not fixed")
         self.input = next(iter(self.shapes))
+        self.readers = _count_readers(proto.graph)
         known = [value.name for value in proto.graph.output]
         for name in outputs or ():
             if name not in known:
@@ -232,18 +245,12 @@ class _Graph:
     # -- nodes -------------------------------------------------------------------------------------------------------
 
     def _nodes(self, graph: Any, values: dict[str, Any], emit: Emitter) -> None:
-        readers: dict[str, int] = {}
-        for node in graph.node:
-            for name in node.input:
-                readers[name] = readers.get(name, 0) + 1
-        for value in graph.output:
-            readers[value.name] = readers.get(value.name, 0) + 2
         for tensor in graph.initializer:
             values[tensor.name] = _array(self.onnx, tensor)
         for node in graph.node:
             where = f"node {node.name or next(iter(node.output), '')!r} ({node.op_type})"
             try:
-                results = self._node(node, values, emit, readers)
+                results = self._node(node, values, emit)
             except GraphError as error:
                 if not hasattr(error, "placed"):
                     error = GraphError(f"{where}: {error}")
@@ -259,7 +266,7 @@ class _Graph:
                 if name:
                     values[name] = result
 
-    def _node(self, node: Any, values: dict[str, Any], emit: Emitter, readers: dict[str, int]) -> list[Any]:
+    def _node(self, node: Any, values: dict[str, Any], emit: Emitter) -> list[Any]:
         for name in node.input:
             if name and name not in values:
                 raise GraphError(f"input {name!r}: expected a tensor that comes before it in the graph")
@@ -280,7 +287,7 @@ class _Graph:
         if kind not in COMPUTES:
             raise GraphError(f"operator {kind} is not known to a native model; it knows {', '.join(sorted(COMPUTES))}")
         attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
-        return COMPUTES[kind](emit, Node(kind, inputs, attributes, len(node.output), readers.get(node.input[0], 0)))
+        return COMPUTES[kind](emit, Node(kind, inputs, attributes, len(node.output), self.readers[node.input[0]]))
 
     def _fold(self, node: Any, inputs: Sequence[Array | None]) -> list[Array]:
         """What a node gives for constants, by ONNX's reference."""
