@@ -7,10 +7,14 @@ cells for every target, three quarters of an hour of one core when nothing is ke
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
 from tests.support.cuda.compiled import Kernel, _read, kernels, nvcc, wanted_files, wanted_targets
+from tests.support.cuda.primitives_ptx import FORMS, faults
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.skipif(nvcc() is None, reason="no nvcc (CUDACXX, PATH)")
 
@@ -85,6 +89,30 @@ def test_a_block_fits_a_multiprocessor(compiled):
 
 
 # -- PTX -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_primitive_becomes_the_instructions_that_are_meant():
+    """Forms, number and order of operands of what the emulation never runs; a second of nvcc."""
+    assert not faults(ROOT)
+
+
+@pytest.mark.full
+def test_a_small_bug_in_what_only_nvcc_compiles_is_seen():
+    """Weaker orders, other roundings, half a warp, swapped fragments, a peer's store at home: 17 of them."""
+    command = [sys.executable, "tests/cuda_emulation/mutants.py", "--test", "ptx", "--jobs", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 survive" in done.stdout
+
+
+def test_kernels_use_the_primitives_alone(compiled):
+    """What orders, copies, converts or exchanges is one of the forms that the probes were read for."""
+    kinds = r"barrier\.cluster|cp\.|mapa|st\.shared::cluster|shfl|vote|mma|(?:st|ld)\.(?:release|acquire|relaxed)"
+    kinds += r"|cvt\.\w+\.b?f16\.|cvt\.\w+\.tf32\.|fence|membar|atom|red\."
+    for k in compiled:
+        assert set(re.findall(rf"\b((?:{kinds})[\w.:]*)", k.ptx)) <= FORMS, k.name
+        assert count(k, r"mapa\.") > 0 or count(k, r"st\.shared::cluster") == 0, k.name
+        assert set(re.findall(r"shfl\.sync\.bfly\.b32.*?, (\S+);", k.ptx)) <= {"-1"}, k.name
 
 
 def count(kernel: Kernel, pattern: str) -> int:

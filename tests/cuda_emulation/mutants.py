@@ -6,6 +6,9 @@ Each mutant is one replacement in a copy of csrc/cuda, and names the test progra
 and run plain, then with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer, until it fails: that
 caught it. A mutant that passes them all survives, and the exit status says so. Text that is no longer in its file, or
 there more than once, is an error. What does not include the broken file is compiled once for all mutants.
+
+The lines that only nvcc compiles are the test "ptx": tests/support/cuda/primitives_ptx.py reads what they become. It
+needs nvcc, and is left out, with a line, where there is none.
 """
 
 # ruff: noqa: E501 (a mutant is a line, as long as it is)
@@ -54,6 +57,7 @@ TESTS = {
     "step_training": STEPS,
     "stack": KERNELS,
 }
+PTX = "ptx"  # no program: nvcc's output is read
 # ThreadSanitizer takes a clock for each of the thousands of threads of a launch, and these have thousands of launches.
 WITHOUT_TSAN = ("steps", "step_options", "step_training", "stack")
 
@@ -279,6 +283,26 @@ MUTANTS = [
         ("rows that are not there stay", "rows_kernel.h", "row = exists ? packed : 0.0f;", "if (exists) row = packed;"),
         ("rows that are taken for one behind the other", "run_stack.cc", "return rows.step == batch * rows.row;", "return true;"),
     ),
+    # What only nvcc compiles
+    *mutants_of(PTX,
+        ("a cluster arrives without release", "primitives.h", "barrier.cluster.arrive.release.aligned", "barrier.cluster.arrive.relaxed.aligned"),
+        ("a cluster waits without acquire", "primitives.h", "\\n\\tbarrier.cluster.wait.acquire.aligned;", "\\n\\tbarrier.cluster.wait.aligned;"),
+        ("waits for groups that nobody committed", "primitives.h", "cp.async.wait_all;", "cp.async.wait_group 0;"),
+        ("bfloat16: rows of A change places", "primitives.h", 'm16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}', 'm16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%5,%4,%7,%6}'),
+        ("float16: rows and columns of A", "primitives.h", 'm16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}', 'm16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%6,%5,%7}'),
+        ("tf32: B is turned", "primitives.h", 'm16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}', 'm16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%9,%8}'),
+        ("bfloat16 is cut off", "primitives.h", "cvt.rn.bf16.f32", "cvt.rz.bf16.f32"),
+        ("float16 is cut off", "primitives.h", "cvt.rn.f16.f32", "cvt.rz.f16.f32"),
+        ("half a warp shuffles", "primitives.h", "__shfl_xor_sync(0xffffffffu,", "__shfl_xor_sync(0x0000ffffu,"),
+        ("half a warp votes", "primitives.h", "__ballot_sync(0xffffffffu,", "__ballot_sync(0x0000ffffu,"),
+        ("every block is the first of its cluster", "primitives.h", '  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));\n', ""),
+        ("the rank is the number of the block", "primitives.h", "%%cluster_ctarank", "%%ctaid.x"),
+        ("a gather of 4 bytes", "primitives.h", "cp.async.cg.shared.global [%0], [%1], 16;", "cp.async.ca.shared.global [%0], [%1], 4;"),
+        ("a gather through L1", "primitives.h", "cp.async.cg.shared.global [%0], [%1], 16;", "cp.async.ca.shared.global [%0], [%1], 16;"),
+        ("a peer's store stays in this block", "primitives.h", '  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));', "  remote = address;"),
+        ("a flag without release", "primitives.h", "st.release.gpu.global.u32", "st.relaxed.gpu.global.u32"),
+        ("a flag for this block alone", "primitives.h", "ld.acquire.gpu.global.u32", "ld.acquire.cta.global.u32"),
+    ),
 ]  # fmt: skip
 
 
@@ -335,11 +359,15 @@ def judge(test: str, kept: pathlib.Path, mutant: Mutant | None = None) -> tuple[
     """The mode that caught it, and how; ("", "") for a survivor. `kept` has the objects of what is not broken."""
     with tempfile.TemporaryDirectory() as name:
         tree = pathlib.Path(name)
+        for part in ("csrc", EMULATION) if mutant is not None or test == PTX else ():
+            shutil.copytree(ROOT / part, tree / part)
         if mutant is not None:
-            for part in ("csrc", EMULATION):
-                shutil.copytree(ROOT / part, tree / part)
             path = find(tree, mutant.file)
             path.write_text(path.read_text().replace(mutant.old, mutant.new))
+        if test == PTX:
+            command = [sys.executable, "-m", "tests.support.cuda.primitives_ptx", str(tree)]
+            read = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            return (PTX, " ".join(read.stderr.split())[:150]) if read.returncode else ("", "")
         for mode in modes_of(test):
             objects = []
             for source in parts_of(test):
@@ -360,19 +388,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", default="", help="mutants whose name contains this")
-    parser.add_argument("--test", choices=TESTS, nargs="+", default=list(TESTS), help="mutants of these tests")
+    choices = [*TESTS, PTX]
+    parser.add_argument("--test", choices=choices, nargs="+", default=choices, help="mutants of these tests")
     arguments = parser.parse_args()
     chosen = [m for m in MUTANTS if arguments.only in m.name and m.test in arguments.test]
+    if shutil.which(os.environ.get("CUDACXX", "nvcc")) is None and any(m.test == PTX for m in chosen):
+        print("no nvcc (CUDACXX, PATH): the mutants of what only it compiles are left out")
+        chosen = [m for m in chosen if m.test != PTX]
     for mutant in chosen:
         text = find(ROOT, mutant.file).read_text()
         if text.count(mutant.old) != 1:
             raise SystemExit(f"{mutant.name}: its text is {text.count(mutant.old)} times in {mutant.file}")
-    caught = dict.fromkeys(MODES, 0)
+    caught = dict.fromkeys([*MODES, PTX], 0)
     survivors = []
     with tempfile.TemporaryDirectory() as name, concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         kept = pathlib.Path(name)
-        tests = [test for test in TESTS if any(m.test == test for m in chosen)]
-        needed = {(source, mode) for test in tests for mode in modes_of(test) for source in parts_of(test)}
+        tests = [test for test in choices if any(m.test == test for m in chosen)]
+        programs = [test for test in tests if test != PTX]
+        needed = {(source, mode) for test in programs for mode in modes_of(test) for source in parts_of(test)}
         objects = {object_in(kept, source, mode): (source, mode) for source, mode in sorted(needed)}
         list(pool.map(lambda out: compile_source(ROOT, *objects[out], out), objects))
         for test, (mode, what) in zip(tests, pool.map(lambda test: judge(test, kept), tests), strict=True):
