@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +219,77 @@ def test_pictures(capsys):
     np.savez("s.npz", x=np.sin(np.arange(200) / 4))
     train(capsys, "s.npz", "--window", "8", "--epochs", "1", "--out", "s-model.npz", "--report", "elsewhere")
     assert {"curves.png", "forecast.png", "report.md"} <= set(os.listdir("elsewhere"))
+
+
+TEXT = ["t.txt", "--cell", "gru", "--dropout", "0.2", "--batch-size", "4", "--seed", "5"]
+
+
+def begin_and_kill(words, seconds=300):
+    """Start `fastrnn train` in a process of its own, and kill it once it has written a checkpoint, the only one."""
+    once = "import sys; from fastrnn.cli import _unfinished, main; _unfinished.SECONDS = 1e9; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", once, "train", *words, "--units", "12", "--quiet"], stdout=subprocess.DEVNULL
+    )
+    try:
+        end = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < end and not any(Path().glob("*-checkpoints/check*.npz")):
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == -9, "it ended before it was killed"
+
+
+def test_a_killed_run_is_resumed_to_the_same_model(capsys):
+    Path("t.txt").write_text("the cat sat on the mat, and the dog sat by the door. " * 120)
+    begin_and_kill([*TEXT, "--epochs", "100000", "--patience", "100000"])
+    assert not Path("model.npz").exists()
+    words = [*TEXT, "--patience", "100000", "--epochs", "2"]  # how long it trains may be changed
+    out = train(capsys, *words, "--resume")
+    assert "Resumed from checkpoint-00000" in out
+    assert not Path("model-checkpoints").exists()
+    train(capsys, *words, "--out", "unbroken.npz", "--report", "elsewhere")
+    expected, got = (load_model(name).get_weights() for name in ("unbroken.npz", "model.npz"))
+    for a, b in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert Path("elsewhere/history.csv").read_text() == Path("model-report/history.csv").read_text()
+
+
+def test_what_is_not_resumed(capsys, monkeypatch):
+    write_gestures("g.csv", 9)
+    words = ["g.csv", "--sequence", "rec", "--target", "gesture", "--epochs", "2", "--quiet", "--units", "12"]
+    status, _, err = run(capsys, "train", *words, "--resume")
+    assert (status, err) == (
+        2,
+        "fastrnn train: error: --resume: expected a run that was not finished in model-checkpoints, got none; "
+        "without it one is begun\n",
+    )
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastrnn.Sequential.fit", interrupt)  # before there is a checkpoint
+        assert run(capsys, "train", *words)[::2] == (130, "interrupted\n")
+    assert not Path("model-checkpoints").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("fastrnn.training.trainer.Trainer._evaluate", interrupt)  # in the validation
+        status, _, err = run(capsys, "train", *words)
+    assert (status, err) == (130, "The same command with --resume goes on.\ninterrupted\n")
+    status, _, err = run(capsys, "train", *words)
+    assert (status, "--resume goes on with it, --force begins anew" in err) == (2, True)
+    for more, message in (
+        (["--layers", "2"], "--layers: expected 1 as the run in model-checkpoints was begun with, got 2"),
+        (["--batch-size", "8"], "--batch-size: expected 32 as the run in"),
+        (["--task", "regression"], "--task: expected None as the run in"),
+    ):
+        status, _, err = run(capsys, "train", *words, *more, "--resume")
+        assert (status, message in err) == (2, True), err
+    before = Path("g.csv").read_bytes()
+    Path("g.csv").write_bytes(before.replace(b"ok", b"no"))
+    status, _, err = run(capsys, "train", *words, "--resume")
+    assert (status, "g.csv: expected the contents with which the run in" in err) == (2, True)
+    Path("other-name.csv").write_bytes(before)
+    train(capsys, "other-name.csv", *words[1:-3], "--resume")
+    assert not Path("model-checkpoints").exists()
+    assert Path("model.npz").exists()

@@ -408,7 +408,15 @@ def test_wrong_settings():
         Checkpoints("c", every=0)
     with pytest.raises(ValueError, match=r"^keep: expected at least 1, got 0$"):
         Checkpoints("c", keep=0)
+    with pytest.raises(ValueError, match=r"^seconds: expected a number of at least 0, got -1$"):
+        Checkpoints("c", seconds=-1)
     assert repr(Checkpoints("c", every=5)) == "Checkpoints('c', every=5, keep=3)"
+    assert repr(Checkpoints("c", seconds=9)) == "Checkpoints('c', every=None, keep=3, seconds=9)"
+
+
+def test_no_sooner_than_seconds_after_another(tmp_path):
+    made().fit(X, Y, batch_size=8, epochs=3, verbose=0, resume=Checkpoints(tmp_path, every=3, seconds=1e9))
+    assert [Path(p).name for p in Checkpoints(tmp_path).files()] == ["checkpoint-000000-00000003.npz"]
 
 
 def test_a_callback_whose_state_no_file_can_hold(tmp_path):

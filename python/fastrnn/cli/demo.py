@@ -77,20 +77,39 @@ def command(options: dict[str, Any]) -> int:
 
 
 class TimeLimit(Callback):
-    """End training after so many seconds."""
+    """End training after so many seconds; those before a run was broken and resumed count.
+
+    Args:
+        seconds: infinity for no limit.
+
+    Attributes:
+        spent: seconds so far.
+    """
+
+    kept = ("spent",)
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
+        self.spent = 0.0
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Start the clock."""
-        self._end = time.perf_counter() + self.seconds
+        self.spent, self._last = 0.0, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Look at the clock."""
-        if time.perf_counter() > self._end:
+        self._look()
+        if self.spent > self.seconds:
             self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Count the validation, too."""
+        self._look()
+
+    def _look(self) -> None:
+        now = time.perf_counter()
+        self.spent, self._last = self.spent + now - self._last, now
 
 
 def character_model(

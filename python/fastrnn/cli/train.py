@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
-import time
+import sys
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from ._examples import (
     read_series,
 )
 from ._report import Result, write_report
+from ._unfinished import Unfinished
 from .demo import TimeLimit, next_character_windows
 
 HELP = "train a model on a CSV table, on arrays or on a text"
@@ -42,16 +44,18 @@ DESCRIPTION = (
     "a forecast (--window) reads rows as the steps of one series, and a classification or regression each row as a "
     "sequence whose columns are its steps. An .npz file has arrays x (N, T, I) and y, and lengths (N,) if they differ; "
     "for a forecast x (T, I). A text (.txt) is learned character by character. The model is saved with how it reads "
-    "data, for fastrnn predict, and a folder with a report is written beside it."
+    "data, for fastrnn predict, and a folder with a report is written beside it. While it trains, a folder with "
+    "checkpoints is there too: after a crash or Ctrl-C the same command with --resume goes on."
 )
 EXAMPLES = """examples:
   fastrnn train gestures.csv --sequence recording --target gesture
   fastrnn train weather.csv --target temperature --window 48 --horizon 24
   fastrnn train digits.npz --cell gru --units 128 --epochs 30
   fastrnn train poems.txt --seconds 120 --out poet.npz
+  fastrnn train poems.txt --out poet.npz --resume      goes on with a run that was killed
   fastrnn predict model.npz new.csv                    afterwards
 
-exit status: 0, 2 if the data cannot be used, 130 if interrupted (nothing is saved)."""
+exit status: 0, 2 if the data cannot be used, 130 if interrupted (no model is saved, --resume goes on)."""
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}
 WINDOW_OF_TEXT = 64
 
@@ -87,7 +91,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--out", default="model.npz", metavar="FILE", help="the model; default: %(default)s")
     training.add_argument("--report", metavar="FOLDER", help="default: the model's name and -report")
-    training.add_argument("--force", action="store_true", help="replace the model if it is there")
+    training.add_argument("--force", action="store_true", help="replace the model, or a run not finished")
+    training.add_argument(
+        "--resume", action="store_true", help="go on with a run that was killed or interrupted, to the same model"
+    )
     training.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -102,13 +109,17 @@ def command(options: dict[str, Any]) -> int:
     if task is None:
         task, why = guess_task(source, options["target"], options["window"], options["sequence"])
         print(f"Task: {task}, as {why}; --task chooses another.")
+    unfinished = Unfinished(options)
+    newest = unfinished.check()
+    if newest is not None:
+        print(f"Resumed from {newest} in {unfinished.folder}.")
     set_random_seed(options["seed"])
     problem = {"forecasting": _forecasting, "text": _text}.get(task, _sequences)(source, task, options)
     model = problem.model
     model.metadata[KEY] = problem.recipe.as_config()
     print(problem.about)
     print(f"Model: {model.count_params():,} parameters, seed {options['seed']}.", flush=True)
-    history, took = _fit(problem, options)
+    history, took = _fit(problem, options, unfinished)
     model.save(out, include_optimizer=False)
     prediction = np.asarray(model.predict(problem.x_test, batch_size=256, verbose=0))
     result = Result(
@@ -117,6 +128,7 @@ def command(options: dict[str, Any]) -> int:
     folder = options["report"] or os.path.splitext(out)[0] + "-report"
     for line in write_report(result, folder):
         print(line)
+    unfinished.remove()
     print(f"Saved {out}, and a report in {folder}")
     what = "--prompt TEXT" if task == "text" else "NEW-DATA"
     print(f"What to do next:\n  fastrnn predict {out} {what}\n  fastrnn inspect {out}")
@@ -134,24 +146,24 @@ class _Problem:
         self.x_test, self.y_test = test
 
 
-def _fit(problem: _Problem, options: dict[str, Any]) -> tuple[dict[str, list[float]], float]:
+def _fit(problem: _Problem, options: dict[str, Any], unfinished: Unfinished) -> tuple[dict[str, list[float]], float]:
     classes = problem.recipe.task in ("classification", "text")
     loss, metrics = ("sparse_categorical_crossentropy", ["accuracy"]) if classes else ("mse", ["mae"])
     problem.model.compile(Adam(options["learning_rate"], global_clipnorm=1.0), loss, metrics)
-    callbacks: list[Any] = [EarlyStopping("val_loss", patience=options["patience"], restore_best_weights=True)]
-    if options["seconds"] is not None:
-        callbacks.append(TimeLimit(options["seconds"]))
-    start = time.perf_counter()
-    history = problem.model.fit(
-        problem.x,
-        problem.y,
-        batch_size=options["batch_size"],
-        epochs=options["epochs"],
-        validation_data=(problem.x_test, problem.y_test),
-        verbose=0 if options["quiet"] else 1,
-        callbacks=callbacks,
-    )
-    return dict(history.history), time.perf_counter() - start
+    stopping = EarlyStopping("val_loss", patience=options["patience"], restore_best_weights=True)
+    clock = TimeLimit(math.inf if options["seconds"] is None else options["seconds"])
+    unfinished.begin()
+    try:
+        history = problem.model.fit(
+            problem.x, problem.y, batch_size=options["batch_size"], epochs=options["epochs"],
+            validation_data=(problem.x_test, problem.y_test), verbose=0 if options["quiet"] else 1,
+            callbacks=[stopping, clock], resume=unfinished.checkpoints,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if (hint := unfinished.interrupted()) is not None:
+            print(hint, file=sys.stderr)
+        raise
+    return dict(history.history), clock.spent
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -35,15 +37,30 @@ class Checkpoints:
         folder: made if it is not there. Of one run: a run that finds a checkpoint in it goes on from the newest.
         every: also write after so many batches of an epoch; None: at the end of each epoch alone.
         keep: how many of the newest are kept.
+        seconds: leave out those that would be written sooner after another, so that short epochs or batches do not wait
+            for the disk; 0: none.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], every: int | None = None, keep: int = 3) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], every: int | None = None, keep: int = 3, seconds: float = 0.0
+    ) -> None:
         self.folder = os.fspath(folder)
         self.every = None if every is None else check_size(every, "every")
         self.keep = check_size(keep, "keep")
+        if not isinstance(seconds, (int, float)) or not seconds >= 0:
+            raise ValueError(f"seconds: expected a number of at least 0, got {seconds!r}")
+        self.seconds = seconds
+        self._written = -math.inf
 
     def __repr__(self) -> str:
-        return f"Checkpoints({self.folder!r}, every={self.every}, keep={self.keep})"
+        seconds = f", seconds={self.seconds}" if self.seconds else ""
+        return f"Checkpoints({self.folder!r}, every={self.every}, keep={self.keep}{seconds})"
+
+    def due(self, batch: int) -> bool:
+        """Whether one is to be written now: `batch` is the next one of the epoch, 0 at the end of an epoch."""
+        if batch and (self.every is None or batch % self.every):
+            return False
+        return time.monotonic() - self._written >= self.seconds
 
     def files(self) -> list[str]:
         """The paths of the checkpoints, the oldest first."""
@@ -88,6 +105,7 @@ class Checkpoints:
         text = json.dumps({"format_version": _VERSION, "state": _encode(state, "", arrays)})
         entries: dict[str, Any] = {_HEADER: np.array(text), **arrays}
         write_file(path, lambda file: np.savez(file, **entries))
+        self._written = time.monotonic()
         log.info("checkpoint %s", path)
         for old in self.files()[: -self.keep]:
             os.unlink(old)

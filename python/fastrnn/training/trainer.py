@@ -177,8 +177,7 @@ class Trainer(BatchTrainer):
 
     def _note(self, checkpoints: Checkpoints, data: Data, hooks: CallbackList, position: Position) -> None:
         """Write a checkpoint, if it is time."""
-        every = checkpoints.every
-        if not position.batch or (every is not None and position.batch % every == 0):
+        if checkpoints.due(position.batch):
             checkpoints.write(position.epoch, position.batch, collect(self, data, hooks, position))
 
     @overload
