@@ -18,11 +18,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 import fastrnn
 from fastrnn import plot
 from fastrnn.data import Scaler, forecast_windows, split_by_time
-from fastrnn.layers import GRU, LSTM, Dense, Input
+from fastrnn.layers import GRU, LSTM, Dense, Input, SimpleRNN
 from fastrnn.optimizers import Adam
 
 KEYS = 4
@@ -41,6 +42,22 @@ def save(ax: object, folder: Path, name: str) -> None:
     figure = np.ravel(ax)[0].figure  # type: ignore[call-overload]
     figure.savefig(folder / f"{name}.png", dpi=80)
     plt.close(figure)
+
+
+def draw_cells(x: np.ndarray, y: np.ndarray) -> Axes:
+    """How the gradient of the loss flows back through the h of three layers that nothing has trained yet."""
+    ax = plt.subplots(figsize=(5, 3), layout="constrained")[1]
+    ax.set_title("before training")
+    for layer in (
+        SimpleRNN(16, name="SimpleRNN"),
+        LSTM(16, name="LSTM"),
+        LSTM(16, forget_bias=4.0, unit_forget_bias=False, name="LSTM, forget gates open"),
+    ):
+        fastrnn.set_random_seed(3)
+        model = fastrnn.Sequential([Input((None, KEYS)), layer, Dense(KEYS, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        plot.gradient_flow(model, x, y, ax, of="h")
+    return ax
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
@@ -94,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     model.fit(windows, targets[:, :, 0], epochs=max(1, args.epochs // 2), verbose=args.verbose)
     said = scaler.inverse_transform(model.predict(scaler.transform(future[None, :60]))[0][:, None])
     save(plot.forecast(future[:60, 0], said[:, 0], future[60:90, 0], start=len(past)), args.out, "forecast")
+    save(draw_cells(x[:64], y[:64]), args.out, "gradients_cells")  # last, as it sets the seed
     print(", ".join(f"{name}: {value:.3f}" for name, value in accuracy.items()), "of the keys named")
     return accuracy
 

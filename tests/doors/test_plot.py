@@ -141,6 +141,53 @@ def test_gradient_norms_against_finite_differences():
         plot.gradient_norms(fastrnn.Sequential([fastrnn.GRU(2)]), x, y)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("kind", "letters"), [(fastrnn.SimpleRNN, "h"), (fastrnn.LSTM, "hc"), (fastrnn.SLSTM, "hcnm")])
+def test_state_gradient_norms_against_finite_differences(kind, letters, backwards):
+    layer = kind(3, return_sequences=True, go_backwards=backwards, name="low", dtype="float64")
+    top = fastrnn.GRU(2, name="high", dtype="float64")
+    model = network(layer, top, fastrnn.Dense(1, dtype="float64"))
+    x, y = (array.astype(np.float64) for array in data(2, 4))
+    found = plot.state_gradient_norms(model, x, y)
+    assert list(found) == ["low", "high"]
+    assert "".join(found["low"]) == letters
+    for t in range(4):
+        # The states after step t, the outputs so far, and those of the steps after it, in the layer's own order.
+        before, after = (slice(t, None), slice(t)) if backwards else (slice(t + 1), slice(t + 1, None))
+        first, states = layer.run(x[:, before], None, False, None)
+
+        def loss(moved, first=first, after=after):
+            out = first.copy()
+            out[:, 0 if backwards else -1] = moved[0]
+            rest = layer.run(x[:, after], None, False, tuple(moved))[0] if x[:, after].size else out[:, :0]
+            outputs = np.concatenate([rest, out] if backwards else [out, rest], axis=1)
+            return model.loss(y, model.layers[2](model.layers[1](outputs[:, :: -1 if backwards else 1])))
+
+        for k, letter in enumerate(letters):
+            numeric = np.zeros_like(states[k])
+            for index in np.ndindex(numeric.shape):
+                values = []
+                for step in (1e-6, -1e-6):
+                    moved = [state.copy() for state in states]
+                    moved[k][index] += step
+                    values.append(loss(moved))
+                numeric[index] = (values[0] - values[1]) / 2e-6
+            np.testing.assert_allclose(found["low"][letter][t], np.linalg.norm(numeric), rtol=1e-5, atol=1e-8)
+    drawn = lines(plot.gradient_flow(model, x, y, of="h"))
+    assert np.array_equal(drawn["high"].get_ydata(), found["high"]["h"])
+    with pytest.raises(ValueError, match=f"of: expected one of {', '.join(letters)} or 'input', got 'q'"):
+        plot.gradient_flow(model, x, y, of="q")
+
+
+def test_state_gradients_pass_masked_steps():
+    model = network(fastrnn.Masking(-1.0), fastrnn.LSTM(4, name="lstm"), fastrnn.Dense(1))
+    x, y = data()
+    x[:, 3:5] = -1
+    norms = plot.state_gradient_norms(model, x, y)["lstm"]
+    np.testing.assert_allclose(norms["c"][3:5], norms["c"][2], rtol=1e-6)
+    assert norms["c"][5] != norms["c"][2]
+
+
 def test_drawing_of_a_model():
     model = network(fastrnn.LSTM(5, name="lstm"), fastrnn.Dropout(0.1, name="drop"), fastrnn.Dense(2, name="out"))
     texts = [t.get_text() for t in plot.model(model).texts if t.get_text()]
@@ -157,16 +204,38 @@ def test_drawing_of_a_model():
         plot.model(fastrnn.Sequential([fastrnn.Dense(2)]))
 
 
-def test_example_pictures(tmp_path):
+def pictures():
+    """The example's module."""
     spec = importlib.util.spec_from_file_location("example", ROOT / "examples" / "pictures.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    figures = module.main(["--out", str(tmp_path), "--epochs", "2", "--examples", "100", "--steps", "6"])
+    return module
+
+
+def test_example_pictures(tmp_path):
+    figures = pictures().main(["--out", str(tmp_path), "--epochs", "2", "--examples", "100", "--steps", "6"])
     assert figures.keys() == {"usual", "open"}
     # The page shows what the example draws.
     page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
     drawn = {path.name for path in tmp_path.glob("*.png")}
-    assert drawn == set(re.findall(r"plots/(\w+\.png)", page)) == {p.name for p in (ROOT / "docs" / "plots").iterdir()}
+    assert (
+        drawn == set(re.findall(r"plots/(\w+\.png)", page)) == {p.name for p in (ROOT / "docs" / "plots").glob("*.png")}
+    )
+
+
+def test_the_picture_shows_the_gradient_of_an_rnn_vanish_and_that_of_an_open_lstm_not():
+    example = pictures()
+    x, y = example.keys(64, 40, np.random.default_rng(0))
+    drawn = {name: line.get_ydata() for name, line in lines(example.draw_cells(x, y)).items()}
+    assert set(drawn) == {"SimpleRNN", "LSTM", "LSTM, forget gates open"}
+    share = {name: norms[0] / norms[-1] for name, norms in drawn.items()}  # of the gradient that reaches the first step
+    assert share["SimpleRNN"] < 0.05
+    assert share["LSTM"] < 0.001
+    assert share["LSTM, forget gates open"] > 0.1
+    # Within the sequence the open one passes back all of it, while the others lose it step by step.
+    assert drawn["LSTM, forget gates open"][0] > drawn["LSTM, forget gates open"][20]
+    assert (np.diff(np.log(drawn["SimpleRNN"])) > 0).mean() > 0.9
+    assert (np.diff(np.log(drawn["LSTM"])) > 0).all()
 
 
 def test_what_is_missing_is_said(monkeypatch):

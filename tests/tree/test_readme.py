@@ -118,6 +118,7 @@ def names_of_plots() -> list[dict[str, Any]]:
         {"model": model, "x": x, "y": y},
         {},
         {},
+        {},
         cell,
         {"past": array(9), "predicted": array(3), "truth": None},
         {},

@@ -1,12 +1,12 @@
 """Pictures of training and of what goes on inside, by matplotlib: ``pip install 'fastrnn[plot]'``.
 
-Each function draws into the Axes that it is given, or into new ones, and returns them; `activations` and
-`gradient_norms` give the numbers behind two of the pictures and need no matplotlib.
+Each function draws into the Axes that it is given, or into new ones, and returns them; `activations`,
+`gradient_norms` and `state_gradient_norms` give the numbers behind some of the pictures and need no matplotlib.
 """
 
 from .curves import learning_curves
 from .drawing import model
-from .inside import activations, gradient_norms
+from .inside import activations, gradient_norms, state_gradient_norms
 from .maps import activation_map, activation_maps, gradient_flow
 from .results import confusion_matrix, forecast
 
@@ -20,4 +20,5 @@ __all__ = [
     "gradient_norms",
     "learning_curves",
     "model",
+    "state_gradient_norms",
 ]

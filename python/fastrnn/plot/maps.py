@@ -8,7 +8,7 @@ import numpy as np
 
 from .._typing import Array
 from ._axes import axes, pyplot
-from .inside import activations, gradient_norms
+from .inside import activations, gradient_norms, state_gradient_norms
 
 __all__ = ["activation_map", "activation_maps", "gradient_flow"]
 
@@ -83,22 +83,34 @@ def activation_maps(model: Any, x: Any, layer: str | None = None, example: int =
     return all_axes[:, 0]
 
 
-def gradient_flow(model: Any, x: Any, y: Any, ax: Any = None) -> Any:
-    """Draw `gradient_norms`: a line per recurrent layer over the steps, on a logarithmic scale.
+def gradient_flow(model: Any, x: Any, y: Any, ax: Any = None, *, of: str = "input") -> Any:
+    """Draw how gradients flow back in time: a line per recurrent layer over the steps, on a logarithmic scale.
 
     Args:
         model: a compiled `Sequential`.
         x, y: a batch.
-        ax: the Axes to draw into.
+        ax: the Axes to draw into, beside the lines that it has: those of another model, say.
+        of: "input" draws `gradient_norms`, the letter of a state, as "h" or "c", `state_gradient_norms` of it.
 
     Returns:
         The Axes.
+
+    Raises:
+        ValueError: no layer has such a state.
     """
     ax = axes(ax)
-    for name, norms in gradient_norms(model, x, y).items():
+    if of == "input":
+        found = gradient_norms(model, x, y)
+    else:
+        states = state_gradient_norms(model, x, y)
+        found = {name: norms[of] for name, norms in states.items() if of in norms}
+        if not found:
+            known = ", ".join(dict.fromkeys(letter for norms in states.values() for letter in norms))
+            raise ValueError(f"of: expected one of {known or 'no state'} or 'input', got {of!r}")
+    for name, norms in found.items():
         ax.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), label=name)
     ax.set_yscale("log")
     ax.set_xlabel("step")
-    ax.set_ylabel("norm of d loss / d input")
+    ax.set_ylabel(f"norm of d loss / d {of}")
     ax.legend()
     return ax
