@@ -12,6 +12,8 @@
 //   round_to_bfloat16(x)           the nearest bfloat16, ties to even, as a float; NaN stays NaN
 //   largest_lane(x)                of lanes that are numbers
 //   sum_of_lanes(x)                in any order
+//   load_pieces(p, stride)         16 bytes from p, from p + stride, and so on
+//   transpose_squares(x)           of the 4 (float) or 2 (double) vectors x, the square in every 16 bytes
 //   Element                        what a lane holds
 //   Narrow<T>                      vectors of half the lanes, for what leaves the other half empty; or Vec<T>, if they
 //                                  take no less time
@@ -129,6 +131,18 @@ struct Int8Dot {
   FASTRNN_INLINE static void write_header(unsigned*, const char*, long) {}
 };
 
+FASTRNN_INLINE static Vec<float> load_pieces(const float* p, long stride) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + stride), 1);
+}
+FASTRNN_INLINE static void transpose_squares(Vec<float>* x) {
+  const __m256 a = _mm256_unpacklo_ps(x[0].v, x[1].v), b = _mm256_unpackhi_ps(x[0].v, x[1].v);
+  const __m256 c = _mm256_unpacklo_ps(x[2].v, x[3].v), d = _mm256_unpackhi_ps(x[2].v, x[3].v);
+  x[0] = _mm256_shuffle_ps(a, c, 0x44);
+  x[1] = _mm256_shuffle_ps(a, c, 0xee);
+  x[2] = _mm256_shuffle_ps(b, d, 0x44);
+  x[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+
 template <>
 struct Vec<double> {
   using Element = double;
@@ -163,6 +177,15 @@ struct Vec<double> {
     return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x.v), 52));
   }
 };
+
+FASTRNN_INLINE static Vec<double> load_pieces(const double* p, long stride) {
+  return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + stride), 1);
+}
+FASTRNN_INLINE static void transpose_squares(Vec<double>* x) {
+  const __m256d a = x[0].v;
+  x[0] = _mm256_unpacklo_pd(a, x[1].v);
+  x[1] = _mm256_unpackhi_pd(a, x[1].v);
+}
 
 template <class T>
 using Narrow = Vec<T>;

@@ -132,6 +132,21 @@ struct Int8Dot {
 #endif
 };
 
+FASTRNN_INLINE static Vec<float> load_pieces(const float* p, long stride) {
+  __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+  x = _mm512_insertf32x4(x, _mm_loadu_ps(p + stride), 1);
+  x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 2 * stride), 2);
+  return _mm512_insertf32x4(x, _mm_loadu_ps(p + 3 * stride), 3);
+}
+FASTRNN_INLINE static void transpose_squares(Vec<float>* x) {
+  const __m512 a = _mm512_unpacklo_ps(x[0].v, x[1].v), b = _mm512_unpackhi_ps(x[0].v, x[1].v);
+  const __m512 c = _mm512_unpacklo_ps(x[2].v, x[3].v), d = _mm512_unpackhi_ps(x[2].v, x[3].v);
+  x[0] = _mm512_shuffle_ps(a, c, 0x44);
+  x[1] = _mm512_shuffle_ps(a, c, 0xee);
+  x[2] = _mm512_shuffle_ps(b, d, 0x44);
+  x[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+
 template <>
 struct Vec<double> {
   using Element = double;
@@ -167,6 +182,18 @@ struct Vec<double> {
     return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x.v), 52));
   }
 };
+
+FASTRNN_INLINE static Vec<double> load_pieces(const double* p, long stride) {
+  __m512d x = _mm512_castpd128_pd512(_mm_loadu_pd(p));
+  x = _mm512_insertf64x2(x, _mm_loadu_pd(p + stride), 1);
+  x = _mm512_insertf64x2(x, _mm_loadu_pd(p + 2 * stride), 2);
+  return _mm512_insertf64x2(x, _mm_loadu_pd(p + 3 * stride), 3);
+}
+FASTRNN_INLINE static void transpose_squares(Vec<double>* x) {
+  const __m512d a = x[0].v;
+  x[0] = _mm512_unpacklo_pd(a, x[1].v);
+  x[1] = _mm512_unpackhi_pd(a, x[1].v);
+}
 
 /// Eight lanes of float: their instructions take one half of the wide units that the others take twice.
 struct HalfVec {

@@ -155,8 +155,9 @@ FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typen
   }
 }
 
-/// How much of a panel has units, where what is left out makes a difference: half of the vectors, or of their lanes.
-enum class Filled { whole, two_vectors, half_lanes };
+/// How much of a panel has units, where what is left out makes a difference: some of the vectors, or half of their
+/// lanes.
+enum class Filled { whole, two_vectors, one_vector, half_lanes };
 
 template <class F, int PV>
 FASTRNN_INLINE static Filled filled(const Panels<typename F::Value>& matrix, Index p) {
@@ -164,7 +165,7 @@ FASTRNN_INLINE static Filled filled(const Panels<typename F::Value>& matrix, Ind
   constexpr Index U = Vec<T>::kLanes;
   const Index left = matrix.units - p * matrix.blocks * U;
   if (F::kConverts) return Filled::whole;
-  if (PV == 4 && matrix.gates == 1 && left <= 2 * U) return Filled::two_vectors;
+  if (PV == 4 && matrix.gates == 1 && left <= 2 * U) return left <= U ? Filled::one_vector : Filled::two_vectors;
   return Narrow<T>::kLanes < U && matrix.blocks == 1 && left <= Narrow<T>::kLanes ? Filled::half_lanes : Filled::whole;
 }
 
@@ -172,8 +173,10 @@ template <class F, int PV, int Stride, class... Rest>
 FASTRNN_INLINE static void run_filled_tile(Filled part, Rest... rest) {
   using T = typename F::Value;
   if constexpr (!F::kConverts) {
-    if constexpr (PV == 4)
+    if constexpr (PV == 4) {
+      if (part == Filled::one_vector) return run_tile<F, PV, Stride, 1>(rest...);
       if (part == Filled::two_vectors) return run_tile<F, PV, Stride, 2>(rest...);
+    }
     if constexpr (Narrow<T>::kLanes < Vec<T>::kLanes && Stride == 1)
       if (part == Filled::half_lanes) return run_tile<Full<T, Narrow<T>>, PV, Stride>(rest...);
   }

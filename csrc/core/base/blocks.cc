@@ -41,10 +41,9 @@ void free_aligned(void* data, std::size_t bytes) noexcept {
 
 void* Blocks::take(std::size_t bytes) {
   const std::size_t size = block_size(bytes);
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    used_bytes_ += size;
-    most_used_ = std::max(most_used_, used_bytes_);
+  used_bytes_ += size;
+  if (const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock); lock.owns_lock()) {
+    most_used_ = std::max<std::size_t>(most_used_, used_bytes_);
     const auto found =
         std::find_if(free_.rbegin(), free_.rend(), [&](const Block& block) { return block.size == size; });
     if (found != free_.rend()) {
@@ -57,7 +56,6 @@ void* Blocks::take(std::size_t bytes) {
   try {
     return allocate_aligned(size);
   } catch (const std::bad_alloc&) {
-    const std::lock_guard<std::mutex> lock(mutex_);
     used_bytes_ -= size;
     throw;
   }
@@ -65,13 +63,13 @@ void* Blocks::take(std::size_t bytes) {
 
 void Blocks::give(void* data, std::size_t bytes) noexcept {
   const std::size_t size = block_size(bytes);
-  const std::lock_guard<std::mutex> lock(mutex_);
   used_bytes_ -= size;
-  if (!closed_) try {
+  const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+  if (lock.owns_lock() && !closed_) try {
       free_.push_back({size, data});
       free_bytes_ += size;
       // What a loop uses at its height, and as much again: sizes have their heights at different times.
-      while (free_bytes_ > 2 * most_used_) drop_oldest();
+      while (free_bytes_ > std::min(2 * most_used_, most_kept_)) drop_oldest();
       return;
     } catch (const std::bad_alloc&) {
     }
@@ -90,8 +88,25 @@ void Blocks::close() noexcept {
   while (!free_.empty()) drop_oldest();
 }
 
+namespace {
+
+/// The pool of the process. It is never destroyed: what other libraries destroy at exit may still give blocks back. So
+/// nobody has to own it, and pointers to it are copied without counting. Under AddressSanitizer there is none, as it
+/// does not see a use of memory that a pool keeps.
+std::shared_ptr<Blocks> process_blocks() noexcept {
+#if defined(__SANITIZE_ADDRESS__)
+  return nullptr;
+#else
+  alignas(Blocks) static std::byte memory[sizeof(Blocks)];
+  static Blocks* const blocks = new (memory) Blocks(kMostKept);
+  return {std::shared_ptr<void>(), blocks};
+#endif
+}
+
+}  // namespace
+
 std::shared_ptr<Blocks>& current_blocks() noexcept {
-  thread_local std::shared_ptr<Blocks> current;
+  thread_local std::shared_ptr<Blocks> current = process_blocks();
   return current;
 }
 
@@ -110,7 +125,9 @@ void* BufferPool::take(std::size_t bytes) { return blocks_->take(bytes); }
 void BufferPool::give(void* data, std::size_t bytes) noexcept { blocks_->give(data, bytes); }
 
 BufferPool use_buffers(BufferPool pool) noexcept {
+  if (pool.blocks_ == nullptr) pool.blocks_ = process_blocks();
   std::swap(current_blocks(), pool.blocks_);
+  if (pool.blocks_ == process_blocks()) pool.blocks_ = nullptr;
   return pool;
 }
 
