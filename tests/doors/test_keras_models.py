@@ -135,7 +135,10 @@ def test_what_keras_has_not_is_folded_or_refused():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([L.Conv1D(2, 2)], r"layer 'conv1d\w*' \(Conv1D\): class_name: expected one of .*, got 'Conv1D'"),
+        (
+            [L.UpSampling1D(2)],
+            r"layer 'up_sampling1d\w*' \(UpSampling1D\): class_name: expected one of .*, got 'UpSampling1D'",
+        ),
         ([L.LSTM(2, activation="gelu")], r"\(LSTM\): activation: expected an activation whose derivative"),
         ([L.LeakyReLU()], r"\(LeakyReLU\): negative_slope: expected 0.2, got 0.3"),
         ([keras.Sequential([L.LSTM(2)])], r"\(Sequential\): class_name: expected one of"),

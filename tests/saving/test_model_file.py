@@ -20,13 +20,16 @@ from fastrnn.layers import (
     SLSTM,
     Activation,
     Bidirectional,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
     Flatten,
+    GlobalMaxPooling1D,
     IndRNN,
     Input,
     Masking,
+    MaxPooling1D,
     RepeatVector,
     SimpleRNN,
     TimeDistributed,
@@ -95,14 +98,20 @@ REFUSED = {
     "repeat": ([LSTM(2), RepeatVector(3), GRU(2)], "layer 1 .*, RepeatVector: it makes several steps"),
     "activation_first": ([Activation("relu"), LSTM(2)], "layer 0 .*: expected a layer with weights to come first"),
     "log_softmax": ([LSTM(2), Dense(2, activation="log_softmax")], "layer 1 .*, Dense: log_softmax"),
+    "convolution": ([Conv1D(2, 3)], "layer 0 .*, Conv1D: padding='valid': a stream's is 'causal'"),
+    "centred": ([Conv1D(2, 3, padding="same")], "layer 0 .*, Conv1D: padding='same': a stream's is 'causal'"),
+    "strides": ([Conv1D(2, 3, 2, padding="causal")], "layer 0 .*, Conv1D: strides=2: a stream gives a step for each"),
+    "groups": ([Conv1D(2, 1, groups=2), Dense(1)], "layer 0 .*, Conv1D: groups=2 has no native form", (None, 4)),
+    "pooling": ([GRU(2, return_sequences=True), GlobalMaxPooling1D()], "layer 1 .*, .*: it makes one vector of all"),
+    "windows": ([MaxPooling1D(), GRU(2)], "layer 0 .*, MaxPooling1D: it gives fewer steps than it takes"),
     "nothing": ([Dropout(0.5)], "no layer with weights"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_run_step_by_step_says_why(tmp_path, case):
-    layers, message = REFUSED[case]
-    entry = saved_entry(tmp_path, layers)
+    layers, message, *shape = REFUSED[case]
+    entry = saved_entry(tmp_path, layers, *shape)
     assert list(entry) == ["version", "refused"]
     assert re.search(message, entry["refused"])
 
@@ -231,6 +240,8 @@ STREAMED = {
     "rnn": [SimpleRNN(5, activation="hard_sigmoid", layer_norm=True)],
     "others": [MGU(5, return_sequences=True), IndRNN(4, return_sequences=True), SLSTM(3, forget_gate="exp")],
     **{f"head_{name}": [SimpleRNN(4), Dense(6, activation=name)] for name in HEADS},
+    "convolution": [Conv1D(6, 3, padding="causal", activation="relu"), GRU(4, return_sequences=True), Conv1D(3, 1)],
+    "dilated": [Conv1D(5, 3, padding="causal", dilation_rate=2, use_bias=False), Conv1D(4, 2, padding="causal")],
     "every_step": [GRU(4, return_sequences=True), TimeDistributed(Dense(3)), Activation("relu6"), Dropout(0.5)],
 }
 

@@ -14,12 +14,19 @@ from ..layers import (
     GRU,
     LSTM,
     Activation,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    LayerNormalization,
     Masking,
+    MaxPooling1D,
     RepeatVector,
     SimpleRNN,
     TimeDistributed,
@@ -35,6 +42,8 @@ __all__ = ["input_shape_of", "layers_of"]
 _FREE = {
     "build_config", "build_input_shape", "implementation", "input_length", "optional", "registered_name", "unroll",
     "use_cudnn", "kernel_initializer", "recurrent_initializer", "bias_initializer", "embeddings_initializer",
+    "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer",
+    "renorm_clipping", "renorm_momentum",
 }  # fmt: skip
 # Keys that must have this value, as there is nothing of the kind here.
 _FIXED: dict[str, tuple[Any, ...]] = {
@@ -46,12 +55,20 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "lora_rank": (None,),
     "lora_alpha": (None,),
     "return_state": (False,),
+    "renorm": (False,),
+    "rms_scaling": (False,),
+    "synchronized": (False, None),
 }
 _RECURRENT = (
     "units", "use_bias", "return_sequences", "go_backwards", "stateful", "dropout", "recurrent_dropout", "seed",
     "zero_output_for_mask", "activation",
 )  # fmt: skip
 _COMMON = ("name", "trainable")
+_POOLING = ("pool_size", "strides", "padding")
+_NORMALIZATION = ("axis", "epsilon", "center", "scale")
+_CONVOLUTION = (
+    "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
+)  # fmt: skip
 _KEPT: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
     "SimpleRNN": (SimpleRNN, _RECURRENT),
     "LSTM": (LSTM, (*_RECURRENT, "recurrent_activation", "unit_forget_bias")),
@@ -63,6 +80,13 @@ _KEPT: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
     "RepeatVector": (RepeatVector, ("n",)),
     "Masking": (Masking, ("mask_value",)),
     "Embedding": (Embedding, ("input_dim", "output_dim", "mask_zero")),
+    "Conv1D": (Conv1D, _CONVOLUTION),
+    "LayerNormalization": (LayerNormalization, _NORMALIZATION),
+    "BatchNormalization": (BatchNormalization, (*_NORMALIZATION, "momentum")),
+    "GlobalAveragePooling1D": (GlobalAveragePooling1D, ("keepdims",)),
+    "GlobalMaxPooling1D": (GlobalMaxPooling1D, ("keepdims",)),
+    "MaxPooling1D": (MaxPooling1D, _POOLING),
+    "AveragePooling1D": (AveragePooling1D, _POOLING),
 }
 _CUDNN = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 # Layers that are an activation, and the settings with which they are ours.
@@ -133,7 +157,10 @@ def _chain(config: Config) -> Iterator[Config]:
         sources = list(_sources(entry.get("inbound_nodes", [])))
         if len(entry.get("inbound_nodes", [])) > 1 or sources != ([] if before is None else [before]):
             got = ", ".join(map(repr, sources)) or "none"
-            raise ValueError(f"layer {name!r}: expected a chain of layers, its input {before!r}, got {got}")
+            raise ValueError(
+                f"layer {name!r}: expected a chain of layers, its input {before!r}, got {got}; a graph stays Keras', "
+                "and fastrnn.keras.accelerate replaces its recurrent layers"
+            )
         before = name
         yield entry
 

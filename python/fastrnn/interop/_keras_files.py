@@ -17,6 +17,7 @@ import numpy as np
 
 from .._file_reading import open_regular
 from .._typing import Array, Config
+from ..layers.base import snake_case
 from ._layers import import_library
 
 __all__ = ["KerasFile", "read_h5", "read_keras"]
@@ -112,7 +113,7 @@ def _keras_weights(h5py: Any, stored: Any, layers: list[tuple[str, str]]) -> dic
     counts: dict[str, int] = {}
     weights: dict[str, list[Array]] = {}
     for class_name, name in layers:
-        group = _snake_case(class_name)
+        group = snake_case(class_name)
         count = counts.get(group, 0)
         counts[group] = count + 1
         group = f"{group}_{count}" if count else group
@@ -131,13 +132,6 @@ def _keras_weights(h5py: Any, stored: Any, layers: list[tuple[str, str]]) -> dic
 
 
 _ROOTS = ("layers", "_layer_checkpoint_dependencies")
-
-
-def _snake_case(name: str) -> str:
-    """As Keras names groups by classes: "SimpleRNN" is "simple_rnn"."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 # -- .h5 ---------------------------------------------------------------------------------------------------------------

@@ -105,7 +105,16 @@ _PLAIN = {
     "RepeatVector": ("n",),
     "Masking": ("mask_value",),
     "Embedding": ("input_dim", "output_dim", "mask_zero"),
-}
+    "Conv1D": (
+        "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
+    ),
+    "LayerNormalization": ("epsilon", "center", "scale"),
+    "BatchNormalization": ("momentum", "epsilon", "center", "scale"),
+    "GlobalAveragePooling1D": ("keepdims",),
+    "GlobalMaxPooling1D": ("keepdims",),
+    "MaxPooling1D": ("pool_size", "strides", "padding"),
+    "AveragePooling1D": ("pool_size", "strides", "padding"),
+}  # fmt: skip
 
 
 def to_model(model: Sequential) -> Any:
@@ -152,6 +161,8 @@ def _to_layer(keras: Any, layer: Layer) -> Any:
         return getattr(classes, kind)(**settings)
     if kind not in _PLAIN:
         raise ValueError(f"{layer.name}: Keras has no layer as {kind}")
+    if config.get("use_mask"):
+        raise ValueError(f"{layer.name}: Keras' GlobalMaxPooling1D knows no masks, expected use_mask=False")
     settings = {name: config[name] for name in _PLAIN[kind]}
     if settings.get("noise_shape") is not None:
         settings["noise_shape"] = tuple(settings["noise_shape"])

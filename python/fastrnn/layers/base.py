@@ -83,10 +83,16 @@ def layer_from_config(entry: Any) -> Layer:
     return cls.from_config(entry["config"])
 
 
+def snake_case(class_name: str) -> str:
+    """Return "simple_rnn" for "SimpleRNN", and "conv1d" for "Conv1D", as Keras writes them."""
+    name = re.sub(r"\W+", "", class_name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
 def unique_name(class_name: str) -> str:
     """Return "simple_rnn", "simple_rnn_1", ... for "SimpleRNN", as Keras counts."""
-    base = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", class_name)
-    base = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", base).lower()
+    base = snake_case(class_name)
     count = _name_counts.get(base, 0)
     _name_counts[base] = count + 1
     return f"{base}_{count}" if count else base
@@ -132,6 +138,7 @@ class Layer:
 
     input_ndim: ClassVar[int | None] = None  # expected number of axes with the batch, None: any
     regularized: ClassVar[dict[str, tuple[str, ...]]] = {}  # keywords of regularizers, and the weights they are of
+    statistics: ClassVar[tuple[str, ...]] = ()  # weights that training moves, and no optimizer
     only_hands_on: ClassVar[bool] = False  # whether `backward` does nothing but return the gradient of x
 
     def __init__(
@@ -172,7 +179,7 @@ class Layer:
     def trainable(self, value: bool) -> None:
         self._trainable = check_flag(value, "trainable")
         for parameter in self.parameters():
-            parameter.trainable = self._trainable
+            parameter.trainable = self._trainable and parameter.name.rpartition("/")[2] not in self.statistics
 
     def add_weight(
         self,
@@ -196,7 +203,8 @@ class Layer:
             value = initializer(shape, self.dtype, self._weight_rng)
         else:
             value = budget.zeros(f"{self.name}/{name}", shape, self.dtype)
-        parameter = Parameter(f"{self.name}/{name}", convert(value) if convert else value, self._trainable)
+        trainable = self._trainable and name not in self.statistics
+        parameter = Parameter(f"{self.name}/{name}", convert(value) if convert else value, trainable)
         for keyword, regularizer in self._regularizers.items():
             if name in self.regularized[keyword]:
                 parameter.regularizer = regularizer

@@ -17,7 +17,7 @@ from .base import Layer, Shape, check_flag, check_rate, check_shape, check_size,
 from .draws import StepSeeds, kept_elements
 from .recurrent.base import Init
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input"]
+__all__ = ["Activated", "Activation", "Dense", "Dropout", "Flatten", "Input"]
 
 
 @register_layer
@@ -55,7 +55,7 @@ class Input(Layer):
         return {"shape": shape, "batch_size": batch_size, "dtype": self.dtype, "name": self.name}
 
 
-class _Activated(Layer):
+class Activated(Layer):
     """A layer which ends in an activation: y = f(z)."""
 
     activation: activations.Activation
@@ -77,7 +77,7 @@ class _Activated(Layer):
 
 
 @register_layer
-class Dense(_Activated):
+class Dense(Activated):
     """y = f(x W + b) on the last axis; x (B, I) or (B, ..., I).
 
     Args:
@@ -168,7 +168,7 @@ class Dense(_Activated):
 
 
 @register_layer
-class Activation(_Activated):
+class Activation(Activated):
     """y = f(x), elementwise or (softmax) over the last axis."""
 
     only_hands_on = True

@@ -188,6 +188,18 @@ class TimeDistributed(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"layer: expected a layer, got {type(layer).__name__}")
         self.layer = layer
+        if not self.trainable:
+            layer.trainable = False
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change the weights; setting it reaches the inner layer."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_flag(value, "trainable")
+        self.layer.trainable = value
 
     def build(self, input_shape: Shape) -> None:
         """Build the inner layer for one step."""

@@ -19,12 +19,17 @@ from ..functional._cells import CELLS
 from ..functional._options import PARAMETERS
 from ..layers import (
     Activation,
+    AveragePooling1D,
     Bidirectional,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
     Masking,
+    MaxPooling1D,
     RepeatVector,
     TimeDistributed,
 )
@@ -46,6 +51,10 @@ _REASONS: dict[type[Layer], str] = {
     Masking: "a stream has no padded steps; a model without it takes the same weights",
     Flatten: "it makes one vector of all steps",
     RepeatVector: "it makes several steps of one",
+    GlobalAveragePooling1D: "it makes one vector of all steps",
+    GlobalMaxPooling1D: "it makes one vector of all steps",
+    MaxPooling1D: "it gives fewer steps than it takes",
+    AveragePooling1D: "it gives fewer steps than it takes",
 }
 
 
@@ -107,6 +116,8 @@ def _entries(layer: Layer, names: Mapping[int, str]) -> list[Config]:
         return [_recurrent(layer, names)]
     if isinstance(layer, Dense) and kind is Dense:
         return [_dense(layer, names), *_activation(layer.activation.name)]
+    if isinstance(layer, Conv1D) and kind is Conv1D:
+        return [*_windows(layer), _dense(layer, names), *_activation(layer.activation.name)]
     if isinstance(layer, Activation) and kind is Activation:
         return _activation(layer.activation.name)
     raise _RefusedError(_REASONS.get(kind, "it has no native form"))
@@ -126,7 +137,26 @@ def _recurrent(layer: Recurrent, names: Mapping[int, str]) -> Config:
     )
 
 
-def _dense(layer: Dense, names: Mapping[int, str]) -> Config:
+def _windows(layer: Conv1D) -> list[Config]:
+    """The steps that a convolution's kernel meets at each step."""
+    size, strides, padding, dilation = layer.windows
+    if strides > 1:
+        raise _RefusedError(f"strides={strides}: a stream gives a step for each that it takes")
+    if padding != "causal" and size > 1:
+        raise _RefusedError(f"padding={padding!r}: a stream's is 'causal', with which a layer takes the same weights")
+    if layer.groups > 1:
+        raise _RefusedError(f"groups={layer.groups} has no native form")
+    if size == 1:
+        return []
+    inputs = len(layer.kernel.value) // size
+    entries: list[Config] = [{"kind": "delay", "inputs": inputs, "steps": layer.windows.span - 1}]
+    if dilation > 1:
+        runs = [number for place in range(size) for number in (place * dilation * inputs, inputs)]
+        entries.append({"kind": "gather", "inputs": layer.windows.span * inputs, "runs": runs})
+    return entries
+
+
+def _dense(layer: Dense | Conv1D, names: Mapping[int, str]) -> Config:
     arrays = {"kernel": names[id(layer.kernel)]}
     if layer.bias is not None:
         arrays["bias"] = names[id(layer.bias)]

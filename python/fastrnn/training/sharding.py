@@ -71,7 +71,8 @@ class Shards:
 
     Raises:
         TypeError: `group` is no `Group`.
-        ValueError: the model has a layer that carries states from batch to batch, or a fixed batch size.
+        ValueError: the model has a layer that carries states from batch to batch or takes statistics of a batch, or a
+            fixed batch size.
     """
 
     def __init__(self, trainer: BatchTrainer, group: Group) -> None:
@@ -248,6 +249,11 @@ def _refuse(layers: list[Layer]) -> None:
             raise ValueError(
                 f"distributed: expected no stateful layer, got {layer.name}: rows of a batch are computed by several "
                 "processes, of which none has the states of all"
+            )
+        if layer.statistics and layer.trainable:
+            raise ValueError(
+                f"distributed: expected no layer with statistics of a batch, got {layer.name}: each process sees its "
+                "part alone; LayerNormalization has none, and with trainable=False the layer takes those that it has"
             )
         inner = getattr(layer, "layer", None)
         if isinstance(inner, Layer):
