@@ -64,6 +64,10 @@ FRAME: tuple[Any, ...] = ("time", 12)
 
 GRAPHS: dict[str, Any] = {
     "lstm": lambda: graph([LSTM, node("Squeeze", "r one", "y")], lstm() | ONE),
+    "dropout": lambda: graph(
+        [node("Dropout", "x half off", "d", seed=3), node("Relu", "d", "y")],
+        {"half": np.float32(0.5), "off": np.array(False)},
+    ),
     "gru": lambda: graph(
         [node("GRU", "x W R B", "r", hidden_size=H, linear_before_reset=1), node("Squeeze", "r one", "y")],
         {"W": floats(1, 3 * H, 6), "R": floats(1, 3 * H, H), "B": floats(1, 6 * H)} | ONE,
@@ -337,6 +341,24 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a padding of ones": (
         lambda: graph([node("Pad", "x pads one", "y")], {"pads": np.array([0] * 5 + [1]), "one": np.float32(1)}),
         "node 'y' (Pad): constant_value: expected 0",
+    ),
+    "a dropout in training": (
+        lambda: graph([node("Dropout", "x half on", "y")], {"half": np.float32(0.5), "on": np.array(True)}),
+        "node 'y' (Dropout): training_mode: expected false",
+    ),
+    "a dropout of weights in training": (
+        lambda: graph(
+            [node("Dropout", "w half on", "dropped"), node("MatMul", "x dropped", "y")],
+            {"w": floats(6, 4), "half": np.float32(0.5), "on": np.array(True)},
+        ),
+        "node 'dropped' (Dropout): training_mode: expected false",
+    ),
+    "a dropout that the input turns on": (
+        lambda: graph(
+            [node("Cast", "x", "on", to=TensorProto.FLOAT), node("Dropout", "x half on", "y")],
+            {"half": np.float32(0.5)},
+        ),
+        "node 'y' (Dropout): training_mode: expected a constant",
     ),
     "steps that differ": (
         lambda: graph(

@@ -17,7 +17,7 @@ from ._emit import Emitter, GraphError
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, result_of, symbol_of
 from ._products import dense, einsum, gemm, matmul, refuse_time_last
 
-__all__ = ["COMPUTES", "MOVES"]
+__all__ = ["COMPUTES", "MOVES", "check_dropout"]
 
 # Operators that only move elements: their reference moves the numbers. The inputs that may depend on the model's input.
 MOVES = {
@@ -165,7 +165,18 @@ def _cast(emit: Emitter, node: Node) -> Results:
 
 
 def _dropout(emit: Emitter, node: Node) -> Results:
+    check_dropout(node)
     return [Symbol(symbol_of(node, 0, "data"))]
+
+
+def check_dropout(node: Node) -> None:
+    """Refuse one that draws: by its input training_mode, or by the attribute is_test of operator sets before 7."""
+    given = attributes_of(node, ratio=0.5, seed=0, is_test=1, consumed_inputs=None)
+    mode = constant_of(node, 2, "training_mode")
+    if not given["is_test"]:
+        raise GraphError("is_test: expected 1: a native model drops nothing")
+    if mode is not None and np.any(mode):
+        raise GraphError("training_mode: expected false: a native model drops nothing")
 
 
 COMPUTES: dict[str, Callable[[Emitter, Node], Results]] = {

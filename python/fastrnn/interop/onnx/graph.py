@@ -18,7 +18,7 @@ from ..._typing import Array
 from ...saving.files import pack_layers
 from ._emit import ZERO, Emitter, GraphError, check_size
 from ._nodes import Node, Symbol
-from ._operators import COMPUTES, MOVES
+from ._operators import COMPUTES, MOVES, check_dropout
 
 __all__ = ["load", "read_layers"]
 
@@ -279,6 +279,8 @@ class _Graph:
         if kind == "If":
             return self._if(node, inputs[0], values, emit)
         if not any(isinstance(value, Symbol) for value in inputs):
+            if kind == "Dropout":
+                check_dropout(Node(kind, inputs, self._attributes(node), len(node.output), 1))
             return self._fold(node, inputs)
         if kind in ("Shape", "Size"):
             return self._fold(node, [v.numbers if isinstance(v, Symbol) else v for v in inputs])
@@ -286,8 +288,11 @@ class _Graph:
             return self._move(node, inputs)
         if kind not in COMPUTES:
             raise GraphError(f"operator {kind} is not known to a native model; it knows {', '.join(sorted(COMPUTES))}")
-        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
-        return COMPUTES[kind](emit, Node(kind, inputs, attributes, len(node.output), self.readers[node.input[0]]))
+        readers = self.readers[node.input[0]]
+        return COMPUTES[kind](emit, Node(kind, inputs, self._attributes(node), len(node.output), readers))
+
+    def _attributes(self, node: Any) -> dict[str, Any]:
+        return {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
 
     def _fold(self, node: Any, inputs: Sequence[Array | None]) -> list[Array]:
         """What a node gives for constants, by ONNX's reference."""
@@ -307,7 +312,7 @@ class _Graph:
 
     def _dequantize(self, node: Any, x: Any, scale: Any, zero: Any = 0) -> Array:
         """By one scale or one for each index of an axis: the reference of ONNX has newer versions of it alone."""
-        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        attributes = self._attributes(node)
         axis = attributes.pop("axis", 1)
         if any(attributes.values()):
             raise GraphError(f"attributes {', '.join(attributes)} are not known")
@@ -330,7 +335,7 @@ class _Graph:
         return [Symbol(np.asarray(result)) for result in self._fold(node, feeds)]
 
     def _pad(self, node: Any, inputs: list[Any]) -> Array:
-        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        attributes = self._attributes(node)
         mode = attributes.get("mode", b"constant").decode()
         numbers = inputs[0].numbers
         pads = np.asarray(inputs[1] if len(inputs) > 1 else attributes["pads"]).tolist()
@@ -371,7 +376,7 @@ class _Graph:
             return np.asarray(((q.astype(np.float32) - zero) * scale).transpose(0, 2, 1))
 
         given = [x, plain(w, w_scale, w_zero), plain(r, r_scale, r_zero), *rest[:5]]
-        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        attributes = self._attributes(node)
         return COMPUTES["LSTM"](emit, Node("LSTM", given, attributes, len(node.output), 1))
 
     # -- outputs -----------------------------------------------------------------------------------------------------
