@@ -47,7 +47,7 @@ def tracked(session: nox.Session, *patterns: str) -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """pytest: a chosen part in minutes, all of it with ``-- --full``."""
-    package(session, "test", "server")
+    package(session, "test", "serve")
     install(session, "cmake", "ninja")
     session.run("python", "-m", "pytest", *session.posargs)
 

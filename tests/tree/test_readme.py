@@ -22,7 +22,7 @@ import fastrnn
 from fastrnn.cli import parser
 from tests.support.tree import ROOT
 
-PAGES = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "bench/README.md", "examples/server/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "bench/README.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SIZES = {"T": 6, "B": 2, "I": 3, "H": 4}
@@ -33,7 +33,7 @@ NOT_RUN = {
     "cupy": "it has no arrays without a GPU",
     "sktime": "it warns of what its next version will do; test_sktime.py does the same",
     "fastrnn.distributed": "a job of several processes; test_distributed_mpi.py starts it",
-    "aiohttp": "a client, which needs a server; test_server.py runs it",
+    "fastrnn.serve": "a client, which needs a server; test_docs.py runs it",
 }
 
 
@@ -179,11 +179,11 @@ NAMES = {
     "docs/keras.md": names_of_keras,
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
+    "docs/serving.md": lambda: [{}],
     "docs/resume.md": lambda: [{}, {}],
     "docs/start/first-five-minutes.md": lambda: [{}] * 4,
     "docs/streaming.md": names_of_streaming,
     "docs/torch.md": names_of_torch,
-    "examples/server/README.md": lambda: [{}],
 }
 
 

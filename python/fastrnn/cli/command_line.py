@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._core import version
-from . import completion, convert, demo, info, inspect_file, latency, predict, train, verify
+from . import completion, convert, demo, info, inspect_file, latency, predict, serve, train, verify
 from ._console import one_line
 
 # Each module is a command: HELP, DESCRIPTION and EXAMPLES are texts, add_arguments(parser) and command(options) do it.
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Any] = {
     "convert": convert,
     "verify": verify,
     "latency": latency,
+    "serve": serve,
     "completion": completion,
 }
 EPILOG = """'fastrnn COMMAND --help' tells the options of a command, with examples.

@@ -8,20 +8,22 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-import fastrnn
+from .._core import Model, StreamPool
 
 
-@dataclass
+@dataclass(slots=True)
 class Request:
-    """A chunk x (T, I) of one stream; `answer` becomes the bytes of y (T, O)."""
+    """A chunk of one stream, float32 (T, I) as bytes. `done` is called with the bytes of y (T, O), or what went wrong,
+    and with the stream's state before that chunk, if it was asked for."""
 
-    stream: int
-    x: Any
-    answer: asyncio.Future[bytes]
+    slot: int
+    chunk: bytes
+    steps: int
+    with_state: bool
+    done: Callable[[bytes | Exception, bytes | None], None]
 
 
 class Engine:
@@ -34,48 +36,51 @@ class Engine:
     and in between to the event loop, where streams join and leave.
     """
 
-    def __init__(self, weights: Any, capacity: int, max_steps: int, deadline: float) -> None:
-        self.inputs, self.max_steps, self.deadline = int(weights.input_size), max_steps, deadline
+    def __init__(self, model: Model, capacity: int, max_steps: int, deadline: float) -> None:
+        self.inputs, self.outputs = model.input_size, model.output_size
+        self.max_steps, self.deadline = max_steps, deadline
         self.on_batch: Callable[[int, int], None] = lambda streams, steps: None  # called with their numbers
         self.open_streams = 0
-        self._pool = fastrnn.StreamPool(weights, capacity, queue=max_steps)
+        self._pool = StreamPool(model, capacity, queue=max_steps)
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "batches")
-        self._pending: list[Request] = []
+        self._pending: dict[int, Request] = {}  # by slot
         self._first = 0.0  # when the first of them came
         self._answered: dict[int, float] = {}  # when streams that may be about to send were answered; oldest first
         self._some, self._all = asyncio.Event(), asyncio.Event()
 
-    async def open(self) -> int:
-        """A new stream. fastrnn.FullError when there is no room."""
+    async def open(self, state: bytes | None = None) -> int:
+        """A new stream's slot, which goes on from a state. fastrnn.FullError when there is no room."""
         async with self._lock:
-            stream = self._pool.open()
+            slot = self._pool.open()
+            if state is not None:
+                self._pool.set_state(slot, state)
             self.open_streams += 1
-            return stream
+            return slot
 
-    async def close(self, stream: int) -> None:
+    async def close(self, slot: int) -> None:
         """Ends a stream; what it waits for is never answered."""
         async with self._lock:
-            self._pending = [request for request in self._pending if request.stream != stream]
-            self._answered.pop(stream, None)
-            self._pool.close(stream)
+            self._pending.pop(slot, None)
+            self._answered.pop(slot, None)
+            self._pool.close(slot)
             self.open_streams -= 1
             self._notice()
 
-    def answered(self, stream: int) -> None:
-        """To be called when a stream's answer has left: from now on it may send its next chunk."""
-        self._answered[stream] = asyncio.get_running_loop().time()
+    def stop(self) -> None:
+        self._executor.shutdown(wait=False)
 
-    async def compute(self, stream: int, x: Any) -> bytes:
-        """y (T, O) of the stream's next chunk x (T, I), 1 <= T <= max_steps, as bytes."""
-        loop = asyncio.get_running_loop()
+    def answered(self, slot: int) -> None:
+        """To be called when a stream's answer has left: from now on it may send its next chunk."""
+        self._answered[slot] = asyncio.get_running_loop().time()
+
+    def push(self, request: Request) -> None:
+        """Takes a stream's next chunk, 1 <= T <= max_steps."""
         if not self._pending:
-            self._first = loop.time()
-        request = Request(stream, x, loop.create_future())
-        self._pending.append(request)
-        self._answered.pop(stream, None)
+            self._first = asyncio.get_running_loop().time()
+        self._pending[request.slot] = request
+        self._answered.pop(request.slot, None)
         self._notice()
-        return await request.answer
 
     def _notice(self) -> None:
         if self._pending:
@@ -86,10 +91,10 @@ class Engine:
     def _patience(self) -> float:
         """Seconds that the batch may still wait for others."""
         now = asyncio.get_running_loop().time()
-        for stream, answered in list(self._answered.items()):
+        for slot, answered in list(self._answered.items()):
             if answered + self.deadline > now:
                 break
-            del self._answered[stream]
+            del self._answered[slot]
         if not self._answered:
             return 0.0
         newest = next(reversed(self._answered.values()))
@@ -105,38 +110,38 @@ class Engine:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._all.wait(), rest)
             async with self._lock:
-                batch, self._pending = self._pending, []
+                batch, self._pending = list(self._pending.values()), {}
                 self._some.clear()
                 if not batch:
                     continue
-                self.on_batch(len(batch), sum(len(request.x) for request in batch))
-                answers: list[Any]
+                self.on_batch(len(batch), sum(request.steps for request in batch))
+                answers: list[tuple[bytes | Exception, bytes | None]]
                 try:
                     answers = await loop.run_in_executor(self._executor, self._compute, batch)
                 except Exception as error:  # to those who wait, rather than to no one
-                    answers = [error] * len(batch)
+                    answers = [(error, None)] * len(batch)
             for request, answer in zip(batch, answers, strict=True):
-                if request.answer.done():  # its client is gone
-                    continue
-                if isinstance(answer, Exception):
-                    request.answer.set_exception(answer)
-                else:
-                    request.answer.set_result(answer)
-            await asyncio.sleep(0)  # those who wait send the answers now, and call `answered`
+                request.done(*answer)
 
-    def _compute(self, batch: list[Request]) -> list[bytes]:
+    def _compute(self, batch: list[Request]) -> list[tuple[bytes | Exception, bytes | None]]:
         """In the executor: chunks of one length are pushed and pulled in one call."""
-        lengths: dict[int, list[int]] = defaultdict(list)
-        for place, request in enumerate(batch):
-            lengths[len(request.x)].append(place)
-        streams = {steps: np.array([batch[p].stream for p in places]) for steps, places in lengths.items()}
-        for steps, places in lengths.items():
-            self._pool.push(streams[steps], np.stack([batch[p].x for p in places], axis=1))
+        lengths: dict[int, list[Request]] = defaultdict(list)
+        states = {}
+        for request in batch:
+            lengths[request.steps].append(request)
+            if request.with_state:
+                states[request.slot] = self._pool.get_state(request.slot)
+        slots = {steps: np.array([request.slot for request in group]) for steps, group in lengths.items()}
+        for steps, group in lengths.items():
+            x = np.frombuffer(b"".join([request.chunk for request in group]), "<f4")
+            x = x.reshape(len(group), steps, self.inputs)
+            self._pool.push(slots[steps], np.ascontiguousarray(x.swapaxes(0, 1)))
         while self._pool.advance():
             pass
-        answers = [b""] * len(batch)
-        for steps, places in lengths.items():
-            y = np.ascontiguousarray(self._pool.pull(streams[steps], steps).swapaxes(0, 1))
-            for place, rows in zip(places, y, strict=True):
-                answers[place] = rows.tobytes()
-        return answers
+        answers = {}
+        for steps, group in lengths.items():
+            y = self._pool.pull(slots[steps], steps).swapaxes(0, 1).tobytes()
+            size = 4 * steps * self.outputs
+            for place, request in enumerate(group):
+                answers[request.slot] = y[place * size : (place + 1) * size], states.get(request.slot)
+        return [answers[request.slot] for request in batch]

@@ -1,6 +1,6 @@
 """Clients that mean no good beside honest ones, and how a server takes it.
 
-python examples/server/attack.py                # a server of its own, 2,000 attackers, 50 honest streams, a minute
+python -m bench.serve.attack                    # a server of its own, 2,000 attackers, 50 honest streams, a minute
 """
 
 from __future__ import annotations
@@ -11,18 +11,28 @@ import contextlib
 import json
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import models
-from load import Tally, connect, own_server, processor_seconds, resident_kib, sequences, stream
-from options import COUNT, SECONDS, Parser
-from server import allow_files, event_loop
+
+from bench.serve.load import (
+    Tally,
+    connect,
+    own_server,
+    processor_seconds,
+    random_model,
+    resident_kib,
+    sequences,
+    stream,
+)
+from fastrnn.cli._console import at_least_1, number_over_0
+from fastrnn.serve.connections import allow_files
+from fastrnn.serve.run import event_loop
 
 HANDSHAKE = (
     b"GET /stream HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -116,7 +126,7 @@ async def newcomers(url: str, chunk: bytes, right: bytes, tally: Tally) -> None:
 async def honest(options: argparse.Namespace, url: str, pid: int, duration: float) -> dict[str, Any]:
     """What load.py, in a process of its own, finds; and how much of a core the server took."""
     start, busy = time.monotonic(), processor_seconds(pid)
-    command = [sys.executable, str(Path(__file__).with_name("load.py")), "--url", url, "--warm-up", "0.1"]
+    command = [sys.executable, "-m", "bench.serve.load", "--url", url, "--model", options.model, "--warm-up", "0.1"]
     command += ["--connections", str(options.connections), "--seconds", str(duration), "--steps", str(options.steps)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
@@ -125,10 +135,9 @@ async def honest(options: argparse.Namespace, url: str, pid: int, duration: floa
 
 
 async def run(options: argparse.Namespace, url: str, pid: int) -> dict[str, Any]:
-    model = models.load(None, "float32")
     [[(chunk, right), *_], *_] = sequences(options, 1)
     address, tally = urlsplit(url), Tally()
-    kinds = attacks(bytes(4 * model.input_size * options.max_steps))
+    kinds = attacks(bytes(len(chunk) // options.steps * options.max_steps))
     kinds = {name: attack for name, attack in kinds.items() if options.kind in name}
     before = await honest(options, url, pid, options.quiet_seconds)
     memory = {"before": resident_kib(pid)}
@@ -153,15 +162,15 @@ async def run(options: argparse.Namespace, url: str, pid: int) -> dict[str, Any]
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="attack.py", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--attackers", type=COUNT, default=2000)
-    add("--connections", type=COUNT, default=50, help="honest streams")
-    add("--seconds", type=SECONDS, default=60)
-    add("--quiet-seconds", type=SECONDS, default=10, help="of the honest streams alone, to compare with")
-    add("--steps", type=COUNT, default=1, help="time steps in an honest chunk")
-    add("--max-steps", type=COUNT, default=16, help="time steps in an attacker's chunk, and the server's limit")
-    add("--again-seconds", type=SECONDS, default=10, help="after which one who was cut off comes again")
+    add("--attackers", type=at_least_1, default=2000)
+    add("--connections", type=at_least_1, default=50, help="honest streams")
+    add("--seconds", type=number_over_0, default=60)
+    add("--quiet-seconds", type=number_over_0, default=10, help="of the honest streams alone, to compare with")
+    add("--steps", type=at_least_1, default=1, help="time steps in an honest chunk")
+    add("--max-steps", type=at_least_1, default=16, help="time steps in an attacker's chunk, and the server's limit")
+    add("--again-seconds", type=number_over_0, default=10, help="after which one who was cut off comes again")
     add("--kind", default="", help="only attackers with this in their names")
     add("--server", nargs=argparse.REMAINDER, default=[], help="all that follows: more options for the server")
     return parser.parse_args(argv)
@@ -171,11 +180,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object; the exit status is 1 when an honest client missed something."""
     options = arguments(argv)
     allow_files(options.attackers + 100)
-    options.model, options.dtype, options.sequences = None, "float32", 1
+    options.dtype, options.sequences = "float32", 1
     capacity = options.attackers + options.connections + 1
     more = ["--capacity", str(capacity), "--max-steps", str(options.max_steps), *options.server]
-    with own_server(options, *more) as (url, pid):
-        result = event_loop().run_until_complete(run(options, url, pid))
+    with tempfile.TemporaryDirectory() as folder:
+        options.model = random_model(f"{folder}/lstm.safetensors")
+        with own_server(options, *more) as (url, pid):
+            result = event_loop().run_until_complete(run(options, url, pid))
     print(json.dumps(result, indent=1))
     tallies = [result[name] for name in ("alone", "beside_attackers", "newcomers_beside_attackers")]
     return 1 if any(tally["lost"] or tally["mismatched"] or tally["not_sent"] for tally in tallies) else 0

@@ -5,37 +5,50 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Any, Protocol
 
 from aiohttp import web
 
+from .settings import Settings
+
+OWN_FILES = 64  # besides the connections
 BUFFER_BYTES = 1 << 14  # Linux doubles it, for its own use
 
 
-@dataclass
-class Limits:
-    """What a connection may take. Seconds, but for `connections`."""
+class Writer(Protocol):
+    def written(self) -> None:
+        """What it wrote has left."""
 
-    connections: int  # at once; who comes then gets HTTP 503
-    header_seconds: float  # for a whole request, from the connection or from the answer before
-    stall_seconds: float  # that answers may lie here unread
+
+class Handler(web.RequestHandler):
+    """A connection. Once it is a stream, that is told when a full buffer has been written."""
+
+    stream: Writer | None = None
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.stream is not None:
+            self.stream.written()
 
 
 class Connections(web.Server):
     """All connections of a server, which it makes for `asyncio.loop.create_server`."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limits: Limits) -> None:
-        seconds = limits.header_seconds
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], settings: Settings) -> None:
+        seconds = settings.header_seconds
+        super().__init__(handler)
         # aiohttp cuts off who has sent no whole request after the first, and a body that nobody reads after the second.
         # A client that sends headers without an end takes 64 * 4096 bytes at most.
-        more = {"keepalive_timeout": seconds, "lingering_time": seconds, "max_headers": 64}
-        super().__init__(handler, access_log=None, max_line_size=4096, max_field_size=4096, **more)
-        self.limits = limits
+        self.options: dict[str, Any] = {
+            "access_log": None, "max_line_size": 4096, "max_field_size": 4096, "max_headers": 64,
+            "keepalive_timeout": seconds, "lingering_time": seconds, "loop": asyncio.get_running_loop(),
+        }  # fmt: skip
+        self.most, self.stall_seconds = settings.connections, settings.stall_seconds
         self.transports: dict[web.RequestHandler, asyncio.Transport] = {}
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return super().__call__() if len(self.transports) < self.limits.connections else Refusal()
+        return Handler(self, **self.options) if len(self.transports) < self.most else Refusal()
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
@@ -50,12 +63,12 @@ class Connections(web.Server):
         clock = asyncio.get_running_loop().time
         unread: dict[asyncio.Transport, float] = {}  # since when
         while True:
-            await asyncio.sleep(min(1.0, self.limits.stall_seconds / 4))
+            await asyncio.sleep(min(1.0, self.stall_seconds / 4))
             now = clock()
             full = [transport for transport in self.transports.values() if transport.get_write_buffer_size()]
             unread = {transport: unread.get(transport, now) for transport in full}
             for transport, since in unread.items():
-                if now - since > self.limits.stall_seconds:
+                if now - since > self.stall_seconds:
                     transport.abort()
 
     def cut_off_all(self) -> None:
@@ -80,3 +93,18 @@ def listen(host: str, port: int) -> socket.socket:
     for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         listening.setsockopt(socket.SOL_SOCKET, buffer, BUFFER_BYTES)
     return listening
+
+
+def allow_files(connections: int) -> int:
+    """As many connections, or the most that the limit on open files of the process can be raised to."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = connections + OWN_FILES
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return min(connections, files - OWN_FILES)

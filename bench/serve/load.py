@@ -1,7 +1,7 @@
-"""Load for the server: many streams at the pace of sound, every answer held to the solo result, bit by bit.
+"""Load for `fastrnn serve`: many streams at the pace of sound, every answer held to the solo result, bit by bit.
 
-python examples/server/load.py                  # starts a server of its own: 500 connections, a minute
-python examples/server/load.py --url http://127.0.0.1:8000/stream --pid 1234
+python -m bench.serve.load                      # starts a server of its own: 300 connections, a minute
+python -m bench.serve.load --url http://127.0.0.1:8000/stream --pid 1234 --model vad.safetensors
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import models
 import numpy as np
-from options import COUNT, SECONDS, Parser, within
-from server import event_loop
 
 import fastrnn
+from fastrnn.cli._console import at_least_1, number_over_0
+from fastrnn.serve.models import DTYPES
+from fastrnn.serve.run import event_loop
 
-HERE = Path(__file__).resolve().parent
 ANSWER_SECONDS = 10.0  # after which a chunk counts as lost
 CONNECT_SECONDS = 60.0  # for which who is refused tries again
 
@@ -56,9 +56,19 @@ class Tally:
         }
 
 
+def random_model(path: str) -> str:
+    """Writes an LSTM 128 to 128 with the same random weights each time: the size of silero-vad's, which takes one step
+    for each 32 ms of sound."""
+    rng = np.random.default_rng(0)
+    shapes = {"w_ih": (4 * 128, 128), "w_hh": (4 * 128, 128), "b_ih": (4 * 128,), "b_hh": (4 * 128,)}
+    weights = {name: rng.uniform(-0.09, 0.09, shape).astype(np.float32) for name, shape in shapes.items()}
+    fastrnn.io.save_layers(path, [{"cell": "lstm", **weights}])
+    return path
+
+
 def sequences(options: argparse.Namespace, chunks: int) -> list[list[tuple[bytes, bytes]]]:
     """Chunks and their right answers: each sequence run by a session of its own, with none beside it."""
-    model = models.load(options.model, options.dtype)
+    model = fastrnn.Model.load(options.model, options.dtype)
     made = []
     for seed in range(min(options.sequences, options.connections)):
         rng = np.random.default_rng(seed)
@@ -149,10 +159,9 @@ def resident_kib(pid: int, what: str = "VmRSS") -> int:
 @contextlib.contextmanager
 def own_server(options: argparse.Namespace, *more: str) -> Iterator[tuple[str, int]]:
     """A server on a free port, with `more` options; ends with SIGTERM, as a service is ended."""
-    command = [sys.executable, str(HERE / "server.py"), "--port", "0", "--dtype", options.dtype]
+    command = [sys.executable, "-m", "fastrnn", "serve", options.model, "--port", "0", "--dtype", options.dtype]
     command += ["--capacity", str(options.connections), "--max-steps", str(options.steps)]
-    command += ["--model", options.model] if options.model else []
-    command += more
+    command += ["--log-level", "error", *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -187,30 +196,32 @@ def run(options: argparse.Namespace, url: str, pid: int | None) -> dict[str, Any
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="load.py", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--url", help="of a server that runs; without it, one is started, and stopped at the end")
-    add("--pid", type=COUNT, help="of that server, to watch its memory")
-    add("--connections", type=COUNT, default=500)
-    add("--seconds", type=SECONDS, default=60)
-    add("--chunk-ms", type=SECONDS, default=32, help="between the chunks of a stream")
-    add("--steps", type=COUNT, default=1, help="time steps in a chunk")
-    add("--model", help="the server's, if it is not the random one")
-    add("--dtype", choices=models.DTYPES, default="float32")
-    add("--sequences", type=COUNT, default=50, help="different ones; connections take them in turn")
-    add("--warm-up", type=SECONDS, default=5, help="seconds of the same load before memory is read")
-    add("--patience", type=within(float, 1, 1e6), default=4, help="times as long as it should take, then give up")
+    add("--pid", type=at_least_1, help="of that server, to watch its memory")
+    add("--connections", type=at_least_1, default=300)
+    add("--seconds", type=number_over_0, default=60)
+    add("--chunk-ms", type=number_over_0, default=32, help="between the chunks of a stream")
+    add("--steps", type=at_least_1, default=1, help="time steps in a chunk")
+    add("--model", help="a .safetensors, the server's; without it, a random LSTM 128 to 128")
+    add("--dtype", choices=DTYPES, default="float32")
+    add("--sequences", type=at_least_1, default=50, help="different ones; connections take them in turn")
+    add("--warm-up", type=number_over_0, default=5, help="seconds of the same load before memory is read")
+    add("--patience", type=number_over_0, default=4, help="times as long as it should take, then give up")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object; the exit status is 1 when something was lost or mismatched."""
     options = arguments(argv)
-    if options.url:
-        result = run(options, options.url, options.pid)
-    else:
-        with own_server(options) as (url, pid):
-            result = run(options, url, pid)
+    with tempfile.TemporaryDirectory() as folder:
+        options.model = options.model or random_model(f"{folder}/lstm.safetensors")
+        if options.url:
+            result = run(options, options.url, options.pid)
+        else:
+            with own_server(options) as (url, pid):
+                result = run(options, url, pid)
     print(json.dumps(result | {"connections": options.connections, "cores": len(os.sched_getaffinity(0))}, indent=1))
     return 1 if result["lost"] or result["mismatched"] or result["not_sent"] else 0
 

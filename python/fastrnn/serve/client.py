@@ -1,0 +1,173 @@
+"""A stream of ``fastrnn serve`` that outlives its connection, its server, and the machine that the server ran on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import numpy as np
+
+from .._typing import Array
+from .stream import TAKEN_OVER
+
+__all__ = ["Client", "StreamLost"]
+
+_REFUSALS = {400, 401, 403, 404}  # which another try does not change
+_BREAKS = (aiohttp.ClientError, OSError, asyncio.TimeoutError, TypeError)  # TypeError: it was closed
+_ENDS = {1002, 1003, 1007, 1009, 1011, TAKEN_OVER}  # likewise, close codes
+
+
+class StreamLost(RuntimeError):
+    """The stream cannot go on: its state is gone, or nobody answered in time, or it may not connect."""
+
+
+class Client:
+    """A stream that goes on where it was when its connection breaks, at the same server or at another one.
+
+    It keeps what it sent and the server has not stored yet. After a break it connects again, is told from which step on
+    the new server needs that, sends it again, and leaves out the answers that it had. So its outputs have the bits of
+    one `fastrnn.Session` over all chunks, whatever became of the servers.
+
+    Use it as ``async with Client(...) as stream: y = await stream.run(x)``.
+
+    Args:
+        urls: of the service, as "http://127.0.0.1:8000", or of several instances, which are tried in turn.
+        model: its name; None for the first that the service has.
+        token: where the service wants one.
+        identity: up to 64 letters, digits, - and _; whoever knows it can take the stream over. None: a random one.
+        answer_seconds: after which a server that does not answer is given up.
+        patience: seconds for which it tries to reach a server before it gives up.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        model: str | None = None,
+        *,
+        token: str | None = None,
+        identity: str | None = None,
+        answer_seconds: float = 10.0,
+        patience: float = 60.0,
+    ) -> None:
+        self.urls = [urls] if isinstance(urls, str) else list(urls)
+        self.identity = secrets.token_urlsafe(16) if identity is None else identity
+        self.answer_seconds, self.patience = answer_seconds, patience
+        self.position = self.stored = 0  # steps that were answered, and that a server would know after a break
+        self.reconnections = 0
+        self.about: dict[str, Any] = {}  # the model: input_size, output_size, max_steps, dtype, version
+        self._query = {"id": self.identity} | ({} if model is None else {"model": model})
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._kept: deque[tuple[int, Array]] = deque()  # chunks behind `stored`, with the steps before them
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def __aenter__(self) -> Client:
+        self._session = aiohttp.ClientSession()
+        try:
+            await self._connect()
+        except BaseException:
+            await self._session.close()
+            raise
+        self.position = self.stored
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        if self._socket is not None:
+            await self._socket.close()
+        await self._session.close()
+
+    async def run(self, x: Any) -> Array:
+        """The outputs (T, O) of the stream's next steps x (T, I), float32, T >= 1.
+
+        Raises:
+            ValueError: x has another shape.
+            StreamLost: the stream cannot go on.
+        """
+        x = np.ascontiguousarray(x, "<f4")
+        inputs, most = self.about["input_size"], self.about["max_steps"]
+        if x.ndim != 2 or x.shape[1] != inputs or not len(x):
+            raise ValueError(f"x: expected (T, {inputs}) with T >= 1, got {x.shape}")
+        return np.concatenate([await self._step(x[at : at + most]) for at in range(0, len(x), most)])
+
+    async def _step(self, chunk: Array) -> Array:
+        """One message and its answer, through as many connections as it takes."""
+        self._kept.append((self.position, chunk))
+        while True:
+            try:
+                answer = await self._exchange(chunk)
+                break
+            except _BREAKS:
+                await self._recover()
+        while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self.stored:
+            self._kept.popleft()
+        return answer
+
+    async def _exchange(self, chunk: Array) -> Array:
+        if self._socket is None:
+            raise ConnectionError
+        await self._socket.send_bytes(chunk.tobytes())
+        message = await self._socket.receive(timeout=self.answer_seconds)
+        if message.type is not aiohttp.WSMsgType.BINARY:
+            if self._socket.close_code in _ENDS:
+                raise StreamLost(f"the server ended it with {self._socket.close_code}: {message.extra}")
+            raise ConnectionError
+        data = message.data
+        self.position = int.from_bytes(data[:8], "little")
+        self.stored = max(self.stored, int.from_bytes(data[8:16], "little"))
+        return np.frombuffer(data, "<f4", offset=16).reshape(len(chunk), -1)
+
+    async def _recover(self) -> None:
+        """Connects again, and sends what the server lacks, up to the last chunk, which is for `_step`."""
+        before = self.position
+        version = self.about["version"]
+        begin = await self._connect()
+        self.reconnections += 1
+        kept = list(self._kept)
+        if self.about["version"] != version:
+            raise StreamLost(f"expected the model's version {version}, got {self.about['version']}")
+        if not kept[0][0] <= begin <= kept[-1][0]:
+            raise StreamLost(f"expected a state of step {kept[0][0]} to {kept[-1][0]}, got one of step {begin}")
+        with contextlib.suppress(*_BREAKS):  # `_step` tries again
+            for start, chunk in kept[:-1]:
+                if start + len(chunk) > begin:
+                    await self._exchange(chunk[max(0, begin - start) :])
+        self.position = before
+
+    async def _connect(self) -> int:
+        """A connection, after as many tries as there is patience for; at which step the server's state is."""
+        assert self._session is not None
+        if self._socket is not None:
+            await self._socket.close()
+            self._socket = None
+        clock = asyncio.get_running_loop().time
+        begin, pause = clock(), 0.01
+        while True:
+            url = self.urls[0]
+            try:
+                self._socket = await self._session.ws_connect(
+                    f"{url.rstrip('/')}/stream", params=self._query, headers=self._headers, max_msg_size=0
+                )
+                self.about = json.loads(await self._socket.receive_str(timeout=self.answer_seconds))
+                self.stored = max(self.stored, self.about["position"])
+                return int(self.about["position"])
+            except aiohttp.WSServerHandshakeError as error:
+                if error.status in _REFUSALS:
+                    raise StreamLost(f"{url}: HTTP {error.status}") from error
+                reason: BaseException = error
+            except _BREAKS as error:
+                reason = error
+            if clock() - begin > self.patience:
+                raise StreamLost(f"{', '.join(self.urls)}: no connection for {self.patience:g} s") from reason
+            self.urls.append(self.urls.pop(0))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.5)

@@ -1,0 +1,144 @@
+"""Where states of streams are kept, so that a stream may go on at another connection, or at another instance.
+
+A stream belongs to who opened it last: a store takes states from its owner alone, so that an instance that lost a
+client without noticing cannot write over what the next one has stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+ANSWER_SECONDS = 2.0  # that Redis may take
+MOST = 1 << 16  # streams of the store in memory; the one that was stored longest ago is dropped
+
+
+class StoreError(Exception):
+    """The store did not answer."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A stream as it is stored: how many steps it has taken, of which version of a model its state is, and for whom."""
+
+    owner: str
+    position: int
+    version: str
+    state: bytes | None = None
+
+
+class Store(Protocol):
+    """Raises StoreError."""
+
+    async def open(self, key: str, version: str) -> Kept:
+        """What is kept of a stream, which from now on has a new owner. One that begins is of that version."""
+
+    async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
+        """Stores states by their streams' keys; for each, whether its owner still owned the stream."""
+
+    async def close(self) -> None: ...
+
+
+class Memory:
+    """In this process: a client may come again, but not to another instance."""
+
+    def __init__(self, keep_seconds: float) -> None:
+        self.keep_seconds = keep_seconds
+        self._kept: OrderedDict[str, tuple[float, Kept]] = OrderedDict()  # with its time; the oldest first
+
+    def _put(self, key: str, kept: Kept) -> None:
+        now = time.monotonic()
+        self._kept[key] = now, kept
+        self._kept.move_to_end(key)
+        while self._kept:
+            oldest, (then, _) = next(iter(self._kept.items()))
+            if len(self._kept) <= MOST and now - then <= self.keep_seconds:
+                break
+            del self._kept[oldest]
+
+    async def open(self, key: str, version: str) -> Kept:
+        then, kept = self._kept.get(key, (0.0, Kept("", 0, "")))
+        if not kept.owner or time.monotonic() - then > self.keep_seconds:
+            kept = Kept("", 0, version)
+        kept = replace(kept, owner=secrets.token_hex(8))
+        self._put(key, kept)
+        return kept
+
+    async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
+        owned = []
+        for key, kept in states:
+            owned.append(key not in self._kept or self._kept[key][1].owner == kept.owner)
+            if owned[-1]:
+                self._put(key, kept)
+        return owned
+
+    async def close(self) -> None:
+        pass
+
+
+OPEN = """
+redis.call('HSET', KEYS[1], 'owner', ARGV[2])
+redis.call('HSETNX', KEYS[1], 'version', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return redis.call('HMGET', KEYS[1], 'position', 'version', 'state')
+"""
+SAVE = """
+local owned = {}
+for n, key in ipairs(KEYS) do
+  local owner, position, version, state = unpack(ARGV, 4 * n - 2, 4 * n + 1)
+  local now = redis.call('HGET', key, 'owner')
+  owned[n] = (not now or now == owner) and 1 or 0
+  if owned[n] == 1 then
+    redis.call('HSET', key, 'owner', owner, 'position', position, 'version', version, 'state', state)
+    redis.call('EXPIRE', key, ARGV[1])
+  end
+end
+return owned
+"""
+
+
+class Redis:
+    """A Redis server, for several instances. What it has answered is as safe as its own files are (appendfsync)."""
+
+    def __init__(self, url: str, keep_seconds: float) -> None:
+        try:
+            import redis.asyncio
+        except ImportError as error:
+            raise ImportError("a store of redis:// needs an extra: pip install 'fastrnn[serve]'") from error
+        self._error: type[Exception] = redis.RedisError
+        self._redis: Any = redis.asyncio.Redis.from_url(
+            url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+        )
+        self._open, self._save = self._redis.register_script(OPEN), self._redis.register_script(SAVE)
+        self._seconds = max(1, round(keep_seconds))
+
+    async def _run(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:
+        try:
+            return await script(keys=keys, args=[self._seconds, *arguments])
+        except (self._error, OSError, asyncio.TimeoutError) as error:
+            raise StoreError(str(error) or type(error).__name__) from error
+
+    async def open(self, key: str, version: str) -> Kept:
+        owner = secrets.token_hex(8)
+        position, kept_version, state = await self._run(self._open, [key], [owner, version])
+        return Kept(owner, int(position or 0), kept_version.decode(), state)
+
+    async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
+        arguments = [part for _, kept in states for part in (kept.owner, kept.position, kept.version, kept.state)]
+        return [answer == 1 for answer in await self._run(self._save, [key for key, _ in states], arguments)]
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def make_store(url: str, keep_seconds: float) -> Store:
+    """The store of an option: "memory", or redis://host:port/number. ValueError for another."""
+    if url == "memory":
+        return Memory(keep_seconds)
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        return Redis(url, keep_seconds)
+    raise ValueError(f"store: expected memory or redis://host:port/number, got {url!r}")

@@ -1,0 +1,237 @@
+"""Streams that outlive their connection and their model's file: the client, the store in memory, hot reload."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+
+pytest.importorskip("aiohttp", reason="the service's extra is not installed: pip install '.[serve]'")
+import aiohttp
+
+from fastrnn.serve import Client, StreamLost
+from fastrnn.serve.metrics import Metrics
+from fastrnn.serve.saver import Saver
+from fastrnn.serve.store import Kept, Memory, StoreError
+from tests.support.served import alone, closed, model, model_file, options, running, x_of
+
+
+def session_on(x: Any) -> Any:
+    return fastrnn.Session(model()).run(x[:, None])[:, 0]
+
+
+def cut(client: Client) -> None:
+    """The connection breaks, without a word."""
+    assert client._socket is not None
+    client._socket._response.connection.transport.abort()
+
+
+@options(store_steps=4, max_steps=8)
+def test_a_stream_goes_on_behind_a_break(server):
+    async def main() -> None:
+        x = x_of(60)
+        outputs, at = [], 0
+        async with Client(server.url, "lstm") as stream:
+            for steps in (1, 3, 8, 2, 1, 20, 5, 20):
+                outputs.append(await stream.run(x[at : at + steps]))
+                at += steps
+                assert stream.position == at
+                assert at - stream.stored < 4 + 2 * 8
+                if steps != 2:
+                    cut(stream)
+            assert stream.reconnections == 6  # of seven breaks the last is never noticed
+        np.testing.assert_array_equal(np.concatenate(outputs), session_on(x))
+
+    asyncio.run(main())
+
+
+@options(store_steps=4, max_steps=8)
+def test_an_answer_that_did_not_arrive_is_given_again(server):
+    """The server has computed the chunk, and stored the state behind it, but for the client that never happened."""
+
+    async def main() -> None:
+        x = x_of(12)
+        url = f"{server.url}/stream?id=one"
+        async with aiohttp.ClientSession() as session:
+            first = await session.ws_connect(url)
+            assert json.loads(await first.receive_str())["position"] == 0
+            for at in (0, 4, 8):
+                await first.send_bytes(x[at : at + 4].tobytes())
+                head = (await first.receive_bytes(timeout=20))[:16]
+                assert int.from_bytes(head[:8], "little") == at + 4
+                assert int.from_bytes(head[8:], "little") <= at
+            await first.close()
+            while True:  # until the server has seen that it is gone
+                second = await session.ws_connect(url)
+                position = json.loads(await second.receive_str())["position"]
+                assert position <= 8  # never behind a chunk whose answer may be lost
+                if position == 8:
+                    break
+                await second.close()
+            await second.send_bytes(x[8:].tobytes())
+            answer = await second.receive_bytes(timeout=20)
+            assert answer[16:] == session_on(x)[8:].tobytes()
+
+    asyncio.run(main())
+
+
+@options()
+def test_a_stream_has_one_connection(server):
+    async def main() -> None:
+        async with Client(server.url, identity="one") as first:
+            await first.run(x_of(40))
+            async with Client(server.url, identity="one"):
+                with pytest.raises(StreamLost, match="4409: the stream goes on at another connection"):
+                    await first.run(x_of(1000))
+
+    asyncio.run(main())
+
+
+def test_a_client_says_what_is_wrong():
+    with running("--max-steps", "4") as server:
+
+        async def main() -> None:
+            for more, text in (({"model": "other"}, "HTTP 404"), ({"identity": "a b"}, "HTTP 400")):
+                with pytest.raises(StreamLost, match=text):
+                    await Client(server.url, **more).__aenter__()
+            async with Client(server.url, patience=0.1) as stream:
+                for x in (np.zeros((2, 3)), np.zeros((0, 128)), np.zeros(128)):
+                    with pytest.raises(ValueError, match=r"x: expected \(T, 128\) with T >= 1, got "):
+                        await stream.run(x)
+                assert (await stream.run(x_of(9))).shape == (9, 128)
+                server.process.kill()
+                with pytest.raises(StreamLost, match=r"no connection for 0\.1 s"):
+                    await stream.run(x_of(1))
+
+        asyncio.run(main())
+
+
+def test_a_changed_file_is_served_beside_the_old_one(tmp_path):
+    path = tmp_path / "a.safetensors"
+    shutil.copy(model_file(), path)
+    words = ("--reload-seconds", "0.05")
+    with running(*words, "--store-steps", "1", models=(f"a={path}", f"b={model_file()}")) as server:
+
+        async def wait_for(version: Callable[[str], bool]) -> dict[str, Any]:
+            async with aiohttp.ClientSession() as session:
+                while True:
+                    async with session.get(f"{server.url}/models") as response:
+                        about = await response.json()
+                    if version(about["a"]["version"]):
+                        return dict(about["a"])
+                    await asyncio.sleep(0.02)
+
+        async def main() -> None:
+            x, old = x_of(20), await wait_for(bool)
+            async with Client(server.url, "a") as stream, Client(server.url, "b") as other:
+                first = await stream.run(x[:10])
+                await other.run(x[:10])
+                path.write_bytes(b"no model")
+                while '"model not loaded"' not in server.log.read_text():
+                    await asyncio.sleep(0.02)
+                trained = fastrnn.Sequential([fastrnn.Input((None, 5)), fastrnn.GRU(7, return_sequences=True)])
+                pytest.importorskip("safetensors")
+                trained.save(path)
+                new = await wait_for(lambda version: version != old["version"])
+                assert (new["input_size"], new["output_size"]) == (5, 7)
+                cut(stream)  # and comes back to the old one
+                second = await stream.run(x[10:])
+                assert stream.reconnections == 1
+                np.testing.assert_array_equal(np.concatenate([first, second]), session_on(x))
+                np.testing.assert_array_equal(await other.run(x[10:]), session_on(x)[10:])
+            async with Client(server.url, "a") as stream:
+                x = np.ones((3, 5), np.float32)
+                expected = fastrnn.Session(trained).run(x[:, None])[:, 0]
+                np.testing.assert_array_equal(await stream.run(x), expected)
+
+        asyncio.run(main())
+
+
+@options(store_steps=1000, idle_seconds=0.3)
+def test_an_idle_stream_comes_back(server):
+    async def main() -> None:
+        x = x_of(3)
+        async with aiohttp.ClientSession() as session, Client(server.url, identity="one") as stream:
+            outputs = [await stream.run(x[k : k + 1]) for k in range(2)]
+            async with session.ws_connect(f"{server.url}/stream") as beside:
+                assert (await closed(beside))[0] == 1008
+            outputs.append(await stream.run(x[2:]))
+            np.testing.assert_array_equal(np.concatenate(outputs), session_on(x))
+            assert (stream.reconnections, stream.stored) == (1, 1)  # what it had of the end is the last chunk's begin
+
+    asyncio.run(main())
+
+
+class Owner:
+    """A stream, for the saver."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def saved(self, position: int) -> None:
+        self.told.append(position)
+
+    def taken_over(self) -> None:
+        self.told.append("taken over")
+
+
+class Failing(Memory):
+    """A store that does not answer the first times."""
+
+    failures = 2
+
+    async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("no answer")
+        return await super().save(states)
+
+
+def test_the_saver_tries_again_and_writes_the_newest():
+    async def main() -> None:
+        store, metrics = Failing(60.0), Metrics()
+        saver, one, two = Saver(store, metrics), Owner(), Owner()
+        kept = await store.open("a", "v")
+        running = asyncio.create_task(saver.run())
+        saver.put(one, "a", Kept(kept.owner, 1, "v", b"1"))
+        await asyncio.sleep(0.05)
+        saver.put(one, "a", Kept(kept.owner, 2, "v", b"2"))
+        saver.put(two, "a", Kept("of before", 9, "v", b"9"))
+        assert not await saver.flush(0.01)
+        assert await saver.flush(20)
+        assert (one.told, two.told) == ([2], ["taken over"])
+        assert (await store.open("a", "v")).state == b"2"
+        assert (metrics.stored.values[""], metrics.store_failures.values[""]) == (1, 2)
+        running.cancel()
+
+    asyncio.run(main())
+
+
+def test_memory_forgets(monkeypatch):
+    async def main() -> None:
+        store = Memory(60.0)
+        kept = await store.open("a", "v")
+        assert (kept.position, kept.state) == (0, None)
+        assert await store.save([("a", Kept(kept.owner, 5, "v", b"5"))]) == [True]
+        again = await store.open("a", "v")
+        assert (again.position, again.state) == (5, b"5")
+        assert again.owner != kept.owner
+        monkeypatch.setattr("fastrnn.serve.store.MOST", 2)
+        for key in "bc":
+            await store.open(key, "v")
+        assert (await store.open("a", "v")).state is None
+        store.keep_seconds = -1.0
+        assert (await store.open("c", "v")).state is None
+
+    asyncio.run(main())
+
+
+def test_what_alone_gives_is_a_session():
+    assert b"".join(alone(x_of(3))) == session_on(x_of(3)).tobytes()
