@@ -53,6 +53,13 @@ def test_backward_of_many_rows_matches_reference(variant, dtype, isa):
     check_backward(variant, dtype, MODES[0], hidden=5, inputs=3, batch=9, steps=60)
 
 
+@all_modes
+@some_variants
+def test_backward_in_segments_matches_reference(variant, mode, isa):
+    """Its steps come in three segments, each going on from the gradients of the one after it."""
+    check_backward(variant, "float32", mode, hidden=5, inputs=3, batch=30, steps=40)
+
+
 def check_backward(variant, dtype, mode, **sizes):
     problem, _, expected = expected_results(variant, mode, **sizes)
     problem = problem.astype(dtype)

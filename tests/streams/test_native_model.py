@@ -67,19 +67,25 @@ def test_weights_are_a_model_of_one_layer():
     assert other.get_state() == one.get_state()
 
 
-def test_a_state_moves_as_arrays_and_as_bytes():
+def of_three_cell_states() -> Any:
+    draw = np.random.default_rng(1).standard_normal
+    return fastrnn.pack_slstm(*(draw(shape).astype(np.float32) for shape in ((68, I), (68, 17), 68, 68)))
+
+
+@pytest.mark.parametrize("made", [stack, of_three_cell_states])
+def test_a_state_moves_as_arrays_and_as_bytes(made):
     x = x_of()
-    whole = fastrnn.Session(stack(), B).run(x)
-    one = fastrnn.Session(stack(), B)
+    whole = fastrnn.Session(made(), B).run(x)
+    one = fastrnn.Session(made(), B)
     one.run(x[:9])
-    by_arrays, by_bytes = (fastrnn.Session(stack(), B) for _ in range(2))
+    by_arrays, by_bytes = (fastrnn.Session(made(), B) for _ in range(2))
     by_arrays.state = one.state
     by_bytes.set_state(one.get_state())
     for session in (by_arrays, by_bytes):
         assert session.get_state() == one.get_state()
         np.testing.assert_array_equal(session.run(x[9:]), whole[9:])
     one.state = None
-    assert one.get_state() == fastrnn.Session(stack(), B).get_state()
+    assert one.get_state() == fastrnn.Session(made(), B).get_state()
 
 
 def test_a_part_of_a_state_may_be_none():
@@ -120,6 +126,7 @@ def test_bytes_of_another_session_are_refused():
         fastrnn.Session(weights_of(), B).get_state(),
         b"",
         before[1:],
+        before[:8] + (B + 1).to_bytes(4, "little") + before[12:],  # the batch in its header
     ):
         with pytest.raises(ValueError, match=f"^state: expected {len(before)} bytes of a session over such layers"):
             session.set_state(state)

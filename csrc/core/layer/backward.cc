@@ -2,8 +2,8 @@
 // the batch, the gradients of the parameters by units, those of the input by rows of time and batch. No cut changes the
 // order of a sum.
 //
-// With checkpoints it runs over segments of steps, from the last to the first: the forward pass of a segment again, now
-// saving, then its backward pass, which goes on from the carries and the gate gradients of the segment after it.
+// It runs over segments of steps, from the last to the first; each goes on from the carries and the gate gradients of
+// the segment after it. With checkpoints a segment begins with its forward pass again, now saving.
 #include <algorithm>
 #include <vector>
 
@@ -63,6 +63,15 @@ Layer<T> rows_of(const Layer<T>& layer, Range rows) {
   own.order += rows.begin;
   own.rows = rows.end - rows.begin;
   return own;
+}
+
+/// Steps whose gate gradients are read back while a cache has them: whole folds of the parameters' gradients, and more
+/// of them the larger those are, which every fold reads and writes. Beside one segment of all steps: 0.73 of the time
+/// for a layer of 17 units over 17,000 rows, 0.9 for 64 units over 13,000, 0.97 for 160 over 2,600; never more.
+template <class T>
+Index segment_steps(const Layer<T>& layer) {
+  const Index folds = (layer.inputs + layer.state + kOuterDepth - 1) / kOuterDepth;
+  return std::clamp<Index>(folds * kOuterDepth / std::max<Index>(1, layer.batch), 1, std::max<Index>(1, layer.steps));
 }
 
 /// Where a mask made y repeat an earlier output, the gradients of the copies are added to that of the output.
@@ -155,7 +164,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   Layer<T>& layer = call.layer = data.layer;
   const Index batch = layer.batch, padded = layer.padded, width = layer.dgates_width, every = data.checkpoint_every;
   const bool checkpointed = every > 0;
-  const Index segment = checkpointed ? every : layer.steps;
+  const Index segment = checkpointed ? every : segment_steps(layer);
   const Index lanes = packed.kernels().lanes, panel = 4 * lanes;
   const Index widest = (std::max(layer.inputs, layer.hidden) + panel - 1) / panel * panel;
   const Index depth = std::min(kOuterDepth, segment * batch);
@@ -167,7 +176,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   const bool packs = layer.y.start != nullptr;
   const bool gathers = data.repeats_output && arguments.dy.data != nullptr;
   const AlignedBuffer memory = allocate([&](Arena& arena) {
-    arena.take(call.dgates, (segment + (checkpointed ? 1 : 0)) * batch * width);
+    arena.take(call.dgates, (segment + (segment < layer.steps ? 1 : 0)) * batch * width);
     arena.take(call.carry_h, batch * padded);
     arena.take(call.carry_c, batch * layer.c_width);
     arena.take(zeros, width);
@@ -242,7 +251,8 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   };
   const Index steps = layer.longest(), segments = segment > 0 ? std::max<Index>(1, (steps + segment - 1) / segment) : 1;
   for (Index j = segments - 1; j >= 0; --j) {
-    call.first = layer.first = j * segment;
+    call.first = j * segment;
+    if (checkpointed) layer.first = call.first;
     call.last = std::min(call.first + segment, steps);
     call.carries_on = j + 1 < segments;
     if (checkpointed) layer.c0 = data.checkpoints + j * batch * layer.c_width;
