@@ -23,7 +23,7 @@ constexpr double kFmaLatency = 4;       // the same
 constexpr double kSpecialRate = 16;     // exponentials and reciprocals (CUDA C++ Programming Guide, throughput)
 constexpr double kSpecialsPerGate = 2;  // an activation is an exponential and a reciprocal
 constexpr double kMostBytes = 1 << 20;  // more than the weights that any block could hold
-// Assumed, not measured; bench/cuda.py measures them.
+// Assumed, not measured; bench/barriers.cu measures some of them.
 constexpr double kBlockBarrier = 30;  // __syncthreads of eight warps
 constexpr double kCellLatency = 200;  // the chain from a gate's sum to h
 constexpr double kFence = 1;          // in L2 latencies: a release goes to L2 and back

@@ -79,6 +79,15 @@ def module() -> ModuleType:
     return found
 
 
+def take_place() -> ModuleType:
+    """Put the emulation in place of the native module's part for GPUs, for the rest of this process."""
+    from fastrnn.functional.gpu import arrays, calls
+
+    core = module()
+    arrays._core = calls._core = core  # type: ignore[attr-defined]
+    return core
+
+
 def _compile(source: Path) -> Path:
     import pybind11
 
