@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 import zlib
 from pathlib import Path
@@ -70,6 +71,15 @@ def frameworks(session: nox.Session) -> None:
     session.run(
         "pytest", "--full", "tests/doors/test_sktime.py", "tests/doors/test_torch_examples.py", *session.posargs
     )
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """The service with all that it can stand beside: Redis; from Debian, `apt-get install redis-server`."""
+    package(session, "test", "serve")
+    if missing := [name for name in ("redis-server",) if shutil.which(name) is None]:
+        session.error(f"there is no {', '.join(missing)}; it would skip its tests")
+    session.run("python", "-m", "pytest", "--full", "tests/serve", *session.posargs)
 
 
 @nox.session

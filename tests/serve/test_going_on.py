@@ -20,11 +20,7 @@ from fastrnn.serve import Client, StreamLost
 from fastrnn.serve.metrics import Metrics
 from fastrnn.serve.saver import Saver
 from fastrnn.serve.store import Kept, Memory, StoreError
-from tests.support.served import alone, closed, model, model_file, options, running, x_of
-
-
-def session_on(x: Any) -> Any:
-    return fastrnn.Session(model()).run(x[:, None])[:, 0]
+from tests.support.served import closed, model_file, options, running, session_on, x_of
 
 
 def cut(client: Client) -> None:
@@ -231,7 +227,3 @@ def test_memory_forgets(monkeypatch):
         assert (await store.open("c", "v")).state is None
 
     asyncio.run(main())
-
-
-def test_what_alone_gives_is_a_session():
-    assert b"".join(alone(x_of(3))) == session_on(x_of(3)).tobytes()

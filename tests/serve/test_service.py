@@ -137,6 +137,15 @@ def test_half_a_request_and_too_many_connections(server):
 
 
 @options()
+def test_hundreds_may_come_while_it_is_busy(server):
+    server.process.send_signal(signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):  # the kernel answers them, or lets them try again and again
+            stack.enter_context(socket.create_connection(server.address, timeout=20))
+        server.process.send_signal(signal.SIGCONT)
+
+
+@options()
 def test_pings_are_answered_up_to_a_limit(server):
     async def main() -> None:
         x = x_of(1)

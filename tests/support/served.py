@@ -47,6 +47,11 @@ def alone(*chunks: Any) -> list[bytes]:
     return [session.run(x[:, None]).tobytes() for x in chunks]
 
 
+def session_on(x: Any) -> Any:
+    """What a session of its own answers to all steps x (T, I)."""
+    return fastrnn.Session(model()).run(x[:, None])[:, 0]
+
+
 class Served:
     """A server that runs: its URL, its process, and the file that its log goes to."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import secrets
 from collections import deque
 from collections.abc import Sequence
@@ -129,7 +130,8 @@ class Client:
     async def _recover(self) -> None:
         """Connects again, and sends what the server lacks, up to the last chunk, which is for `_step`."""
         before = self.position
-        version = self.about["version"]
+        version, most = self.about["version"], self.about["max_steps"]
+        self.urls.append(self.urls.pop(0))
         begin = await self._connect()
         self.reconnections += 1
         kept = list(self._kept)
@@ -137,10 +139,10 @@ class Client:
             raise StreamLost(f"expected the model's version {version}, got {self.about['version']}")
         if not kept[0][0] <= begin <= kept[-1][0]:
             raise StreamLost(f"expected a state of step {kept[0][0]} to {kept[-1][0]}, got one of step {begin}")
+        missing = np.concatenate([chunk for _, chunk in kept])[begin - kept[0][0] : kept[-1][0] - kept[0][0]]
         with contextlib.suppress(*_BREAKS):  # `_step` tries again
-            for start, chunk in kept[:-1]:
-                if start + len(chunk) > begin:
-                    await self._exchange(chunk[max(0, begin - start) :])
+            for at in range(0, len(missing), most):  # bits do not depend on how steps are cut into messages
+                await self._exchange(missing[at : at + most])
         self.position = before
 
     async def _connect(self) -> int:
@@ -169,5 +171,5 @@ class Client:
             if clock() - begin > self.patience:
                 raise StreamLost(f"{', '.join(self.urls)}: no connection for {self.patience:g} s") from reason
             self.urls.append(self.urls.pop(0))
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause * (0.5 + random.random()))  # not all at once
             pause = min(2 * pause, 0.5)

@@ -12,6 +12,9 @@ from aiohttp import web
 from .settings import Settings
 
 OWN_FILES = 64  # besides the connections
+BACKLOG = (
+    4096  # who comes when that is full tries again a second later: all come at once when another instance has died
+)
 BUFFER_BYTES = 1 << 14  # Linux doubles it, for its own use
 
 
@@ -89,7 +92,7 @@ class Refusal(asyncio.Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Its connections inherit the kernel's buffers, of kilobytes rather than megabytes: who does
     not read is noticed soon, and one read brings no more than some milliseconds' work."""
-    listening = socket.create_server((host, port), backlog=128)
+    listening = socket.create_server((host, port))
     for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         listening.setsockopt(socket.SOL_SOCKET, buffer, BUFFER_BYTES)
     return listening

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import log
 from .access import Access
-from .connections import Connections, allow_files, listen
+from .connections import BACKLOG, Connections, allow_files, listen
 from .metrics import Metrics
 from .models import Models
 from .service import Service
@@ -48,7 +48,7 @@ async def serve(settings: Settings) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(ending, stop.set)
     connections = Connections(service.answer, settings)
-    server = await loop.create_server(connections, sock=listening)
+    server = await loop.create_server(connections, sock=listening, backlog=BACKLOG)
     address = f"{settings.host}:{listening.getsockname()[1]}"
     log.event(logging.INFO, "started", address=address, pid=os.getpid(), **_told(settings))
     print(f"listening on {address}", flush=True)

@@ -8,10 +8,9 @@ from typing import Protocol
 
 from .log import event
 from .metrics import Metrics
-from .store import Kept, Store, StoreError
+from .store import MOST_AT_ONCE, Kept, Store, StoreError
 
 PAUSE_SECONDS = 0.2  # before a write that failed is tried again
-MOST = 256  # states in one write
 
 
 class Owner(Protocol):
@@ -39,7 +38,7 @@ class Saver:
         """Writes until it is cancelled. While the store does not answer, it is asked again and again."""
         while True:
             await self._some.wait()
-            batch = list(self._due.items())[:MOST]
+            batch = list(self._due.items())[:MOST_AT_ONCE]
             try:
                 owned = await self.store.save([state for _, state in batch])
             except StoreError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 ANSWER_SECONDS = 2.0  # that Redis may take
+MOST_AT_ONCE = 256  # streams in one write
 MOST = 1 << 16  # streams of the store in memory; the one that was stored longest ago is dropped
 
 
@@ -81,10 +82,14 @@ class Memory:
 
 
 OPEN = """
-redis.call('HSET', KEYS[1], 'owner', ARGV[2])
-redis.call('HSETNX', KEYS[1], 'version', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-return redis.call('HMGET', KEYS[1], 'position', 'version', 'state')
+local kept = {}
+for n, key in ipairs(KEYS) do
+  redis.call('HSET', key, 'owner', ARGV[2 * n])
+  redis.call('HSETNX', key, 'version', ARGV[2 * n + 1])
+  redis.call('EXPIRE', key, ARGV[1])
+  kept[n] = redis.call('HMGET', key, 'position', 'version', 'state')
+end
+return kept
 """
 SAVE = """
 local owned = {}
@@ -115,6 +120,8 @@ class Redis:
         )
         self._open, self._save = self._redis.register_script(OPEN), self._redis.register_script(SAVE)
         self._seconds = max(1, round(keep_seconds))
+        self._asked: list[tuple[str, str, asyncio.Future[Kept]]] = []
+        self._opening: asyncio.Task[None] | None = None
 
     async def _run(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:
         try:
@@ -123,9 +130,32 @@ class Redis:
             raise StoreError(str(error) or type(error).__name__) from error
 
     async def open(self, key: str, version: str) -> Kept:
-        owner = secrets.token_hex(8)
-        position, kept_version, state = await self._run(self._open, [key], [owner, version])
-        return Kept(owner, int(position or 0), kept_version.decode(), state)
+        answer: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        self._asked.append((key, version, answer))
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open_all())
+        return await answer
+
+    async def _open_all(self) -> None:
+        """Opens all that are asked for in one write, and then those that came meanwhile: hundreds come when another
+        instance has died, and each write waits for a disk."""
+        while self._asked:
+            asked, self._asked = self._asked[:MOST_AT_ONCE], self._asked[MOST_AT_ONCE:]
+            owners = [secrets.token_hex(8) for _ in asked]
+            arguments = [
+                part for (_, version, _), owner in zip(asked, owners, strict=True) for part in (owner, version)
+            ]
+            try:
+                answers = await self._run(self._open, [key for key, _, _ in asked], arguments)
+            except StoreError as error:
+                for _, _, answer in asked:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for (_, _, answer), owner, (position, version, state) in zip(asked, owners, answers, strict=True):
+                if not answer.done():  # else its client is gone
+                    answer.set_result(Kept(owner, int(position or 0), version.decode(), state))
+        self._opening = None
 
     async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
         arguments = [part for _, kept in states for part in (kept.owner, kept.position, kept.version, kept.state)]

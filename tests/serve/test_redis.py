@@ -1,0 +1,143 @@
+"""Several instances with one Redis: streams that go on at another one, whatever is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+
+pytest.importorskip("aiohttp", reason="the service's extra is not installed: pip install '.[serve]'")
+pytest.importorskip("redis", reason="the service's extra is not installed: pip install '.[serve]'")
+if shutil.which("redis-server") is None:
+    pytest.skip("there is no redis-server: apt-get install redis-server", allow_module_level=True)
+
+from bench.serve.programs import RedisServer
+from fastrnn.serve import Client, StreamLost
+from fastrnn.serve.store import Kept, Redis, StoreError
+from tests.support.served import Served, running, session_on, x_of
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+def instance(redis: RedisServer, *more: str, **models: Any) -> Any:
+    return running("--store", redis.url, "--store-steps", "4", "--max-steps", "8", *more, **models)
+
+
+async def streams_go_on(urls: list[str], between: dict[int, Any], clients: int = 5, steps: int = 24) -> list[Client]:
+    """Streams that take steps side by side, and what happens before some of those; their outputs are right."""
+    inputs = [x_of(steps, seed) for seed in range(clients)]
+    streams = [Client(urls[k % len(urls) :] + urls[: k % len(urls)], answer_seconds=20) for k in range(clients)]
+    outputs: list[list[Any]] = [[] for _ in range(clients)]
+    for stream in streams:
+        await stream.__aenter__()
+    for step in range(steps):
+        if step in between:
+            await asyncio.to_thread(between[step])
+        answers = (stream.run(x[step : step + 1]) for stream, x in zip(streams, inputs, strict=True))
+        for output, y in zip(outputs, await asyncio.gather(*answers), strict=True):
+            output.append(y)
+    for stream, output, x in zip(streams, outputs, inputs, strict=True):
+        await stream.__aexit__(None, None, None)
+        np.testing.assert_array_equal(np.concatenate(output), session_on(x))
+    return streams
+
+
+def end(server: Served, how: signal.Signals) -> None:
+    server.process.send_signal(how)
+    server.process.wait(20)
+
+
+def test_an_instance_is_killed_and_one_ends(redis):
+    with instance(redis) as one, instance(redis) as two, instance(redis) as three:
+        between = {7: lambda: end(one, signal.SIGKILL), 15: lambda: end(two, signal.SIGTERM)}
+        streams = asyncio.run(streams_go_on([one.url, two.url, three.url], between))
+        assert [stream.reconnections for stream in streams] == [2, 1, 0, 2, 1]
+        assert all(stream.stored >= 12 for stream in streams)
+        assert two.process.returncode == 0
+        assert '"all_stored": true' in two.log.read_text()
+
+
+def test_redis_is_killed_and_comes_back(redis):
+    with instance(redis) as one, instance(redis) as two:
+
+        def back() -> None:
+            redis.start()
+            end(one, signal.SIGKILL)
+
+        streams = asyncio.run(streams_go_on([one.url, two.url], {9: redis.kill, 17: back}))
+        assert sum(stream.reconnections for stream in streams) >= 3
+        assert '"the store does not answer"' in two.log.read_text()
+
+
+def test_what_redis_lost_is_an_error(redis):
+    with instance(redis) as one:
+
+        async def main() -> None:
+            async with Client(one.url) as stream:
+                for k in range(3):
+                    await stream.run(x_of(8, k))
+                assert stream.stored > 0
+                await asyncio.to_thread(redis.kill)
+                for file in (redis.folder / "appendonlydir").iterdir():
+                    file.unlink()
+                await asyncio.to_thread(redis.start)
+                assert stream._socket is not None
+                stream._socket._response.connection.transport.abort()
+                with pytest.raises(StreamLost, match=r"expected a state of step [0-9]+ to 24, got one of step 0"):
+                    await stream.run(x_of(1))
+
+        asyncio.run(main())
+
+
+def test_another_version_is_an_error(redis, tmp_path):
+    """Instances of unlike files never mix their bits."""
+    layer = [{"cell": "rnn", "w_ih": np.eye(128, dtype=np.float32), "w_hh": np.eye(128, dtype=np.float32)}]
+    other = tmp_path / "lstm.safetensors"
+    fastrnn.io.save_layers(other, layer)
+    with instance(redis) as one, instance(redis, models=(f"lstm={other}",)) as two:
+
+        async def main() -> None:
+            async with Client(one.url, identity="one") as stream:
+                await stream.run(x_of(3))
+                with pytest.raises(StreamLost, match=r"no connection for 0\.1 s") as error:
+                    await Client(two.url, identity="one", patience=0.1).__aenter__()
+                assert "409" in str(error.value.__cause__)
+                await stream.run(x_of(3))
+
+        asyncio.run(main())
+
+
+def test_a_state_has_one_owner(redis):
+    async def main() -> None:
+        one, two = (Redis(redis.url, 60.0) for _ in range(2))
+        first = await one.open("fastrnn:a:1", "v")
+        assert (first.position, first.version, first.state) == (0, "v", None)
+        assert await one.save([("fastrnn:a:1", Kept(first.owner, 5, "v", b"\0\xff"))]) == [True]
+        second = await two.open("fastrnn:a:1", "w")
+        assert (second.position, second.version, second.state) == (5, "v", b"\0\xff")
+        states = [("fastrnn:a:1", Kept(owner, 9, "v", b"9")) for owner in (first.owner, second.owner)]
+        assert await one.save([*states, ("fastrnn:a:2", Kept("new", 1, "v", b"1"))]) == [False, True, True]
+        assert (await two.open("fastrnn:a:1", "v")).position == 9
+        assert 50 < await two._redis.ttl("fastrnn:a:1") <= 60
+        await asyncio.to_thread(redis.kill)
+        with pytest.raises(StoreError):
+            await one.open("fastrnn:a:1", "v")
+        await asyncio.to_thread(redis.start)  # has what it answered, but no script
+        assert await one.save([("fastrnn:a:2", Kept("new", 2, "v", b"2"))]) == [True]
+        assert (await one.open("fastrnn:a:1", "v")).state == b"9"
+        for store in (one, two):
+            await store.close()
+
+    asyncio.run(main())
