@@ -235,7 +235,7 @@ struct LstmStaged {
   static constexpr bool fits(const Options& o) { return o.peephole != Peephole::full && (o.projected || o.cell_norm); }
 
   enum Column { kR = kOperandColumn, kO, kC, kH };  // beside i, f, g: r, o, c' before its zoneout, h' likewise
-  enum Gradient { kDr = lstm::O + 1, kDs, kDc };    // of r or W_hr r, of LN(c'), and of c' through it
+  enum Gradient { kDr = lstm::O + 1, kDs, kDc };    // gradients of r (or W_hr r), of LN(c'), and of c' by way of LN(c')
 
   static constexpr Description describe(const Options& options) {
     using namespace lstm;

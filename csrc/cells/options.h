@@ -10,7 +10,7 @@ namespace fastrnn::cells {
 
 /// A set of cells, as bits.
 constexpr unsigned only(CellType cell) { return 1u << int(cell); }
-/// The cells of whose descriptions something is true.
+/// The cells whose description satisfies the predicate.
 template <class Predicate>
 constexpr unsigned cells_with(const Predicate& predicate) {
   unsigned set = 0;

@@ -26,7 +26,7 @@ inline __attribute__((always_inline)) bool stopped(const Watch* watch) { return 
 
 /// The watch of this thread, or null.
 Watch* current_watch() noexcept;
-/// Replaces it; returns the old one.
+/// Makes `watch` that of this thread; returns the one before.
 Watch* exchange_watch(Watch* watch) noexcept;
 
 /// Announces work likewise; throws Interrupted if this thread is to stop.

@@ -247,7 +247,7 @@ class Planner {
     const StepProducts products = step_products(problem_, cell_);
     const double weights = products.elements * 4;  // float32 in memory, rounded as they are read
     const double l2 = device_.l2_rate * device_.processors * device_.clock * 1e3;  // bytes a microsecond
-    const bool resident = weights <= device_.l2_bytes / 2;                         // the other half is for what passes
+    const bool resident = weights <= device_.l2_bytes / 2;  // the other half is for what is read once
     plan.flops = 2 * products.elements * problem_.batch;
     plan.bytes = weights + double(problem_.batch) * problem_.hidden * 4 * (per_unit_floats() + 2 * cell_.gates);
     plan.us.weights = weights / (resident ? l2 : device_.memory_rate * 1e3);

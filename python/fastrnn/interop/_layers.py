@@ -243,7 +243,8 @@ def check_plain(layer: Recurrent, target: str, **allowed: tuple[Any, ...] | None
         names = ", ".join(cls.__name__ for cls in CELLS.values())
         raise ValueError(f"{layer.name}: expected one of {names} for {target}, got {type(layer).__name__}")
     for option, value in layer.weight_options().items():
-        if option in ("weight_dropout", "forget_bias"):  # the one for training, the other joins the bias
+        # weight_dropout acts in training alone, and forget_bias is added to the bias
+        if option in ("weight_dropout", "forget_bias"):
             continue
         values = allowed.get(option, ())
         if values is None or value in (*_DEFAULTS.get(option, (None,)), *values):

@@ -125,7 +125,7 @@ class Models:
             if _stamp(path) != self._seen[name]:
                 await self.load(name)
         except Exception as error:  # any of a reader's; the model that is there goes on
-            if not isinstance(error, FileNotFoundError):  # it may be on its way
+            if not isinstance(error, FileNotFoundError):  # a file that is replaced is missing for a moment
                 event(logging.ERROR, "model not loaded", model=name, path=path, error=str(error))
 
     def stop(self) -> None:

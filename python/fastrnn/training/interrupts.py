@@ -15,7 +15,7 @@ class BatchInterrupts:
         with BatchInterrupts() as interrupts:
             for batch in data:
                 with interrupts.batch:
-                    ...  # the first Ctrl-C in here raises KeyboardInterrupt behind it, a second one at once
+                    ...  # a first Ctrl-C in here raises KeyboardInterrupt after this block, a second one at once
 
     Only in the main thread, and only where Python's own handler is in place, which is put back in the end; else nothing
     is put off.

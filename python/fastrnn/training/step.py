@@ -74,7 +74,7 @@ class BatchTrainer:
         self.optimizer: Any = None
         self.loss: Loss | None = None
         self.metrics: list[Metric] = []
-        self._unweighted = 0  # so many of `metrics` see no sample weights
+        self._unweighted = 0  # how many of `metrics`, the first ones, see no sample weights
         self.stop_training = False
         self.history: History | None = None
         self._interrupts: BatchInterrupts | None = None  # while `fit` runs
