@@ -153,8 +153,9 @@ def tsan(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site in build/site; with ``-- -b linkcheck`` the outer links instead, which takes a network."""
+    """Docstrings validated, the site in build/site; with ``-- -b linkcheck`` its outer links, by the network."""
     package(session, "docs")
+    session.run("python", "-m", "pytest", "-q", "tests/tree/test_docstrings.py")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", *session.posargs, "docs", "build/site")
 
 

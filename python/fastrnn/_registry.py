@@ -37,7 +37,17 @@ def fraction(argument: str, value: float) -> float:
 
 
 def serialize(thing: Any) -> Config:
-    """Return ``{"class_name": ..., "config": {...}}`` from which the matching ``get`` rebuilds `thing`."""
+    """Return ``{"class_name": ..., "config": {...}}`` from which the matching ``get`` rebuilds `thing`.
+
+    Args:
+        thing: an initializer, a loss, a metric, an optimizer, a regularizer, a schedule or a layer of this library,
+            or one
+            that is registered.
+
+    Example:
+        >>> fastrnn.initializers.serialize(fastrnn.initializers.Constant(2.0))
+        {'class_name': 'Constant', 'config': {'value': 2.0}}
+    """
     return {"class_name": type(thing).__name__, "config": thing.get_config()}
 
 

@@ -32,6 +32,13 @@ class Activation:
         name: the name `get` knows it by.
         forward: x -> y, a new array of the same shape and dtype.
         gradient: (y, dy) -> dx, where y = forward(x) and dy = dL/dy; a new array.
+
+    Example:
+        >>> square = fastrnn.activations.Activation("square", lambda x: x * x, lambda y, dy: 2 * np.sqrt(y) * dy)
+        >>> square(np.array([3.0])).tolist()
+        [9.0]
+        >>> fastrnn.activations.relu(np.array([-1.0, 2.0])).tolist()
+        [0.0, 2.0]
     """
 
     name: str
@@ -128,9 +135,16 @@ _ALL = {
 def get(identifier: str | Activation | None) -> Activation:
     """Return the activation called `identifier`; None means "linear", an `Activation` comes back unchanged.
 
+    Args:
+        identifier: a name as "tanh", an `Activation`, or None for "linear".
+
     Raises:
         ValueError: unknown name.
         TypeError: neither a name, an `Activation` nor None.
+
+    Example:
+        >>> fastrnn.activations.get("tanh")(np.zeros(2)).tolist()
+        [0.0, 0.0]
     """
     if identifier is None:
         return linear

@@ -29,6 +29,12 @@ def set_floatx(value: str) -> None:
 
     Raises:
         ValueError: for any other value.
+
+    Example:
+        >>> fastrnn.set_floatx("float64")
+        >>> fastrnn.Dense(2).dtype
+        'float64'
+        >>> fastrnn.set_floatx("float32")
     """
     global _floatx
     _floatx = check_float(value, "value")
@@ -57,6 +63,9 @@ def set_random_seed(seed: int) -> None:
     Raises:
         TypeError: if `seed` is not an integer.
         ValueError: if it lies outside that range.
+
+    Example:
+        >>> fastrnn.set_random_seed(1)
     """
     global _generator
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):

@@ -44,6 +44,14 @@ class Sequential:
         metrics: the metrics, those of `weighted_metrics` last.
         stop_training: a callback sets it to end `fit` after the current epoch.
         history: the `History` of the last `fit`.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.LSTM(8), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x = np.ones((20, 5, 3), np.float32)
+        >>> history = model.fit(x, x[:, 0, :1], epochs=2, verbose=0)
+        >>> model.predict(x).shape
+        (20, 1)
     """
 
     compiled: HandedOn[bool] = HandedOn()

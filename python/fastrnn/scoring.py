@@ -29,6 +29,13 @@ class Scorer:
 
     Raises:
         ValueError: batch is no number of at least 1. The file is looked at when it is needed.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
+        >>> model.save("scored.safetensors")
+        >>> scorer = fastrnn.Scorer("scored.safetensors")
+        >>> [y.shape for y in scorer([np.ones((5, 3), np.float32), np.ones((2, 3), np.float32)])]
+        [(5, 4), (2, 4)]
     """
 
     def __init__(

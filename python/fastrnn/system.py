@@ -10,7 +10,12 @@ from . import _core, _threads
 
 
 def isa_available() -> list[str]:
-    """Instruction sets that this machine can run, slowest first, e.g. ``["portable", "avx2"]``."""
+    """Instruction sets that this machine can run, slowest first, e.g. ``["portable", "avx2"]``.
+
+    Example:
+        >>> "portable" in fastrnn.isa_available()
+        True
+    """
     return _core.available_isas()
 
 
@@ -25,12 +30,24 @@ def set_num_threads(n: int) -> None:
 
     Raises:
         TypeError: n is not an integer. ValueError: it is out of range.
+
+    Example:
+        >>> before = fastrnn.get_num_threads()
+        >>> fastrnn.set_num_threads(2)
+        >>> fastrnn.get_num_threads()
+        2
+        >>> fastrnn.set_num_threads(before)
     """
     _threads.set_num_threads(n)
 
 
 def get_num_threads() -> int:
-    """The number that :func:`set_num_threads` set last, at first 1."""
+    """The number that :func:`set_num_threads` set last, at first 1.
+
+    Example:
+        >>> fastrnn.get_num_threads() >= 1
+        True
+    """
     return _core.num_threads()
 
 
@@ -39,6 +56,10 @@ def info() -> dict[str, Any]:
 
     Keys: version, isa (in use; the environment variable FASTRNN_ISA forces one), isa_available, threads, compiler,
     flags, cuda (the devices, or why there are none, in words), numpy, python, machine.
+
+    Example:
+        >>> sorted(fastrnn.info())[:3]
+        ['compiler', 'cuda', 'flags']
     """
     import numpy as np
 

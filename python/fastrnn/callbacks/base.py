@@ -20,6 +20,18 @@ class Callback:
         params: "epochs", "steps", "samples" and "verbose" of the call to `fit`.
         kept: names of the attributes that change while training and are to be what they were when a run is resumed; of
             a class.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> class Tell(fastrnn.callbacks.Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         print(epoch, sorted(logs))
+        ...
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=Tell())
+        0 ['loss']
+        1 ['loss']
     """
 
     kept: ClassVar[tuple[str, ...]] = ()
@@ -89,6 +101,14 @@ class History(Callback):
     Attributes:
         epoch: the epochs' numbers.
         history: name to the list of its values, one per epoch.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> history = model.fit(x, y, epochs=3, verbose=0)
+        >>> history.epoch, sorted(history.history)
+        ([0, 1, 2], ['loss'])
     """
 
     kept = ("epoch", "history")
@@ -121,11 +141,23 @@ class History(Callback):
 
 
 class DivergenceWarning(RuntimeWarning):
-    """The loss of a `fit` is not a finite number any more."""
+    """The loss of a `fit` is not a finite number any more.
+
+    Example:
+        >>> import warnings
+        >>> warnings.simplefilter("ignore", fastrnn.callbacks.DivergenceWarning)
+    """
 
 
 class TerminateOnNaN(Callback):
-    """Stop training when the loss is NaN or infinite."""
+    """Stop training when the loss is NaN or infinite.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> history = model.fit(x, y, verbose=0, callbacks=fastrnn.callbacks.TerminateOnNaN())
+    """
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Look at the loss."""
@@ -171,6 +203,13 @@ class CallbackList(Callback):
     Attributes:
         callbacks: the list.
         history: the first `History` in it, or None.
+
+    Example:
+        >>> several = fastrnn.callbacks.CallbackList([fastrnn.callbacks.History()])
+        >>> several.on_train_begin()
+        >>> several.on_epoch_end(0, {"loss": 0.5})
+        >>> several.callbacks[0].history
+        {'loss': [0.5]}
     """
 
     def __init__(

@@ -35,6 +35,14 @@ class EarlyStopping(Callback):
     Attributes:
         best, best_epoch: the best figure and its epoch.
         stopped_epoch: the epoch it stopped at, None if it did not.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> stop = fastrnn.callbacks.EarlyStopping("loss", min_delta=10.0, patience=2)
+        >>> len(model.fit(x, y, epochs=50, verbose=0, callbacks=stop).history["loss"])
+        3
     """
 
     kept = ("wait", "best", "best_epoch", "stopped_epoch", "best_weights")
@@ -115,6 +123,15 @@ class ReduceLROnPlateau(Callback):
         min_delta: a smaller change is no improvement.
         cooldown: epochs to wait after a reduction before counting again.
         min_lr: lower bound of the rate.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> reduce = fastrnn.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10.0)
+        >>> history = model.fit(x, y, epochs=3, verbose=0, callbacks=reduce)
+        >>> model.optimizer.learning_rate < 0.001
+        True
     """
 
     kept = ("best", "wait", "cooldown_counter")
@@ -179,6 +196,15 @@ class LearningRateScheduler(Callback):
     Args:
         schedule: ``schedule(epoch, rate) -> rate``, or ``schedule(epoch)``; epochs counted from 0.
         verbose: 1 tells.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> halve = fastrnn.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=halve)
+        >>> model.optimizer.learning_rate
+        0.00025
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
@@ -219,6 +245,15 @@ class LambdaCallback(Callback):
     Raises:
         ValueError: a name that is no hook.
         TypeError: a hook that cannot be called.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> tell = fastrnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print("epoch", epoch))
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=tell)
+        epoch 0
+        epoch 1
     """
 
     def __init__(self, **hooks: Callable[..., Any] | None) -> None:

@@ -35,6 +35,15 @@ class ModelCheckpoint(Callback):
     Raises:
         ValueError: `filepath` has another suffix, or a brace that is not closed.
         ImportError: it ends in .safetensors, and the package of that name is missing.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> save = fastrnn.callbacks.ModelCheckpoint("best.npz", monitor="loss", save_best_only=True)
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=save)
+        >>> fastrnn.load_model("best.npz").output_shape
+        (None, 1)
     """
 
     kept = ("best", "_batches")
@@ -136,6 +145,14 @@ class CSVLogger(Callback):
         filename: the file. Its columns are "epoch" (from 0) and the names in the first logs, sorted.
         separator: one character.
         append: go on with an existing file and its columns; a last line torn by a crash is taken off first.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=fastrnn.callbacks.CSVLogger("log.csv"))
+        >>> sorted(fastrnn.data.read_csv("log.csv"))
+        ['epoch', 'loss']
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:

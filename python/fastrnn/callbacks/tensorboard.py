@@ -27,6 +27,13 @@ class TensorBoard(Callback):
     Raises:
         ImportError: no writer is installed.
         ValueError: a frequency that is none.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 1)), fastrnn.GRU(2), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 4, 1), np.float32), np.ones((8, 1), np.float32)
+        >>> board = fastrnn.callbacks.TensorBoard("logs")
+        >>> history = model.fit(x, y, verbose=0, callbacks=board)
     """
 
     def __init__(

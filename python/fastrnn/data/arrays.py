@@ -36,6 +36,10 @@ def pad_sequences(
 
     Raises:
         ValueError: sequences of different shapes, or an unknown end.
+
+    Example:
+        >>> fastrnn.data.pad_sequences([[1, 2], [3]], padding="post").tolist()
+        [[1, 2], [3, 0]]
     """
     for name, end in (("padding", padding), ("truncating", truncating)):
         if end not in ("pre", "post"):
@@ -70,6 +74,10 @@ def to_categorical(x: Any, num_classes: int | None = None, dtype: DTypeLike = "f
 
     Raises:
         ValueError: a number out of range.
+
+    Example:
+        >>> fastrnn.data.to_categorical([0, 2], num_classes=3).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     labels = np.asarray(x)
     if labels.ndim > 1 and labels.shape[-1] == 1:

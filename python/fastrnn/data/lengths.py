@@ -39,6 +39,12 @@ class BatchesByLength:
 
     Raises:
         ValueError: no sequences, one without a step, or targets or weights of another number.
+
+    Example:
+        >>> x, y = [np.ones((n, 1)) for n in (2, 3, 9)], np.zeros(3)
+        >>> batches = fastrnn.data.BatchesByLength(x, y, batch_size=2, shuffle=False)
+        >>> [batches[k][0].shape for k in range(len(batches))]
+        [(2, 3, 1), (1, 9, 1)]
     """
 
     def __init__(

@@ -25,6 +25,11 @@ class FileParts:
 
     Raises:
         ValueError: another kind of file, or no such column.
+
+    Example:
+        >>> np.save("rows.npy", np.arange(10.0)[:, np.newaxis])
+        >>> [len(part) for part in fastrnn.data.FileParts("rows.npy", rows=4)]
+        [4, 4, 2]
     """
 
     def __init__(self, path: str | os.PathLike[str], names: Sequence[str] | None = None, rows: int = 65536) -> None:
@@ -99,6 +104,12 @@ class WindowStream:
         mix: windows are shuffled within so many batches; 1 keeps the order.
         seed: of the order.
         transform: applied to every part, such as ``scaler.transform``.
+
+    Example:
+        >>> stream = fastrnn.data.WindowStream([np.arange(10.0)[:, np.newaxis]], length=4, horizon=1, batch_size=3)
+        >>> x, y = next(iter(stream))
+        >>> x.shape, y.shape
+        ((3, 4, 1), (3, 1, 1))
     """
 
     def __init__(

@@ -28,6 +28,13 @@ class Scaler:
 
     Attributes:
         shift, scale: float64 (features,): transformed data are (x - shift) / scale. Set by `fit`.
+
+    Example:
+        >>> scaler = fastrnn.data.Scaler().fit(np.array([[1.0], [3.0]]))
+        >>> scaler.transform(np.array([[2.0], [3.0]])).tolist()
+        [[0.0], [1.0]]
+        >>> scaler.inverse_transform(np.array([[1.0]])).tolist()
+        [[3.0]]
     """
 
     def __init__(self, kind: str = "standard") -> None:

@@ -27,6 +27,11 @@ def train_test_split(
 
     Raises:
         ValueError: no arrays, different lengths, or a part without examples.
+
+    Example:
+        >>> x_train, x_test = fastrnn.data.train_test_split(np.arange(8), test_size=0.25, shuffle=False)
+        >>> x_test.tolist()
+        [6, 7]
     """
     parts, length, size = _parts(arrays, test_size)
     if not 0 < size < length:
@@ -50,6 +55,11 @@ def split_by_time(*arrays: Any, test_size: float = 0.25, gap: int = 0) -> list[A
 
     Raises:
         ValueError: no arrays, different lengths, or a part without steps.
+
+    Example:
+        >>> past, future = fastrnn.data.split_by_time(np.arange(8), test_size=0.25)
+        >>> past.tolist(), future.tolist()
+        ([0, 1, 2, 3, 4, 5], [6, 7])
     """
     parts, length, size = _parts(arrays, test_size)
     if gap < 0:

@@ -27,6 +27,15 @@ def read_csv(path: str | os.PathLike[str], delimiter: str = ",") -> dict[str, Ar
 
     Raises:
         ValueError: no line of names, a name twice, or a row with another number of fields.
+
+    Example:
+        >>> import csv
+        >>> with open("table.csv", "w", newline="") as file:
+        ...     csv.writer(file).writerows([["a", "name"], [1, "x"], [2, "y"]])
+        ...
+        >>> table = fastrnn.data.read_csv("table.csv")
+        >>> table["a"].tolist(), table["name"].tolist()
+        ([1.0, 2.0], ['x', 'y'])
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file, delimiter=delimiter)
@@ -66,6 +75,11 @@ def columns(table: Any, names: str | Sequence[str], dtype: DTypeLike | None = "f
 
     Raises:
         ValueError: no such column, or one that holds no numbers.
+
+    Example:
+        >>> table = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}
+        >>> fastrnn.data.columns(table, ["a", "b"]).tolist()
+        [[1.0, 3.0], [2.0, 4.0]]
     """
     if not isinstance(names, str):
         return np.stack([columns(table, name, dtype) for name in names], axis=-1)
@@ -102,6 +116,12 @@ def group_sequences(
 
     Raises:
         ValueError: no such column, or labels that differ within a sequence.
+
+    Example:
+        >>> table = {"id": np.array([1, 1, 2]), "a": np.array([0.5, 1.5, 2.5]), "label": np.array([0, 0, 1])}
+        >>> sequences, labels, names = fastrnn.data.group_sequences(table, "id", ["a"], "label")
+        >>> [part.shape for part in sequences], labels.tolist(), names.tolist()
+        ([(2, 1), (1, 1)], [0, 1], [1, 2])
     """
     keys = columns(table, group, None)
     rows = columns(table, list(features))

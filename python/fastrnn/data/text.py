@@ -21,8 +21,16 @@ __all__ = ["CharVocabulary", "WordVocabulary", "python_topics", "vocabulary_from
 class CharVocabulary:
     """Characters as numbers: the distinct ones of a text in code point order, from 1; 0 stands for all others.
 
+    Args:
+        text: whose characters are meant, a string or several.
+
     Attributes:
         characters: the known characters.
+
+    Example:
+        >>> vocabulary = fastrnn.data.CharVocabulary("abba")
+        >>> vocabulary.encode("bax").tolist(), vocabulary.decode([2, 1])
+        ([2, 1, 0], 'ba')
     """
 
     UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -65,6 +73,11 @@ class WordVocabulary:
 
     Attributes:
         words: the known words, the most frequent first, equals in alphabetical order.
+
+    Example:
+        >>> vocabulary = fastrnn.data.WordVocabulary("the cat and the dog")
+        >>> vocabulary.encode("the bird").tolist()
+        [2, 1]
     """
 
     UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -109,7 +122,16 @@ class WordVocabulary:
 
 
 def vocabulary_from_config(settings: Config) -> CharVocabulary | WordVocabulary:
-    """Return the vocabulary of a `get_config()`, as it came back in a model's metadata. ValueError if it is none."""
+    """Return the vocabulary of a `get_config()`, as it came back in a model's metadata. ValueError if it is none.
+
+    Args:
+        settings: what `get_config()` of a vocabulary returned.
+
+    Example:
+        >>> vocabulary = fastrnn.data.CharVocabulary("abba")
+        >>> fastrnn.data.vocabulary_from_config(vocabulary.get_config()).decode([1, 2])
+        'ab'
+    """
     kind = settings.get("class_name") if isinstance(settings, dict) else settings
     if kind == "CharVocabulary":
         return CharVocabulary(settings["characters"])
@@ -125,6 +147,10 @@ def python_topics() -> str:
 
     The text is part of every Python installation (`pydoc_data.topics`) and needs no download. It differs a little
     between Python versions.
+
+    Example:
+        >>> len(fastrnn.data.python_topics()) > 100_000
+        True
     """
     from pydoc_data.topics import topics
 

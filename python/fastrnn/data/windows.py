@@ -24,6 +24,10 @@ def windows(sequence: Any, length: int, stride: int = 1) -> Array:
 
     Raises:
         ValueError: `length` or `stride` out of range.
+
+    Example:
+        >>> fastrnn.data.windows(np.arange(5), length=3, stride=2).tolist()
+        [[0, 1, 2], [2, 3, 4]]
     """
     array = np.asarray(sequence)
     if array.ndim == 0:
@@ -54,6 +58,11 @@ def forecast_windows(
 
     Raises:
         ValueError: a number out of range, a target of another length, or a series too short for one window.
+
+    Example:
+        >>> x, y = fastrnn.data.forecast_windows(np.arange(6.0), length=3, horizon=2)
+        >>> x.tolist(), y.tolist()
+        ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [[3.0, 4.0], [4.0, 5.0]])
     """
     array = np.asarray(series)
     targets = array if target is None else np.asarray(target)

@@ -49,14 +49,27 @@ class _GRUStep(_GRUSettings, GRUWeights, total=False):
 
 
 class GRUOutput(NamedTuple):
-    """Result of :func:`gru_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+    """Result of :func:`gru_forward`: y (T, B, H) and the final state h_n (1, B, H).
+
+    Example:
+        >>> found = fastrnn.gru_forward(np.ones((5, 2, 3)), np.zeros((12, 3)), np.zeros((12, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class GRUGrads(NamedTuple):
-    """Gradients of a GRU, each in the shape of its argument; None for what was not given or asked for."""
+    """Gradients of a GRU, each in the shape of its argument; None for what was not given or asked for.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.gru_forward(x, np.zeros((12, 3)), np.zeros((12, 4)), training=True)
+        >>> fastrnn.gru_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (12, 3)
+    """
 
     x: Array | None
     h0: Array
@@ -92,6 +105,13 @@ def pack_gru(
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Example:
+        >>> weights = fastrnn.pack_gru(np.zeros((12, 3)), np.zeros((12, 4)))
+        >>> weights.hidden_size, weights.dtype
+        (4, 'float64')
+        >>> fastrnn.gru_forward(np.ones((5, 2, 3)), weights).y.shape
+        (5, 2, 4)
     """
     return run_pack(_GRU, (w_ih, w_hh, b_ih, b_hh), {"reset": reset}, options, dtype, fast_activations, seed)
 
@@ -140,6 +160,12 @@ def gru_forward(
 
     Returns:
         GRUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> y, h_n = fastrnn.gru_forward(x, np.zeros((12, 3)), np.zeros((12, 4)))
+        >>> y.shape, h_n.shape
+        ((5, 2, 4), (1, 2, 4))
     """
     return run_forward(
         _GRU, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
@@ -165,6 +191,13 @@ def gru_backward(
 
     Returns:
         GRUGrads: each in the shape of its argument.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.gru_forward(x, np.zeros((12, 3)), np.zeros((12, 4)), training=True)
+        >>> grads = fastrnn.gru_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape, grads.w_hh.shape
+        ((5, 2, 3), (12, 4))
     """
     return run_backward(_GRU, GRUGrads, dy, cache, (dh_n,), need_dx, threads)
 
@@ -195,6 +228,11 @@ def gru_cell(
 
     With ``training=True`` returns (h, cache); :func:`gru_backward` then takes dy of shape (1, B, H). ``seed`` is that
     of zoneout_h and weight_dropout; ``options`` are those of :func:`pack_gru`.
+
+    Example:
+        >>> h = fastrnn.gru_cell(np.ones((2, 3)), np.zeros((12, 3)), np.zeros((12, 4)))  # B = 2, H = 4
+        >>> h.shape
+        (2, 4)
     """
     return run_step(_GRU, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, reset)
 

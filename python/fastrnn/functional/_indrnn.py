@@ -41,14 +41,27 @@ class _IndRNNStep(_IndRNNSettings, IndRNNWeights, total=False):
 
 
 class IndRNNOutput(NamedTuple):
-    """Result of :func:`indrnn_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+    """Result of :func:`indrnn_forward`: y (T, B, H) and the final state h_n (1, B, H).
+
+    Example:
+        >>> found = fastrnn.indrnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros(4))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class IndRNNGrads(NamedTuple):
-    """Gradients of an IndRNN, each in the shape of its argument; None for what was not given or asked for."""
+    """Gradients of an IndRNN, each in the shape of its argument; None for what was not given or asked for.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.indrnn_forward(x, np.zeros((4, 3)), np.zeros(4), training=True)
+        >>> fastrnn.indrnn_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (4, 3)
+    """
 
     x: Array | None
     h0: Array
@@ -79,6 +92,13 @@ def pack_indrnn(
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Example:
+        >>> weights = fastrnn.pack_indrnn(np.zeros((4, 3)), np.zeros(4))
+        >>> weights.hidden_size, weights.dtype
+        (4, 'float64')
+        >>> fastrnn.indrnn_forward(np.ones((5, 2, 3)), weights).y.shape
+        (5, 2, 4)
     """
     return run_pack(_INDRNN, (w_ih, w_hh, b_ih, b_hh), {"activation": activation}, options, dtype, fast_activations)
 
@@ -122,6 +142,12 @@ def indrnn_forward(
 
     Returns:
         IndRNNOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> y, h_n = fastrnn.indrnn_forward(x, np.zeros((4, 3)), np.zeros(4))
+        >>> y.shape, h_n.shape
+        ((5, 2, 4), (1, 2, 4))
     """
     return run_forward(
         _INDRNN, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
@@ -137,7 +163,15 @@ def indrnn_backward(
     need_dx: bool = True,
     threads: int | None = None,
 ) -> IndRNNGrads:
-    """Gradients of :func:`indrnn_forward` by back-propagation through time. Arguments as :func:`rnn_backward`."""
+    """Gradients of :func:`indrnn_forward` by back-propagation through time. Arguments as :func:`rnn_backward`.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.indrnn_forward(x, np.zeros((4, 3)), np.zeros(4), training=True)
+        >>> grads = fastrnn.indrnn_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape, grads.w_hh.shape
+        ((5, 2, 3), (4,))
+    """
     return run_backward(_INDRNN, IndRNNGrads, dy, cache, (dh_n,), need_dx, threads)
 
 
@@ -167,6 +201,11 @@ def indrnn_cell(
 
     With ``training=True`` returns (h, cache); :func:`indrnn_backward` then takes dy of shape (1, B, H). ``seed`` is
     that of zoneout_h; ``options`` are those of :func:`pack_indrnn`.
+
+    Example:
+        >>> h = fastrnn.indrnn_cell(np.ones((2, 3)), np.zeros((4, 3)), np.zeros(4))  # B = 2, H = 4
+        >>> h.shape
+        (2, 4)
     """
     return run_step(_INDRNN, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, activation)
 

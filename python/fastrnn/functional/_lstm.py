@@ -60,7 +60,13 @@ class _LSTMStep(_LSTMSettings, LSTMWeights, total=False):
 
 
 class LSTMOutput(NamedTuple):
-    """Result of :func:`lstm_forward`: y (T, B, P) and the final states h_n (1, B, P), c_n (1, B, H)."""
+    """Result of :func:`lstm_forward`: y (T, B, P) and the final states h_n (1, B, P), c_n (1, B, H).
+
+    Example:
+        >>> found = fastrnn.lstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
@@ -68,14 +74,27 @@ class LSTMOutput(NamedTuple):
 
 
 class LSTMState(NamedTuple):
-    """Result of :func:`lstm_cell`: h (B, P) and c (B, H)."""
+    """Result of :func:`lstm_cell`: h (B, P) and c (B, H).
+
+    Example:
+        >>> state = fastrnn.lstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> state.h.shape, state.c.shape
+        ((2, 4), (2, 4))
+    """
 
     h: Array
     c: Array
 
 
 class LSTMGrads(NamedTuple):
-    """Gradients of an LSTM, each in the shape of its argument; None for what was not given or asked for."""
+    """Gradients of an LSTM, each in the shape of its argument; None for what was not given or asked for.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.lstm_forward(x, np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> fastrnn.lstm_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (16, 3)
+    """
 
     x: Array | None
     h0: Array
@@ -118,6 +137,13 @@ def pack_lstm(
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Example:
+        >>> weights = fastrnn.pack_lstm(np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> weights.hidden_size, weights.dtype
+        (4, 'float64')
+        >>> fastrnn.lstm_forward(np.ones((5, 2, 3)), weights).y.shape
+        (5, 2, 4)
     """
     named = {"w_peep": w_peep, "peephole_output": peephole_output, "coupled": coupled}
     return run_pack(_LSTM, (w_ih, w_hh, b_ih, b_hh), named, options, dtype, fast_activations, seed)
@@ -168,6 +194,12 @@ def lstm_forward(
 
     Returns:
         LSTMOutput(y, h_n, c_n); with ``training=True`` the tuple (y, h_n, c_n, cache).
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> y, h_n, c_n = fastrnn.lstm_forward(x, np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> y.shape, h_n.shape
+        ((5, 2, 4), (1, 2, 4))
     """
     return run_forward(
         _LSTM, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
@@ -194,6 +226,13 @@ def lstm_backward(
 
     Returns:
         LSTMGrads: each in the shape of its argument.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.lstm_forward(x, np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> grads = fastrnn.lstm_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape, grads.w_hh.shape
+        ((5, 2, 3), (16, 4))
     """
     return run_backward(_LSTM, LSTMGrads, dy, cache, (dh_n, dc_n), need_dx, threads)
 
@@ -225,6 +264,11 @@ def lstm_cell(
 
     With ``training=True`` returns (h, c, cache); :func:`lstm_backward` then takes dy of shape (1, B, P). ``seed`` is
     that of zoneout_h, zoneout_c and weight_dropout; ``options`` are those of :func:`pack_lstm`.
+
+    Example:
+        >>> h, c = fastrnn.lstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))  # B = 2, H = 4
+        >>> h.shape
+        (2, 4)
     """
     return run_step(_LSTM, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, c0, w_peep, peephole_output, coupled)
 

@@ -41,14 +41,27 @@ class _MGUStep(MGUWeights, total=False):
 
 
 class MGUOutput(NamedTuple):
-    """Result of :func:`mgu_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+    """Result of :func:`mgu_forward`: y (T, B, H) and the final state h_n (1, B, H).
+
+    Example:
+        >>> found = fastrnn.mgu_forward(np.ones((5, 2, 3)), np.zeros((8, 3)), np.zeros((8, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class MGUGrads(NamedTuple):
-    """Gradients of an MGU, each in the shape of its argument; None for what was not given or asked for."""
+    """Gradients of an MGU, each in the shape of its argument; None for what was not given or asked for.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.mgu_forward(x, np.zeros((8, 3)), np.zeros((8, 4)), training=True)
+        >>> fastrnn.mgu_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (8, 3)
+    """
 
     x: Array | None
     h0: Array
@@ -79,6 +92,13 @@ def pack_mgu(
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Example:
+        >>> weights = fastrnn.pack_mgu(np.zeros((8, 3)), np.zeros((8, 4)))
+        >>> weights.hidden_size, weights.dtype
+        (4, 'float64')
+        >>> fastrnn.mgu_forward(np.ones((5, 2, 3)), weights).y.shape
+        (5, 2, 4)
     """
     return run_pack(_MGU, (w_ih, w_hh, b_ih, b_hh), {}, options, dtype, fast_activations, seed)
 
@@ -122,6 +142,12 @@ def mgu_forward(
 
     Returns:
         MGUOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> y, h_n = fastrnn.mgu_forward(x, np.zeros((8, 3)), np.zeros((8, 4)))
+        >>> y.shape, h_n.shape
+        ((5, 2, 4), (1, 2, 4))
     """
     return run_forward(
         _MGU, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
@@ -137,7 +163,15 @@ def mgu_backward(
     need_dx: bool = True,
     threads: int | None = None,
 ) -> MGUGrads:
-    """Gradients of :func:`mgu_forward` by back-propagation through time. Arguments as :func:`gru_backward`."""
+    """Gradients of :func:`mgu_forward` by back-propagation through time. Arguments as :func:`gru_backward`.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.mgu_forward(x, np.zeros((8, 3)), np.zeros((8, 4)), training=True)
+        >>> grads = fastrnn.mgu_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape, grads.w_hh.shape
+        ((5, 2, 3), (8, 4))
+    """
     return run_backward(_MGU, MGUGrads, dy, cache, (dh_n,), need_dx, threads)
 
 
@@ -167,6 +201,11 @@ def mgu_cell(
 
     With ``training=True`` returns (h, cache); :func:`mgu_backward` then takes dy of shape (1, B, H). ``seed`` is that
     of zoneout_h and weight_dropout; ``options`` are those of :func:`pack_mgu`.
+
+    Example:
+        >>> h = fastrnn.mgu_cell(np.ones((2, 3)), np.zeros((8, 3)), np.zeros((8, 4)))  # B = 2, H = 4
+        >>> h.shape
+        (2, 4)
     """
     return run_step(_MGU, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0)
 

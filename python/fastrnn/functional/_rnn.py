@@ -52,14 +52,27 @@ class _RNNStep(_RNNSettings, RNNWeights, total=False):
 
 
 class RNNOutput(NamedTuple):
-    """Result of :func:`rnn_forward`: y (T, B, H) and the final state h_n (1, B, H)."""
+    """Result of :func:`rnn_forward`: y (T, B, H) and the final state h_n (1, B, H).
+
+    Example:
+        >>> found = fastrnn.rnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros((4, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class RNNGrads(NamedTuple):
-    """Gradients of an Elman network, each in the shape of its argument; None for what was not given or asked for."""
+    """Gradients of an Elman network, each in the shape of its argument; None for what was not given or asked for.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.rnn_forward(x, np.zeros((4, 3)), np.zeros((4, 4)), training=True)
+        >>> fastrnn.rnn_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (4, 3)
+    """
 
     x: Array | None
     h0: Array
@@ -93,6 +106,13 @@ def pack_rnn(
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Example:
+        >>> weights = fastrnn.pack_rnn(np.zeros((4, 3)), np.zeros((4, 4)))
+        >>> weights.hidden_size, weights.dtype
+        (4, 'float64')
+        >>> fastrnn.rnn_forward(np.ones((5, 2, 3)), weights).y.shape
+        (5, 2, 4)
     """
     return run_pack(_RNN, (w_ih, w_hh, b_ih, b_hh), {"activation": activation}, options, dtype, fast_activations, seed)
 
@@ -135,6 +155,12 @@ def rnn_forward(
 
     Returns:
         RNNOutput(y, h_n); with ``training=True`` the tuple (y, h_n, cache).
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> y, h_n = fastrnn.rnn_forward(x, np.zeros((4, 3)), np.zeros((4, 4)))
+        >>> y.shape, h_n.shape
+        ((5, 2, 4), (1, 2, 4))
     """
     return run_forward(
         _RNN, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
@@ -160,6 +186,13 @@ def rnn_backward(
 
     Returns:
         RNNGrads: each in the shape of its argument.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.rnn_forward(x, np.zeros((4, 3)), np.zeros((4, 4)), training=True)
+        >>> grads = fastrnn.rnn_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape, grads.w_hh.shape
+        ((5, 2, 3), (4, 4))
     """
     return run_backward(_RNN, RNNGrads, dy, cache, (dh_n,), need_dx, threads)
 
@@ -190,6 +223,11 @@ def rnn_cell(
 
     With ``training=True`` returns (h, cache); :func:`rnn_backward` then takes dy of shape (1, B, H). ``seed`` is that
     of zoneout_h and weight_dropout; ``options`` are those of :func:`pack_rnn`.
+
+    Example:
+        >>> h = fastrnn.rnn_cell(np.ones((2, 3)), np.zeros((4, 3)), np.zeros((4, 4)))  # B = 2, H = 4
+        >>> h.shape
+        (2, 4)
     """
     return run_step(_RNN, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, activation)
 

@@ -40,7 +40,13 @@ class _SLSTMStep(_SLSTMSettings, SLSTMWeights, total=False):
 
 
 class SLSTMOutput(NamedTuple):
-    """Result of :func:`slstm_forward`: y (T, B, H) and the final states h_n, c_n, n_n, m_n (1, B, H)."""
+    """Result of :func:`slstm_forward`: y (T, B, H) and the final states h_n, c_n, n_n, m_n (1, B, H).
+
+    Example:
+        >>> found = fastrnn.slstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
@@ -50,7 +56,13 @@ class SLSTMOutput(NamedTuple):
 
 
 class SLSTMState(NamedTuple):
-    """Result of :func:`slstm_cell`: h, c, n and m, each (B, H)."""
+    """Result of :func:`slstm_cell`: h, c, n and m, each (B, H).
+
+    Example:
+        >>> state = fastrnn.slstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> state._fields
+        ('h', 'c', 'n', 'm')
+    """
 
     h: Array
     c: Array
@@ -59,7 +71,14 @@ class SLSTMState(NamedTuple):
 
 
 class SLSTMGrads(NamedTuple):
-    """Gradients of an sLSTM, each in the shape of its argument; None for what was not given or asked for."""
+    """Gradients of an sLSTM, each in the shape of its argument; None for what was not given or asked for.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.slstm_forward(x, np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> fastrnn.slstm_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (16, 3)
+    """
 
     x: Array | None
     h0: Array
@@ -95,6 +114,13 @@ def pack_slstm(
 
     Returns:
         PackedWeights: an immutable copy; later changes to the arrays do not reach it.
+
+    Example:
+        >>> weights = fastrnn.pack_slstm(np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> weights.hidden_size, weights.dtype
+        (4, 'float64')
+        >>> fastrnn.slstm_forward(np.ones((5, 2, 3)), weights).y.shape
+        (5, 2, 4)
     """
     named = {"forget_gate": forget_gate}
     return run_pack(_SLSTM, (w_ih, w_hh, b_ih, b_hh), named, options, dtype, fast_activations, seed)
@@ -127,7 +153,7 @@ def slstm_forward(
     lengths: Any = None, reverse: bool = False, batch_first: bool = False, training: bool = False,
     out: Array | None = None, threads: int | None = None, **options: Unpack[SLSTMOptions],
 ) -> Any:  # fmt: skip
-    """sLSTM (Beck et al. 2024, xLSTM): exponential gates, normaliser n and stabiliser m, over a batch of sequences.
+    """The sLSTM (Beck et al. 2024, xLSTM): exponential gates, normaliser n and stabiliser m, over a batch of sequences.
 
     With ``a = W x + b_ih + R h + b_hh`` of each gate, ``z = tanh(a_z)``, ``o = sigmoid(a_o)``,
     ``log f = log sigmoid(a_f)`` or ``a_f``: ``m' = max(log f + m, a_i)``, but ``m' = a_i`` where n is 0, as nothing has
@@ -148,6 +174,12 @@ def slstm_forward(
 
     Returns:
         SLSTMOutput(y, h_n, c_n, n_n, m_n); with ``training=True`` the tuple (y, h_n, c_n, n_n, m_n, cache).
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> y, h_n, c_n, n_n, m_n = fastrnn.slstm_forward(x, np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> y.shape, h_n.shape
+        ((5, 2, 4), (1, 2, 4))
     """
     return run_forward(
         _SLSTM, x, w_ih, w_hh, b_ih, b_hh, lengths, reverse, batch_first, training, out, threads, options,
@@ -176,6 +208,13 @@ def slstm_backward(
 
     Returns:
         SLSTMGrads: each in the shape of its argument.
+
+    Example:
+        >>> x = np.ones((5, 2, 3))  # T, B, I
+        >>> *_, cache = fastrnn.slstm_forward(x, np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> grads = fastrnn.slstm_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape, grads.w_hh.shape
+        ((5, 2, 3), (16, 4))
     """
     return run_backward(_SLSTM, SLSTMGrads, dy, cache, (dh_n, dc_n, dn_n, dm_n), need_dx, threads)
 
@@ -210,6 +249,11 @@ def slstm_cell(
 
     With ``training=True`` returns (h, c, n, m, cache); :func:`slstm_backward` then takes dy of shape (1, B, H).
     ``seed`` is that of weight_dropout, the one of ``options``.
+
+    Example:
+        >>> h, c, n, m = fastrnn.slstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))  # B = 2, H = 4
+        >>> h.shape
+        (2, 4)
     """
     return run_step(_SLSTM, x, w_ih, w_hh, b_ih, b_hh, training, seed, options, h0, c0, n0, m0, forget_gate)
 

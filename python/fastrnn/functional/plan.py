@@ -19,6 +19,10 @@ class CpuPlan:
             the batch). ``reason``: why. ``threads``: how many work at most.
         chunk: steps whose W x is computed ahead.
         weight_bytes: of the recurrent matrices as they are packed. flops_per_step: of all rows, W x included.
+
+    Example:
+        >>> fastrnn.plan("gru", 64).split
+        'one thread'
     """
 
     kernel: str
@@ -57,6 +61,10 @@ class CudaPlan:
         flops_per_step: in R h. bytes_per_step: between the multiprocessors and the memories that they share.
         us_per_step: predicted microseconds. terms: of what they are made, in one wave.
         reasons: by tier, why it is not taken; "" for the one that is.
+
+    Example:
+        >>> fastrnn.plan("gru", 64, device="A100").tier
+        'grid'
     """
 
     device: str
@@ -128,6 +136,13 @@ def plan(
     Raises:
         TypeError: for a wrong type or an unknown keyword. ValueError: a value out of range, or a tier that cannot run
             this. CudaError: the GPU is not there, or no kernel can run this on it.
+
+    Example:
+        >>> chosen = fastrnn.plan("lstm", 128, batch=8, steps=100)
+        >>> chosen.threads
+        1
+        >>> fastrnn.plan("lstm", 512, device="H100").tier
+        'grid'
     """
     for name, value in {"cell": cell, "dtype": dtype, "device": device, "peephole": peephole}.items():
         if not isinstance(value, str):

@@ -29,7 +29,13 @@ Layers = Sequence[PackedWeights] | Sequence[Sequence[PackedWeights]]
 
 
 class StackOutput(NamedTuple):
-    """Result of :func:`stack_forward`: y (T, B, W), h_n (L*D, B, P) and c_n (L*D*S, B, H), None for cells without c."""
+    """Result of :func:`stack_forward`: y (T, B, W), h_n (L*D, B, P) and c_n (L*D*S, B, H), None for cells without c.
+
+    Example:
+        >>> layers = [fastrnn.pack_gru(np.zeros((12, inputs)), np.zeros((12, 4))) for inputs in (3, 4)]
+        >>> fastrnn.stack_forward(np.ones((5, 2, 3)), layers).h_n.shape  # L, B, H
+        (2, 2, 4)
+    """
 
     y: Array
     h_n: Array
@@ -41,6 +47,12 @@ class StackGrads(NamedTuple):
 
     ``layers[l][d]`` maps the names of the parameters that layer l has in direction d ("w_ih", "w_hh", "b_ih", ...) to
     their gradients. ``x`` is None with ``need_dx=False``, ``c0`` for cells without c.
+
+    Example:
+        >>> layers = [fastrnn.pack_gru(np.zeros((12, inputs)), np.zeros((12, 4))) for inputs in (3, 4)]
+        >>> *_, cache = fastrnn.stack_forward(np.ones((5, 2, 3)), layers, training=True)
+        >>> fastrnn.stack_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (2, 2, 4)
     """
 
     x: Array | None
@@ -148,6 +160,12 @@ def stack_forward(
         TypeError: a wrong type or dtype, or an unknown keyword.
         ValueError: a wrong shape or value. The message names the argument, or the layer, what was expected and what
             came. Nothing has been written then.
+
+    Example:
+        >>> layers = [fastrnn.pack_gru(np.zeros((12, inputs)), np.zeros((12, 4))) for inputs in (3, 4)]
+        >>> found = fastrnn.stack_forward(np.ones((5, 2, 3)), layers)
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (2, 2, 4))
     """
     rows = _directions(layers)
     options = {name: value for name, value in run.items() if value is not None} or None
@@ -188,6 +206,13 @@ def stack_backward(
     Raises:
         TypeError: a wrong type or dtype.
         ValueError: a wrong shape or value.
+
+    Example:
+        >>> layers = [fastrnn.pack_gru(np.zeros((12, inputs)), np.zeros((12, 4))) for inputs in (3, 4)]
+        >>> *_, cache = fastrnn.stack_forward(np.ones((5, 2, 3)), layers, training=True)
+        >>> grads = fastrnn.stack_backward(np.ones((5, 2, 4)), cache)
+        >>> grads.x.shape
+        (5, 2, 3)
     """
     if isinstance(cache, GpuCache):
         if threads is not None:

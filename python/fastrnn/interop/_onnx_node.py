@@ -66,6 +66,14 @@ def onnx_node(
         ValueError: an unknown operator or attribute, a wrong shape or value, or an activation that the kernels have
             not. The message names it, what was expected and what came; nothing is ever ignored. docs/onnx.md has the
             list of what is refused, and where the specification leaves a choice.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> node = SimpleNamespace(op_type="GRU", domain="", attribute=[], input=["x", "w", "r"], output=["y", "h"])
+        >>> x, w, r = np.ones((5, 2, 3), np.float32), np.zeros((1, 12, 3), np.float32), np.zeros((1, 12, 4), np.float32)
+        >>> y, h = fastrnn.interop.onnx_node(node, [x, w, r])
+        >>> y.shape, h.shape
+        ((5, 1, 2, 4), (1, 2, 4))
     """
     op_type, given, wanted = _read_node(node, attributes)
     if op_type not in _OPERATORS:

@@ -36,6 +36,12 @@ def torch_layers(state: Mapping[str, Any], prefix: str = "", **options: Any) -> 
     Raises:
         ValueError: no weights, a name which those modules have not, one that is missing, or a wrong shape.
         TypeError: no mapping from names, or an option which the cell has not.
+
+    Example:
+        >>> state = {"weight_ih_l0": np.zeros((16, 3)), "weight_hh_l0": np.zeros((16, 4))}
+        >>> layers = fastrnn.interop.torch_layers(state)
+        >>> fastrnn.stack_forward(np.ones((5, 2, 3)), layers).y.shape
+        (5, 2, 4)
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state: expected a mapping from names to arrays, got {type(state).__name__}")

@@ -33,6 +33,11 @@ def load(path: _Path, **options: Any) -> Sequential | Model:
         ValueError: another ending, a damaged file, or one that holds what fastrnn has not.
         ImportError: without the package that reads the format.
         OSError: if the file cannot be read.
+
+    Example:
+        >>> fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)]).save("any.npz")
+        >>> fastrnn.interop.load("any.npz").output_shape
+        (None, 4)
     """
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     readers: dict[str, Callable[..., Sequential | Model]] = {
@@ -82,6 +87,10 @@ def save(model: Sequential, path: _Path, **options: Any) -> None:
         ValueError: another ending, or a layer that the format has not.
         ImportError: without the package that writes the format.
         OSError: if it cannot be written.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> fastrnn.interop.save(model, "other.npz")
     """
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     writers: dict[str, Callable[..., None]] = {

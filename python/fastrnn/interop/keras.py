@@ -35,6 +35,12 @@ def from_model(model: Any) -> Sequential:
     Raises:
         ValueError: a layer or a setting that fastrnn has not, or a model that is no chain of layers.
         TypeError: no Keras model.
+
+    Example:
+        >>> import keras
+        >>> live = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4)])
+        >>> fastrnn.interop.keras.from_model(live).output_shape
+        (None, 4)
     """
     keras = import_library("keras", "a live Keras model")
     if not isinstance(model, keras.Model):
@@ -54,6 +60,12 @@ def load(path: _Path) -> Sequential:
         ValueError: another suffix, a damaged file, and as `from_model`.
         ImportError: without h5py.
         OSError: if the file cannot be opened.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> fastrnn.interop.keras.save(model, "model.keras")
+        >>> fastrnn.interop.keras.load("model.keras").output_shape
+        (None, 4)
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
@@ -123,6 +135,12 @@ def to_model(model: Sequential) -> Any:
     Raises:
         ValueError: a layer or an option that Keras has not.
         ImportError: without keras.
+
+    Example:
+        >>> import keras
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> fastrnn.interop.keras.to_model(model).output_shape
+        (None, 4)
     """
     keras = import_library("keras", "a Keras model")
     layers = check_model(model).layers
@@ -139,7 +157,12 @@ def to_model(model: Sequential) -> Any:
 
 
 def save(model: Sequential, path: _Path) -> None:
-    """Write a model as Keras does, to a .keras or .h5 file. Errors as those of `to_model`, and OSError."""
+    """Write a model as Keras does, to a .keras or .h5 file. Errors as those of `to_model`, and OSError.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> fastrnn.interop.keras.save(model, "model.keras")
+    """
     path = os.fspath(path)
     if os.path.splitext(path)[1].lower() not in (".keras", ".h5"):
         raise ValueError(f"path: expected a name ending in .keras or .h5, got {path!r}")

@@ -46,6 +46,11 @@ def from_module(module: Any, parts: Parts | None = None) -> Sequential:
     Raises:
         ValueError: a submodule or setting that fastrnn has not, or a tensor that no part uses.
         TypeError: no module.
+
+    Example:
+        >>> import torch
+        >>> fastrnn.interop.torch.from_module(torch.nn.LSTM(3, 4, batch_first=True)).output_shape
+        (None, None, 4)
     """
     torch = import_library("torch", "a live PyTorch module")
     if not isinstance(module, torch.nn.Module):
@@ -80,6 +85,11 @@ def from_state_dict(state: Mapping[str, Any], parts: Parts | None = None) -> Seq
     Raises:
         ValueError: a tensor that no part uses, one that is missing, or a wrong shape; it names the tensor.
         TypeError: no mapping.
+
+    Example:
+        >>> state = {"weight_ih_l0": np.zeros((16, 3), np.float32), "weight_hh_l0": np.zeros((16, 4), np.float32)}
+        >>> fastrnn.interop.torch.from_state_dict(state).output_shape
+        (None, None, 4)
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state: expected a mapping from names to tensors, got {type(state).__name__}")
@@ -104,6 +114,12 @@ def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Seq
         ValueError: a damaged file, one that holds more than tensors, and as `from_state_dict`.
         ImportError: without safetensors, or torch for a .pt.
         OSError: if the file cannot be opened.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.LSTM(4, name="lstm")])
+        >>> fastrnn.interop.torch.save(model, "lstm.safetensors")
+        >>> fastrnn.interop.torch.load("lstm.safetensors", ["0"]).output_shape
+        (None, None, 4)
     """
     path = os.fspath(path)
     state = _read(path, key)
@@ -114,7 +130,14 @@ def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Seq
 
 
 def read_state(path: _Path, key: str | None = None) -> dict[str, Array]:
-    """The tensors of a file as arrays, by name; arguments and errors as those of `load`."""
+    """The tensors of a file as arrays, by name; arguments and errors as those of `load`.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.LSTM(4, name="lstm")])
+        >>> fastrnn.interop.torch.save(model, "lstm.safetensors")
+        >>> sorted(fastrnn.interop.torch.read_state("lstm.safetensors"))
+        ['0.bias_hh_l0', '0.bias_ih_l0', '0.weight_hh_l0', '0.weight_ih_l0']
+    """
     path = os.fspath(path)
     try:
         return _arrays(_read(path, key))
@@ -229,6 +252,11 @@ def to_state_dict(model: Sequential, parts: Sequence[str] | None = None, *, tens
 
     Raises:
         ValueError: a layer that computes what PyTorch's do not.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.LSTM(4, name="lstm")])
+        >>> list(fastrnn.interop.torch.to_state_dict(model, tensors=False))
+        ['0.weight_ih_l0', '0.weight_hh_l0', '0.bias_ih_l0', '0.bias_hh_l0']
     """
     weighted = [(index, layer) for index, layer in enumerate(check_model(model).layers) if layer.parameters()]
     names = [str(index) for index, _ in weighted] if parts is None else [name.rstrip(".") for name in parts]
@@ -257,6 +285,10 @@ def save(model: Sequential, path: _Path, parts: Sequence[str] | None = None) -> 
         ValueError: another suffix, and as `to_state_dict`.
         ImportError: without safetensors, or torch for a .pt.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.LSTM(4, name="lstm")])
+        >>> fastrnn.interop.torch.save(model, "lstm.safetensors")
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()

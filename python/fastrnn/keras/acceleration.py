@@ -26,6 +26,13 @@ def accelerate(model: Any) -> Report:
 
     Raises:
         TypeError: no model and no layer.
+
+    Example:
+        >>> import keras
+        >>> import fastrnn.keras
+        >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4, name="lstm")])
+        >>> fastrnn.keras.accelerate(model).replaced
+        ('lstm',)
     """
     replaced, left = [], {}
     for layer in _layers(model):
@@ -59,6 +66,14 @@ def restore(model: Any) -> Report:
 
     Raises:
         TypeError: no model and no layer.
+
+    Example:
+        >>> import keras
+        >>> import fastrnn.keras
+        >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4, name="lstm")])
+        >>> _ = fastrnn.keras.accelerate(model)
+        >>> fastrnn.keras.restore(model).replaced
+        ('lstm',)
     """
     replaced = []
     for layer in _layers(model):

@@ -103,7 +103,15 @@ class _Recurrent:
 
 @keras.saving.register_keras_serializable("fastrnn")
 class SimpleRNN(_Recurrent, keras.layers.SimpleRNN):
-    """keras.layers.SimpleRNN; activations are those whose derivative follows from their output."""
+    """keras.layers.SimpleRNN; activations are those whose derivative follows from their output.
+
+    Example:
+        >>> import keras
+        >>> import fastrnn.keras
+        >>> model = keras.Sequential([keras.Input((None, 3)), fastrnn.keras.SimpleRNN(4), keras.layers.Dense(1)])
+        >>> model.output_shape
+        (None, 1)
+    """
 
     _cell = "rnn"
     _counterpart = keras.layers.SimpleRNN
@@ -111,7 +119,15 @@ class SimpleRNN(_Recurrent, keras.layers.SimpleRNN):
 
 @keras.saving.register_keras_serializable("fastrnn")
 class LSTM(_Recurrent, keras.layers.LSTM):
-    """keras.layers.LSTM; activations are those whose derivative follows from their output."""
+    """keras.layers.LSTM; activations are those whose derivative follows from their output.
+
+    Example:
+        >>> import keras
+        >>> import fastrnn.keras
+        >>> model = keras.Sequential([keras.Input((None, 3)), fastrnn.keras.LSTM(4), keras.layers.Dense(1)])
+        >>> model.output_shape
+        (None, 1)
+    """
 
     _cell = "lstm"
     _counterpart = keras.layers.LSTM
@@ -119,7 +135,15 @@ class LSTM(_Recurrent, keras.layers.LSTM):
 
 @keras.saving.register_keras_serializable("fastrnn")
 class GRU(_Recurrent, keras.layers.GRU):
-    """keras.layers.GRU; activations are those whose derivative follows from their output."""
+    """keras.layers.GRU; activations are those whose derivative follows from their output.
+
+    Example:
+        >>> import keras
+        >>> import fastrnn.keras
+        >>> model = keras.Sequential([keras.Input((None, 3)), fastrnn.keras.GRU(4), keras.layers.Dense(1)])
+        >>> model.output_shape
+        (None, 1)
+    """
 
     _cell = "gru"
     _counterpart = keras.layers.GRU

@@ -64,7 +64,17 @@ def weights_from_file(size: int) -> Iterator[None]:
 
 
 def register_layer(cls: _LayerType) -> _LayerType:
-    """Class decorator: let `load_model` find the class by its name. Your own layers take it too."""
+    """Class decorator: let `load_model` find the class by its name. Your own layers take it too.
+
+    Example:
+        >>> @fastrnn.layers.register_layer
+        ... class Same(fastrnn.Layer):
+        ...     def forward(self, x, mask=None, training=False):
+        ...         return x
+        ...
+        >>> fastrnn.Sequential.from_config(fastrnn.Sequential([Same()]).get_config()).layers[0].__class__.__name__
+        'Same'
+    """
     LAYERS[cls.__name__] = cls
     return cls
 
@@ -134,6 +144,18 @@ class Layer:
         trainable: False freezes all weights of the layer.
         dtype: "float32" or "float64"; None takes `fastrnn.config.floatx()`.
         input_shape: shape of one example, without the batch axis; lets a `Sequential` build at once.
+        unknown: refused by name.
+
+    Example:
+        >>> class Twice(fastrnn.Layer):
+        ...     def forward(self, x, mask=None, training=False):
+        ...         return 2 * x
+        ...
+        ...     def backward(self, dy):
+        ...         return 2 * dy
+        ...
+        >>> Twice()(np.ones((1, 2), np.float32)).tolist()
+        [[2.0, 2.0]]
     """
 
     input_ndim: ClassVar[int | None] = None  # expected number of axes with the batch, None: any

@@ -22,7 +22,7 @@ __all__ = ["Conv1D"]
 
 @register_layer
 class Conv1D(Activated):
-    """y = f(windows of x (B, T, I) times the kernel + b), (B, T', filters).
+    """Apply y = f(windows of x (B, T, I) times the kernel + b): (B, T', filters).
 
     Args:
         filters: size of the output's last axis.
@@ -40,6 +40,10 @@ class Conv1D(Activated):
         name, trainable, dtype, input_shape: as every layer.
 
     A mask ends here, with a warning, as in Keras: padded steps are read as all others.
+
+    Example:
+        >>> fastrnn.layers.Conv1D(4, 3)(np.ones((2, 6, 3), np.float32)).shape
+        (2, 4, 4)
     """
 
     input_ndim = 3

@@ -28,6 +28,10 @@ class Input(Layer):
         shape: without the batch axis, None where it varies: `Input((None, 40))` for sequences of any length.
         batch_size: the size of every batch, or None.
         dtype, name: as for every layer.
+
+    Example:
+        >>> fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)]).input_shape
+        (None, None, 3)
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Activated(Layer):
 
 @register_layer
 class Dense(Activated):
-    """y = f(x W + b) on the last axis; x (B, I) or (B, ..., I).
+    """Apply y = f(x W + b) to the last axis; x (B, I) or (B, ..., I).
 
     Args:
         units: size of the output's last axis.
@@ -86,6 +90,11 @@ class Dense(Activated):
         use_bias, kernel_initializer, bias_initializer: W (I, units) and b (units,), stored as Keras stores them.
         kernel_regularizer, bias_regularizer: penalties of W and b, names or objects of `fastrnn.regularizers`.
         name, trainable, dtype, input_shape: as every layer.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.Dense(4, activation="softmax")(np.ones((2, 3), np.float32)).shape
+        (2, 4)
     """
 
     regularized: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -169,7 +178,16 @@ class Dense(Activated):
 
 @register_layer
 class Activation(Activated):
-    """y = f(x), elementwise or (softmax) over the last axis."""
+    """Apply y = f(x), elementwise or (softmax) over the last axis.
+
+    Args:
+        activation: a name or an object of `fastrnn.activations`.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.Activation("relu")(np.array([[-1.0, 2.0]], np.float32)).tolist()
+        [[0.0, 2.0]]
+    """
 
     only_hands_on = True
 
@@ -203,6 +221,11 @@ class Dropout(Layer):
             features at every step.
         seed: of the draws; None follows `set_random_seed`. What is dropped is a function of it, of the number of the
             training step and of the element's place.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.Dropout(0.5)(np.ones((1, 3), np.float32)).tolist()  # nothing outside of training
+        [[1.0, 1.0, 1.0]]
     """
 
     only_hands_on = True
@@ -257,7 +280,16 @@ class Dropout(Layer):
 
 @register_layer
 class Flatten(Layer):
-    """(B, ...) to (B, product of the rest)."""
+    """(B, ...) to (B, product of the rest).
+
+    Args:
+        name, trainable, dtype, input_shape: as every `Layer`.
+        unknown: refused by name.
+
+    Example:
+        >>> fastrnn.Flatten()(np.ones((2, 5, 3), np.float32)).shape
+        (2, 15)
+    """
 
     only_hands_on = True
 

@@ -105,6 +105,10 @@ class LayerNormalization(_Normalization):
         beta_initializer, gamma_initializer: their initial values.
         beta_regularizer, gamma_regularizer: their penalties, names or objects of `fastrnn.regularizers`.
         name, trainable, dtype, input_shape: as every layer.
+
+    Example:
+        >>> fastrnn.layers.LayerNormalization()(np.array([[1.0, 3.0]], np.float32)).round(2).tolist()
+        [[-1.0, 1.0]]
     """
 
     def __init__(
@@ -159,6 +163,10 @@ class BatchNormalization(_Normalization):
         beta_regularizer, gamma_regularizer: penalties, names or objects of `fastrnn.regularizers`.
         renorm, synchronized: False.
         name, trainable, dtype, input_shape: as every layer.
+
+    Example:
+        >>> fastrnn.layers.BatchNormalization()(np.zeros((2, 6, 3), np.float32)).shape
+        (2, 6, 3)
     """
 
     statistics: ClassVar[tuple[str, ...]] = ("moving_mean", "moving_variance")

@@ -51,6 +51,10 @@ class GlobalAveragePooling1D(_GlobalPooling):
         data_format: None or "channels_last": (B, T, I).
         keepdims: keep the axis of time, with one step.
         name, trainable, dtype, input_shape: as every layer.
+
+    Example:
+        >>> fastrnn.layers.GlobalAveragePooling1D()(np.ones((2, 6, 3), np.float32)).shape
+        (2, 3)
     """
 
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Array:
@@ -82,6 +86,10 @@ class GlobalMaxPooling1D(_GlobalPooling):
         use_mask: leave out what the mask does; a row of which it leaves nothing gives -inf. Keras' layer, and this one
             unless asked, reads masked steps as all others, and warns of it.
         name, trainable, dtype, input_shape: as every layer.
+
+    Example:
+        >>> fastrnn.layers.GlobalMaxPooling1D()(np.ones((2, 6, 3), np.float32)).shape
+        (2, 3)
     """
 
     def __init__(
@@ -187,6 +195,10 @@ class MaxPooling1D(_Pooling):
         name, trainable, dtype, input_shape: as every layer.
 
     A mask ends here, with a warning, as in Keras.
+
+    Example:
+        >>> fastrnn.layers.MaxPooling1D(2)(np.ones((2, 6, 3), np.float32)).shape
+        (2, 3, 3)
     """
 
     padding_value = -np.inf
@@ -225,6 +237,10 @@ class AveragePooling1D(_Pooling):
         name, trainable, dtype, input_shape: as every layer.
 
     A mask ends here, with a warning, as in Keras.
+
+    Example:
+        >>> fastrnn.layers.AveragePooling1D(2)(np.ones((2, 6, 3), np.float32)).shape
+        (2, 3, 3)
     """
 
     padding_value = 0.0

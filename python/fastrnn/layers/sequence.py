@@ -27,6 +27,11 @@ class Embedding(Layer):
         embeddings_initializer: of the table (input_dim, output_dim).
         mask_zero: treat 0 as padding: the mask is x != 0.
         embeddings_regularizer: a penalty of the table, a name or an object of `fastrnn.regularizers`.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.Embedding(100, 8)(np.array([[1, 2, 3]])).shape
+        (1, 3, 8)
     """
 
     regularized: ClassVar[dict[str, tuple[str, ...]]] = {"embeddings_regularizer": ("embeddings",)}
@@ -113,7 +118,17 @@ class Embedding(Layer):
 
 @register_layer
 class Masking(Layer):
-    """Mask the steps of x (B, T, I) whose features all equal `mask_value`, and zero them."""
+    """Mask the steps of x (B, T, I) whose features all equal `mask_value`, and zero them.
+
+    Args:
+        mask_value: a step all of whose features are this is skipped.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> masking = fastrnn.Masking(0.0)
+        >>> masking.compute_mask(np.array([[[1.0], [0.0]]], np.float32), None).tolist()
+        [[True, False]]
+    """
 
     only_hands_on = True
 
@@ -145,7 +160,16 @@ class Masking(Layer):
 
 @register_layer
 class RepeatVector(Layer):
-    """(B, I) to (B, n, I): the input of a decoder that reads the same vector at every step."""
+    """(B, I) to (B, n, I): the input of a decoder that reads the same vector at every step.
+
+    Args:
+        n: how many steps the output has.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.RepeatVector(5)(np.ones((2, 3), np.float32)).shape
+        (2, 5, 3)
+    """
 
     input_ndim = 2
 
@@ -181,6 +205,14 @@ class TimeDistributed(Layer):
     """Apply `layer` to every step of x (B, T, ...): time becomes batch, and batch time again.
 
     The mask passes; the steps it covers are computed all the same and left out of the loss.
+
+    Args:
+        layer: which is applied to every step.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.TimeDistributed(fastrnn.Dense(4))(np.ones((2, 5, 3), np.float32)).shape
+        (2, 5, 4)
     """
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:

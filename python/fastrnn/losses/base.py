@@ -21,6 +21,18 @@ class Loss:
 
     Attributes:
         fused_activation: name of the activation whose pre-activation `fused_gradient` differentiates to, or None.
+
+    Example:
+        >>> class Cubed(fastrnn.losses.Loss):
+        ...     def values(self, y_true, y_pred):
+        ...         return (np.abs(y_pred - y_true) ** 3).mean(axis=-1)
+        ...
+        ...     def value_gradient(self, y_true, y_pred):
+        ...         error = y_pred - y_true
+        ...         return 3 * error * np.abs(error) / error.shape[-1]
+        ...
+        >>> float(Cubed()(np.zeros((1, 1)), np.array([[2.0]])))
+        8.0
     """
 
     fused_activation: str | None = None
@@ -155,6 +167,10 @@ def mask_to_weight(mask: Array, sample_weight: Array | None = None) -> Array:
     Args:
         mask: (B, T) or (B,), True where the step counts.
         sample_weight: None, (B,) or (B, T).
+
+    Example:
+        >>> fastrnn.losses.mask_to_weight(np.array([[True, False], [True, True]])).tolist()
+        [[1.3333333333333333, 0.0], [1.3333333333333333, 1.3333333333333333]]
     """
     mask = np.asarray(mask, dtype=bool)
     weight = np.ones((1,) * mask.ndim) if sample_weight is None else expand_weight(sample_weight, mask.shape)

@@ -21,6 +21,16 @@ class Metric:
 
     Args:
         name: the key in logs and history; None takes the class's default.
+
+    Example:
+        >>> class Worst(fastrnn.metrics.Metric):
+        ...     def values(self, y_true, y_pred):
+        ...         return np.abs(y_true - y_pred).max(axis=-1)
+        ...
+        >>> metric = Worst()
+        >>> metric.update_state(np.zeros((1, 2)), np.array([[1.0, -3.0]]))
+        >>> float(metric.result())
+        3.0
     """
 
     default_name = "metric"

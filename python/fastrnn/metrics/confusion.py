@@ -65,6 +65,12 @@ class Precision(_Rate):
         thresholds: a prediction above it is positive; one number.
         class_id: count this entry of the last axis alone.
         name: see `Metric`.
+
+    Example:
+        >>> metric = fastrnn.metrics.Precision()
+        >>> metric.update_state(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
+        >>> round(float(metric.result()), 4)
+        0.5
     """
 
     default_name = "precision"
@@ -74,7 +80,14 @@ class Precision(_Rate):
 
 
 class Recall(_Rate):
-    """Of the positive entries, the share that were predicted so. Arguments as `Precision`."""
+    """Of the positive entries, the share that were predicted so. Arguments as `Precision`.
+
+    Example:
+        >>> metric = fastrnn.metrics.Recall()
+        >>> metric.update_state(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
+        >>> round(float(metric.result()), 4)
+        0.5
+    """
 
     default_name = "recall"
 
@@ -94,6 +107,12 @@ class AUC(Metric):
             "minoring", its lower end, or "majoring", its higher one.
         name: see `Metric`.
         from_logits: apply the sigmoid to y_pred first.
+
+    Example:
+        >>> metric = fastrnn.metrics.AUC()
+        >>> metric.update_state(np.array([0, 1, 1]), np.array([0.2, 0.9, 0.1]))
+        >>> round(float(metric.result()), 4)
+        0.5
     """
 
     default_name = "auc"

@@ -24,7 +24,17 @@ __all__ = [
 
 
 class Mean(Metric):
-    """The mean of the numbers given to ``update_state(values, sample_weight=None)``."""
+    """The mean of the numbers given to ``update_state(values, sample_weight=None)``.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> mean = fastrnn.metrics.Mean()
+        >>> mean.update_state([1.0, 3.0])
+        >>> float(mean.result())
+        2.0
+    """
 
     default_name = "mean"
 
@@ -36,7 +46,17 @@ class Mean(Metric):
 
 
 class Accuracy(Metric):
-    """How often y_true equals y_pred, element for element; the shapes are the same."""
+    """How often y_true equals y_pred, element for element; the shapes are the same.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.Accuracy()
+        >>> metric.update_state(np.array([1, 2]), np.array([1, 3]))
+        >>> round(float(metric.result()), 4)
+        0.5
+    """
 
     default_name = "accuracy"
 
@@ -52,6 +72,12 @@ class BinaryAccuracy(Metric):
     Args:
         name: see `Metric`.
         threshold: 0.5 for probabilities, 0.0 for logits.
+
+    Example:
+        >>> metric = fastrnn.metrics.BinaryAccuracy()
+        >>> metric.update_state(np.array([[1.0], [0.0]]), np.array([[0.9], [0.8]]))
+        >>> round(float(metric.result()), 4)
+        0.5
     """
 
     default_name = "binary_accuracy"
@@ -70,7 +96,17 @@ class BinaryAccuracy(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """How often the largest prediction is where the largest (one-hot) target is. Probabilities or logits."""
+    """How often the largest prediction is where the largest (one-hot) target is. Probabilities or logits.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.CategoricalAccuracy()
+        >>> metric.update_state(np.array([[0.0, 1.0]]), np.array([[0.25, 0.75]]))
+        >>> round(float(metric.result()), 4)
+        1.0
+    """
 
     default_name = "categorical_accuracy"
 
@@ -80,7 +116,17 @@ class CategoricalAccuracy(Metric):
 
 
 class SparseCategoricalAccuracy(Metric):
-    """How often the largest prediction is at the class number y_true."""
+    """How often the largest prediction is at the class number y_true.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.SparseCategoricalAccuracy()
+        >>> metric.update_state(np.array([1]), np.array([[0.25, 0.75]]))
+        >>> round(float(metric.result()), 4)
+        1.0
+    """
 
     default_name = "sparse_categorical_accuracy"
 
@@ -110,7 +156,18 @@ class _AutoAccuracy(Metric):
 
 
 class SparseTopKCategoricalAccuracy(Metric):
-    """How often fewer than `k` classes score higher than class number y_true (ties count in favour)."""
+    """How often fewer than `k` classes score higher than class number y_true (ties count in favour).
+
+    Args:
+        k: how many of the highest scores count.
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.SparseTopKCategoricalAccuracy(k=2)
+        >>> metric.update_state(np.array([0]), np.array([[0.3, 0.5, 0.2]]))
+        >>> round(float(metric.result()), 4)
+        1.0
+    """
 
     default_name = "sparse_top_k_categorical_accuracy"
 
@@ -131,7 +188,18 @@ class SparseTopKCategoricalAccuracy(Metric):
 
 
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
-    """`SparseTopKCategoricalAccuracy` for one-hot targets."""
+    """`SparseTopKCategoricalAccuracy` for one-hot targets.
+
+    Args:
+        k: how many of the highest scores count.
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.TopKCategoricalAccuracy(k=2)
+        >>> metric.update_state(np.array([[1.0, 0.0, 0.0]]), np.array([[0.3, 0.5, 0.2]]))
+        >>> round(float(metric.result()), 4)
+        1.0
+    """
 
     default_name = "top_k_categorical_accuracy"
 
@@ -152,7 +220,17 @@ class _LossMetric(Metric):
 
 
 class MeanSquaredError(_LossMetric):
-    """Mean of the squared errors."""
+    """Mean of the squared errors.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.MeanSquaredError()
+        >>> metric.update_state(np.zeros((1, 2)), np.array([[1.0, -3.0]]))
+        >>> round(float(metric.result()), 4)
+        5.0
+    """
 
     default_name = "mean_squared_error"
 
@@ -161,7 +239,17 @@ class MeanSquaredError(_LossMetric):
 
 
 class RootMeanSquaredError(MeanSquaredError):
-    """Square root of the mean of the squared errors."""
+    """Square root of the mean of the squared errors.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.RootMeanSquaredError()
+        >>> metric.update_state(np.zeros((1, 2)), np.array([[3.0, -3.0]]))
+        >>> round(float(metric.result()), 4)
+        3.0
+    """
 
     default_name = "root_mean_squared_error"
 
@@ -170,7 +258,17 @@ class RootMeanSquaredError(MeanSquaredError):
 
 
 class MeanAbsoluteError(_LossMetric):
-    """Mean of the absolute errors."""
+    """Mean of the absolute errors.
+
+    Args:
+        name: in the logs; None for the usual one.
+
+    Example:
+        >>> metric = fastrnn.metrics.MeanAbsoluteError()
+        >>> metric.update_state(np.zeros((1, 2)), np.array([[1.0, -3.0]]))
+        >>> round(float(metric.result()), 4)
+        2.0
+    """
 
     default_name = "mean_absolute_error"
 
@@ -179,7 +277,14 @@ class MeanAbsoluteError(_LossMetric):
 
 
 class BinaryCrossentropy(_LossMetric):
-    """`losses.BinaryCrossentropy` as a metric; the arguments are its."""
+    """`losses.BinaryCrossentropy` as a metric; the arguments are its.
+
+    Example:
+        >>> metric = fastrnn.metrics.BinaryCrossentropy()
+        >>> metric.update_state(np.array([[1.0]]), np.array([[0.5]]))
+        >>> round(float(metric.result()), 4)
+        0.6931
+    """
 
     default_name = "binary_crossentropy"
 
@@ -192,7 +297,14 @@ class BinaryCrossentropy(_LossMetric):
 
 
 class CategoricalCrossentropy(BinaryCrossentropy):
-    """`losses.CategoricalCrossentropy` as a metric; the arguments are its."""
+    """`losses.CategoricalCrossentropy` as a metric; the arguments are its.
+
+    Example:
+        >>> metric = fastrnn.metrics.CategoricalCrossentropy()
+        >>> metric.update_state(np.array([[0.0, 1.0]]), np.array([[0.25, 0.75]]))
+        >>> round(float(metric.result()), 4)
+        0.2877
+    """
 
     default_name = "categorical_crossentropy"
 
@@ -202,7 +314,14 @@ class CategoricalCrossentropy(BinaryCrossentropy):
 
 
 class SparseCategoricalCrossentropy(_LossMetric):
-    """`losses.SparseCategoricalCrossentropy` as a metric; the arguments are its."""
+    """`losses.SparseCategoricalCrossentropy` as a metric; the arguments are its.
+
+    Example:
+        >>> metric = fastrnn.metrics.SparseCategoricalCrossentropy()
+        >>> metric.update_state(np.array([1]), np.array([[0.25, 0.75]]))
+        >>> round(float(metric.result()), 4)
+        0.2877
+    """
 
     default_name = "sparse_categorical_crossentropy"
 
@@ -214,7 +333,18 @@ class SparseCategoricalCrossentropy(_LossMetric):
 
 
 class FunctionMetric(Metric):
-    """A metric from a function ``f(y_true, y_pred)`` that returns one number per element or one for the batch."""
+    """A metric from a function ``f(y_true, y_pred)`` that returns one number per element or one for the batch.
+
+    Args:
+        function: of y_true and y_pred.
+        name: in the logs; None for that of the function.
+
+    Example:
+        >>> metric = fastrnn.metrics.FunctionMetric(lambda t, p: np.abs(t - p).max(axis=-1), "worst")
+        >>> metric.update_state(np.zeros((1, 2)), np.array([[1.0, -3.0]]))
+        >>> float(metric.result())
+        3.0
+    """
 
     def __init__(self, function: Callable[[Array, Array], Any], name: str | None = None) -> None:
         super().__init__(getattr(function, "__name__", "metric") if name is None else name)
@@ -271,9 +401,18 @@ def get(
 
     A metric made from a name carries that name in logs.
 
+    Args:
+        identifier: a `Metric`, a class of them, a name as "accuracy", what `serialize` returned, or a function (see
+            `FunctionMetric`).
+        loss: the loss of the model, by which "accuracy" and "crossentropy" choose their form; None for none.
+
     Raises:
         ValueError: unknown name.
         TypeError: neither of these.
+
+    Example:
+        >>> fastrnn.metrics.get("mae").__class__.__name__
+        'MeanAbsoluteError'
     """
     if isinstance(identifier, str):
         found = _by_loss(identifier, loss)

@@ -26,6 +26,13 @@ class SGD(Optimizer):
         learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm: see `Optimizer`.
         momentum: in [0, 1).
         nesterov: look ahead.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
+        >>> model.compile(fastrnn.optimizers.SGD(0.1, momentum=0.9), "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=5, verbose=0).history["loss"]
+        >>> history[-1] < history[0]
+        True
     """
 
     def __init__(
@@ -82,6 +89,13 @@ class RMSprop(Optimizer):
         momentum: in [0, 1).
         epsilon: > 0; inside the root, as in Keras 3.
         centered: normalise by the variance instead of the second moment.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
+        >>> model.compile(fastrnn.optimizers.RMSprop(0.01), "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=5, verbose=0).history["loss"]
+        >>> history[-1] < history[0]
+        True
     """
 
     def __init__(
@@ -153,6 +167,13 @@ class Adam(Optimizer):
         beta_2: b2, in [0, 1).
         epsilon: > 0.
         amsgrad: see above.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
+        >>> model.compile(fastrnn.optimizers.Adam(0.01), "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=5, verbose=0).history["loss"]
+        >>> history[-1] < history[0]
+        True
     """
 
     def __init__(
@@ -213,6 +234,13 @@ class AdamW(Adam):
     Args:
         weight_decay: >= 0; every weight loses ``lr * weight_decay`` of itself per step.
         learning_rate, beta_1, beta_2, epsilon, amsgrad, clipnorm, clipvalue, global_clipnorm: as in `Adam`.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
+        >>> model.compile(fastrnn.optimizers.AdamW(0.01), "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=5, verbose=0).history["loss"]
+        >>> history[-1] < history[0]
+        True
     """
 
     def __init__(
@@ -248,6 +276,13 @@ class Adagrad(Optimizer):
         learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm: see `Optimizer`.
         initial_accumulator_value: what a starts from, >= 0.
         epsilon: > 0.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
+        >>> model.compile(fastrnn.optimizers.Adagrad(0.1), "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=5, verbose=0).history["loss"]
+        >>> history[-1] < history[0]
+        True
     """
 
     def __init__(
@@ -295,8 +330,15 @@ _REGISTRY: Registry[Optimizer] = Registry(
 def get(identifier: Identifier | Optimizer | type[Optimizer]) -> Optimizer:
     """Return an optimizer from an instance, a class, a name or a serialized dict.
 
+    Args:
+        identifier: an `Optimizer`, a class of them, a name as "adam", or what `serialize` returned.
+
     Raises:
         ValueError: unknown name.
         TypeError: neither of these.
+
+    Example:
+        >>> fastrnn.optimizers.get("adam").learning_rate
+        0.001
     """
     return _REGISTRY.get(identifier)

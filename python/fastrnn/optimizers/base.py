@@ -29,6 +29,17 @@ class Optimizer:
 
     Raises:
         ValueError: more than one kind of clipping, or a value out of range.
+
+    Example:
+        >>> class SignDescent(fastrnn.optimizers.Optimizer):
+        ...     def _update(self, value, grad, slots, rate):
+        ...         value -= rate * np.sign(grad)
+        ...
+        >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
+        >>> model.compile(SignDescent(0.01), "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=5, verbose=0).history["loss"]
+        >>> history[-1] < history[0]
+        True
     """
 
     def __init__(

@@ -25,6 +25,10 @@ def learning_curves(history: Any, names: str | Sequence[str] = "loss", ax: Any =
 
     Raises:
         ValueError: a name that the history has not.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> ax = plot.learning_curves({"loss": [0.9, 0.5], "val_loss": [1.0, 0.8]})
     """
     figures = getattr(history, "history", history)
     ax = axes(ax)

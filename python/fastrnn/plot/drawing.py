@@ -21,6 +21,13 @@ def model(model: Any, ax: Any = None) -> Any:
 
     Raises:
         ValueError: a model without layers or not built.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 2)), fastrnn.LSTM(3, name="lstm"), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 6, 2), np.float32), np.ones((4, 1), np.float32)
+        >>> ax = plot.model(model)
     """
     if not model.layers or model.input_shape is None:
         raise ValueError("model: expected one that is built; call build(input_shape) or give the data first")

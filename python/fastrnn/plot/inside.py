@@ -31,6 +31,15 @@ def activations(model: Any, x: Any) -> dict[str, dict[str, Array]]:
         Layer name to a dict of arrays (B, T, H): the gates by the letters of the equations (i, f, g, o of an LSTM; r,
         z, n of a GRU), the cell state c, and the output h. Steps that a mask leaves out are NaN. A Bidirectional is
         two layers, each in the order of time.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 2)), fastrnn.LSTM(3, name="lstm"), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 6, 2), np.float32), np.ones((4, 1), np.float32)
+        >>> inside = plot.activations(model, x)["lstm"]
+        >>> list(inside), inside["f"].shape
+        (['i', 'f', 'g', 'o', 'c', 'h'], (4, 6, 3))
     """
     model.predict_on_batch(x)  # builds the model, and refuses what does not fit
     found: dict[str, dict[str, Array]] = {}
@@ -75,6 +84,14 @@ def gradient_norms(model: Any, x: Any, y: Any) -> dict[str, Array]:
 
     Raises:
         ValueError: a model without a loss.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 2)), fastrnn.LSTM(3, name="lstm"), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 6, 2), np.float32), np.ones((4, 1), np.float32)
+        >>> plot.gradient_norms(model, x, y)["lstm"].shape
+        (6,)
     """
     found: dict[str, Array] = {}
     for layer, _, _, _, d in _gradients(model, x, y):
@@ -101,6 +118,15 @@ def state_gradient_norms(model: Any, x: Any, y: Any) -> dict[str, dict[str, Arra
 
     Raises:
         ValueError: a model without a loss.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 2)), fastrnn.LSTM(3, name="lstm"), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 6, 2), np.float32), np.ones((4, 1), np.float32)
+        >>> norms = plot.state_gradient_norms(model, x, y)["lstm"]
+        >>> list(norms), norms["c"].shape
+        (['h', 'c'], (6,))
     """
     found: dict[str, dict[str, Array]] = {}
     for layer, inputs, mask, dy, _ in _gradients(model, x, y):

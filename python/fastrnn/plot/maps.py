@@ -26,6 +26,11 @@ def activation_map(values: Any, name: str = "h", ax: Any = None, *, sort: bool =
 
     Returns:
         The Axes; the array of its image is (H, T).
+
+    Example:
+        >>> from fastrnn import plot
+        >>> plot.activation_map(np.zeros((6, 3)), "h").images[0].get_array().shape
+        (3, 6)
     """
     array = np.asarray(values)
     if array.ndim != 2:
@@ -65,6 +70,14 @@ def activation_maps(model: Any, x: Any, layer: str | None = None, example: int =
 
     Raises:
         ValueError: no such layer.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 2)), fastrnn.LSTM(3, name="lstm"), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 6, 2), np.float32), np.ones((4, 1), np.float32)
+        >>> [ax.get_title() for ax in plot.activation_maps(model, x)]
+        ['i', 'f', 'g', 'o', 'c', 'h']
     """
     found = activations(model, x)
     chosen = next(iter(found), None) if layer is None else layer
@@ -97,6 +110,14 @@ def gradient_flow(model: Any, x: Any, y: Any, ax: Any = None, *, of: str = "inpu
 
     Raises:
         ValueError: no layer has such a state.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 2)), fastrnn.LSTM(3, name="lstm"), fastrnn.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 6, 2), np.float32), np.ones((4, 1), np.float32)
+        >>> plot.gradient_flow(model, x, y, of="h").get_ylabel()
+        'norm of d loss / d h'
     """
     ax = axes(ax)
     if of == "input":

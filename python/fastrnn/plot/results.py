@@ -29,6 +29,11 @@ def confusion_matrix(
 
     Raises:
         ValueError: arrays of different lengths, or fewer labels than classes.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> plot.confusion_matrix([0, 0, 1], [0, 1, 1], ["no", "yes"]).images[0].get_array().tolist()
+        [[1.0, 1.0], [0.0, 1.0]]
     """
     true, pred = (_classes(y) for y in (y_true, y_pred))
     if true.shape != pred.shape:
@@ -79,6 +84,10 @@ def forecast(past: Any, predicted: Any, truth: Any = None, ax: Any = None, *, st
 
     Raises:
         ValueError: arrays of other shapes.
+
+    Example:
+        >>> from fastrnn import plot
+        >>> ax = plot.forecast(past=[1.0, 2.0], predicted=[3.0, 4.0], truth=[3.0, 5.0])
     """
     past, predicted = np.asarray(past), np.asarray(predicted)
     if past.ndim != 1 or predicted.ndim not in (1, 2):

@@ -112,15 +112,36 @@ def gru_forward(
 
     Options: reset, activation, recurrent_activation, clip, ln_ih, ln_hh and norm_eps, zoneout_h, weight_dropout,
     candidate_dropout, and a run's. Returns GRUOutput(y, h_n); with ``training`` a plain tuple (y, h_n, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> weights = np.zeros((12, 3)), np.zeros((12, 4))
+        >>> y = reference.gru_forward(np.ones((5, 2, 3)), *weights).y
+        >>> bool(np.allclose(y, fastrnn.gru_forward(np.ones((5, 2, 3)), *weights).y, rtol=1e-12))
+        True
     """
     return run_forward(GRU, x, (w_ih, w_hh, b_ih, b_hh), (h0,), options)
 
 
 def gru_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> GRUGrads:
-    """As :func:`rnn_backward`, for the cache of :func:`gru_forward`."""
+    """As :func:`rnn_backward`, for the cache of :func:`gru_forward`.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.gru_forward(np.ones((5, 2, 3)), np.zeros((12, 3)), np.zeros((12, 4)), training=True)
+        >>> reference.gru_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (12, 3)
+    """
     return run_backward(GRUGrads, dy, cache, (dh_n,))
 
 
 def gru_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
-    """One step of :func:`gru_forward`, as :func:`rnn_cell`."""
+    """One step of :func:`gru_forward`, as :func:`rnn_cell`.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> h = reference.gru_cell(np.ones((2, 3)), np.zeros((12, 3)), np.zeros((12, 4)))
+        >>> h.shape
+        (2, 4)
+    """
     return run_step(gru_forward, None, x, args, training, options)

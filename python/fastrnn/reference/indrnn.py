@@ -53,15 +53,36 @@ def indrnn_forward(
     """IndRNN over a sequence: :func:`indrnn_step`, w_hh (H,). Options: activation, clip, zoneout_h, and a run's.
 
     Returns IndRNNOutput(y, h_n); with ``training`` a plain tuple (y, h_n, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> weights = np.zeros((4, 3)), np.zeros(4)
+        >>> y = reference.indrnn_forward(np.ones((5, 2, 3)), *weights).y
+        >>> bool(np.allclose(y, fastrnn.indrnn_forward(np.ones((5, 2, 3)), *weights).y, rtol=1e-12))
+        True
     """
     return run_forward(INDRNN, x, (w_ih, w_hh, b_ih, b_hh), (h0,), options)
 
 
 def indrnn_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> IndRNNGrads:
-    """As :func:`rnn_backward`, for the cache of :func:`indrnn_forward`."""
+    """As :func:`rnn_backward`, for the cache of :func:`indrnn_forward`.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.indrnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros(4), training=True)
+        >>> reference.indrnn_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (4, 3)
+    """
     return run_backward(IndRNNGrads, dy, cache, (dh_n,))
 
 
 def indrnn_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
-    """One step of :func:`indrnn_forward`, as :func:`rnn_cell`."""
+    """One step of :func:`indrnn_forward`, as :func:`rnn_cell`.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> h = reference.indrnn_cell(np.ones((2, 3)), np.zeros((4, 3)), np.zeros(4))
+        >>> h.shape
+        (2, 4)
+    """
     return run_step(indrnn_forward, None, x, args, training, options)

@@ -170,15 +170,36 @@ def lstm_forward(
     coupled, w_peep, peephole_output, w_hr, proj_clip, ln_ih, ln_hh, ln_c and norm_eps, zoneout_h, zoneout_c,
     weight_dropout, candidate_dropout, and a run's. Returns LSTMOutput(y, h_n, c_n); with ``training`` a plain tuple
     (y, h_n, c_n, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> weights = np.zeros((16, 3)), np.zeros((16, 4))
+        >>> y = reference.lstm_forward(np.ones((5, 2, 3)), *weights).y
+        >>> bool(np.allclose(y, fastrnn.lstm_forward(np.ones((5, 2, 3)), *weights).y, rtol=1e-12))
+        True
     """
     return run_forward(LSTM, x, (w_ih, w_hh, b_ih, b_hh), (h0, c0), options)
 
 
 def lstm_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None) -> LSTMGrads:
-    """As :func:`rnn_backward`, for the cache of :func:`lstm_forward`; ``dc_n`` (1,B,H) is the gradient to c_n."""
+    """As :func:`rnn_backward`, for the cache of :func:`lstm_forward`; ``dc_n`` (1,B,H) is the gradient to c_n.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.lstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> reference.lstm_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (16, 3)
+    """
     return run_backward(LSTMGrads, dy, cache, (dh_n, dc_n))
 
 
 def lstm_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
-    """One step of :func:`lstm_forward`, as :func:`rnn_cell`, with c0 (B,H): LSTMState(h, c), or (h, c, cache)."""
+    """One step of :func:`lstm_forward`, as :func:`rnn_cell`, with c0 (B,H): LSTMState(h, c), or (h, c, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> h, c = reference.lstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> h.shape
+        (2, 4)
+    """
     return run_step(lstm_forward, LSTMState, x, args, training, options)

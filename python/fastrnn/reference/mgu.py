@@ -76,15 +76,36 @@ def mgu_forward(
 
     Options: activation, recurrent_activation, clip, zoneout_h, weight_dropout, candidate_dropout, and a run's.
     Returns MGUOutput(y, h_n); with ``training`` a plain tuple (y, h_n, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> weights = np.zeros((8, 3)), np.zeros((8, 4))
+        >>> y = reference.mgu_forward(np.ones((5, 2, 3)), *weights).y
+        >>> bool(np.allclose(y, fastrnn.mgu_forward(np.ones((5, 2, 3)), *weights).y, rtol=1e-12))
+        True
     """
     return run_forward(MGU, x, (w_ih, w_hh, b_ih, b_hh), (h0,), options)
 
 
 def mgu_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> MGUGrads:
-    """As :func:`rnn_backward`, for the cache of :func:`mgu_forward`."""
+    """As :func:`rnn_backward`, for the cache of :func:`mgu_forward`.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.mgu_forward(np.ones((5, 2, 3)), np.zeros((8, 3)), np.zeros((8, 4)), training=True)
+        >>> reference.mgu_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (8, 3)
+    """
     return run_backward(MGUGrads, dy, cache, (dh_n,))
 
 
 def mgu_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
-    """One step of :func:`mgu_forward`, as :func:`rnn_cell`."""
+    """One step of :func:`mgu_forward`, as :func:`rnn_cell`.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> h = reference.mgu_cell(np.ones((2, 3)), np.zeros((8, 3)), np.zeros((8, 4)))
+        >>> h.shape
+        (2, 4)
+    """
     return run_step(mgu_forward, None, x, args, training, options)

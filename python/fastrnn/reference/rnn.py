@@ -88,12 +88,26 @@ def rnn_forward(
     here alone ``dtype``, what to compute in (float64), and ``stream``, the number of layer and direction in a stack.
 
     Returns RNNOutput(y, h_n); with ``training`` a plain tuple (y, h_n, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> weights = np.zeros((4, 3)), np.zeros((4, 4))
+        >>> y = reference.rnn_forward(np.ones((5, 2, 3)), *weights).y
+        >>> bool(np.allclose(y, fastrnn.rnn_forward(np.ones((5, 2, 3)), *weights).y, rtol=1e-12))
+        True
     """
     return run_forward(RNN, x, (w_ih, w_hh, b_ih, b_hh), (h0,), options)
 
 
 def rnn_backward(dy: Array | None, cache: Cache, dh_n: Array | None = None) -> RNNGrads:
-    """Gradients of a loss whose gradients to y and h_n are ``dy`` (shape of y) and ``dh_n`` (1,B,H); None is 0."""
+    """Gradients of a loss whose gradients to y and h_n are ``dy`` (shape of y) and ``dh_n`` (1,B,H); None is 0.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.rnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros((4, 4)), training=True)
+        >>> reference.rnn_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (4, 3)
+    """
     return run_backward(RNNGrads, dy, cache, (dh_n,))
 
 
@@ -101,5 +115,11 @@ def rnn_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> An
     """One step: :func:`rnn_forward` with x (B,I), h0 (B,H), giving h (B,H).
 
     With ``training`` (h, cache), the cache of a sequence of one step: :func:`rnn_backward` takes a dy of (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> h = reference.rnn_cell(np.ones((2, 3)), np.zeros((4, 3)), np.zeros((4, 4)))
+        >>> h.shape
+        (2, 4)
     """
     return run_step(rnn_forward, None, x, args, training, options)

@@ -105,6 +105,13 @@ def slstm_forward(
     """sLSTM over a sequence: :func:`slstm_step`, gates i, f, z, o. Options: forget_gate, weight_dropout, and a run's.
 
     Returns SLSTMOutput(y, h_n, c_n, n_n, m_n); with ``training`` a plain tuple with the cache behind them.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> weights = np.zeros((16, 3)), np.zeros((16, 4))
+        >>> y = reference.slstm_forward(np.ones((5, 2, 3)), *weights).y
+        >>> bool(np.allclose(y, fastrnn.slstm_forward(np.ones((5, 2, 3)), *weights).y, rtol=1e-12))
+        True
     """
     return run_forward(SLSTM, x, (w_ih, w_hh, b_ih, b_hh), (h0, c0, n0, m0), options)
 
@@ -113,10 +120,24 @@ def slstm_backward(
     dy: Array | None, cache: Cache, dh_n: Array | None = None, dc_n: Array | None = None, dn_n: Array | None = None,
     dm_n: Array | None = None,
 ) -> SLSTMGrads:  # fmt: skip
-    """As :func:`rnn_backward`, for the cache of :func:`slstm_forward` and the gradients to all its final states."""
+    """As :func:`rnn_backward`, for the cache of :func:`slstm_forward` and the gradients to all its final states.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.slstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> reference.slstm_backward(np.ones((5, 2, 4)), cache).w_ih.shape
+        (16, 3)
+    """
     return run_backward(SLSTMGrads, dy, cache, (dh_n, dc_n, dn_n, dm_n))
 
 
 def slstm_cell(x: Array, *args: Any, training: bool = False, **options: Any) -> Any:
-    """One step of :func:`slstm_forward`, as :func:`lstm_cell`: SLSTMState(h, c, n, m), or (h, c, n, m, cache)."""
+    """One step of :func:`slstm_forward`, as :func:`lstm_cell`: SLSTMState(h, c, n, m), or (h, c, n, m, cache).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> h, c, n, m = reference.slstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> h.shape
+        (2, 4)
+    """
     return run_step(slstm_forward, SLSTMState, x, args, training, options)

@@ -63,6 +63,12 @@ def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = Tru
         ValueError: for another suffix, a model not built, or weights that are not finite.
         ImportError: for .safetensors without the package of that name.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> fastrnn.save_model(model, "model.npz")
+        >>> fastrnn.load_model("model.npz").count_params() == model.count_params()
+        True
     """
     path = os.fspath(path)
     suffix = check_suffix(path)
@@ -83,6 +89,14 @@ def save_weights(model: Sequential, path: _PathLike) -> None:
     """Write the weights of a model alone to one file, for `load_weights` of a model of the same architecture.
 
     Arguments and errors as those of `save_model`.
+
+    Args:
+        model: built.
+        path: ending in .npz or .safetensors.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> fastrnn.io.save_weights(model, "weights.npz")
     """
     path = os.fspath(path)
     suffix = check_suffix(path)
@@ -95,10 +109,19 @@ def load_weights(model: Sequential, path: _PathLike) -> None:
     They are matched by the places of the layers, whatever the layers are called. Nothing is changed when one does not
     fit.
 
+    Args:
+        model: built, of the same layers.
+        path: the file.
+
     Raises:
         ValueError: if the model is not built, the file is damaged, or an array is missing, superfluous or of another
             shape or dtype.
         ImportError, OSError: as `load_model`.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])
+        >>> model.save_weights("weights.npz")
+        >>> fastrnn.io.load_weights(model, "weights.npz")
     """
     path = os.fspath(path)
     wanted = _placed_parameters(model)
@@ -116,7 +139,9 @@ def load_weights(model: Sequential, path: _PathLike) -> None:
 
 
 def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
-    """Write layers given as arrays to one file, for `fastrnn::Model::load` in C++ and its likes in C and Python::
+    """Write layers given as arrays to one file, for `fastrnn::Model::load` in C++ and its likes in C and Python.
+
+    For example::
 
         io.save_layers("model.safetensors", [
             {"cell": "lstm", "w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh},
@@ -136,6 +161,12 @@ def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
         ValueError, TypeError: naming the layer and the argument.
         ImportError: without the package safetensors.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> layer = {"cell": "lstm", "w_ih": np.zeros((16, 3), np.float32), "w_hh": np.zeros((16, 4), np.float32)}
+        >>> fastrnn.io.save_layers("layers.safetensors", [layer])
+        >>> fastrnn.Model.load("layers.safetensors").output_size
+        4
     """
     path = os.fspath(path)
     if os.path.splitext(path)[1].lower() != ".safetensors":
@@ -155,10 +186,16 @@ def pack_layers(layers: Sequence[Mapping[str, Any]]) -> bytes:
 def check_path(path: _PathLike) -> None:
     """Raise what saving a model to `path` would raise for the path alone: before hours of training, not after them.
 
+    Args:
+        path: where the model will go.
+
     Raises:
         ValueError: for another suffix than .npz or .safetensors.
         ImportError: for .safetensors without the package of that name.
         OSError: if no file can be made in the folder, or something else than a file has that name.
+
+    Example:
+        >>> fastrnn.io.check_path("model.npz")
     """
     _file_writing.check_path(os.fspath(path))
 
@@ -178,6 +215,11 @@ def load_model(path: _PathLike, compile: bool = True) -> Sequential:
             finite. Nothing of any size is made on the word of the header alone.
         ImportError: for .safetensors without the package of that name.
         OSError: if the file cannot be read.
+
+    Example:
+        >>> fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)]).save("loaded.npz")
+        >>> fastrnn.load_model("loaded.npz").output_shape
+        (None, 4)
     """
     path = os.fspath(path)
     header, arrays = _read(path)

@@ -53,6 +53,13 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc] 
         loss_, best_loss_, loss_curve_: of the training, by epoch.
         validation_scores_, best_validation_score_: with early_stopping, else None.
         n_layers_, n_outputs_, out_activation_: of the network.
+
+    Example:
+        >>> from fastrnn.sklearn import RNNClassifier
+        >>> sequences = [np.full((n, 1), n % 2, np.float32) for n in range(3, 23)]
+        >>> model = RNNClassifier((4,), max_iter=2, random_state=0).fit(sequences, [n % 2 for n in range(3, 23)])
+        >>> model.predict(sequences).shape
+        (20,)
     """
 
     def __init__(

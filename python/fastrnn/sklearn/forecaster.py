@@ -55,6 +55,13 @@ class SequenceForecaster(RecurrentEstimator):
         loss_, best_loss_, loss_curve_: of the training, by epoch.
         validation_scores_, best_validation_score_: with early_stopping, else None.
         n_layers_, n_outputs_, out_activation_: of the network.
+
+    Example:
+        >>> from fastrnn.sklearn import SequenceForecaster
+        >>> series = [np.sin(np.arange(80) / 4), np.cos(np.arange(60) / 4)]
+        >>> model = SequenceForecaster((4,), window=10, horizon=3, max_iter=2, random_state=0).fit(series)
+        >>> model.predict(series).shape
+        (2, 3)
     """
 
     def __init__(

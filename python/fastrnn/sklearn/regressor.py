@@ -55,6 +55,13 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  #
         loss_, best_loss_, loss_curve_: of the training, by epoch.
         validation_scores_, best_validation_score_: with early_stopping, else None.
         n_layers_, n_outputs_, out_activation_: of the network.
+
+    Example:
+        >>> from fastrnn.sklearn import RNNRegressor
+        >>> sequences = [np.full((n, 1), n, np.float32) for n in range(3, 23)]
+        >>> model = RNNRegressor((4,), max_iter=2, random_state=0).fit(sequences, [float(n) for n in range(3, 23)])
+        >>> model.predict(sequences).shape
+        (20,)
     """
 
     def __init__(

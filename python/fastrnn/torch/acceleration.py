@@ -33,6 +33,13 @@ def accelerate(module: Any, dtype: str | None = None, backend: str | None = None
 
     Raises:
         TypeError: no module. ValueError: an unknown dtype or backend. Nothing is changed then.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> model = torch.nn.Sequential(torch.nn.LSTM(3, 4))
+        >>> fastrnn.torch.accelerate(model).replaced
+        ('0',)
     """
     _check(module)
     replaced, left = [], {}
@@ -80,6 +87,14 @@ def restore(module: Any) -> Report:
 
     Raises:
         TypeError: no module.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> model = torch.nn.Sequential(torch.nn.LSTM(3, 4))
+        >>> _ = fastrnn.torch.accelerate(model)
+        >>> fastrnn.torch.restore(model).replaced
+        ('0',)
     """
     _check(module)
     replaced, left = [], {}

@@ -54,7 +54,15 @@ class _Cell:
 
 
 class LSTMCell(_Cell, torch.nn.LSTMCell):
-    """torch.nn.LSTMCell; weight_dtype and options as of :class:`fastrnn.torch.LSTM`."""
+    """torch.nn.LSTMCell; weight_dtype and options as of :class:`fastrnn.torch.LSTM`.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> cell = fastrnn.torch.LSTMCell(3, 4)
+        >>> tuple(cell(torch.ones(2, 3))[0].shape)
+        (2, 4)
+    """
 
     _cell = "lstm"
     _counterpart = torch.nn.LSTMCell
@@ -75,7 +83,15 @@ class LSTMCell(_Cell, torch.nn.LSTMCell):
 
 
 class GRUCell(_Cell, torch.nn.GRUCell):
-    """torch.nn.GRUCell; weight_dtype and options as of :class:`fastrnn.torch.GRU`."""
+    """torch.nn.GRUCell; weight_dtype and options as of :class:`fastrnn.torch.GRU`.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> cell = fastrnn.torch.GRUCell(3, 4)
+        >>> tuple(cell(torch.ones(2, 3)).shape)
+        (2, 4)
+    """
 
     _cell = "gru"
     _counterpart = torch.nn.GRUCell
@@ -95,7 +111,15 @@ class GRUCell(_Cell, torch.nn.GRUCell):
 
 
 class RNNCell(_Cell, torch.nn.RNNCell):
-    """torch.nn.RNNCell; weight_dtype and options as of :class:`fastrnn.torch.RNN`."""
+    """torch.nn.RNNCell; weight_dtype and options as of :class:`fastrnn.torch.RNN`.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> cell = fastrnn.torch.RNNCell(3, 4)
+        >>> tuple(cell(torch.ones(2, 3)).shape)
+        (2, 4)
+    """
 
     _cell = "rnn"
     _counterpart = torch.nn.RNNCell

@@ -191,6 +191,13 @@ class LSTM(_Recurrent):
         options: of the weights: activation, recurrent_activation, output_activation, clip, cell_clip, proj_clip,
             peephole_output, coupled, forget_bias, norm_eps, zoneout_h, zoneout_c, weight_dropout; of the run:
             recurrent_dropout, candidate_dropout, checkpoint_every, truncate. See :mod:`fastrnn.functional`.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> layer = fastrnn.torch.LSTM(3, 4, batch_first=True)
+        >>> tuple(layer(torch.ones(2, 5, 3))[0].shape)
+        (2, 5, 4)
     """
 
     _cell = "lstm"
@@ -205,7 +212,15 @@ class LSTM(_Recurrent):
 
 class GRU(_Recurrent):
     """torch.nn.GRU, with the options of :func:`fastrnn.gru_forward`: ``reset`` is "after" (torch.nn's), "before" or
-    "output"; the others as of :class:`LSTM`."""
+    "output"; the others as of :class:`LSTM`.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> layer = fastrnn.torch.GRU(3, 4, batch_first=True)
+        >>> tuple(layer(torch.ones(2, 5, 3))[0].shape)
+        (2, 5, 4)
+    """
 
     _cell = "gru"
     _counterpart = torch.nn.GRU
@@ -217,7 +232,15 @@ class GRU(_Recurrent):
 
 class RNN(_Recurrent):
     """torch.nn.RNN, with the options of :func:`fastrnn.rnn_forward`: ``nonlinearity`` is "tanh" or "relu", any other
-    ``activation`` takes its place; the others as of :class:`LSTM`."""
+    ``activation`` takes its place; the others as of :class:`LSTM`.
+
+    Example:
+        >>> import torch
+        >>> import fastrnn.torch
+        >>> layer = fastrnn.torch.RNN(3, 4, batch_first=True)
+        >>> tuple(layer(torch.ones(2, 5, 3))[0].shape)
+        (2, 5, 4)
+    """
 
     _cell = "rnn"
     _counterpart = torch.nn.RNN

@@ -39,6 +39,10 @@ class Checkpoints:
         keep: how many of the newest are kept.
         seconds: leave out those that would be written sooner after another, so that short epochs or batches do not wait
             for the disk; 0: none.
+
+    Example:
+        >>> fastrnn.Checkpoints("run", every=100).files()
+        []
     """
 
     def __init__(

@@ -38,6 +38,13 @@ def pack_cuda(
 
     Raises:
         TypeError, ValueError: an argument is wrong. CudaError: the GPU is not there, and why.
+
+    Example:
+        >>> try:
+        ...     weights = fastrnn.pack_cuda("gru", np.zeros((12, 3), np.float32), np.zeros((12, 4), np.float32))
+        ... except fastrnn.CudaError:
+        ...     weights = None  # no GPU here
+        ...
     """
     if cell not in CELLS:
         raise ValueError(f"cell: expected one of {', '.join(map(repr, CELLS))}, got {cell!r}")

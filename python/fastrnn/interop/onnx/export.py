@@ -49,6 +49,11 @@ def to_model(model: Sequential, *, opset: int | None = None, dtype: str | None =
     Raises:
         ValueError: a layer or an option that ONNX's operators have not.
         ImportError: without the package onnx.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
+        >>> fastrnn.interop.onnx.to_model(model).graph.node[1].op_type
+        'GRU'
     """
     onnx = import_library("onnx", "an ONNX model")
     layers = check_model(model).layers
@@ -72,7 +77,12 @@ def to_model(model: Sequential, *, opset: int | None = None, dtype: str | None =
 def save(
     model: Sequential, path: str | os.PathLike[str], *, opset: int | None = None, dtype: str | None = None
 ) -> None:
-    """Write `to_model(...)` to a file. Errors as its, and OSError if it cannot be written."""
+    """Write `to_model(...)` to a file. Errors as its, and OSError if it cannot be written.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
+        >>> fastrnn.interop.onnx.save(model, "model.onnx")
+    """
     path = os.fspath(path)
     if os.path.splitext(path)[1].lower() != ".onnx":
         raise ValueError(f"path: expected a name ending in .onnx, got {path!r}")

@@ -59,6 +59,12 @@ def load(
     Raises:
         ValueError: what is no ONNX file, or a graph that is more than this can do, naming the node and the reason.
         ImportError: without the package onnx.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
+        >>> fastrnn.interop.onnx.save(model, "model.onnx")
+        >>> fastrnn.interop.onnx.load("model.onnx").output_size
+        4
     """
     return Model.load(pack_layers(read_layers(path, inputs=inputs, outputs=outputs)), dtype, fast_activations)
 
@@ -69,7 +75,14 @@ def read_layers(
     inputs: Mapping[str, Any] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the graph's layers as `fastrnn.io.save_layers` takes them, for readers in C++ and C. Else as `load`."""
+    """Return the graph's layers as `fastrnn.io.save_layers` takes them, for readers in C++ and C. Else as `load`.
+
+    Example:
+        >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
+        >>> fastrnn.interop.onnx.save(model, "model.onnx")
+        >>> [layer.get("cell") for layer in fastrnn.interop.onnx.read_layers("model.onnx")]
+        ['gru']
+    """
     onnx = _import_onnx()
     proto = _read(onnx, path)
     graph = _Graph(onnx, proto, dict(inputs or {}), outputs)

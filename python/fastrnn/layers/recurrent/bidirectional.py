@@ -49,6 +49,11 @@ class Bidirectional(Layer):
         merge_mode: "concat" (outputs side by side, 2P wide), "sum", "mul", "ave", or None for the pair of both, which
             only a direct call can return.
         backward_layer: a layer of your own for the other direction, with `go_backwards=True`.
+        kwargs: name, trainable, dtype and input_shape, as every `Layer`.
+
+    Example:
+        >>> fastrnn.Bidirectional(fastrnn.LSTM(4))(np.ones((2, 5, 3), np.float32)).shape
+        (2, 8)
     """
 
     input_ndim = 3

@@ -34,6 +34,10 @@ class SimpleRNN(Recurrent):
 
     Arguments as `LSTM`, without the recurrent activation, peepholes, projection and candidate. `layer_norm` has one
     norm, over W x + R h, whose gain is ln_hh (H,).
+
+    Example:
+        >>> fastrnn.SimpleRNN(4)(np.ones((2, 5, 3), np.float32)).shape
+        (2, 4)
     """
 
     cell = "rnn"
@@ -91,10 +95,11 @@ class LSTM(Recurrent):
 
     Args:
         units: H.
-        activation: of the candidate and of the cell's output; recurrent_activation: of the gates. A name: "tanh",
-            "sigmoid", "relu", "linear" (None), "elu", "selu", "softplus", "softsign", "exponential", "leaky_relu" and
-            "hard_sigmoid" as Keras 3 has them, "scaled_tanh", "thresholded_relu" and "affine" as ONNX has them; or a
-            tuple (name, alpha) or (name, alpha, beta): ("hard_sigmoid", 0.2, 0.5) is Keras 2's.
+        activation: of the candidate and of the cell's output.
+        recurrent_activation: of the gates. Both are a name: "tanh", "sigmoid", "relu", "linear" (None), "elu", "selu",
+            "softplus", "softsign", "exponential", "leaky_relu" and "hard_sigmoid" as Keras 3 has them, "scaled_tanh",
+            "thresholded_relu" and "affine" as ONNX has them; or a tuple (name, alpha) or (name, alpha, beta):
+            ("hard_sigmoid", 0.2, 0.5) is Keras 2's.
         use_bias: whether there is a bias.
         kernel_initializer, recurrent_initializer, bias_initializer: names, configs or objects of
             `fastrnn.initializers`; they see the Keras shapes (I, 4H), (P, 4H) and (4H,).
@@ -130,10 +135,15 @@ class LSTM(Recurrent):
         truncate: k: the gradient does not flow back across every k-th step. checkpoint_every: k: keep every k-th
             state for the backward pass and compute the others again. None for neither.
         name, trainable, dtype, input_shape: as every layer.
+        kwargs: those of the arguments here that the signature does not name.
 
     Raises:
         ValueError: for a value that is not supported, naming the argument.
         TypeError: for a value of the wrong type, or an unknown argument.
+
+    Example:
+        >>> fastrnn.LSTM(4, return_sequences=True)(np.ones((2, 5, 3), np.float32)).shape
+        (2, 5, 4)
     """
 
     cell = "lstm"
@@ -281,6 +291,10 @@ class GRU(Recurrent):
 
     Weights are given and taken in Keras' gate order z, r, h, but the gains of `layer_norm` in r, z, n, as the functions
     take them; bias is (2, 3H) with "after", else (3H,).
+
+    Example:
+        >>> fastrnn.GRU(4)(np.ones((2, 5, 3), np.float32)).shape
+        (2, 4)
     """
 
     cell = "gru"

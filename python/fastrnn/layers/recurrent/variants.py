@@ -29,6 +29,10 @@ class IndRNN(Recurrent):
         activation: "relu", as the authors have it.
         recurrent_initializer: of u (H,). None is uniform in [0, 1): the authors draw from [0, 2^(1/T)], which tends to
             that for long sequences, and T is not known here.
+
+    Example:
+        >>> fastrnn.IndRNN(4)(np.ones((2, 5, 3), np.float32)).shape
+        (2, 4)
     """
 
     cell = "indrnn"
@@ -53,6 +57,10 @@ class MGU(Recurrent):
     """Minimal gated unit (Zhou et al. 2016): a GRU with one gate f that resets and updates; gates f, n.
 
     Arguments as `GRU`, without its `reset` and `layer_norm`.
+
+    Example:
+        >>> fastrnn.MGU(4)(np.ones((2, 5, 3), np.float32)).shape
+        (2, 4)
     """
 
     cell = "mgu"
@@ -69,7 +77,7 @@ class MGU(Recurrent):
 
 @register_layer
 class SLSTM(Recurrent):
-    """sLSTM (Beck et al. 2024): an LSTM with exponential gates, a normaliser n and a stabiliser m; gates i, f, z, o.
+    """An sLSTM (Beck et al. 2024), an LSTM with exponential gates, a normaliser n and a stabiliser m; gates i, f, z, o.
 
     The recurrent matrix is dense (the paper's is made of blocks). Arguments as `LSTM` for the four that its cell has of
     the options: `dropout`, `recurrent_dropout`, `weight_dropout`, `zero_output_for_mask`; `truncate` and
@@ -80,6 +88,10 @@ class SLSTM(Recurrent):
         unit_forget_bias: start the bias of the forget gate at 1, as in `LSTM`. (The paper spreads it over the units by
             a power law; give a `bias_initializer` and False for that.)
         return_state: `layer(x)` gives (y, h, c, n, m).
+
+    Example:
+        >>> fastrnn.SLSTM(4)(np.ones((2, 5, 3), np.float32)).shape
+        (2, 4)
     """
 
     cell = "slstm"
