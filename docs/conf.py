@@ -6,6 +6,7 @@ stood in for, so that the pages are the same wherever they are built.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,10 @@ from sphinx.application import Sphinx
 from sphinx.ext.autodoc.mock import mock
 
 import fastrnn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from example_texts import Example
+from header_texts import CHeader
 
 with mock(["keras", "pandas", "sklearn", "sktime", "tensorflow", "torch"]):
     import keras
@@ -58,5 +63,7 @@ def name_pages(app: Sphinx, path: Path, page: str, text: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_lexer("mermaid", TextLexer)  # ARCHITECTURE.md has a drawing, which the site shows as text
+    app.add_directive("c-header", CHeader)
+    app.add_directive("example", Example)
     app.connect("include-read", name_pages)
     return {"parallel_read_safe": True}

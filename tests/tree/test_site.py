@@ -3,6 +3,7 @@
 That its links lead somewhere is for ``python -m sphinx -W``, which `nox -s docs` runs; here nothing but text is read.
 """
 
+import importlib.util
 import re
 
 import pytest
@@ -50,6 +51,31 @@ def test_modules_are_described(module):
 
 def reference() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in sorted(REFERENCE.glob("*.md")))
+
+
+def test_every_function_of_c_is_described():
+    pytest.importorskip("sphinx")
+    spec = importlib.util.spec_from_file_location("header_texts", DOCS / "header_texts.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    header = (ROOT / "csrc" / "include" / "fastrnn" / "fastrnn.h").read_text(encoding="utf-8")
+    found = module.entries(header)
+    functions = [line for entry in found if entry.kind == "function" for line in entry.declarations]
+    # Each FASTRNN_API, with as many arguments as are written there.
+    declared = re.findall(r"^FASTRNN_API\b([^;]*);", header, re.MULTILINE)
+    assert functions == [" ".join(text.split()) for text in declared]
+    assert {entry.kind for entry in found} == {"section", "function", "type", "enum", "struct", "macro"}
+    (options,) = (entry for entry in found if entry.declarations == ["fastrnn_model_options"])
+    assert [declaration for _, declaration, _ in options.members] == [
+        "fastrnn_precision precision",
+        "int fast_activations",
+    ]
+    assert not [entry for entry in found if "*/" in entry.text or "/*" in entry.text]
+
+
+def test_the_gallery_has_every_example():
+    shown = re.findall(r"^\.\. example:: (\w+)$", (DOCS / "gallery.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(shown) == sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
 
 def test_the_gates_are_those_by_which_files_are_read():
