@@ -12,7 +12,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import re
+import socket
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +32,8 @@ from .settings import Settings
 from .store import Store, StoreError
 from .stream import Keeping, Stream
 
+POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'"
+SHOWN = 100  # streams on the page
 IDENTITY = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -41,6 +47,9 @@ class Service:
         self.draining = False
         self.pages = {
             "/stream": self.stream,
+            "/": self.show_page,
+            "/page.js": self.show_page,
+            "/status": self.show_status,
             "/models": self.show_models,
             "/metrics": self.show_metrics,
             "/health": self.show_health,
@@ -165,6 +174,41 @@ class Service:
                 stream.close(1012, "the server stops")
         while self.streams and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)
+
+    async def show_page(self, request: web.BaseRequest) -> web.Response:
+        """What a browser shows. It holds nothing that a token is for, but asks /status and /stream for it."""
+        name, kind = ("page.html", "text/html") if request.path == "/" else ("page.js", "text/javascript")
+        text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+        return web.Response(text=text, content_type=kind, headers={"Content-Security-Policy": POLICY})
+
+    async def show_status(self, request: web.BaseRequest) -> web.Response:
+        """What the page shows, as JSON: models, the newest streams, and counts of latencies between bounds."""
+        self.access.check(request)
+        now, metrics = asyncio.get_running_loop().time(), self.metrics
+        streams = [
+            {
+                "model": version.name,
+                "client": stream.account.name,
+                "seconds": round(now - stream.begun),
+                "steps": stream.position - stream.first,
+                "stored": stream.stored if stream.keeping else None,
+            }
+            for stream, version in islice(reversed(self.streams.items()), SHOWN)
+        ]
+        models = {
+            name: {
+                **version.about,
+                "streams": int(metrics.open.values.get(name, 0)),
+                "steps": int(metrics.steps.values.get(name, 0)),
+            }
+            for name, version in self.models.current.items()
+        }
+        status: dict[str, Any] = {
+            "instance": f"{socket.gethostname()}, process {os.getpid()}",
+            "draining": self.draining,
+        }
+        status |= {"models": models, "count": len(self.streams), "streams": streams}
+        return web.json_response(status | {"bounds": metrics.seconds.bounds, "latency": metrics.seconds.counts})
 
     async def show_models(self, request: web.BaseRequest) -> web.Response:
         self.access.check(request)
