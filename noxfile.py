@@ -84,6 +84,15 @@ def serve(session: nox.Session) -> None:
 
 
 @nox.session
+def clusters(session: nox.Session) -> None:
+    """The recipes for Ray, Dask, Spark, Arrow and Optuna on the real engines, on this machine; Spark needs a Java."""
+    package(session, "test", "clusters")
+    session.run("python", "-c", "import dask, optuna, pyspark, ray")  # what is missing would skip its test
+    session.run("java", "-version", external=True)
+    session.run("pytest", "--full", "tests/doors/test_cluster_engines.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Rules, formats and types; nothing is compiled."""
     install(session, "numpy", *EXTRAS["lint"])

@@ -54,6 +54,8 @@ class Scorer:
     def __call__(self, sequences: Iterable[Any]) -> list[Array]:
         """Return the outputs of sequences (T, I), each of a T of its own and at least one step, in their order.
 
+        A sequence may also be the row (T * I,) of its numbers, step after step, as a column of a table holds it.
+
         Returns:
             (T, O) float32 for each, or (O,) with `last`.
 
@@ -64,6 +66,8 @@ class Scorer:
         model = _load(self.path, self.dtype, os.stat(self.path).st_mtime_ns)
         arrays = [np.asarray(sequence, np.float32) for sequence in sequences]
         for index, array in enumerate(arrays):
+            if array.ndim == 1 and array.size % model.input_size == 0:
+                arrays[index] = array = array.reshape(-1, model.input_size)
             if array.ndim != 2 or not len(array) or array.shape[1] != model.input_size:
                 raise ValueError(f"sequences: expected (T, {model.input_size}), got {array.shape} at index {index}")
         results: list[Array] = [np.empty(0, np.float32)] * len(arrays)

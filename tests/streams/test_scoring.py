@@ -39,6 +39,13 @@ def test_bits_of_a_session(path, dtype, batch):
         np.testing.assert_array_equal(found, y[-1])
 
 
+def test_rows_of_a_table(path):
+    """The numbers of a sequence in one row, step after step."""
+    expected = Scorer(path)(SEQUENCES)
+    for found, y in zip(Scorer(path)([x.ravel() for x in SEQUENCES]), expected, strict=True):
+        np.testing.assert_array_equal(found, y)
+
+
 def test_in_other_processes(path):
     scorer = Scorer(path, batch=2)
     assert len(pickle.dumps(scorer)) < 1000
@@ -73,6 +80,8 @@ def test_refusals(path):
         Scorer(path, batch=0)
     with pytest.raises(ValueError, match=r"sequences: expected \(T, 3\), got \(4, 2\) at index 1"):
         Scorer(path)([SEQUENCES[0], np.zeros((4, 2))])
+    with pytest.raises(ValueError, match=r"sequences: expected \(T, 3\), got \(5,\) at index 0"):
+        Scorer(path)([np.zeros(5)])
     with pytest.raises(OSError, match="missing"):
         Scorer(path + ".missing")(SEQUENCES)
     assert Scorer(path)([]) == []

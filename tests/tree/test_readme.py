@@ -80,6 +80,11 @@ def names_of_model_file() -> list[dict[str, Any]]:
     return [{**names_of_readme()[0], "kernel": array(H, 9), "bias": array(9)}]
 
 
+def names_of_clusters() -> list[dict[str, Any]]:
+    pytest.importorskip("safetensors")
+    return [{}]
+
+
 def names_of_onnx() -> list[dict[str, Any]]:
     pytest.importorskip("onnx")
     pytest.importorskip("safetensors")
@@ -170,6 +175,7 @@ NAMES = {
     "docs/plots.md": names_of_plots,
     "docs/cuda-arrays.md": names_of_arrays,
     "docs/cuda-plan.md": lambda: [{}],
+    "docs/clusters.md": names_of_clusters,
     "docs/distributed.md": lambda: [{}],
     "docs/guides/onnx-to-service.md": names_of_onnx_to_service,
     "docs/guides/precision.md": lambda: [{}],
