@@ -14,7 +14,7 @@ from tests.support.cuda import emulated as build
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Two pretended GPUs in place of the real ones. Afterwards nothing may be left in their memory."""
+    """Pretended GPUs in place of the real ones. Afterwards nothing may be left in their memory."""
     reason = build.missing()
     if reason is not None:
         pytest.skip(reason)

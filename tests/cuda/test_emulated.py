@@ -115,5 +115,13 @@ def test_a_lost_block_is_an_error(gpu):
 
 
 def test_a_device_that_is_not_there(gpu):
-    with pytest.raises(gpu.CudaError, match="device: expected a number below 2, got 2"):
-        call("lstm", problem("lstm"), device="cuda:2")
+    with pytest.raises(gpu.CudaError, match="device: expected a number below 3, got 3"):
+        call("lstm", problem("lstm"), device="cuda:3")
+
+
+def test_kernels_compiled_for_less_than_the_device_have_no_clusters(gpu):
+    """The third device has an image for compute_80, where a cluster's barriers are empty: the answer would be wrong."""
+    arrays = problem("lstm", hidden=100)
+    compare(call("lstm", arrays, device="cuda:2"), call("lstm", arrays), TOLERANCE["float32"])
+    with pytest.raises(ValueError, match="expected kernels for compute_90 or later in this build, got those for"):
+        call("lstm", arrays, device="cuda:2", device_tier="cluster")

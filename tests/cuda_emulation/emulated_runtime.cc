@@ -79,7 +79,7 @@ EmulatedRuntime::EmulatedRuntime(const DeviceSpec& spec) {
   device_.processors = spec.processors;
   device_.shared_per_block = std::size_t(spec.shared);
   device_.shared_per_processor = std::size_t(spec.shared) + 1024;
-  device_.cluster = spec.cluster;
+  device_.cluster = spec.image == 0 || spec.image >= kClusterImage ? spec.cluster : 1;
   emulation::set_device(device_);
 }
 

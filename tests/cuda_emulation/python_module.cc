@@ -1,5 +1,5 @@
-// The part of fastrnn._core that runs on a GPU, over the emulation: the same bindings and host code, with two pretended
-// devices whose memory is the heap. tests/support/cuda/emulated.py compiles it; it is never installed.
+// The part of fastrnn._core that runs on a GPU, over the emulation: the same bindings and host code, with pretended
+// devices whose memory is the heap; the kernels of the third are of a build for compute_80 alone. tests/support/cuda/emulated.py compiles it; it is never installed.
 #include <pybind11/stl.h>
 
 #include <map>
@@ -28,6 +28,7 @@ std::vector<KernelList> compiled_kernels() {
 namespace {
 
 constexpr const char* kModel = "H100";
+constexpr int kOldImage = 2;  // the device with kernels for compute_80
 
 struct Event {
   std::string what;
@@ -57,7 +58,7 @@ Record& record() {
 class RecordedRuntime final : public EmulatedRuntime {
  public:
   RecordedRuntime(int ordinal, void* stream)
-      : EmulatedRuntime(device_spec(kModel)), ordinal_(ordinal), stream_(reinterpret_cast<std::uintptr_t>(stream)) {
+      : EmulatedRuntime(local_device(ordinal)), ordinal_(ordinal), stream_(reinterpret_cast<std::uintptr_t>(stream)) {
     lose_blocks = record().lose_blocks;
   }
 
@@ -100,6 +101,8 @@ std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream) {
   return std::make_unique<RecordedRuntime>(ordinal, stream);
 }
 
+int image_of(int ordinal) { return ordinal == kOldImage ? 80 : 90; }
+
 int ordinal_of(const void* memory) {
   const auto at = reinterpret_cast<std::uintptr_t>(memory);
   for (const auto& [begin, extent] : record().foreign)
@@ -114,7 +117,7 @@ CudaStatus cuda_status() {
   status.built = true;
   status.version = 13000;
   const CudaDevice device = {std::string("pretended ") + cuda::kModel, 9, 0, 132, 227 << 10, std::size_t(80) << 30};
-  status.devices = {device, device};
+  status.devices = {device, device, device};
   return status;
 }
 

@@ -145,6 +145,28 @@ void check_choice() {
   expect(runtime.last_tier == choose(problem, spec).plan.tier, "not the tier of the plan");
 }
 
+/// A driver may have compiled the kernels from PTX for less than its device: those have no clusters, which a launch
+/// would not notice.
+void check_image() {
+  const CudaDevice device = {"NVIDIA H100 80GB HBM3", 9, 0, 132, 227 << 10, std::size_t(80) << 30};
+  Layer layer(cells::Kind::lstm, 2, 2, 3, 100, 7);
+  layer.compute();
+  for (const int image : {80, 90}) {
+    const cuda::DeviceSpec spec = cuda::device_spec(device, image);
+    EmulatedRuntime runtime(spec);
+    expect(layer.run(runtime, spec, Type::bfloat16, {}) < 3e-2f, "the fastest tier of an image differs");
+    expect((runtime.last_tier == Tier::cluster) == (image == 90), "clusters by the image of the kernels");
+    std::string said;
+    try {
+      layer.run(runtime, spec, Type::bfloat16, Tier::cluster);
+    } catch (const Error& error) {
+      said = error.what();
+    }
+    const char* reason = "expected kernels for compute_90 or later in this build, got those for compute_80";
+    expect((said.find(reason) != std::string::npos) == (image == 80), "a forced cluster says '" + said + "'");
+  }
+}
+
 /// Arrays that are on the device: nothing is copied, and only Tier::grid waits.
 void check_device_arrays() {
   const cuda::DeviceSpec& spec = cuda::device_spec("H100");
@@ -245,6 +267,7 @@ void check_errors() {
 
 int main() {
   check_choice();
+  check_image();
   check_layers();
   check_device_arrays();
   check_device_strides();

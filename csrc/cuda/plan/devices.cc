@@ -18,7 +18,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
+#include <mutex>
 
+#include "cuda/shared/runtime.h"
 #include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn::cuda {
@@ -58,7 +61,7 @@ const DeviceSpec& device_spec(const std::string& name) {
   throw Error("device: expected 'cpu', 'cuda', 'cuda:N' or one of " + names + ", got '" + name + "'");
 }
 
-DeviceSpec device_spec(const CudaDevice& device) {
+DeviceSpec device_spec(const CudaDevice& device, int image) {
   // Parts of one name with other counts exist (H100 PCIe), and parts that are not in the table.
   const auto* known = std::find_if(std::begin(kDevices), std::end(kDevices), [&](const DeviceSpec& spec) {
     return device.name.find(spec.name) != std::string::npos;
@@ -69,9 +72,31 @@ DeviceSpec device_spec(const CudaDevice& device) {
   spec.l2_rate *= double(spec.processors) / device.processors;
   spec.processors = device.processors;
   spec.shared = int(device.shared_memory);
-  if (device.major < 9) spec.cluster = 1;
+  spec.image = image;
+  if (device.major < 9 || image < kClusterImage) spec.cluster = 1;
   if (device.major >= 12) spec.cluster = std::min(spec.cluster, 8);
   return spec;
+}
+
+const DeviceSpec& local_device(int ordinal) {
+#if defined(FASTRNN_CUDA)
+  static std::mutex mutex;
+  static std::map<int, DeviceSpec> known;  // a device does not change, and asking the runtime takes long
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = known.find(ordinal);
+  if (found != known.end()) return found->second;
+  require_cuda_device(ordinal);
+  const CudaDevice device = cuda_status().devices[std::size_t(ordinal)];
+  const int image = image_of(ordinal);
+  if (image == 0)
+    throw CudaError(0, "device: expected one that this build has kernels for (the CMake variable " +
+                           std::string("FASTRNN_CUDA_TARGETS), got sm_") + std::to_string(device.major) +
+                           std::to_string(device.minor));
+  return known.emplace(ordinal, device_spec(device, image)).first->second;
+#else
+  require_cuda_device(ordinal);
+  throw CudaError(0, "not built in");
+#endif
 }
 
 }  // namespace fastrnn::cuda

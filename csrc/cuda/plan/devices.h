@@ -7,6 +7,9 @@
 
 namespace fastrnn::cuda {
 
+/// Kernels compiled for less have no clusters (__CUDA_ARCH__ in primitives.h).
+constexpr int kClusterImage = 90;
+
 /// Rates are per clock and multiprocessor, latencies in clocks.
 struct DeviceSpec {
   const char* name;
@@ -23,13 +26,19 @@ struct DeviceSpec {
   double l2_latency;
   double cluster_latency;  // of another block's shared memory
   double cluster_rate;     // bytes
+  int image = 0;           // what the kernels loaded there were compiled for: 90 of compute_90; 0: not of this machine
 };
 
 /// The specification of "A100", "H100", "H200", "B200" or "RTX 4090". Throws Error, with the names, for another.
 const DeviceSpec& device_spec(const std::string& name);
 
 /// The specification of a device of this machine: what the runtime reports, and otherwise that of the nearest row of
-/// the table.
-DeviceSpec device_spec(const CudaDevice& device);
+/// the table. `image` is image_of() the device: kernels that were compiled for less than compute_90 have no clusters,
+/// whatever the device has.
+DeviceSpec device_spec(const CudaDevice& device, int image);
+
+/// The same of device number `ordinal`, asked for once. Throws CudaError if there is none, or no kernel for it in this
+/// build.
+const DeviceSpec& local_device(int ordinal);
 
 }  // namespace fastrnn::cuda

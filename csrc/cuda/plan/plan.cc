@@ -110,6 +110,9 @@ class Planner {
       found.reason = "there is no such kernel";
     } else if (tier == Tier::graph) {
       found.plan = graph();
+    } else if (tier == Tier::cluster && device_.cluster == 1 && device_.major >= 9) {
+      found.reason = "expected kernels for compute_90 or later in this build, got those for compute_" +
+                     std::to_string(device_.image) + " (the CMake variable FASTRNN_CUDA_TARGETS)";
     } else if (tier == Tier::cluster && device_.cluster == 1) {
       found.reason = "expected a device with clusters (sm_90 or later), got sm_" + std::to_string(device_.major) +
                      std::to_string(device_.minor);

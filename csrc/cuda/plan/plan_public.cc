@@ -10,11 +10,8 @@ namespace {
 
 using namespace cuda;
 
-DeviceSpec find_device(const std::string& name) {
-  if (name.rfind("cuda", 0) != 0) return device_spec(name);
-  const int ordinal = parse_cuda_device(name);
-  require_cuda_device(ordinal);
-  return device_spec(cuda_status().devices[std::size_t(ordinal)]);
+const DeviceSpec& find_device(const std::string& name) {
+  return name.rfind("cuda", 0) == 0 ? local_device(parse_cuda_device(name)) : device_spec(name);
 }
 
 }  // namespace
@@ -26,7 +23,7 @@ CudaPlan plan_cuda(const PlanQuery& query, const std::string& device, bool backw
   check_options(query.cell, parameters, {});
   Problem problem = make_problem(query.cell, parameters, find_type(query.dtype), query.batch, query.steps);
   problem.pass = backward ? Pass::backward : query.training ? Pass::training : Pass::inference;
-  const DeviceSpec spec = find_device(device);
+  const DeviceSpec& spec = find_device(device);
   const Choice choice = choose(problem, spec, find_tier(tier));
   const Plan& plan = choice.plan;
   CudaPlan result;

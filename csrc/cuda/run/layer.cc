@@ -8,25 +8,7 @@
 
 namespace fastrnn {
 
-namespace {
-
 using namespace cuda;
-
-#if defined(FASTRNN_CUDA)
-/// Asked once: a device does not change, and asking the runtime takes long.
-const DeviceSpec& spec_of(int ordinal) {
-  static const std::vector<DeviceSpec> specs = [] {
-    require_cuda_device();  // throws where there is none, and the next call asks again
-    std::vector<DeviceSpec> found;
-    for (const CudaDevice& device : cuda_status().devices) found.push_back(device_spec(device));
-    return found;
-  }();
-  if (ordinal < 0 || ordinal >= int(specs.size())) require_cuda_device(ordinal);
-  return specs[std::size_t(ordinal)];
-}
-#endif
-
-}  // namespace
 
 struct CudaWeights::Data {
   CudaOptions where;
@@ -40,7 +22,7 @@ CudaWeights::CudaWeights([[maybe_unused]] const CellOptions& options,
                          [[maybe_unused]] bool on_device)
     : data_(new Data{where, find_type(where.dtype), nullptr, nullptr}) {
 #if defined(FASTRNN_CUDA)
-  spec_of(where.ordinal);
+  local_device(where.ordinal);
   data_->runtime = open_runtime(where.ordinal, nullptr);
   data_->layer = std::make_unique<DeviceLayer>(*data_->runtime, options, parameters, on_device);
   if (!on_device) data_->runtime->wait();  // whatever stream a call is on
@@ -85,7 +67,7 @@ struct Call {
 #if defined(FASTRNN_CUDA)
     const int ordinal = stack.weights[0]->where().ordinal;
     runtime = open_runtime(ordinal, options.stream);
-    run = std::make_unique<StackRun>(*runtime, spec_of(ordinal), layers, arguments, training, options.on_device);
+    run = std::make_unique<StackRun>(*runtime, local_device(ordinal), layers, arguments, training, options.on_device);
 #endif
   }
 };

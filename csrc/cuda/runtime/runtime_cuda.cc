@@ -1,6 +1,7 @@
 #include "cuda/runtime/runtime_cuda.h"
 
 #include "cuda/runtime/blaslt.h"
+#include "cuda/shared/kernel_table.h"
 #include "cuda/shared/product.h"
 
 namespace fastrnn::cuda {
@@ -198,6 +199,20 @@ void CudaRuntime::follow(void* other) {
 
 std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream) {
   return std::make_unique<CudaRuntime>(ordinal, static_cast<cudaStream_t>(stream));
+}
+
+int image_of(int ordinal) {
+  const Current current(ordinal);
+  // Any will do: a build has all kernels for the same targets.
+  const KernelEntry* kernel = find_kernel(Tier::cluster, cells::Kind::lstm, Type::bfloat16, Pass::inference);
+  cudaFuncAttributes attributes{};
+  const cudaError_t code = cudaFuncGetAttributes(&attributes, kernel->function);
+  if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
+    cudaGetLastError();  // or the next call would report it again
+    return 0;
+  }
+  check(code, "cudaFuncGetAttributes");
+  return attributes.ptxVersion;
 }
 
 int ordinal_of(const void* memory) {

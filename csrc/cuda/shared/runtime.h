@@ -62,6 +62,10 @@ class Runtime {
 /// A runtime for a device, which must exist, and one of its streams (a cudaStream_t; null: the legacy default stream).
 std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream);
 
+/// What the recurrence kernels that the driver loads on a device were compiled for: 90 of compute_90, which may be less
+/// than the device's own; 0 if this build has none that run there. Throws CudaError.
+int image_of(int ordinal);
+
 /// The device on which memory is that a kernel may use. Throws CudaError for any other address.
 int ordinal_of(const void* memory);
 
