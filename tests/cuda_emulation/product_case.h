@@ -18,6 +18,19 @@ struct ProductCase {
   Type type = Type::float32;
 };
 
+/// Without rounding.
+inline void multiply_plainly(const Product& p) {
+  const auto element = [](const DeviceMatrix& f, Index row, Index column) {
+    return double(f.transposed ? f.data[column * f.stride + row] : f.data[row * f.stride + column]);
+  };
+  for (Index i = 0; i < p.m; ++i)
+    for (Index j = 0; j < p.n; ++j) {
+      double sum = p.accumulate ? p.c[i * p.c_stride + j] : 0;
+      for (Index l = 0; l < p.k; ++l) sum += element(p.a, i, l) * element(p.b, l, j);
+      p.c[i * p.c_stride + j] = float(sum);
+    }
+}
+
 /// `multiply` takes the Product; `rounded` gives a factor's element as that should see it.
 template <class Multiply, class Rounded>
 void check_product(const ProductCase& p, double tolerance, const Multiply& multiply, const Rounded& rounded) {
