@@ -10,6 +10,7 @@ set_target_properties(fastrnn_core PROPERTIES
   CUDA_VISIBILITY_PRESET hidden)
 target_sources(fastrnn_core PRIVATE
   cuda/runtime/blaslt.cc
+  cuda/runtime/device.cc
   cuda/run/gradients.cc
   cuda/kernels/kernel_table.cc
   cuda/kernels/resident/kernels_gru_after.cu

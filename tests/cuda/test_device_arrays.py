@@ -198,7 +198,8 @@ def test_arrays_of_numpy_and_of_the_gpu_do_not_mix(gpu):
         call("rnn", mixed)
 
 
-def test_a_failure_of_the_device_gives_everything_back(gpu):
+def test_a_failure_of_the_device_gives_everything_back(gpu, monkeypatch):
+    monkeypatch.setenv("FASTRNN_CUDA_TIMEOUT", "1e-5")
     gpu.lose_blocks(1)
     on_gpu = fakes(problem("lstm"))
     with pytest.raises(gpu.CudaError, match="a block waited for another that never came"):

@@ -108,9 +108,13 @@ def test_options_by_the_graph_tier(gpu, cell, options):
             np.testing.assert_allclose(actual, value, atol=5e-5 * scale, rtol=0, err_msg=field)
 
 
-def test_a_lost_block_is_an_error(gpu):
+def test_a_lost_block_is_an_error_after_the_time_that_was_set(gpu, monkeypatch):
+    monkeypatch.setenv("FASTRNN_CUDA_TIMEOUT", "1e-5")  # ten microseconds; the emulation's clock is not a real one
     gpu.lose_blocks(1)
     with pytest.raises(gpu.CudaError, match="a block waited for another that never came"):
+        call("lstm", problem("lstm"), device="cuda", device_tier="grid")
+    monkeypatch.setenv("FASTRNN_CUDA_TIMEOUT", "soon")
+    with pytest.raises(ValueError, match="FASTRNN_CUDA_TIMEOUT: expected seconds above 0, got 'soon'"):
         call("lstm", problem("lstm"), device="cuda", device_tier="grid")
 
 

@@ -22,6 +22,37 @@ def test_a_stack_is_that_of_the_cpu(gpu, layers, directions, merge, batch_first,
     check_stack(layers, directions, merge, batch_first, on_device)
 
 
+def test_dropped_weights_are_made_on_the_stream_of_the_call(gpu):
+    """A stream of the caller's need not wait for the legacy one."""
+    arrays = problem("lstm")
+    on_gpu = fakes(arrays)
+    dropped = {"weight_dropout": 0.4, "seed": 3, "training": True}
+    y, *others = fastrnn.lstm_forward(**on_gpu, **dropped, stream=STREAM)
+    assert_close(read(y), fastrnn.lstm_forward(**arrays, **dropped)[0], "with dropped weights")
+    del y, others
+    gc.collect()
+    events = gpu.events()
+    assert {event[2] for event in events } == {STREAM}
+    assert "wait" in {event[0] for event in events}  # for arrays of a library that is not known
+
+
+def test_weights_are_freed_behind_the_calls_that_read_them(gpu):
+    arrays = problem("lstm")
+    x = arrays.pop("x")
+    arrays.pop("h0"), arrays.pop("c0")
+    weights = fastrnn.pack_cuda("lstm", **arrays)
+    for stream in (STREAM, STREAM + 1, STREAM):
+        fastrnn.lstm_forward(FakeArray(x), weights, stream=stream)
+    gc.collect()
+    gpu.events()
+    del weights
+    gc.collect()
+    events = [(event[0], event[2], event[3]) for event in gpu.events()]
+    assert events[:2] == [("follow_mark", 0, STREAM), ("follow_mark", 0, STREAM + 1)]
+    assert set(events[2:]) == {("release", 0, 0)}
+    assert "wait" not in {event[0] for event in events}  # for nothing: not for the device
+
+
 def test_weights_are_sent_once(gpu):
     arrays = problem("lstm")
     x, h0, c0 = (arrays.pop(name) for name in ("x", "h0", "c0"))

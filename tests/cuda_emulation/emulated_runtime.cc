@@ -151,9 +151,6 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
       call = backward ? &call_kernel<BackwardStep> : &call_kernel<ForwardStep>;
     } else {
       call = backward ? &call_kernel<BackwardParams> : &call_kernel<ForwardParams>;
-      LayerParams& p = backward ? static_cast<LayerParams&>(*static_cast<BackwardParams*>(params))
-                                : *static_cast<ForwardParams*>(params);
-      if (lose_blocks > 0) p.spin_budget = 100;
     }
   }
   if (recording_)
@@ -162,7 +159,7 @@ void EmulatedRuntime::launch(const void* kernel, const LaunchShape& shape, void*
     emulation::run(launch, call(kernel, params));
 }
 
-void EmulatedRuntime::repeat(int times, const std::function<void()>& work) {
+void EmulatedRuntime::repeat(const std::string&, int times, const std::function<void()>& work) {
   work();
   if (times == 1) return;
   recording_ = true;

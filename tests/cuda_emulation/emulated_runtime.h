@@ -28,10 +28,11 @@ class EmulatedRuntime : public Runtime {
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
   /// As CUDA's: done once, recorded, and then launched with what was passed when it was recorded.
-  void repeat(int times, const std::function<void()>& work) override;
+  void repeat(const std::string& kind, int times, const std::function<void()>& work) override;
   void wait() override { waited += 1; }
-  void wait_for_device() noexcept override {}
   void follow(void*) override {}
+  std::unique_ptr<Mark> mark() override { return std::make_unique<Mark>(); }
+  void follow(const Mark&) override {}
 
   std::size_t live() const { return live_.size(); }
   int allocated = 0, waited = 0;

@@ -70,9 +70,10 @@ int block_threads();
 int grid_blocks();
 char* shared_memory();
 
-void point();                // a place to switch
-void point_of_wait(Site s);  // likewise, and others come first
-void progress();             // something that a waiting fibre may wait for has happened
+void point();                      // a place to switch
+void point_of_wait(Site s);        // likewise, and others come first
+unsigned long long nanoseconds();  // a microsecond later each time
+void progress();                   // something that a waiting fibre may wait for has happened
 bool sync_block(bool value, Site site);
 void sync_warp(Site site);
 unsigned exchange_warp(unsigned value, int from, Site site);  // the value of lane `from`

@@ -42,7 +42,7 @@ RUNTIME = [f"{EMULATION}/{name}.cc" for name in ("emulation", "fibre", "half")]
 CPU = [*sources("csrc/core"), "csrc/cpu/kernels_portable.cc"]
 HOST = [
     f"{EMULATION}/emulated_runtime.cc",
-    *sources("csrc/cuda", without=("blaslt.cc", "kernel_table.cc", "runtime_cuda.cc")),
+    *sources("csrc/cuda", without=("blaslt.cc", "device.cc", "kernel_table.cc", "runtime_cuda.cc")),
     *CPU,
 ]
 STEPS = [f"{EMULATION}/emulated_steps.cc", *HOST]

@@ -1,5 +1,6 @@
 // The part of fastrnn._core that runs on a GPU, over the emulation: the same bindings and host code, with pretended
-// devices whose memory is the heap; the kernels of the third are of a build for compute_80 alone. tests/support/cuda/emulated.py compiles it; it is never installed.
+// devices whose memory is the heap; the kernels of the third are of a build for compute_80 alone.
+// tests/support/cuda/emulated.py compiles it; it is never installed.
 #include <pybind11/stl.h>
 
 #include <map>
@@ -34,7 +35,7 @@ struct Event {
   std::string what;
   int ordinal;
   std::uintptr_t stream;
-  std::uintptr_t detail;  // follow: the other stream; launch: the tier; else bytes
+  std::uintptr_t detail;  // follow, follow_mark: the other stream; launch: the tier; else bytes
 };
 
 /// What has happened, and which memory is on a device.
@@ -54,6 +55,11 @@ Record& record() {
   static Record it;
   return it;
 }
+
+struct StreamMark final : Mark {
+  std::uintptr_t stream;
+  explicit StreamMark(std::uintptr_t stream) : stream(stream) {}
+};
 
 class RecordedRuntime final : public EmulatedRuntime {
  public:
@@ -87,6 +93,11 @@ class RecordedRuntime final : public EmulatedRuntime {
   }
   void wait() override { add("wait", 0); }
   void follow(void* other) override { add("follow", reinterpret_cast<std::uintptr_t>(other)); }
+  std::unique_ptr<Mark> mark() override {
+    add("mark", 0);
+    return std::make_unique<StreamMark>(stream_);
+  }
+  void follow(const Mark& mark) override { add("follow_mark", static_cast<const StreamMark&>(mark).stream); }
 
  private:
   void add(const char* what, std::uintptr_t detail) { record().add({what, ordinal_, stream_, detail}); }

@@ -21,10 +21,10 @@ inline Floats nans(std::size_t n) { return Floats(n, NAN); }
 struct Run {
   Tier tier;
   Geometry geometry;
-  bool sorted = true;  // rows by decreasing length
-  bool states = true;  // with h0, c0, biases and so on, else null
-  unsigned spin_budget = 1u << 20;
-  int missing_blocks = 0;  // that are not launched
+  bool sorted = true;                             // rows by decreasing length
+  bool states = true;                             // with h0, c0, biases and so on, else null
+  unsigned long long wait_limit = 1'000'000'000;  // a million looks at the clock
+  int missing_blocks = 0;                         // that are not launched
 };
 
 struct Failure {
@@ -163,7 +163,7 @@ class Kernels {
     p.y = {y.data(), Index(b) * h, h};
     p.gates = gates.data();
     p.c = c.data();
-    p.spin_budget = run_.spin_budget;
+    p.wait_limit = run_.wait_limit;
   }
 
   template <class Params>

@@ -1,6 +1,7 @@
 // The host side of the CUDA backend over the emulation: plan, buffers, W x, launch and results, without CUDA.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -255,8 +256,20 @@ void check_errors() {
   layer.compute();
   EmulatedRuntime lost(spec);
   lost.lose_blocks = 1;
+  setenv("FASTRNN_CUDA_TIMEOUT", "1e-5", 1);  // of the emulation's clock
   expect_error("a block waited for another that never came", [&] { layer.run(lost, spec, Type::float32, Tier::grid); });
   expect(lost.live() == 0, "memory was left behind after an error");
+  for (const char* wrong : {"soon", "", "0", "-1", "nan", "1s"}) {
+    setenv("FASTRNN_CUDA_TIMEOUT", wrong, 1);
+    const std::string expected = "FASTRNN_CUDA_TIMEOUT: expected seconds above 0, got '" + std::string(wrong) + "'";
+    try {
+      layer.run(lost, spec, Type::float32, Tier::grid);
+      expect(false, "no error: " + expected);
+    } catch (const Error& error) {
+      expect(error.what() == expected, error.what());
+    }
+  }
+  unsetenv("FASTRNN_CUDA_TIMEOUT");
   EmulatedRuntime full(spec);
   full.lose_room = true;
   expect_error("at once, got 0", [&] { layer.run(full, spec, Type::float32, Tier::grid); });

@@ -65,7 +65,7 @@ void check_lost_block() {
   Run run;
   run.tier = Tier::grid;
   run.geometry = {32, 4, 3, 2};
-  run.spin_budget = 100;
+  run.wait_limit = 10'000;  // ten looks at the clock
   run.missing_blocks = 1;
   Kernels<cells::Lstm, Float32> kernels(problem, run);
   ++runs;

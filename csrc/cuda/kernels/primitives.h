@@ -121,6 +121,16 @@ FASTRNN_DEVICE unsigned load_acquire(const unsigned* flag) {
 #endif
   return value;
 }
+/// A clock that all blocks share; it may stand still for a microsecond.
+FASTRNN_DEVICE unsigned long long nanoseconds() {
+#if defined(__CUDACC__)
+  unsigned long long now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+  return now;
+#else
+  return emulation::nanoseconds();
+#endif
+}
 /// Inside a loop that waits for a flag.
 FASTRNN_DEVICE void pause([[maybe_unused]] Site site = Site()) {
   FASTRNN_CUDA_FORM(__nanosleep(20);)

@@ -67,4 +67,7 @@ bool is_written(Tier tier, cells::Kind kind, Type type, Pass pass);
 /// The fastest tier by prediction, or `forced`. Throws Error if that one cannot be, and CudaError if none can.
 Choice choose(const Problem& problem, const DeviceSpec& device, std::optional<Tier> forced = {});
 
+/// The plan of choose(), which is made once for each problem and device.
+Plan plan_for(const Problem& problem, const DeviceSpec& device, std::optional<Tier> forced = {});
+
 }  // namespace fastrnn::cuda

@@ -33,6 +33,17 @@ void set_masks(const cells::Options& options, const DropoutOptions& dropout, Ext
   extension.zoneout_c = mask(MaskKind::zoneout_c, options.zoneout_c, false);
 }
 
+std::string key_of(const Problem& problem) {
+  const cells::Options& o = problem.options;
+  std::string key = beyond_plain(problem);
+  for (const int part :
+       {int(problem.kind), int(problem.type), int(problem.pass), problem.hidden, problem.batch, problem.projection,
+        int(problem.zero_output_for_mask), int(o.peephole), int(o.peephole_current), int(o.coupled), int(o.reset),
+        int(o.projected), int(o.layer_norm), int(o.cell_norm), int(o.exponential_forget), int(o.zoneout_c > 0)})
+    key += " " + std::to_string(part);
+  return key;
+}
+
 std::string beyond_plain(const Problem& problem) {
   const cells::Options& o = problem.options;
   const CellType cell = cells::type_of(problem.kind);

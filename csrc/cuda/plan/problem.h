@@ -31,6 +31,9 @@ void set_masks(const cells::Options& options, const DropoutOptions& dropout, Ext
 /// Of h and y: P.
 inline int width_of(const Problem& problem) { return problem.projection > 0 ? problem.projection : problem.hidden; }
 
+/// The same for problems that differ in nothing that a plan, or what a call launches, depends on.
+std::string key_of(const Problem& problem);
+
 /// The name of an argument that only Tier::graph supports and this problem uses; empty if there is none.
 std::string beyond_plain(const Problem& problem);
 

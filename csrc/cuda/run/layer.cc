@@ -1,8 +1,8 @@
 // The public functions over a Runtime; where the backend is not built in, the error that says so.
 #include "fastrnn/cuda_layer.hpp"
 
+#include <map>
 #include <mutex>
-#include <vector>
 
 #include "cuda/run/run_stack.h"
 
@@ -15,15 +15,28 @@ struct CudaWeights::Data {
   Type type;
   std::unique_ptr<Runtime> runtime;
   std::unique_ptr<DeviceLayer> layer;
+  mutable std::mutex mutex;
+  mutable std::map<void*, std::unique_ptr<Mark>> uses;  // the last one of each stream but their own
+
+  Data(const CudaOptions& where) : where(where), type(find_type(where.dtype)) {}
+
+  /// What `other` has been given on `stream` may read these weights.
+  void used(Runtime& other, void* stream) const {
+    if (!layer->owns() || stream == where.stream) return;
+    std::unique_ptr<Mark> mark = other.mark();
+    if (mark == nullptr) return;  // a graph of the caller's, who keeps the weights as long as it
+    const std::lock_guard<std::mutex> lock(mutex);
+    uses[stream] = std::move(mark);
+  }
 };
 
 CudaWeights::CudaWeights([[maybe_unused]] const CellOptions& options,
                          [[maybe_unused]] const Parameters<float>& parameters, const CudaOptions& where,
                          [[maybe_unused]] bool on_device)
-    : data_(new Data{where, find_type(where.dtype), nullptr, nullptr}) {
+    : data_(new Data(where)) {
 #if defined(FASTRNN_CUDA)
   local_device(where.ordinal);
-  data_->runtime = open_runtime(where.ordinal, nullptr);
+  data_->runtime = open_runtime(where.ordinal, where.stream);
   data_->layer = std::make_unique<DeviceLayer>(*data_->runtime, options, parameters, on_device);
   if (!on_device) data_->runtime->wait();  // whatever stream a call is on
 #else
@@ -32,7 +45,10 @@ CudaWeights::CudaWeights([[maybe_unused]] const CellOptions& options,
 }
 
 CudaWeights::~CudaWeights() {
-  if (data_->layer != nullptr && data_->layer->owns()) data_->runtime->wait_for_device();
+  try {
+    for (const auto& [stream, mark] : data_->uses) data_->runtime->follow(*mark);
+  } catch (const CudaError&) {  // the driver is gone, and the memory with it
+  }
 }
 
 const CellOptions& CudaWeights::options() const noexcept { return data_->layer->options(); }
@@ -53,6 +69,25 @@ StackShape shape_of(const CudaStack& stack) {
   return shape;
 }
 
+/// Tells the weights of a stack in the end, or after an error, that a stream has work which reads them.
+class Use {
+ public:
+  Use(const CudaStack& stack, Runtime& runtime, void* stream) : stack_(stack), runtime_(runtime), stream_(stream) {}
+  ~Use() {
+    try {
+      for (const auto& weights : stack_.weights) weights->data().used(runtime_, stream_);
+    } catch (const CudaError&) {  // no work can be enqueued there, either
+    }
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  const CudaStack& stack_;
+  Runtime& runtime_;
+  void* const stream_;
+};
+
 /// A call with the runtime that it needs.
 struct Call {
   std::unique_ptr<Runtime> runtime;
@@ -67,6 +102,7 @@ struct Call {
 #if defined(FASTRNN_CUDA)
     const int ordinal = stack.weights[0]->where().ordinal;
     runtime = open_runtime(ordinal, options.stream);
+    const Use use(stack, *runtime, options.stream);
     run = std::make_unique<StackRun>(*runtime, local_device(ordinal), layers, arguments, training, options.on_device);
 #endif
   }
@@ -82,11 +118,12 @@ void forward_cuda(const CudaStack& stack, const ForwardArguments<float>& argumen
 
 struct CudaSaved::Data {
   const CudaStack stack;
+  void* const stream;
   const Call call;
   std::mutex mutex;  // of its runtime, which threads use in turns
 
   Data(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
-      : stack(stack), call(stack, arguments, run, /*training=*/true) {}
+      : stack(stack), stream(run.stream), call(stack, arguments, run, /*training=*/true) {}
 };
 
 CudaSaved::CudaSaved(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
@@ -97,6 +134,7 @@ CudaSaved::~CudaSaved() = default;
 void CudaSaved::backward([[maybe_unused]] const StackBackwardArguments<float>& arguments) const {
 #if defined(FASTRNN_CUDA)
   const std::lock_guard<std::mutex> lock(data_->mutex);
+  const Use use(data_->stack, *data_->call.runtime, data_->stream);
   data_->call.run->backward(arguments);
 #endif
 }

@@ -1,5 +1,7 @@
 #include "cuda/run/run.h"
 
+#include <cstdlib>
+
 #include "cuda/run/gradients.h"
 #include "cuda/run/run_steps.h"
 #include "cuda/shared/kernel_table.h"
@@ -10,8 +12,17 @@ namespace fastrnn::cuda {
 
 namespace {
 
-/// How often a block looks at a flag before it gives up: some seconds, far longer than any step.
-constexpr unsigned kSpinBudget = 1u << 26;
+/// After how many nanoseconds a block that waits for another gives up: FASTRNN_CUDA_TIMEOUT seconds, or ten, far longer
+/// than any step.
+unsigned long long wait_limit() {
+  const char* given = std::getenv("FASTRNN_CUDA_TIMEOUT");
+  if (given == nullptr) return 10'000'000'000;
+  char* end = nullptr;
+  const double seconds = std::strtod(given, &end);
+  if (end == given || *end != 0 || !(seconds > 0 && seconds <= 1e9))
+    throw Error("FASTRNN_CUDA_TIMEOUT: expected seconds above 0, got '" + std::string(given) + "'");
+  return static_cast<unsigned long long>(seconds * 1e9);
+}
 
 LaunchShape shape_of(const Plan& plan) {
   return {plan.blocks, plan.geometry.threads, plan.tier == Tier::cluster ? plan.geometry.members : 1,
@@ -44,13 +55,14 @@ void launch_recurrence(Runtime& runtime, const Problem& problem, const Plan& pla
   params.exchange = exchanged.as<void>();
   params.flags = flag_words.as<unsigned>();
   params.status = status.as<unsigned>();
-  params.spin_budget = kSpinBudget;
+  params.wait_limit = wait_limit();
   runtime.launch(kernel->function, shape, &params);
   if (!grid) return;
   unsigned result = 0;
   runtime.copy_out(&result, status.as<void>(), sizeof result);
   runtime.wait();
-  if (result == kGaveUp) throw CudaError(0, "a block waited for another that never came: the launch is lost");
+  if (result == kGaveUp)
+    throw CudaError(0, "a block waited for another that never came (FASTRNN_CUDA_TIMEOUT): the launch is lost");
 }
 
 void fill(LayerParams& params, const LayerJob& job) {
@@ -98,7 +110,7 @@ void multiply_inputs(Runtime& runtime, const Problem& problem, const ForwardJob&
 void run_forward(Runtime& runtime, const DeviceSpec& device, const ForwardJob& job, std::optional<Tier> tier) {
   Problem problem = job.problem;
   problem.pass = job.gates != nullptr ? Pass::training : Pass::inference;
-  const Plan plan = choose(problem, device, tier).plan;
+  const Plan plan = plan_for(problem, device, tier);
   const int gates = cells::describe(problem.kind, problem.options).gates;
   const int rows = problem.steps * problem.batch, width = gates * problem.hidden;
   const Buffer input(runtime, std::size_t(rows) * std::size_t(width) * sizeof(float));
@@ -142,7 +154,7 @@ void run_backward(Runtime& runtime, const DeviceSpec& device, const BackwardJob&
   params.dh0 = job.dh0;
   params.dc0 = job.dc0;
   // Without a row there is nothing to plan, but the weights' gradients are zeros.
-  if (problem.batch > 0) launch_recurrence(runtime, problem, choose(problem, device, tier).plan, params);
+  if (problem.batch > 0) launch_recurrence(runtime, problem, plan_for(problem, device, tier), params);
   multiply_gradients(runtime, job, params);
 }
 

@@ -59,7 +59,7 @@ class StepSequence {
   void sequence(const Step& step) {
     const int graphs = layer_.steps / kGraphSteps;
     if (graphs > 0)
-      runtime_.repeat(graphs, [&] {
+      runtime_.repeat(key_of(problem_), graphs, [&] {
         for (int i = 0; i < kGraphSteps; ++i) step();
       });
     for (int i = graphs * kGraphSteps; i < layer_.steps; ++i) step();

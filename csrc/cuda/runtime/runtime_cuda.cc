@@ -1,6 +1,11 @@
 #include "cuda/runtime/runtime_cuda.h"
 
+#include <tuple>
+#include <utility>
+
 #include "cuda/runtime/blaslt.h"
+#include "cuda/runtime/device.h"
+#include "cuda/runtime/recording.h"
 #include "cuda/shared/kernel_table.h"
 #include "cuda/shared/product.h"
 
@@ -33,70 +38,30 @@ struct Config {
   Config& operator=(const Config&) = delete;
 };
 
-/// Shared memory beyond 48 KiB, and clusters of more than eight blocks, have to be requested for a kernel.
-void allow(const void* kernel, const LaunchShape& shape) {
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared)),
-        "cudaFuncSetAttribute");
-  if (shape.cluster > 8)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), "cudaFuncSetAttribute");
-}
-
-/// Makes a device the thread's current one, and in the end the one before it again.
-class Current {
- public:
-  explicit Current(int ordinal) {
-    check(cudaGetDevice(&before_), "cudaGetDevice");
-    check(cudaSetDevice(ordinal), "cudaSetDevice");
+/// An event behind what a stream has been given.
+struct Event final : Mark {
+  cudaEvent_t handle = nullptr;
+  explicit Event(cudaStream_t stream) {
+    check(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    const cudaError_t code = cudaEventRecord(handle, stream);
+    if (code != cudaSuccess) cudaEventDestroy(handle);
+    check(code, "cudaEventRecord");
   }
-  ~Current() { cudaSetDevice(before_); }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-
- private:
-  int before_ = 0;
-};
-
-/// A graph of recorded work, ready to be launched. It is recorded on a stream of its own, since the legacy default
-/// stream cannot be recorded.
-class Graph {
- public:
-  Graph() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
-  ~Graph() {
-    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
-    if (graph_ != nullptr) cudaGraphDestroy(graph_);
-    cudaStreamDestroy(stream_);
-  }
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
-
-  cudaStream_t stream() const { return stream_; }
-  template <class Work>
-  void record(const Work& work) {
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-    try {
-      work();
-    } catch (...) {  // the stream must not stay in this mode
-      cudaStreamEndCapture(stream_, &graph_);
-      cudaGetLastError();
-      throw;
-    }
-    check(cudaStreamEndCapture(stream_, &graph_), "cudaStreamEndCapture");
-    check(cudaGraphInstantiate(&executable_, graph_, 0), "cudaGraphInstantiate");
-  }
-  void launch(cudaStream_t stream) const { check(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch"); }
-
- private:
-  cudaStream_t stream_ = nullptr;
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphExec_t executable_ = nullptr;
+  ~Event() override { cudaEventDestroy(handle); }  // once it has happened
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
 };
 
 }  // namespace
 
+CudaRuntime::~CudaRuntime() {
+  if (workspace_ != nullptr) release(workspace_);
+}
+
 void* CudaRuntime::allocate(std::size_t bytes) {
   const Current current(ordinal_);
   void* memory = nullptr;
-  check(cudaMallocAsync(&memory, bytes, stream_), "cudaMallocAsync");
+  check(cudaMallocFromPoolAsync(&memory, bytes, memory_pool(ordinal_), stream_), "cudaMallocFromPoolAsync");
   return memory;
 }
 void CudaRuntime::release(void* memory) noexcept {
@@ -124,50 +89,75 @@ void CudaRuntime::multiply(const Product& product) {
   BlasLt* library = BlasLt::find();
   if (library == nullptr || product.m == 0 || product.n == 0 || product.k == 0) return launch_product(*this, product);
   const Current current(ordinal_);
-  library->multiply(product, ordinal_, stream_);
+  const bool done = library->multiply(product, ordinal_, stream_, [&](std::size_t bytes) { return workspace(bytes); });
+  if (!done) launch_product(*this, product);
+}
+
+/// Products of one stream follow each other, and so share it. It never grows while work is recorded: what is recorded
+/// has been enqueued once before.
+void* CudaRuntime::workspace(std::size_t bytes) {
+  if (bytes <= workspace_bytes_) return workspace_;
+  if (recording_) return nullptr;
+  if (workspace_ != nullptr) release(std::exchange(workspace_, nullptr));
+  workspace_bytes_ = 0;
+  workspace_ = allocate(bytes);
+  workspace_bytes_ = bytes;
+  return workspace_;
 }
 
 int CudaRuntime::resident_blocks(const void* kernel, const LaunchShape& shape) {
-  const Current current(ordinal_);
-  allow(kernel, shape);
-  const Config config(shape, stream_);
-  int count = 0;
-  if (shape.cluster > 1) {
-    check(cudaOccupancyMaxActiveClusters(&count, kernel, &config.launch), "cudaOccupancyMaxActiveClusters");
-    return count * shape.cluster;
-  }
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, shape.threads, shape.shared),
-        "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-  int processors = 0;
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal_), "cudaDeviceGetAttribute");
-  return count * processors;
+  static Remembered<std::tuple<int, const void*, int, int, std::size_t>, int> known;
+  return known.get({ordinal_, kernel, shape.threads, shape.cluster, shape.shared}, [&] {
+    const Current current(ordinal_);
+    allow(kernel, ordinal_, shape);
+    int count = 0;
+    if (shape.cluster > 1) {
+      const Config config(shape, stream_);
+      check(cudaOccupancyMaxActiveClusters(&count, kernel, &config.launch), "cudaOccupancyMaxActiveClusters");
+      return count * shape.cluster;
+    }
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, shape.threads, shape.shared),
+          "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+    int processors = 0;
+    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal_), "cudaDeviceGetAttribute");
+    return count * processors;
+  });
 }
 
 void CudaRuntime::launch(const void* kernel, const LaunchShape& shape, void* params) {
   const Current current(ordinal_);
-  allow(kernel, shape);
+  allow(kernel, ordinal_, shape);
   const Config config(shape, stream_);
   void* arguments[] = {params};
   check(cudaLaunchKernelExC(&config.launch, kernel, arguments), "cudaLaunchKernelExC");
 }
 
-void CudaRuntime::repeat(int times, const std::function<void()>& work) {
+void CudaRuntime::repeat(const std::string& kind, int times, const std::function<void()>& work) {
   const Current current(ordinal_);
   if (times < 1) return;
   work();  // not recorded: a kernel that runs for the first time may have to be loaded, which no recording allows
   if (times == 1) return;
-  Graph graph;
-  const cudaStream_t stream = stream_;
-  stream_ = graph.stream();
-  try {
-    graph.record(work);
-  } catch (...) {
-    stream_ = stream;
-    throw;
-  }
+  static auto& recordings = *new Recordings;  // not destroyed: at the end of the process the driver may be gone
+  const Recordings::Key key = {kind, ordinal_, stream_};
+  std::unique_ptr<Recording> recording = recordings.take(key);
+  recording->record([&] {
+    recording_ = true;
+    stream_ = recording->stream();
+    try {
+      work();
+    } catch (...) {
+      end_recording(std::get<cudaStream_t>(key));
+      throw;
+    }
+    end_recording(std::get<cudaStream_t>(key));
+  });
+  for (int i = 1; i < times; ++i) recording->launch(stream_);
+  recordings.keep(key, std::move(recording));
+}
+
+void CudaRuntime::end_recording(cudaStream_t stream) {
   stream_ = stream;
-  for (int i = 1; i < times; ++i) graph.launch(stream_);
-  wait();  // the graph must be there until it has run
+  recording_ = false;
 }
 
 void CudaRuntime::wait() {
@@ -175,26 +165,22 @@ void CudaRuntime::wait() {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
-void CudaRuntime::wait_for_device() noexcept {
-  try {
-    const Current current(ordinal_);
-    cudaDeviceSynchronize();
-  } catch (const CudaError&) {  // the driver is gone
-  }
-}
-
 void CudaRuntime::follow(void* other) {
   const Current current(ordinal_);
-  struct Event {
-    cudaEvent_t handle = nullptr;
-    Event() { check(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
-    ~Event() { cudaEventDestroy(handle); }  // once it has happened
-    Event(const Event&) = delete;
-    Event& operator=(const Event&) = delete;
-  };
-  const Event event;
-  check(cudaEventRecord(event.handle, static_cast<cudaStream_t>(other)), "cudaEventRecord");
-  check(cudaStreamWaitEvent(stream_, event.handle, 0), "cudaStreamWaitEvent");
+  follow(Event(static_cast<cudaStream_t>(other)));
+}
+
+std::unique_ptr<Mark> CudaRuntime::mark() {
+  const Current current(ordinal_);
+  cudaStreamCaptureStatus status{};
+  check(cudaStreamIsCapturing(stream_, &status), "cudaStreamIsCapturing");
+  if (status != cudaStreamCaptureStatusNone) return nullptr;
+  return std::make_unique<Event>(stream_);
+}
+
+void CudaRuntime::follow(const Mark& mark) {
+  const Current current(ordinal_);
+  check(cudaStreamWaitEvent(stream_, static_cast<const Event&>(mark).handle, 0), "cudaStreamWaitEvent");
 }
 
 std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream) {

@@ -11,6 +11,7 @@ namespace fastrnn::cuda {
 class CudaRuntime final : public Runtime {
  public:
   explicit CudaRuntime(int ordinal, cudaStream_t stream = nullptr) : ordinal_(ordinal), stream_(stream) {}
+  ~CudaRuntime() override;
 
   void* allocate(std::size_t bytes) override;
   void release(void* memory) noexcept override;
@@ -20,14 +21,21 @@ class CudaRuntime final : public Runtime {
   void multiply(const Product& product) override;
   int resident_blocks(const void* kernel, const LaunchShape& shape) override;
   void launch(const void* kernel, const LaunchShape& shape, void* params) override;
-  void repeat(int times, const std::function<void()>& work) override;
+  void repeat(const std::string& kind, int times, const std::function<void()>& work) override;
   void wait() override;
-  void wait_for_device() noexcept override;
   void follow(void* other) override;
+  std::unique_ptr<Mark> mark() override;
+  void follow(const Mark& mark) override;
 
  private:
+  void* workspace(std::size_t bytes);
+  void end_recording(cudaStream_t stream);
+
   const int ordinal_;
   cudaStream_t stream_;
+  void* workspace_ = nullptr;  // of products
+  std::size_t workspace_bytes_ = 0;
+  bool recording_ = false;
 };
 
 }  // namespace fastrnn::cuda

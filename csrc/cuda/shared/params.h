@@ -53,10 +53,10 @@ struct LayerParams : StepTimes<int> {
   float* c;             // (T,B,H), likewise; with several cell states (T,B,c_states,H)
   Extension extension;
   // Tier::grid alone: zeroed before every launch.
-  void* exchange;    // what blocks publish; exchange_bytes
-  unsigned* flags;   // a word per block
-  unsigned* status;  // zero; becomes kGaveUp if a block has waited for more than `spin_budget` looks at a flag
-  unsigned spin_budget;
+  void* exchange;                 // what blocks publish; exchange_bytes
+  unsigned* flags;                // a word per block
+  unsigned* status;               // zero; becomes kGaveUp if a block has waited for another longer than `wait_limit`
+  unsigned long long wait_limit;  // nanoseconds
 
   /// Of h and y: P.
   FASTRNN_CELL int width() const { return extension.projection > 0 ? extension.projection : hidden; }

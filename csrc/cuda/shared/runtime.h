@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "cuda/shared/types.h"
 
@@ -38,6 +39,11 @@ struct Product {
   Type type = Type::float32;  // elements of a and b are rounded to it; sums are float32
 };
 
+/// A point in the order of a stream, for which another can wait.
+struct Mark {
+  virtual ~Mark() = default;
+};
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -50,13 +56,16 @@ class Runtime {
   /// Blocks of such a launch that the device can have at the same time.
   virtual int resident_blocks(const void* kernel, const LaunchShape& shape) = 0;
   virtual void launch(const void* kernel, const LaunchShape& shape, void* params) = 0;
-  /// Enqueues what `work` enqueues (products and launches alone) `times` times.
-  virtual void repeat(int times, const std::function<void()>& work) = 0;
+  /// Enqueues what `work` enqueues (products and launches alone) `times` times. `kind` is the same for works that
+  /// differ in their arguments alone.
+  virtual void repeat(const std::string& kind, int times, const std::function<void()>& work) = 0;
   virtual void wait() = 0;
-  /// Waits for all work of all streams of the device; errors are ignored.
-  virtual void wait_for_device() noexcept = 0;
   /// What is given to the stream from now on waits for what `other`, a stream of the same device, has so far.
   virtual void follow(void* other) = 0;
+  /// What the stream has been given so far; null while the caller records it into a graph, which nobody can wait for.
+  virtual std::unique_ptr<Mark> mark() = 0;
+  /// What is given to the stream from now on waits for a mark in another stream of the device, which may be gone.
+  virtual void follow(const Mark& mark) = 0;
 };
 
 /// A runtime for a device, which must exist, and one of its streams (a cudaStream_t; null: the legacy default stream).

@@ -12,16 +12,18 @@ namespace fastrnn {
 struct CudaOptions {
   int ordinal = 0;
   std::string dtype = "float32";  // what weights and their operands are rounded to: or "tf32", "bfloat16", "float16"
+  void* stream = nullptr;         // a cudaStream_t: of what has to be computed from parameters that are on the device
 };
 
 /// Parameters on a GPU, for any number of calls. Immutable, and may be shared between threads.
 class FASTRNN_API CudaWeights {
  public:
   /// Copies `parameters` from the host. With `on_device` they are pointers to the device's memory, which must stay
-  /// valid and unchanged.
+  /// valid and unchanged; dropped weights are then made in the order of `where.stream`, and calls on other streams do
+  /// not wait for that.
   CudaWeights(const CellOptions& options, const Parameters<float>& parameters, const CudaOptions& where = {},
               bool on_device = false);
-  /// Waits until the device has done what it was given: it may still be reading them.
+  /// Waits for nothing: their memory is free when the streams of the calls that read them are done with these.
   ~CudaWeights();
   CudaWeights(const CudaWeights&) = delete;
   CudaWeights& operator=(const CudaWeights&) = delete;

@@ -101,16 +101,17 @@ class DeviceParameters {
   std::vector<std::shared_ptr<void>>& owners_;
 };
 
-/// Weights that refer to the caller's arrays on the device.
+/// Weights that refer to the caller's arrays on the device; what is computed from them is in the order of `stream`.
 PyCudaWeights refer_cuda(const std::string& cell, const py::dict& given, const py::dict& settings, int ordinal,
-                         const std::string& dtype) {
+                         const std::string& dtype, std::uintptr_t stream, const py::object& stream_owner) {
   CellOptions options = parse_cell_options(cell, settings);
   PyCudaWeights result;
+  result.owners.push_back(hold(stream_owner));
   DeviceParameters source(given, result.owners);
   const Parameters<float> parameters = read_parameters<float>(options, source, result.parameters);
   const GilRelease release;
-  result.weights =
-      std::make_shared<const CudaWeights>(options, parameters, CudaOptions{ordinal, dtype}, /*on_device=*/true);
+  result.weights = std::make_shared<const CudaWeights>(
+      options, parameters, CudaOptions{ordinal, dtype, stream_of(stream)}, /*on_device=*/true);
   return result;
 }
 

@@ -9,9 +9,9 @@ namespace fastrnn::python {
 
 /// Weights on a GPU, and which parameters were given, with their shapes.
 struct PyCudaWeights {
-  std::shared_ptr<const CudaWeights> weights;
+  std::vector<std::shared_ptr<void>> owners;   // keep the caller's arrays and stream alive where they are not copied
+  std::shared_ptr<const CudaWeights> weights;  // go before their owners
   ParameterShapes parameters;
-  std::vector<std::shared_ptr<void>> owners;  // keep the caller's arrays alive where they are not copied
 };
 
 using CudaLayers = std::vector<std::vector<PyCudaWeights>>;  // [layer][direction]

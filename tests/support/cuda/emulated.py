@@ -24,7 +24,7 @@ KEPT = ROOT / "build" / "cuda-emulated"
 CUDA, PYTHON, EMULATION = ROOT / "csrc" / "cuda", ROOT / "csrc" / "python", ROOT / "tests" / "cuda_emulation"
 
 # What calls CUDA itself, and the table of what nvcc compiles: the emulation has its own.
-_NOT_EMULATED = {"blaslt.cc", "runtime_cuda.cc", "status.cc", "kernel_table.cc"}
+_NOT_EMULATED = {"blaslt.cc", "device.cc", "runtime_cuda.cc", "status.cc", "kernel_table.cc"}
 _BINDINGS = ("array_view", "bind_cuda", "bind_device_array", "bind_options", "device_array")
 _KERNELS = ("rnn", "lstm", "gru_after", "gru_before", "gru_output", "steps")
 _CORE = (

@@ -111,13 +111,15 @@ class Exchange<Element, Tier::grid> {
 
   FASTRNN_DEVICE bool wait_for(const unsigned* flag) const {
     unsigned looks = 0;
+    unsigned long long begin = 0;
     while (load_acquire(flag) < commits_) {
-      const bool others_lost = ++looks % 64 == 0 && load_acquire(params_.status) != 0;
-      if (others_lost || looks > params_.spin_budget) {
-        store_release(params_.status, kGaveUp);
-        return false;
-      }
       pause();
+      if (++looks % 64 != 0) continue;
+      const unsigned long long now = nanoseconds();
+      if (looks == 64) begin = now;
+      if (load_acquire(params_.status) == 0 && now - begin <= params_.wait_limit) continue;
+      store_release(params_.status, kGaveUp);
+      return false;
     }
     return true;
   }

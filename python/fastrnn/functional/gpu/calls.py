@@ -208,8 +208,9 @@ def weights_on_gpu(cell: str, given: Options, ordinal: int, dtype: str, target: 
             raise TypeError(f"{name}: expected an array, got NoneType")
     arrays = {name: _array(name, value, target) for name, value in arrays.items()}
     find_cublas()
-    pack = _core.pack_cuda if target is None else _core.refer_cuda
-    return pack(cell, arrays, settings, ordinal, dtype)
+    if target is None:
+        return _core.pack_cuda(cell, arrays, settings, ordinal, dtype)
+    return _core.refer_cuda(cell, arrays, settings, ordinal, dtype, target.stream, target.stream_owner)
 
 
 def _forward(
