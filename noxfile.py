@@ -162,6 +162,29 @@ def tsan(session: nox.Session) -> None:
 
 
 @nox.session
+def cuda(session: nox.Session) -> None:
+    """The CUDA backend for one target: it links, imports, has all kernels and says why there is no device.
+
+    Nothing is run on a GPU. CPU kernels are compiled as quickly as can be.
+    """
+    if not os.environ.get("CUDACXX") and not shutil.which("nvcc"):
+        session.skip("no nvcc (CUDACXX, PATH)")
+    package(session, "test")
+    folder = "build/cuda-on"
+    defines = {"CUDA": "ON", "CUDA_TARGETS": "90-real", "AVX512": "OFF", "KERNEL_OPTIMISATION": "-O1"}
+    settings = [f"--config-settings=cmake.define.FASTRNN_{name}={value}" for name, value in defines.items()]
+    begin = time.monotonic()
+    # What is kept there makes the next run a matter of what has changed.
+    settings.append(f"--config-settings=build-dir={folder}/objects")
+    install(session, "--no-deps", "--upgrade", "--target", f"{folder}/packages", *settings, ".")
+    session.log(f"built in {time.monotonic() - begin:.0f} s")
+    files = ("tests/cuda/test_device.py", "tests/cuda/test_plan.py")
+    wanted = "device_that_is_not_there or devices_or_of_the_reason or missing_driver or kernels_of_the_build"
+    found = {"PYTHONPATH": f"{folder}/packages"}
+    session.run("python", "-m", "pytest", "-q", *files, "-k", wanted, *session.posargs, env=found)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Docstrings validated, the site in build/site; with ``-- -b linkcheck`` its outer links, by the network."""
     package(session, "docs")

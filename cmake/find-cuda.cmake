@@ -3,7 +3,7 @@
 #
 # nvcc is found by CMake's own means: CUDACXX, CMAKE_CUDA_COMPILER, CUDAToolkit_ROOT or PATH.
 
-set(fastrnn_nvcc_wanted 12.8)  # the first to know sm_100a and sm_120
+set(fastrnn_nvcc_wanted 12.8)  # the first to know sm_100 and sm_120
 set(fastrnn_capability_wanted 8.0)
 
 # Sets `answer` to the reason why the backend cannot be built here, empty if it can.
@@ -34,8 +34,8 @@ function(fastrnn_look_for_nvcc answer)
 endfunction()
 
 # Sets `answer` to the targets of this machine's GPUs, empty if it has none that the kernels run on. A GPU that only the
-# device file shows (a container without nvidia-smi) gets PTX, which its driver compiles when it first runs, though
-# without clusters.
+# device file shows (a container without nvidia-smi) gets PTX, which its driver compiles when it first runs: that without
+# clusters, and that with them, of which the driver takes the latest that the device can run.
 function(fastrnn_look_for_gpus answer)
   set(targets "")
   find_program(FASTRNN_NVIDIA_SMI nvidia-smi)
@@ -52,7 +52,7 @@ function(fastrnn_look_for_gpus answer)
   endif()
   file(GLOB nodes /dev/nvidia[0-9]*)
   if(nodes AND NOT capabilities)
-    set(targets 80-virtual)
+    set(targets 80-virtual 90-virtual)
   endif()
   set(${answer} "${targets}" PARENT_SCOPE)
 endfunction()
@@ -62,11 +62,12 @@ if(NOT FASTRNN_CUDA MATCHES "^(AUTO|ON|OFF)$")
 endif()
 set(fastrnn_no_cuda "switched off")
 if(FASTRNN_CUDA STREQUAL "ON")
-  # A release: machine code for every kind of device on which the kernels differ, and PTX for those to come. All kernels
-  # for all of them take half an hour of one core.
+  # A release: machine code for every kind of device on which the kernels differ, and PTX, which has no features of one
+  # device alone (90a, 100a), for those between (sm_110 takes that of 90) and to come. All kernels for all of them take
+  # half an hour of one core.
   set(CMAKE_CUDA_ARCHITECTURES ${FASTRNN_CUDA_TARGETS})
   if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90a-real 100a-real 120)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90 100-real 120)
   endif()
   fastrnn_look_for_nvcc(fastrnn_no_cuda)
   if(fastrnn_no_cuda)

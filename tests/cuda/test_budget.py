@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from tests.support.cuda.compiled import Kernel, _read, kernels, nvcc, wanted_files, wanted_targets
+from tests.support.cuda.compiled import Kernel, _read, capability, kernels, nvcc, wanted_files, wanted_targets
 from tests.support.cuda.primitives_ptx import FORMS, faults
 from tests.support.tree import ROOT
 
@@ -78,7 +78,7 @@ def test_registers_and_shared_memory_are_within_the_table(compiled):
     for k in recurrences(compiled):
         assert k.registers <= MOST_REGISTERS[k.name.split()[2]], k.name
         assert k.shared <= MOST_STATIC_SHARED + (
-            SYSTEM_SHARED if k.target >= "sm_90" or k.target == "sm_100a" else 0
+            SYSTEM_SHARED if capability(k.target) in (90, 100) else 0
         ), k.name
 
 
