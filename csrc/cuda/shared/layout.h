@@ -66,12 +66,12 @@ struct TaskShape {
   int spacing;          // elements between the operand's rows, so that the lanes of a tile meet different banks
 };
 FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
-  // Whole 16-byte vectors of float32 meet all banks as they are; pairs of 16 bits, and single tf32s, need rows that
-  // are 4 words off.
+  // A warp reads one row of float32 at a time, all banks. Of the others eight lanes read two rows together, 64 bytes of
+  // each, which half of the banks have: rows are that much off.
   switch (type) {
     case Type::float32: return {8, 4, 128, 32, 4, 4, 0};
-    case Type::tf32: return {16, 8, 32, 16, 4, 11, 4};
-    default: return {16, 8, 64, 16, 2, 11, 8};
+    case Type::tf32: return {16, 8, 32, 16, 4, 11, 16};
+    default: return {16, 8, 64, 16, 2, 11, 32};
   }
 }
 

@@ -39,6 +39,7 @@ EXPECTED = {
     "ballot": ["vote.sync.ballot.b32 p0, -1 -> $1", "st.global.u32 [p1], $1"],
     "store_release": ["st.release.gpu.global.u32 [p0], p1"],
     "load_acquire": ["ld.acquire.gpu.global.u32 [p0] -> $1", "st.global.u32 [p1], $1"],
+    "nanoseconds": ["st.global.u64 [p0], %globaltimer"],
     "sync_cluster": ["barrier.cluster.arrive.release.aligned", "barrier.cluster.wait.acquire.aligned"],
     "cluster_rank": ["st.global.u32 [p0], %cluster_ctarank"],
     "store_cluster_2": ["mapa.shared::cluster.u32 memory, p0 -> $1", "st.shared::cluster.u16 [$1], p1"],
@@ -127,7 +128,7 @@ def faults(tree: pathlib.Path) -> list[str]:
     for name, lines in found.items():
         if lines != EXPECTED.get(name):
             faults.append("\n  ".join([f"{name}: expected", *EXPECTED.get(name, []), "got", *lines]))
-    known = {*FORMS, "mov.u32"}
+    known = {*FORMS, "mov.u32", "mov.u64"}
     text = (tree / PRIMITIVES).read_text()
     written = [re.split(r"[ ;]", name)[0] for name in re.findall(r'asm(?: volatile)?\(\s*"(.*?)"', text)]
     faults += [f"{name}: no probe" for name in written if name not in known]

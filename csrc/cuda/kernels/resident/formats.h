@@ -1,6 +1,7 @@
 // How a warp multiplies a task of the slab by the operand: a policy for each type of weights. layout.h has the shapes.
 //
-// `words` are the weights of one slice, in the registers of the lanes; `sums` are the results of a task, spread over
+// `words` are the weights of one slice, in the registers of the lanes; a Fragment is what a lane needs of the operand
+// for it, read 16 bytes at a time, and before the slice is multiplied; `sums` are the results of a task, spread over
 // the lanes, until store() writes them as partial[batch row][slab row].
 #pragma once
 
@@ -45,15 +46,21 @@ struct Float32 {
     for (int r = 0; r < kShape.slab_rows; ++r) FASTRNN_UNROLL
     for (int j = 0; j < 4; ++j) words[r * 4 + j] = weight(row + r, k + lane_index() * 4 + j);
   }
-  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Element* operand,
-                                      int stride) {
+  struct Fragment {
+    Four<float> rows[kShape.batch_rows];
+  };
+  FASTRNN_DEVICE static Fragment fetch(const Element* operand, int stride) {
+    Fragment fragment;
     FASTRNN_UNROLL
-    for (int c = 0; c < kShape.batch_rows; ++c) {
-      const auto h = *reinterpret_cast<const Four<float>*>(operand + c * stride + lane_index() * 4);
-      FASTRNN_UNROLL
-      for (int r = 0; r < kShape.slab_rows; ++r) FASTRNN_UNROLL
-      for (int j = 0; j < 4; ++j) sums.v[r * 4 + c] = fmaf(words[r * 4 + j], h.v[j], sums.v[r * 4 + c]);
-    }
+    for (int c = 0; c < kShape.batch_rows; ++c)
+      fragment.rows[c] = *reinterpret_cast<const Four<float>*>(operand + c * stride + lane_index() * 4);
+    return fragment;
+  }
+  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Fragment& fragment) {
+    FASTRNN_UNROLL
+    for (int c = 0; c < kShape.batch_rows; ++c) FASTRNN_UNROLL
+    for (int r = 0; r < kShape.slab_rows; ++r) FASTRNN_UNROLL
+    for (int j = 0; j < 4; ++j) sums.v[r * 4 + c] = fmaf(words[r * 4 + j], fragment.rows[c].v[j], sums.v[r * 4 + c]);
   }
   FASTRNN_DEVICE static void store(Sums& sums, float* partial, int stride) {
     reduce_scatter(sums.v);
@@ -61,16 +68,41 @@ struct Float32 {
   }
 };
 
-/// Sums as mma leaves them in the lanes: 16 slab rows by 8 batch rows.
+/// What both kinds of tensor products share. A slice is four of them. Its columns of the operand are taken in another
+/// order than the numbers of mma's k, by both factors, so that what a lane needs of the operand lies in one piece: of
+/// each half of the slice, 64 bytes of a row, lane % 4 counts the four pieces of 16 bytes, whose words are the two
+/// registers of two products.
 struct TensorSums {
   struct Sums {
-    float v[2][4] = {};  // two chains of products: a single one would wait for its own results
+    float v[4][4] = {};  // a chain for each product of a slice: one alone would wait for its own results
   };
+  struct Fragment {
+    Four<unsigned> half[2];
+  };
+  template <class Element>
+  FASTRNN_DEVICE static Fragment fetch(const Element* operand, int stride) {
+    constexpr int kPiece = 16 / int(sizeof(Element));
+    const Element* from = operand + lane_index() / 4 * stride + lane_index() % 4 * kPiece;
+    return {
+        {*reinterpret_cast<const Four<unsigned>*>(from), *reinterpret_cast<const Four<unsigned>*>(from + 4 * kPiece)}};
+  }
+  /// Calls product(i, a, b) for the four products of a slice.
+  template <class Product>
+  FASTRNN_DEVICE static void each_product(const unsigned (&words)[16], const Fragment& fragment,
+                                          const Product& product) {
+    FASTRNN_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const unsigned a[4] = {words[i * 4], words[i * 4 + 1], words[i * 4 + 2], words[i * 4 + 3]};
+      const unsigned b[2] = {fragment.half[i / 2].v[i % 2 * 2], fragment.half[i / 2].v[i % 2 * 2 + 1]};
+      product(i, a, b);
+    }
+  }
   FASTRNN_DEVICE static void store(const Sums& sums, float* partial, int stride) {
     const int lane = lane_index();
     FASTRNN_UNROLL
     for (int i = 0; i < 4; ++i)
-      partial[(lane % 4 * 2 + i % 2) * stride + lane / 4 + i / 2 * 8] = sums.v[0][i] + sums.v[1][i];
+      partial[(lane % 4 * 2 + i % 2) * stride + lane / 4 + i / 2 * 8] =
+          (sums.v[0][i] + sums.v[1][i]) + (sums.v[2][i] + sums.v[3][i]);
   }
 };
 
@@ -87,27 +119,13 @@ struct Tensor16 : TensorSums {
     const int lane = lane_index();
     FASTRNN_UNROLL
     for (int i = 0; i < kShape.words; ++i) {
-      const int r = row + lane / 4 + i % 2 * 8, at = k + i / 4 * 16 + lane % 4 * 2 + i % 4 / 2 * 8;
+      const int r = row + lane / 4 + i % 2 * 8, at = k + i / 8 * 32 + lane % 4 * 8 + i % 8 / 2 * 2;
       words[i] = pack(round_to<E>(weight(r, at)), round_to<E>(weight(r, at + 1)));
     }
   }
-  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Element* operand,
-                                      int stride) {
-    const int lane = lane_index();
-    const Element* row = operand + lane / 4 * stride + lane % 4 * 2;
-    FASTRNN_UNROLL
-    for (int t = 0; t < kShape.depth / 16; ++t) {
-      const unsigned a[4] = {words[t * 4], words[t * 4 + 1], words[t * 4 + 2], words[t * 4 + 3]};
-      const unsigned b[2] = {pair(row + t * 16), pair(row + t * 16 + 8)};
-      mma_16x8x16(E{}, sums.v[t % 2], a, b);
-    }
-  }
-
- private:
-  FASTRNN_DEVICE static unsigned pair(const Element* p) {
-    unsigned word;
-    memcpy(&word, __builtin_assume_aligned(p, 4), sizeof word);
-    return word;
+  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Fragment& fragment) {
+    each_product(words, fragment,
+                 [&](int i, const unsigned(&a)[4], const unsigned(&b)[2]) { mma_16x8x16(E{}, sums.v[i], a, b); });
   }
 };
 
@@ -123,18 +141,11 @@ struct Tf32Tensor : TensorSums {
     const int lane = lane_index();
     FASTRNN_UNROLL
     for (int i = 0; i < kShape.words; ++i)
-      words[i] = round_to_tf32(weight(row + lane / 4 + i % 2 * 8, k + i / 4 * 8 + lane % 4 + i % 4 / 2 * 4));
+      words[i] = round_to_tf32(weight(row + lane / 4 + i % 2 * 8, k + i / 8 * 16 + lane % 4 * 4 + i % 8 / 2));
   }
-  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Element* operand,
-                                      int stride) {
-    const int lane = lane_index();
-    const Element* row = operand + lane / 4 * stride + lane % 4;
-    FASTRNN_UNROLL
-    for (int t = 0; t < kShape.depth / 8; ++t) {
-      const unsigned a[4] = {words[t * 4], words[t * 4 + 1], words[t * 4 + 2], words[t * 4 + 3]};
-      const unsigned b[2] = {row[t * 8].bits, row[t * 8 + 4].bits};
-      mma_16x8x8_tf32(sums.v[t % 2], a, b);
-    }
+  FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Fragment& fragment) {
+    each_product(words, fragment,
+                 [&](int i, const unsigned(&a)[4], const unsigned(&b)[2]) { mma_16x8x8_tf32(sums.v[i], a, b); });
   }
 };
 

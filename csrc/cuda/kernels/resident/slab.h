@@ -19,7 +19,9 @@ class Slab {
   FASTRNN_DEVICE void load(const Cut& cut, char* shared, const Weight& weight) {
     const int warp = thread_index() / kWarp;
     shared_ = reinterpret_cast<Four<Word>*>(shared) + warp * cut.shared_slices * kQuads * kWarp;
-    Walk walk(cut, warp);
+    first_tile_ = warp * cut.tasks % cut.tiles;
+    first_chunk_ = warp * cut.tasks / cut.tiles;
+    Walk walk(cut, first_tile_, first_chunk_);
     // One copy of the loading code: unrolled over the registers it would be most of the kernel.
     FASTRNN_NO_UNROLL
     for (int i = 0; i < cut.register_slices + cut.shared_slices; ++i) {
@@ -38,25 +40,29 @@ class Slab {
     }
   }
 
-  /// partial[chunk][batch row][slab row] = slab * operand.
+  /// partial[chunk][batch row][slab row] = slab * operand. What a slice needs of the operand is read while the one
+  /// before it is multiplied.
   FASTRNN_DEVICE void multiply(const Layout& layout, const Cut& cut, const typename Format::Element* operand,
                                float* partial) const {
-    const int warp = thread_index() / kWarp;
     FASTRNN_NO_UNROLL
     for (int column = 0; column < layout.batch_rows; column += kShape.batch_rows) {
-      Walk walk(cut, warp);
+      const typename Format::Element* rows = operand + column * layout.operand_stride;
+      Walk walk(cut, first_tile_, first_chunk_);
       typename Format::Sums sums;
+      typename Format::Fragment ahead = Format::fetch(rows + walk.k(), layout.operand_stride);
       const auto multiply_slice = [&](const Word(&words)[kShape.words]) {
-        if (walk.exists())
-          Format::multiply(sums, words, operand + column * layout.operand_stride + walk.k(), layout.operand_stride);
-        if (walk.ends_task() && walk.is_task()) {
-          Format::store(sums,
-                        partial + (walk.chunk * layout.batch_rows + column) * layout.partial_stride +
-                            walk.tile * kShape.slab_rows,
-                        layout.partial_stride);
+        const typename Format::Fragment fragment = ahead;
+        const Walk at = walk;
+        walk.next();
+        ahead = Format::fetch(rows + walk.k(), layout.operand_stride);
+        if (at.exists()) Format::multiply(sums, words, fragment);
+        if (at.ends_task() && at.is_task()) {
+          Format::store(
+              sums,
+              partial + (at.chunk * layout.batch_rows + column) * layout.partial_stride + at.tile * kShape.slab_rows,
+              layout.partial_stride);
           sums = {};
         }
-        walk.next();
       };
       FASTRNN_UNROLL
       for (int i = 0; i < Registers; ++i) {
@@ -87,12 +93,12 @@ class Slab {
   struct Walk {
     const Cut& cut;
     int slice = 0, tile, chunk;
-    FASTRNN_DEVICE Walk(const Cut& cut, int warp)
-        : cut(cut), tile(warp * cut.tasks % cut.tiles), chunk(warp * cut.tasks / cut.tiles) {}
+    FASTRNN_DEVICE Walk(const Cut& cut, int tile, int chunk) : cut(cut), tile(tile), chunk(chunk) {}
     FASTRNN_DEVICE bool is_task() const { return chunk < cut.chunks; }
     FASTRNN_DEVICE bool exists() const { return is_task() && chunk * cut.slices + slice < cut.all_slices; }
     FASTRNN_DEVICE bool ends_task() const { return slice + 1 == cut.slices; }
-    FASTRNN_DEVICE int k() const { return (chunk * cut.slices + slice) * kShape.depth; }
+    /// Where the slice begins; 0 where there is none, so that it may be read.
+    FASTRNN_DEVICE int k() const { return exists() ? (chunk * cut.slices + slice) * kShape.depth : 0; }
     FASTRNN_DEVICE void next() {
       if (++slice < cut.slices) return;
       slice = 0;
@@ -104,6 +110,7 @@ class Slab {
 
   Word words_[Registers][kShape.words];
   Four<Word>* shared_;
+  int first_tile_, first_chunk_;  // of this warp
 };
 
 }  // namespace fastrnn::cuda
