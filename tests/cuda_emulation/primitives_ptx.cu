@@ -22,6 +22,8 @@ PROBE probe_shuffle_xor(float value, int mask, float* out) { *out = shuffle_xor(
 PROBE probe_ballot(int value, unsigned* out) { *out = fastrnn::cuda::ballot(value != 0); }
 PROBE probe_store_release(unsigned* flag, unsigned value) { store_release(flag, value); }
 PROBE probe_load_acquire(const unsigned* flag, unsigned* out) { *out = load_acquire(flag); }
+PROBE probe_load_relaxed(const unsigned* flag, unsigned* out) { *out = load_relaxed(flag); }
+PROBE probe_acquire() { acquire(nullptr); }
 PROBE probe_nanoseconds(unsigned long long* out) { *out = nanoseconds(); }
 PROBE probe_sync_cluster() { sync_cluster(); }
 PROBE probe_cluster_rank(int* out) { *out = cluster_rank(); }

@@ -131,9 +131,26 @@ FASTRNN_DEVICE unsigned long long nanoseconds() {
   return emulation::nanoseconds();
 #endif
 }
-/// Inside a loop that waits for a flag.
-FASTRNN_DEVICE void pause([[maybe_unused]] Site site = Site()) {
-  FASTRNN_CUDA_FORM(__nanosleep(20);)
+/// A look at a flag that orders nothing: acquire() has to follow.
+FASTRNN_DEVICE unsigned load_relaxed(const unsigned* flag) {
+#if defined(__CUDACC__)
+  unsigned value;
+  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+#else
+  emulation::point();
+  const unsigned value = __atomic_load_n(flag, __ATOMIC_RELAXED);
+#endif
+  return value;
+}
+/// Turns the last load_relaxed() of a flag into a load_acquire(): once after a loop of looks, each of which would
+/// otherwise empty L1.
+FASTRNN_DEVICE void acquire([[maybe_unused]] const unsigned* flag) {
+  FASTRNN_CUDA_FORM(asm volatile("fence.acq_rel.gpu;" :: : "memory");)
+  FASTRNN_EMULATED(static_cast<void>(__atomic_load_n(flag, __ATOMIC_ACQUIRE));)
+}
+/// Inside a loop that waits for a flag, whose first looks follow each other at once.
+FASTRNN_DEVICE void pause([[maybe_unused]] unsigned looks = 64, [[maybe_unused]] Site site = Site()) {
+  FASTRNN_CUDA_FORM(if (looks >= 64) __nanosleep(20);)
   FASTRNN_EMULATED(emulation::point_of_wait(site);)
 }
 

@@ -105,8 +105,18 @@ struct Cut {
   }
 };
 
+/// What a block knows of one of its rows, in shared memory.
+struct RowPlace {
+  int b, length;  // its number in the batch, and its steps
+};
+
 /// Offsets into shared memory, in bytes.
 struct Layout {
+  /// index / units, for an index below `elements`: a division takes thirty instructions.
+  FASTRNN_CELL int row_of(int index) const {
+    return per_unit == 0 ? index : int(static_cast<unsigned long long>(unsigned(index)) * per_unit >> 32);
+  }
+
   int padded;          // H, up to whole 16-byte copies: the width of a source in the operand
   int gathered;        // elements of an operand's row that blocks publish
   int width;           // and that are multiplied: whole slices
@@ -114,13 +124,14 @@ struct Layout {
   int batch_rows;      // up to whole tiles
   int partial_stride;  // between batch rows of partial sums, likewise spaced
   int elements;        // units * rows: pairs that this block computes the cell for
+  unsigned per_unit;   // 2^32 / units, rounded up: a product with it divides by units
   int operand_bytes;   // of one slot
   Cut cut[kMostPhases];
-  int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, total;
+  int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, rows, total;
 };
 
-/// For each element, `staged` floats are fetched at every step, `states` are kept from step to step and `kept` from
-/// phase to phase. Shared memory has room for `slots` operands.
+/// For each element, `staged` floats are fetched at every step, `states` are kept from step to step and `kept` until
+/// the step is over. Shared memory has room for `slots` operands.
 inline Layout make_layout(const Products& products, const TaskShape& shape, const Geometry& geometry, int hidden,
                           int slots, int staged, int states, int kept, int biases) {
   Layout layout{};
@@ -128,6 +139,8 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   layout.padded = round_up(hidden, 16 / shape.element);
   layout.batch_rows = round_up(geometry.rows, shape.batch_rows);
   layout.elements = geometry.units * geometry.rows;
+  const unsigned units = unsigned(geometry.units);
+  layout.per_unit = units > 1 ? 0xffffffffu / units + 1 : 0;
   int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
   for (int p = 0; p < products.phases; ++p) {
     const int gathered = products.sources[p] * layout.padded;
@@ -161,8 +174,16 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   at += biases * geometry.units * 4;
   layout.params = at;
   at += 3 * geometry.units * 4;
+  layout.rows = at = round_up(at, 8);
+  at += geometry.rows * int(sizeof(RowPlace));
   layout.total = at;
   return layout;
+}
+
+/// Floats of each element that a pass computes before others are told of h, and stores afterwards (units.h).
+constexpr int kept_columns(const cells::Description& cell, Pass pass) {
+  if (pass == Pass::backward) return cell.dcolumns;
+  return pass == Pass::training || cell.phases > 1 ? cell.columns : 0;
 }
 
 /// Floats that each pass fetches for each element and step (units.h).
@@ -177,7 +198,7 @@ inline Layout layout_of(const cells::Description& cell, Pass pass, Type type, Ti
   const bool backward = pass == Pass::backward;
   return make_layout(backward ? backward_products(cell) : forward_products(cell), task_shape(type), geometry, hidden,
                      tier == Tier::grid ? 1 : 2, backward ? backward_staged(cell) : forward_staged(cell),
-                     1 + cell.c_states, !backward && cell.phases > 1 ? cell.columns : 0, backward ? 0 : cell.gates + 1);
+                     1 + cell.c_states, kept_columns(cell, pass), backward ? 0 : cell.gates + 1);
 }
 
 /// Bytes of LayerParams::exchange: two slots for each group.

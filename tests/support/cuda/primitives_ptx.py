@@ -39,6 +39,8 @@ EXPECTED = {
     "ballot": ["vote.sync.ballot.b32 p0, -1 -> $1", "st.global.u32 [p1], $1"],
     "store_release": ["st.release.gpu.global.u32 [p0], p1"],
     "load_acquire": ["ld.acquire.gpu.global.u32 [p0] -> $1", "st.global.u32 [p1], $1"],
+    "load_relaxed": ["ld.relaxed.gpu.global.u32 [p0] -> $1", "st.global.u32 [p1], $1"],
+    "acquire": ["fence.acq_rel.gpu"],
     "nanoseconds": ["st.global.u64 [p0], %globaltimer"],
     "sync_cluster": ["barrier.cluster.arrive.release.aligned", "barrier.cluster.wait.acquire.aligned"],
     "cluster_rank": ["st.global.u32 [p0], %cluster_ctarank"],

@@ -1,11 +1,11 @@
 // How blocks exchange the operand of the next product, h forward or gate gradients backward, at every step: a policy
-// for each tier. Every block publishes the elements of its own units; commit() waits for all blocks of the group, after
-// which each can read the whole operand. Within a block (Tier::block) this is shared memory and a barrier; within a
-// cluster, stores into the shared memory of all its blocks and the cluster's barrier; across the grid, global memory
-// and a flag for each block.
+// for each tier. Every block publishes the elements of its own units; arrive() tells the others of them, and wait()
+// waits for all blocks of the group, after which each can read the whole operand. What nobody waits for belongs between
+// the two. Within a block (Tier::block) this is shared memory and a barrier; within a cluster, stores into the shared
+// memory of all its blocks and the cluster's barrier; across the grid, global memory and a flag for each block.
 //
-// There are two slots: one is multiplied while the other is published. Since a commit waits for all, no block can be
-// more than one commit ahead of another, and two are enough.
+// There are two slots: one is multiplied while the other is published. Since wait() waits for all, no block can be
+// more than one exchange ahead of another, and two are enough.
 #pragma once
 
 #include "cuda/kernels/primitives.h"
@@ -46,7 +46,8 @@ class Exchange<Element, Tier::block> : public SharedSlots<Element> {
   FASTRNN_DEVICE int member() const { return 0; }
   FASTRNN_DEVICE void begin() { sync_block(); }
   FASTRNN_DEVICE void publish(int at, Element value) { this->next()[at] = value; }
-  FASTRNN_DEVICE bool commit() {
+  FASTRNN_DEVICE void arrive() {}
+  FASTRNN_DEVICE bool wait() {
     sync_block();
     this->advance();
     return true;
@@ -65,7 +66,8 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
   FASTRNN_DEVICE void publish(int at, Element value) {
     for (int rank = 0; rank < members_; ++rank) store_cluster(this->next() + at, rank, value);
   }
-  FASTRNN_DEVICE bool commit() {
+  FASTRNN_DEVICE void arrive() {}
+  FASTRNN_DEVICE bool wait() {
     sync_cluster();
     this->advance();
     return true;
@@ -75,7 +77,8 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
   int members_;
 };
 
-/// Blocks anywhere on the device, all resident: slots in global memory, a flag for each block that counts its commits.
+/// Blocks anywhere on the device, all resident: slots in global memory, a flag for each block that counts its
+/// exchanges.
 template <class Element>
 class Exchange<Element, Tier::grid> {
  public:
@@ -90,12 +93,14 @@ class Exchange<Element, Tier::grid> {
   FASTRNN_DEVICE Element* operand() const { return operand_; }
   FASTRNN_DEVICE void begin() { sync_block(); }
   FASTRNN_DEVICE void publish(int at, Element value) { slots_[next_ * slot_elements() + at] = value; }
-  /// False if a block has waited too long for another, which can only be if not all are resident: the launch is lost,
-  /// and `status` says so.
-  FASTRNN_DEVICE bool commit() {
+  FASTRNN_DEVICE void arrive() {
     ++commits_;
     sync_block();
     if (thread_index() == 0) store_release(params_.flags + block_index(), commits_);
+  }
+  /// False if a block has waited too long for another, which can only be if not all are resident: the launch is lost,
+  /// and `status` says so.
+  FASTRNN_DEVICE bool wait() {
     bool lost = false;
     for (int i = thread_index(); i < params_.geometry.members && !lost; i += block_threads())
       lost = !wait_for(params_.flags + group() * params_.geometry.members + i);
@@ -112,8 +117,8 @@ class Exchange<Element, Tier::grid> {
   FASTRNN_DEVICE bool wait_for(const unsigned* flag) const {
     unsigned looks = 0;
     unsigned long long begin = 0;
-    while (load_acquire(flag) < commits_) {
-      pause();
+    while (load_relaxed(flag) < commits_) {
+      pause(looks);
       if (++looks % 64 != 0) continue;
       const unsigned long long now = nanoseconds();
       if (looks == 64) begin = now;
@@ -121,6 +126,7 @@ class Exchange<Element, Tier::grid> {
       store_release(params_.status, kGaveUp);
       return false;
     }
+    acquire(flag);
     return true;
   }
 
@@ -141,7 +147,7 @@ class Exchange<Element, Tier::grid> {
   Element* operand_;
   Element* slots_;
   int next_ = 0;
-  unsigned commits_ = 0;
+  unsigned commits_ = 0;  // exchanges so far
 };
 
 }  // namespace fastrnn::cuda

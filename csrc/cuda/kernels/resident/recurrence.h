@@ -4,8 +4,8 @@
 // The weights are read once. Each block keeps its slab of the recurrent matrix in registers and shared memory for the
 // whole sequence (persistent weights), so that a step reads no weights from memory, only h. A step, for each phase of
 // the cell: multiply the slab by the operand; when all warps are done, compute the cell for this block's rows and
-// units; publish what the next product needs; commit. W x and, backward, everything saved for a step are fetched while
-// the step before it is computed.
+// units; publish what the next product needs; tell the other blocks; store what was computed and fetch W x (backward,
+// what was saved) for the next step; wait for the others.
 #pragma once
 
 #include "cuda/kernels/resident/tile.h"
@@ -33,6 +33,7 @@ class Forward {
     load_slab<0>();
     if constexpr (kPhases > 1) load_slab<1>();
     tile_.clear_operand();
+    tile_.load_rows();
     load_units();
     sync_block();
     begin_rows();
@@ -122,9 +123,13 @@ class Forward {
     tile_.each_element([&](const Element& e) {
       if (s < e.length) compute<Phase>(e, s);
     });
-    if (kLast) fetch(s + 1);
-    if (kLast && s + 1 == tile_.longest) return true;
-    return tile_.exchange.commit();
+    const bool over = kLast && s + 1 == tile_.longest;
+    if (!over) tile_.exchange.arrive();
+    if (kLast) {
+      store(s);
+      fetch(s + 1);
+    }
+    return over || tile_.exchange.wait();
   }
 
   template <int Phase>
@@ -133,7 +138,6 @@ class Forward {
     constexpr cells::Operand kOperand = kCell.phase[kNext].source[0].operand;
     ForwardUnit<Cell> u;
     u.first_gate = kCell.phase[Phase].first_gate;
-    u.hidden = params_.hidden;
     u.elements = layout_.elements;
     u.units = params_.geometry.units;
     u.partial = tile_.partial(e, Phase);
@@ -141,19 +145,33 @@ class Forward {
     u.bias = tile_.floats(layout_.bias) + e.u;
     u.peep = tile_.floats(layout_.params) + e.u;
     u.state = tile_.floats(layout_.state) + e.index;
-    u.column = tile_.floats(layout_.kept) + e.index;
-    u.gates = params_.gates != nullptr ? params_.gates + tile_.saved(e, s, kCell.columns) : nullptr;
-    u.saved_c = params_.c != nullptr ? params_.c + tile_.saved(e, s, 1) : nullptr;
-    u.y = params_.y.at(params_.time(e.b, s), e.b) + e.unit;
+    u.column = kPhases > 1 || params_.gates != nullptr ? tile_.floats(layout_.kept) + e.index : nullptr;
     Cell::template forward<Phase>(params_.options, u);
     // A row publishes nothing at its last step: other blocks of the cluster may have ended, and their shared memory
     // with them.
     if (Phase + 1 < kPhases || s + 1 < e.length) {
       const bool kept = kOperand == cells::Operand::kept;
-      return tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
+      tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
     }
-    params_.h_n[Index(e.b) * params_.hidden + e.unit] = u.state[0];
-    if constexpr (kCell.c_states > 0) params_.c_n[Index(e.b) * params_.hidden + e.unit] = u.state[u.elements];
+  }
+
+  /// Stores what a step has computed: each thread its own elements.
+  FASTRNN_DEVICE void store(int s) const {
+    tile_.each_element([&](const Element& e) {
+      if (s >= e.length) return;
+      const float* state = tile_.floats(layout_.state) + e.index;
+      params_.y.at(tile_.time(e, s), e.b)[e.unit] = state[0];
+      if (params_.gates != nullptr) {
+        const float* column = tile_.floats(layout_.kept) + e.index;
+        float* gates = params_.gates + tile_.saved(e, s, kCell.columns);
+        for (int j = 0; j < kCell.columns; ++j) gates[Index(j) * params_.hidden] = column[j * layout_.elements];
+        if constexpr (kCell.c_states > 0) params_.c[tile_.saved(e, s, 1)] = state[layout_.elements];
+      }
+      if (s + 1 < e.length) return;
+      const Index at = Index(e.b) * params_.hidden + e.unit;
+      params_.h_n[at] = state[0];
+      if constexpr (kCell.c_states > 0) params_.c_n[at] = state[layout_.elements];
+    });
   }
 };
 
@@ -178,6 +196,7 @@ class Backward {
     load_slab<0>();
     if constexpr (kPhases > 1) load_slab<1>();
     tile_.clear_operand();
+    tile_.load_rows();
     load_units();
     sync_block();
     begin_rows();
@@ -251,10 +270,10 @@ class Backward {
                                             : nullptr);
       }
       tile_.fetch(e, j++,
-                  s > 0                   ? params_.y.at(params_.time(e.b, s - 1), e.b) + e.unit
+                  s > 0                   ? params_.y.at(tile_.time(e, s - 1), e.b) + e.unit
                   : params_.h0 != nullptr ? params_.h0 + first
                                           : nullptr);
-      tile_.fetch(e, j, params_.dy.data != nullptr ? params_.dy.at(params_.time(e.b, s), e.b) + e.unit : nullptr);
+      tile_.fetch(e, j, params_.dy.data != nullptr ? params_.dy.at(tile_.time(e, s), e.b) + e.unit : nullptr);
     });
   }
 
@@ -270,23 +289,36 @@ class Backward {
       const bool has_sum = !kNextStep || s + 1 < e.length;
       compute<Phase>(e, s, has_sum ? tile_.partial(e, Phase).sum(0) : 0.0f);
     });
-    if (Phase + 1 == kPhases) fetch(s - 1);
-    return tile_.exchange.commit();
+    tile_.exchange.arrive();
+    if (Phase + 1 == kPhases) {
+      store(s);
+      fetch(s - 1);
+    }
+    return tile_.exchange.wait();
   }
 
   template <int Phase>
   FASTRNN_DEVICE void compute(const Element& e, int s, float sum) {
     BackwardUnit<Cell> u;
-    u.hidden = params_.hidden;
     u.elements = layout_.elements;
     u.units = params_.geometry.units;
     u.sum = Value(sum);
     u.staged = tile_.floats(layout_.staged) + e.index;
     u.peep = tile_.floats(layout_.params) + e.u;
     u.carry = tile_.floats(layout_.state) + e.index;
-    u.dgates = params_.dgates + tile_.saved(e, s, kCell.dcolumns);
+    u.dgates = tile_.floats(layout_.kept) + e.index;
     Cell::template backward<Phase>(params_.options, u);
     publish<(Phase + 1) % kPhases>(e, u);
+  }
+
+  /// Stores the gate gradients of a step: each thread those of its own elements.
+  FASTRNN_DEVICE void store(int s) const {
+    tile_.each_element([&](const Element& e) {
+      if (s >= e.length) return;
+      const float* column = tile_.floats(layout_.kept) + e.index;
+      float* dgates = params_.dgates + tile_.saved(e, s, kCell.dcolumns);
+      for (int j = 0; j < kCell.dcolumns; ++j) dgates[Index(j) * params_.hidden] = column[j * layout_.elements];
+    });
   }
 
   /// Publishes the operand of a phase: the gate gradients of its sources, side by side.

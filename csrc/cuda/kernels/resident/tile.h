@@ -47,25 +47,37 @@ struct Tile {
   }
   FASTRNN_DEVICE float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
 
+  FASTRNN_DEVICE RowPlace* row_places() const { return reinterpret_cast<RowPlace*>(shared + layout.rows); }
+  /// Before the first each_element(), and a barrier between.
+  FASTRNN_DEVICE void load_rows() const {
+    for (int row = thread_index(); row < rows; row += block_threads()) {
+      const int b = batch_row(row);
+      row_places()[row] = {b, params.length_of(b)};
+    }
+  }
+
   template <class Work>
   FASTRNN_DEVICE void each_element(const Work& work) const {
     FASTRNN_NO_UNROLL
     for (int i = thread_index(); i < layout.elements; i += block_threads()) {
       Element e;
       e.index = i;
-      e.row = i / params.geometry.units;
-      e.u = i % params.geometry.units;
+      e.row = layout.row_of(i);
+      e.u = i - e.row * params.geometry.units;
       if (e.row >= rows || e.u >= units) continue;
-      e.b = batch_row(e.row);
+      const RowPlace place = row_places()[e.row];
+      e.b = place.b;
       e.unit = first_unit + e.u;
-      e.length = params.length_of(e.b);
+      e.length = place.length;
       work(e);
     }
   }
 
+  /// The time of a step of an element's row; these kernels know no masks.
+  FASTRNN_DEVICE int time(const Element& e, int step) const { return params.reverse ? e.length - 1 - step : step; }
   /// Offset in an array (T,B,columns,H).
   FASTRNN_DEVICE Index saved(const Element& e, int step, int columns) const {
-    return (Index(params.time(e.b, step)) * params.batch + e.b) * columns * params.hidden + e.unit;
+    return (Index(time(e, step)) * params.batch + e.b) * columns * params.hidden + e.unit;
   }
   FASTRNN_DEVICE static float value_or_zero(const float* array, Index at) {
     return array != nullptr ? array[at] : 0.0f;

@@ -13,9 +13,17 @@ namespace fastrnn::cuda {
 struct Partial {
   const float* first;
   int chunks, chunk_stride;
+  /// Four are read together, and added in their order.
   FASTRNN_CELL float sum(int row) const {
     float total = 0;
-    for (int i = 0; i < chunks; ++i) total += first[i * chunk_stride + row];
+    FASTRNN_NO_UNROLL
+    for (int i = 0; i < chunks; i += 4) {
+      float part[4];
+      FASTRNN_UNROLL
+      for (int j = 0; j < 4; ++j) part[j] = i + j < chunks ? first[(i + j) * chunk_stride + row] : 0.0f;
+      FASTRNN_UNROLL
+      for (int j = 0; j < 4; ++j) total += part[j];
+    }
     return total;
   }
 };
@@ -24,19 +32,14 @@ template <class Cell>
 struct ForwardUnit : PlainActivations {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   int first_gate;
-  int hidden;           // distance of columns in global memory
-  int elements;         // and of those in shared memory
+  int elements;         // distance of columns
   int units;            // of per-unit rows
   Partial partial;      // row gate * units
   const float* wx_row;  // W x by gate
   const float* bias;    // by gate, and behind them that of the gate which starts from b_hh
   const float* peep;
   float* state;   // h, then c
-  float* column;  // what phases keep for each other
-  float* gates;   // what the backward pass gets, or null
-  float* saved_c;
-  float* y;
-  V new_h;
+  float* column;  // what phases keep for each other and for the backward pass; null: nothing is kept
 
   FASTRNN_CELL V wx(int gate) const { return V(wx_row[gate * elements] + bias[gate * units]); }
   FASTRNN_CELL V acc(int g) const {
@@ -51,31 +54,22 @@ struct ForwardUnit : PlainActivations {
   FASTRNN_CELL V c_prev() const { return V(state[elements]); }
   FASTRNN_CELL V kept(int j) const { return V(column[j * elements]); }
   FASTRNN_CELL void save(int j, V v) {
-    if (gates != nullptr) gates[Index(j) * hidden] = v.v;
+    if (column != nullptr) column[j * elements] = v.v;
   }
-  FASTRNN_CELL void keep(int j, V v) {
-    column[j * elements] = v.v;
-    save(j, v);
-  }
-  FASTRNN_CELL void set_h(V v) {
-    state[0] = v.v;
-    *y = v.v;
-  }
-  FASTRNN_CELL void set_c(V v) {
-    state[elements] = v.v;
-    if (saved_c != nullptr) *saved_c = v.v;
-  }
+  FASTRNN_CELL void keep(int j, V v) { column[j * elements] = v.v; }
+  FASTRNN_CELL void set_h(V v) { state[0] = v.v; }
+  FASTRNN_CELL void set_c(V v) { state[elements] = v.v; }
 };
 
 template <class Cell>
 struct BackwardUnit : PlainActivations {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
-  int hidden, elements, units;
+  int elements, units;
   V sum;                // of the phase's product; zero where there is no next step
   const float* staged;  // columns, c, c before, h before, dy
   const float* peep;
-  float* carry;  // of h, then of c
-  float* dgates;
+  float* carry;   // of h, then of c
+  float* dgates;  // by column
 
   FASTRNN_CELL V fetched(int j) const { return V(staged[j * elements]); }
   FASTRNN_CELL V acc() const { return sum; }
@@ -91,8 +85,8 @@ struct BackwardUnit : PlainActivations {
   FASTRNN_CELL void set_carry_h(V v) { carry[0] = v.v; }
   FASTRNN_CELL void add_carry_h(V v) { carry[0] += v.v; }
   FASTRNN_CELL void set_carry_c(V v) { carry[elements] = v.v; }
-  FASTRNN_CELL V dgate(int j) const { return V(dgates[Index(j) * hidden]); }
-  FASTRNN_CELL void set_dgate(int j, V v) { dgates[Index(j) * hidden] = v.v; }
+  FASTRNN_CELL V dgate(int j) const { return V(dgates[j * elements]); }
+  FASTRNN_CELL void set_dgate(int j, V v) { dgates[j * elements] = v.v; }
 };
 
 }  // namespace fastrnn::cuda
