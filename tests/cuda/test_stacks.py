@@ -32,7 +32,7 @@ def test_dropped_weights_are_made_on_the_stream_of_the_call(gpu):
     del y, others
     gc.collect()
     events = gpu.events()
-    assert {event[2] for event in events } == {STREAM}
+    assert {event[2] for event in events} == {STREAM}
     assert "wait" in {event[0] for event in events}  # for arrays of a library that is not known
 
 
