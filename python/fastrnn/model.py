@@ -195,8 +195,11 @@ class Sequential:
             x = y
         return x, mask
 
-    def backward_batch(self, dy: Array, from_logits: bool = False) -> None:
-        """Store all gradients but that of x; needs `forward_batch(x, training=True)` before it."""
+    def backward_batch(self, dy: Array, from_logits: bool = False, left: Callable[[Layer], None] | None = None) -> None:
+        """Store all gradients but that of x; needs `forward_batch(x, training=True)` before it.
+
+        `left` is called with each layer whose gradients are stored, the last first.
+        """
         # What lies below the first weights has nothing to learn; a layer of a user's own may do something all the same.
         hands_on = [vars(type(layer)).get("only_hands_on", False) for layer in self._layers]
         lowest = hands_on.index(False) if False in hands_on else 0
@@ -210,8 +213,12 @@ class Sequential:
                 layer.backward_weights(d)
             else:
                 d = layer.backward(d)
-        for layer in self._layers[:lowest]:
+            if left is not None:
+                left(layer)
+        for layer in reversed(self._layers[:lowest]):
             layer.drop_cache()
+            if left is not None:
+                left(layer)
 
     @property
     def output_activation(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,31 @@ import pytest
 
 from fastrnn import GRU, LSTM, Bidirectional, Dense, Dropout, Input, Sequential, set_random_seed
 from fastrnn.metrics import Metric
-from fastrnn.training.sharding import Group
+from fastrnn.training import gradient_row
+from fastrnn.training.group import Group, share
 
 X = np.random.default_rng(0).standard_normal((10, 4, 3), dtype=np.float32)
 Y = np.eye(2, dtype=np.float32)[np.arange(10) % 2]
+
+
+class Rows:
+    """A sum in one process, which looks at the order of what is ready."""
+
+    def __init__(self, shards: int, pieces: Sequence[slice], dtype: Any) -> None:
+        self.pieces, self.waited = list(pieces), []
+        self.rows = np.full((shards, pieces[0].stop), np.nan, dtype)
+
+    def row(self, shard: int) -> Any:
+        self.waited = list(range(len(self.pieces)))
+        return self.rows[shard]
+
+    def ready(self, shard: int, piece: int, weight: float) -> None:
+        assert self.waited.pop(0) == piece
+        assert np.isfinite(self.rows[shard, self.pieces[piece]]).all()
+
+    def total(self, weights: Sequence[float], whole: float | None) -> Any:
+        assert not self.waited
+        return sum(row * row.dtype.type(share(weight, whole)) for row, weight in zip(self.rows, weights, strict=True))
 
 
 class Alone:
@@ -27,8 +49,8 @@ class Alone:
     def exchange(self, value: Any) -> list[Any]:
         return [value]
 
-    def add(self, rows: Any) -> Any:
-        return rows.sum(axis=0)
+    def begin_sum(self, pieces: Sequence[slice], dtype: Any) -> Rows:
+        return Rows(self.shards, pieces, dtype)
 
     def left(self, error: BaseException | None) -> None:
         self.error = error
@@ -52,6 +74,36 @@ def test_shards_add_up_to_the_batch(reduction):
         np.testing.assert_allclose(sharded.history.history[name], values, rtol=1e-5, err_msg=name)
     for a, b in zip(alone.get_weights(), sharded.get_weights(), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_are_handed_on_while_earlier_layers_are_computed(monkeypatch):
+    """One after the other in each shard: a layer's backward pass, then the piece that it completes."""
+    monkeypatch.setattr(gradient_row, "LEAST", 12)
+    seen: list[Any] = []
+
+    class Watched(Dense):
+        def backward(self, dy: Any) -> Any:
+            seen.append(self.name)
+            return super().backward(dy)
+
+        def backward_weights(self, dy: Any) -> None:  # of the first layer
+            seen.append(self.name)
+            super().backward_weights(dy)
+
+    class Watching(Alone):
+        def begin_sum(self, pieces: Sequence[slice], dtype: Any) -> Rows:
+            rows = super().begin_sum(pieces, dtype)
+            ready = rows.ready
+            rows.ready = lambda shard, piece, weight: (seen.append(pieces[piece]), ready(shard, piece, weight))
+            return rows
+
+    # Of 15, 18, 8 and 15 numbers: the third waits for the second.
+    layers = [Watched(3, name="a"), Dropout(0.1), Watched(2, name="b"), Watched(4, name="c"), Watched(3, name="d")]
+    model = Sequential([Input((4,)), *layers])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 4)), np.ones((4, 3)), 4, 1, verbose=0, distributed=Watching(2))
+    d, c, rest = slice(35, 50), slice(23, 35), slice(0, 23)
+    assert seen == ["d", d, "c", c, "b", "a", rest] * 2
 
 
 def test_every_shard_draws_its_own_masks():

@@ -94,7 +94,7 @@ WING = {
     "cli": [*_NOUNS, "interop", "plot", "training", "model", "saving", "system", "serve"],
     "sklearn": [*_NOUNS, "model"],
     "torch": [*_TOOLS, "_acceleration"],
-    "distributed": ["_typing"],
+    "distributed": ["_typing", "training"],
     "keras": [*_NOUNS, "torch", "interop", "_acceleration"],
     "__main__": ["cli"],
 }

@@ -5,12 +5,11 @@ from __future__ import annotations
 import atexit
 import socket
 import sys
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from .._typing import Array
+from ..training.group import Sum
+from .sums import InAnyOrder, InOrder
 
 __all__ = ["MPI"]
 
@@ -60,32 +59,15 @@ class MPI:
         return f"MPI(exact={self.exact}, shards={self.shards}, rank={self.rank}, size={self.size})"
 
     def exchange(self, value: Any) -> list[Any]:
-        """Return the values of all ranks; see `fastrnn.training.sharding.Group`."""
+        """Return the values of all ranks; see `fastrnn.training.group.Group`."""
         values: list[Any] = self._comm.allgather(value)
         return values
 
-    def add(self, rows: Array) -> Array:
-        """Return the sum of the rows of all ranks."""
-        if not self.exact:
-            total: Array = rows.sum(axis=0)
-            self._comm.Allreduce(self._library.IN_PLACE, total)
-            return total
-        # Each rank gets one range of all rows, adds in the order of the rows, and hands its range to the others: k*P
-        # numbers leave a rank and come to it, where gathering all rows everywhere would bring shards*P.
-        width = rows.shape[1]
-        ranges = list(pairwise(width * rank // self.size for rank in range(self.size + 1)))
-        widths = [end - begin for begin, end in ranges]
-        own = widths[self.rank]
-        counts = [own * (self.shards * (r + 1) // self.size - self.shards * r // self.size) for r in range(self.size)]
-        sent = np.concatenate([rows[:, begin:end].ravel() for begin, end in ranges])
-        gathered = np.empty((self.shards, own), rows.dtype)
-        self._comm.Alltoallv([sent, [len(rows) * n for n in widths]], [gathered, counts])
-        part = gathered[0].copy()
-        for row in gathered[1:]:
-            part += row
-        total = np.empty(width, rows.dtype)
-        self._comm.Allgatherv(part, [total, widths])
-        return total
+    def begin_sum(self, pieces: Sequence[slice], dtype: Any) -> Sum:
+        """Begin a sum of rows that consist of these pieces."""
+        if self.exact:
+            return InOrder(self._comm, self._library, self.shards, pieces, dtype)
+        return InAnyOrder(self._comm, self._library, pieces, dtype)
 
     def left(self, error: BaseException | None) -> None:
         """Keep whether `fit` was left by an error."""

@@ -9,49 +9,22 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._typing import Array
 from ..callbacks import CallbackList
 from ..layers.base import Layer
 from ..layers.draws import shard_draws
 from ..losses import Loss
 from .data_adapter import ArrayData, Batch
+from .gradient_row import GradientRow
+from .group import Group, Sum, share
 from .position import Position
 from .resume import check, collect
-from .step import BatchTrainer, Data, quiet
+from .step import BatchTrainer, Data, Forward, quiet
 
-__all__ = ["Group", "Shards"]
-
-
-class Group(Protocol):
-    """Processes that train one model together, as `fit(distributed=...)` wants them; all call the same in one order.
-
-    `fastrnn.distributed.MPI` is one.
-    """
-
-    @property
-    def rank(self) -> int:
-        """The number of this process, from 0 on. Process 0 has the callbacks and writes the files."""
-
-    @property
-    def size(self) -> int:
-        """How many processes there are."""
-
-    @property
-    def shards(self) -> int:
-        """In how many a batch is cut, `size` at least; process r has the numbers from shards*r//size on."""
-
-    def exchange(self, value: Any) -> list[Any]:
-        """Return the values of all processes, by their numbers. A value is what pickle takes."""
-
-    def add(self, rows: Array) -> Array:
-        """Return the sum (P,) of the rows of all processes; this one's are `rows` (k, P), one for each shard it has."""
-
-    def left(self, error: BaseException | None) -> None:
-        """Take note that `fit` is left, by an error or without one."""
+__all__ = ["Shards"]
 
 
 class _Part(NamedTuple):
@@ -76,7 +49,7 @@ class Shards:
     """
 
     def __init__(self, trainer: BatchTrainer, group: Group) -> None:
-        if not all(hasattr(group, name) for name in ("rank", "size", "shards", "exchange", "add", "left")):
+        if not all(hasattr(group, name) for name in ("rank", "size", "shards", "exchange", "begin_sum", "left")):
             raise TypeError(f"distributed: expected fastrnn.distributed.MPI() or its like, got {type(group).__name__}")
         _refuse(trainer.model.layers)
         shape = trainer.model.input_shape
@@ -162,42 +135,55 @@ class Shards:
         """As `BatchTrainer._train_step`."""
         trainer = self._trainer
         layers, optimizer = trainer.model.layers, trainer.optimizer
-        learning = [p for p in trainer.model.parameters() if p.trainable]
-        rows = np.zeros((len(self._own), sum(p.size for p in learning)), learning[0].value.dtype if learning else None)
-        start = [layer.get_training_state() for layer in layers]
-        parts = []
+        gradients = GradientRow(layers)
+        dtype = layers[0].dtype if layers else "float32"
         with quiet():
-            for row, shard in zip(rows, self._own, strict=True):
+            added = self._group.begin_sum(gradients.pieces, dtype)
+            start = [layer.get_training_state() for layer in layers]
+            parts = []
+            for shard in self._own:
                 for layer, state in zip(layers, start, strict=True):
                     layer.set_training_state(state)
                 with shard_draws(shard):
-                    parts.append(self._part(batch, shard, loss, training=True))
-                at = 0
-                for parameter in learning if len(self._rows(batch, shard).x) else ():
-                    if parameter.grad is not None:
-                        row[at : at + parameter.size] = parameter.grad.ravel()
-                    at += parameter.size
+                    parts.append(self._train_shard(batch, shard, loss, gradients, added))
             if not any(len(self._rows(batch, shard).x) for shard in self._own):
                 trainer.model.forward_batch(batch.x[:1], training=True)  # so that its layers count the step, too
             rate = optimizer.get_config()["learning_rate"]
             rates, all_parts = zip(*self._group.exchange((rate, parts)), strict=True)
             if isinstance(rate, float):  # which a callback may have set
                 optimizer.learning_rate = rates[0]
-            value, total = self._join([part for parts in all_parts for part in parts], loss)
-            for row, part in zip(rows, parts, strict=True):
-                row *= row.dtype.type(_share(part, total))
-            flat, at = self._group.add(rows), 0
-            for parameter in learning:
-                parameter.grad = flat[at : at + parameter.size].reshape(parameter.shape)
-                at += parameter.size
+            every = [part for parts in all_parts for part in parts]
+            value, whole = self._join(every, loss)
+            gradients.read(added.total([part.weight for part in every], whole))
             value += trainer._penalty()
             trainer._update_weights()
         return value
 
+    def _train_shard(self, batch: Batch, shard: int, loss: Loss, gradients: GradientRow, added: Sum) -> _Part:
+        """Forward and backward pass of a shard; each piece of the gradients is handed on when it is complete."""
+        row = added.row(shard)
+        piece = self._rows(batch, shard)
+        part, forward = self._part(piece, loss, training=True)
+        weight = 1.0 if loss.reduction == "sum" else part.weight
+
+        def left(layer: Layer) -> None:
+            number = gradients.completed_by(layer)
+            if number is not None:
+                gradients.write(row, gradients.pieces[number])
+                added.ready(shard, number, weight)
+
+        if forward is not None:
+            self._trainer._backward(piece, loss, forward, left)
+        else:  # the batch has fewer rows than shards
+            row[...] = 0
+            for number in range(len(gradients.pieces)):
+                added.ready(shard, number, weight)
+        return part
+
     def test_step(self, batch: Batch, loss: Loss) -> float:
         """As `BatchTrainer._test_step`."""
         with quiet():
-            parts = self._group.exchange([self._part(batch, shard, loss, training=False) for shard in self._own])
+            parts = self._group.exchange([self._part(self._rows(batch, shard), loss, False)[0] for shard in self._own])
             value, _ = self._join([part for own in parts for part in own], loss)
             return value + self._trainer._penalty()
 
@@ -207,11 +193,12 @@ class Shards:
         rows = slice(size * shard // shards, size * (shard + 1) // shards)
         return Batch(*(None if array is None else array[rows] for array in batch))  # type: ignore[arg-type]
 
-    def _part(self, batch: Batch, shard: int, loss: Loss, training: bool) -> _Part:
-        trainer, piece = self._trainer, self._rows(batch, shard)
+    def _part(self, piece: Batch, loss: Loss, training: bool) -> tuple[_Part, Forward | None]:
+        """The forward pass of a shard, None where it has no rows, and what comes of it."""
+        trainer = self._trainer
         if not len(piece.x):
-            return _Part(0.0, 0.0, [{} for _ in trainer.metrics])
-        value, y_pred, mask, weight = trainer._forward(piece, loss, training)
+            return _Part(0.0, 0.0, [{} for _ in trainer.metrics]), None
+        forward = value, y_pred, mask, weight = trainer._forward(piece, loss, training)
         shape = y_pred.shape[:-1]
         count = loss.count(shape, weight, mask if mask is not None and mask.shape == shape else None)
         before = [metric.get_state() for metric in trainer.metrics]
@@ -226,7 +213,7 @@ class Shards:
             if any(np.any(empty[name]) for name in new):
                 raise ValueError(f"distributed: expected metrics whose state is a sum from 0 on, got {metric!r}")
             metric.set_state(state)
-        return _Part(count, value, added)
+        return _Part(count, value, added), forward
 
     def _join(self, parts: list[_Part], loss: Loss) -> tuple[float, float | None]:
         """Add the metrics up; return the loss of the batch, and what the counts are divided by, None for nothing."""
@@ -235,12 +222,7 @@ class Shards:
                 state = metric.get_state()
                 metric.set_state({name: state[name] + more for name, more in part.metrics[index].items()})
         total = None if loss.reduction == "sum" else sum(part.weight for part in parts)
-        return sum(_share(part, total) * part.loss for part in parts), total
-
-
-def _share(part: _Part, total: float | None) -> float:
-    """What a shard's loss, and its gradient, are multiplied by to be the batch's."""
-    return 1.0 if total is None else part.weight / total if total else 0.0
+        return sum(share(part.weight, total) * part.loss for part in parts), total
 
 
 def _refuse(layers: list[Layer]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,10 +21,19 @@ from .data_adapter import ArrayData, Batch, BatchData, class_weight_to_sample_we
 from .interrupts import BatchInterrupts
 from .position import Position
 
-__all__ = ["BatchTrainer", "Data", "Result", "Trainable", "quiet"]
+__all__ = ["BatchTrainer", "Data", "Forward", "Result", "Trainable", "quiet"]
 
 Data = ArrayData | BatchData
 Result = float | list[float] | dict[str, float]
+
+
+class Forward(NamedTuple):
+    """What the forward pass of a batch gives: its loss, the output, its mask and the weights of the loss."""
+
+    loss: float
+    output: Array
+    mask: Array | None
+    weight: Array | None
 
 
 class Trainable(Protocol):
@@ -44,8 +53,11 @@ class Trainable(Protocol):
     def forward_batch(self, x: Array, training: bool) -> tuple[Array, Array | None]:
         """Return the output and its mask (B, T) or None."""
 
-    def backward_batch(self, dy: Array, from_logits: bool) -> None:
-        """Store all gradients, given that of the output, or of what enters its activation."""
+    def backward_batch(self, dy: Array, from_logits: bool, left: Callable[[Layer], None] | None = None) -> None:
+        """Store all gradients, given that of the output, or of what enters its activation.
+
+        `left` is called with each layer whose gradients are stored, the last first.
+        """
 
     def parameters(self) -> list[Parameter]:
         """All weights, always in the same order."""
@@ -168,7 +180,8 @@ class BatchTrainer:
 
     def _train_step(self, batch: Batch, loss: Loss) -> float:
         with quiet():
-            value, y_pred, mask, _ = self._forward(batch, loss, training=True)
+            forward = value, y_pred, mask, _ = self._forward(batch, loss, training=True)
+            self._backward(batch, loss, forward)
             value += self._penalty()
             self._update_weights()
             self._update_metrics(batch, y_pred, mask)
@@ -180,17 +193,20 @@ class BatchTrainer:
             self._update_metrics(batch, y_pred, mask)
             return value + self._penalty()
 
-    def _forward(self, batch: Batch, loss: Loss, training: bool) -> tuple[float, Array, Array | None, Array | None]:
-        """Return the loss of a batch, the output, its mask and the loss' weights; in training store the gradients."""
+    def _forward(self, batch: Batch, loss: Loss, training: bool) -> Forward:
         y_pred, mask = self.model.forward_batch(batch.x, training=training)
         assert batch.y is not None
         weight = self._loss_weight(batch.sample_weight, mask, y_pred)
-        value = loss(batch.y, y_pred, weight)
-        if training:
-            fused = loss.fused_activation is not None and loss.fused_activation == self.model.output_activation
-            gradient = loss.fused_gradient if fused else loss.gradient
-            self.model.backward_batch(gradient(batch.y, y_pred, weight), fused)
-        return value, y_pred, mask, weight
+        return Forward(loss(batch.y, y_pred, weight), y_pred, mask, weight)
+
+    def _backward(
+        self, batch: Batch, loss: Loss, forward: Forward, left: Callable[[Layer], None] | None = None
+    ) -> None:
+        """Store the gradients, after the forward pass of the batch in training; `left` as `backward_batch` has it."""
+        assert batch.y is not None
+        fused = loss.fused_activation is not None and loss.fused_activation == self.model.output_activation
+        gradient = loss.fused_gradient if fused else loss.gradient
+        self.model.backward_batch(gradient(batch.y, forward.output, forward.weight), fused, left)
 
     def _update_weights(self) -> None:
         """Add the gradients of the penalties to those that are stored, and let the optimizer make its step."""

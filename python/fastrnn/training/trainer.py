@@ -19,10 +19,11 @@ from ..callbacks.progress import Progress, level
 from ..losses import Loss
 from .checkpoints import Checkpoints
 from .data_adapter import ArrayData, Batch, BatchData, holds_batches, make_data
+from .group import Group
 from .interrupts import BatchInterrupts
 from .position import Position
 from .resume import check, collect, restore
-from .sharding import Group, Shards
+from .sharding import Shards
 from .step import BatchTrainer, Data, Result
 
 __all__ = ["Trainer"]
