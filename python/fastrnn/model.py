@@ -359,8 +359,9 @@ class Sequential:
     def to_native(self, dtype: str = "float32", fast_activations: bool = False) -> Model:
         """The layers for `fastrnn.Session` and `fastrnn.StreamPool`, as `fastrnn.Model.load` reads them from a file.
 
-        Later training does not change them. ValueError for a model that cannot run step by step, with the layer that
-        cannot; ImportError without `pip install fastrnn[io]`.
+        A model with layers that need later steps runs on whole sequences, by `fastrnn.Model.forward`. Later training
+        does not change it. ValueError for a model with a layer that has no native form; ImportError without
+        `pip install fastrnn[io]`.
 
         Args:
             dtype: to store the recurrent weights in: "float32", "bfloat16", "bfloat16_weights" or "int8".

@@ -47,8 +47,7 @@ def test_inspect(model, tmp_path, capsys):
     nam.save(model_files.amp(), tmp_path / "a.nam")
     _, out, _ = run(capsys, "inspect", tmp_path / "a.nam")
     assert f"{tmp_path / 'a.nam'}: Neural Amp Modeler" in out
-    assert "Runs step by step: no\n  lstm" in out
-    assert "learned_initial_state: a stream begins with zeros" in out
+    assert "Runs step by step: yes" in out
     assert "Metadata: nam" in out
 
 

@@ -1,4 +1,4 @@
-// Any bytes as a model's file: refused, or a model that computes the same in steps, in chunks and in a pool.
+// Any bytes as a model's file: refused, or a model that computes the same in steps, in chunks, in a pool and whole.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -39,9 +39,30 @@ void run(const std::shared_ptr<const fastrnn::Model>& model, const std::uint8_t*
   const Index inputs = model->inputs(), outputs = model->outputs();
   std::vector<float> x(std::size_t(steps * inputs)), stepped(std::size_t(steps * outputs)), ran(stepped),
       pooled(stepped);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = float(data[i % size]) / 64 - 2;
+  const bool choices = data[0] % 2 == 0;  // as an embedding wants them
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = choices ? float(data[i % size] % 4) : float(data[i % size]) / 64 - 2;
+  std::vector<float> whole(std::size_t(steps * outputs));
+  bool has_whole = true;
+  try {  // an embedding may have fewer rows than are asked for
+    const Index length = steps - Index(data[0] % 3);
+    model->forward(x.data(), steps, 1, &length, whole.data());
+    model->forward(x.data(), steps, 1, nullptr, whole.data());
+  } catch (const fastrnn::Error&) {
+    has_whole = false;
+  }
+  if (!model->stepwise()) {
+    bool refused = false;
+    try {
+      const fastrnn::ModelSession session(model);
+    } catch (const fastrnn::Error&) {
+      refused = true;
+    }
+    return expect(refused);
+  }
   fastrnn::ModelSession session(model);
   session.run(x.data(), steps, ran.data());
+  if (has_whole) expect(std::memcmp(ran.data(), whole.data(), ran.size() * sizeof(float)) == 0);
   fastrnn::ModelSession other(model);
   for (Index t = 0; t < steps; ++t) other.step(x.data() + t * inputs, stepped.data() + t * outputs);
   expect(std::memcmp(ran.data(), stepped.data(), ran.size() * sizeof(float)) == 0);
@@ -112,7 +133,10 @@ std::string sound_file(unsigned seed) {
     const test::Problem<float> problem(variant, 1, 1, width, 1 + draw(4), unsigned(generator()));
     file.add_recurrent(problem);
     width = problem.state;
+    if (draw(6) == 0) file.add_layer("{\"kind\":\"reverse\"}");
   }
+  static const char* const kinds[] = {"last", "mean", "maximum"};
+  if (draw(4) == 0) file.add_layer("{\"kind\":\"" + std::string(kinds[draw(3)]) + "\"}");
   if (draw(2) == 0) {
     const Index outputs = 1 + draw(3);
     file.add_dense(width, outputs, test::random_vector<float>(generator, width * outputs, 1),

@@ -10,8 +10,19 @@ import struct
 
 import numpy as np
 
-from fastrnn import _core, io
-from fastrnn.layers import Bidirectional, Input, SimpleRNN
+from fastrnn import _core, config, io
+from fastrnn.layers import (
+    GRU,
+    BatchNormalization,
+    Bidirectional,
+    Conv1D,
+    Embedding,
+    GlobalMaxPooling1D,
+    Input,
+    LayerNormalization,
+    Masking,
+    SimpleRNN,
+)
 from fastrnn.model import Sequential
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
@@ -55,7 +66,22 @@ def main() -> None:
         width = spec.get("w_hr", (2,))[0]
         head = {"kernel": rng.standard_normal((width, 2)), "bias": np.zeros(2), "activation": "softmax"}
         io.save_layers(folder / f"{name}.safetensors", [recurrent(rng, spec), head])
-    Sequential([Input((None, 1)), Bidirectional(SimpleRNN(1))]).save(folder / "refused.safetensors")
+    config.set_random_seed(0)
+    for name, shape, layers in (
+        ("refused", (None, 1), [Masking(), SimpleRNN(1)]),
+        (
+            "whole",
+            (None, 1),
+            [Conv1D(1, 2, padding="same"), Bidirectional(SimpleRNN(1)), LayerNormalization(scale=False)],
+        ),
+        (
+            "largest",
+            (None, 1),
+            [BatchNormalization(), GRU(1, go_backwards=True, return_sequences=True), GlobalMaxPooling1D()],
+        ),
+        ("embedding", (None,), [Embedding(4, 1), SimpleRNN(1, learned_initial_state=True)]),
+    ):
+        Sequential([Input(shape), *layers]).save(folder / f"{name}.safetensors")
     # Types that the library reads and does not write.
     for dtype, value in {"F16": 0x3C00, "BF16": 0x3F80}.items():
         header = (

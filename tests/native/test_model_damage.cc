@@ -154,7 +154,7 @@ std::vector<Damage> damages() {
       entry("\"version\":1,", "", "expected version 1 first, got 0"),
       entry("\"version\":1", "\"version\":1,\"more\":1", "expected layers or refused, got 'more'"),
       entry("\"version\":1", "\"version\":1,\"refused\":\"layer 3 (x): why\"",
-            "expected a model that can run step by step, got layer 3 (x): why"),
+            "expected a model with a native form, got layer 3 (x): why"),
       entry("\"version\":1,\"layers\":", "\"version\":1,\"layers\":[],\"layers\":", "got 'layers' twice"),
       raw("no layers", ModelFile().text(), "expected at least one layer"),
       {"integers",

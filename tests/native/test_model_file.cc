@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 
 #include "model_writer.h"
 
@@ -161,6 +163,88 @@ void check_paths() {
   rmdir(folder);
 }
 
+// -- whole sequences -------------------------------------------------------------------------------------------------
+
+/// Both directions side by side, rows of several lengths: what forward() gives for each direction.
+void check_both_directions() {
+  const std::vector<Index> lengths = {kSteps, 0, 5};
+  const Index batch = Index(lengths.size()), inputs = 3;
+  test::Problem<float> one(fastrnn::CellOptions(), kSteps, batch, inputs, 7, 1);
+  test::Problem<float> other(fastrnn::CellOptions(), kSteps, batch, inputs, 5, 2);
+  ModelFile file;
+  file.add_recurrent(one);
+  file.add_layer("{\"kind\":\"reverse\",\"from\":[0]}");
+  file.add_recurrent(other);
+  file.add_layer("{\"kind\":\"reverse\"}");
+  file.add_layer("{\"kind\":\"concatenate\",\"from\":[1,4]}");
+  const std::string text = file.text();
+  const auto model = Model::load(text.data(), text.size());
+  test::check(!model->stepwise() && model->sequences(), "a model that reads backwards is not stepwise");
+  for (test::Problem<float>* p : {&one, &other}) {
+    std::fill(p->h0.begin(), p->h0.end(), 0.0f);
+    std::fill(p->c0.begin(), p->c0.end(), 0.0f);
+    p->lengths = lengths;
+    p->x = one.x;
+    p->reverse = p == &other;
+    p->forward(*p->pack({}));
+  }
+  std::vector<float> y(std::size_t(kSteps * batch * 12), 1.0f), expected;
+  for (Index r = 0; r < kSteps * batch; ++r) {
+    expected.insert(expected.end(), one.y.begin() + r * 7, one.y.begin() + (r + 1) * 7);
+    expected.insert(expected.end(), other.y.begin() + r * 5, other.y.begin() + (r + 1) * 5);
+  }
+  for (const int threads : {1, 2}) {
+    model->forward(one.x.data(), kSteps, batch, lengths.data(), y.data(), threads);
+    test::check(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)) == 0,
+                "both directions have the bits of forward(), on " + std::to_string(threads) + " threads");
+  }
+  std::string got;
+  try {
+    const fastrnn::ModelSession session(model);
+  } catch (const fastrnn::Error& error) {
+    got = error.what();
+  }
+  test::check(
+      got.find("expected one that runs step by step, got layer 1, which begins at the end") != std::string::npos,
+      "a session of it: got '" + got + "'");
+}
+
+/// A stepwise model: the bits of a session, from learned states.
+void check_bits_of_a_session() {
+  test::Problem<float> problem(fastrnn::CellOptions(), kSteps, kBatch, 3, 7, 1);
+  const auto weights = problem.pack({});
+  Model model;
+  fastrnn::ModelLayer delay, recurrent;
+  delay.kind = fastrnn::ModelLayer::Kind::delay;
+  delay.inputs = 1;
+  delay.steps = 2;
+  model.add(delay);
+  recurrent.kind = fastrnn::ModelLayer::Kind::recurrent;
+  recurrent.weights = weights;
+  recurrent.h0.assign(7, 0.5f);
+  recurrent.c0.assign(7, -0.5f);
+  model.add(recurrent);
+  std::vector<float> y(std::size_t(kSteps * kBatch * 7)), expected(y), whole(y);
+  model.forward(problem.x.data(), kSteps, kBatch, nullptr, y.data());
+  std::vector<char> memory(fastrnn::ModelSession::size(model, kBatch) + 64);
+  void* at = memory.data();
+  std::size_t room = memory.size();
+  fastrnn::ModelSession session(model, kBatch, std::align(64, room - 64, at, room));
+  session.run(problem.x.data(), kSteps, expected.data());
+  test::check(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)) == 0, "whole: the bits of a session");
+  session.reset();
+  session.run(problem.x.data(), kSteps, whole.data());
+  test::check(whole == expected, "reset goes back to the learned states");
+  recurrent.h0.resize(3);
+  std::string got;
+  try {
+    model.add(recurrent);
+  } catch (const fastrnn::Error& error) {
+    got = error.what();
+  }
+  test::check(got == "h0: expected 7 numbers, got 3", "three of seven states: got '" + got + "'");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -168,6 +252,8 @@ int main(int argc, char** argv) {
     fastrnn::set_isa(isa);
     for (const auto& [name, variant] : test::variants()) check_round_trip(isa + " " + name, variant);
     check_dtypes();
+    check_both_directions();
+    check_bits_of_a_session();
   }
   check_paths();
   return test::finish("model_file");

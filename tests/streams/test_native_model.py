@@ -254,7 +254,11 @@ def test_text_that_is_not_utf_8_is_refused(text):
 def test_a_model_that_cannot_stream_says_which_layer():
     layers = fastrnn.layers
     model = fastrnn.Sequential([layers.Input((5, I)), fastrnn.Bidirectional(fastrnn.LSTM(4)), layers.Dense(2)])
-    with pytest.raises(ValueError, match="it reads the sequence from its end too"):
-        model.to_native()
+    with pytest.raises(
+        ValueError, match="expected one that runs step by step, got layer 1, which makes one value of all"
+    ):
+        fastrnn.Session(model)
+    with pytest.raises(ValueError, match=r"RepeatVector: it makes several steps of one"):
+        fastrnn.Sequential([layers.Input((3,)), layers.RepeatVector(2), fastrnn.GRU(2)]).to_native()
     with pytest.raises(ValueError, match="expected a built model"):
         fastrnn.Sequential([fastrnn.LSTM(4)]).to_native()

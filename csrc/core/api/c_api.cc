@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/backend/dispatch.h"
 #include "fastrnn/model.hpp"
@@ -171,6 +173,31 @@ size_t fastrnn_model_inputs(const fastrnn_model* model) {
 }
 size_t fastrnn_model_outputs(const fastrnn_model* model) {
   return model != nullptr ? size_t(model->model->outputs()) : 0;
+}
+int fastrnn_model_is_stepwise(const fastrnn_model* model) {
+  return model != nullptr && model->model->stepwise() ? 1 : 0;
+}
+int fastrnn_model_gives_sequences(const fastrnn_model* model) {
+  return model != nullptr && model->model->sequences() ? 1 : 0;
+}
+fastrnn_status fastrnn_model_forward(const fastrnn_model* model, const float* x, size_t steps, size_t batch,
+                                     const size_t* lengths, float* y) {
+  FASTRNN_NEED(model);
+  FASTRNN_NEED(x);
+  FASTRNN_NEED(y);
+  FASTRNN_COUNT(steps);
+  FASTRNN_COUNT(batch);
+  return guard([&] {
+    std::vector<fastrnn::Index> counts;
+    for (size_t b = 0; lengths != nullptr && b < batch; ++b) {
+      if (lengths[b] > steps)
+        throw fastrnn::Error("lengths: expected values in 0.." + std::to_string(steps) + ", got " +
+                             std::to_string(lengths[b]) + " at index " + std::to_string(b));
+      counts.push_back(fastrnn::Index(lengths[b]));
+    }
+    model->model->forward(x, fastrnn::Index(steps), fastrnn::Index(batch), lengths != nullptr ? counts.data() : nullptr,
+                          y);
+  });
 }
 size_t fastrnn_model_layers(const fastrnn_model* model) {
   return model != nullptr ? size_t(model->model->layers()) : 0;

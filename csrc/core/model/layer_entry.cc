@@ -99,15 +99,16 @@ enum Field : unsigned {
   kActivation,
   kRuns,
   kSteps,
+  kAhead,
   kNumber,
   kFrom,
   kRows,
   kWidth,
   kFields
 };
-constexpr std::string_view kFieldNames[kFields] = {"kind",    "cell",   "dtype",   "inputs",     "hidden",
-                                                   "outputs", "arrays", "options", "activation", "runs",
-                                                   "steps",   "number", "from",    "rows",       "width"};
+constexpr std::string_view kFieldNames[kFields] = {"kind",   "cell",    "dtype",      "inputs", "hidden", "outputs",
+                                                   "arrays", "options", "activation", "runs",   "steps",  "ahead",
+                                                   "number", "from",    "rows",       "width"};
 
 template <class... Fields>
 constexpr unsigned bits(Fields... fields) {
@@ -121,13 +122,14 @@ struct KindRow {
   unsigned required, optional;
 };
 using Kind = ModelLayer::Kind;
+constexpr std::string_view kBatchNormalization = "batch_normalization";
 constexpr KindRow kKindTable[] = {
     {"recurrent", Kind::recurrent, bits(kCell, kDtype, kInputs, kHidden, kOutputs, kArrays, kCellOptions), 0},
     {"dense", Kind::dense, bits(kDtype, kInputs, kOutputs, kArrays), bits(kRows)},
     {"activation", Kind::activation, bits(kActivation), 0},
     {"softmax", Kind::softmax, 0, bits(kWidth)},
     {"gather", Kind::gather, bits(kInputs, kRuns), 0},
-    {"delay", Kind::delay, bits(kInputs, kSteps), 0},
+    {"delay", Kind::delay, bits(kInputs, kSteps), bits(kAhead)},
     {"concatenate", Kind::concatenate, 0, 0},
     {"add", Kind::add, 0, 0},
     {"subtract", Kind::subtract, 0, 0},
@@ -135,7 +137,13 @@ constexpr KindRow kKindTable[] = {
     {"divide", Kind::divide, 0, 0},
     {"affine", Kind::affine, bits(kDtype, kInputs, kArrays), 0},
     {"power", Kind::power, bits(kNumber), 0},
-    {"layer_normalization", Kind::layer_normalization, bits(kDtype, kInputs, kArrays, kNumber), 0}};
+    {"layer_normalization", Kind::layer_normalization, bits(kDtype, kInputs, kArrays, kNumber), 0},
+    {kBatchNormalization, Kind::affine, bits(kDtype, kInputs, kArrays, kNumber), 0},
+    {"embedding", Kind::embedding, bits(kDtype, kInputs, kOutputs, kArrays), 0},
+    {"reverse", Kind::reverse, 0, 0},
+    {"last", Kind::last, 0, 0},
+    {"mean", Kind::mean, 0, 0},
+    {"maximum", Kind::maximum, 0, 0}};
 
 Index read_size(JsonReader& json) {
   const Index size = json.integer();
@@ -194,6 +202,7 @@ LayerEntry read_layer(JsonReader& json) {
       case kActivation: layer.activation = read_activation(json); break;
       case kRuns: layer.runs = read_runs(json); break;
       case kSteps: layer.steps = read_size(json); break;
+      case kAhead: layer.ahead = read_size(json); break;
       case kNumber: layer.number = json.number(); break;
       case kRows: layer.rows = read_size(json); break;
       case kWidth: layer.width = read_size(json); break;
@@ -203,6 +212,7 @@ LayerEntry read_layer(JsonReader& json) {
   });
   const KindRow& row = row_of(json, kind);
   layer.kind = row.kind;
+  entry.folds_statistics = row.name == kBatchNormalization;
   const unsigned required = row.required | bits(kKind), allowed = required | row.optional | bits(kFrom, kInputs);
   for (unsigned field = 0; field < kFields; ++field) {
     const bool has = (fields >> field & 1) != 0;

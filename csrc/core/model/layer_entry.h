@@ -15,6 +15,7 @@ struct LayerEntry {
   std::string_view dtype;
   Index hidden = 0, outputs = 0;                                      // recurrent
   CellOptions options;                                                // recurrent
+  bool folds_statistics = false;                                      // an affine layer, from mean and variance
   std::vector<std::pair<std::string_view, std::string_view>> arrays;  // parameter, its array in the file
 };
 

@@ -28,6 +28,19 @@ Index values_read(Kind kind) {
 
 std::string plural(std::size_t n, const char* word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
 
+/// Checks that the values which the layer reads all have a step for each of the input, or none has.
+void check_time(const Model& model, Stage& stage) {
+  const auto sequence = [&](Index value) { return value == 0 || model.stages()[std::size_t(value - 1)]->sequence; };
+  const bool first = sequence(stage.layer.from[0]);
+  for (const Index value : stage.layer.from)
+    if (sequence(value) != first)
+      refuse("from", "values that all have every step, or none",
+             "value " + std::to_string(first ? value : stage.layer.from[0]) + ", which is one for the whole sequence");
+  if (!first && (stage.has_state() || stage.looks_ahead()))
+    refuse("from", "a value with every step", "one for the whole sequence");
+  stage.sequence = first && !stage.reduces();
+}
+
 /// Checks which values the layer reads, and notes their widths.
 void connect(const Model& model, Stage& stage) {
   ModelLayer& layer = stage.layer;
@@ -105,6 +118,8 @@ Index complete(Stage& stage) {
     case Kind::gather: return gathered(layer, inputs);
     case Kind::delay:
       if (layer.steps < 1 || layer.steps > kMostWidth) refuse("steps", "1 or more", std::to_string(layer.steps));
+      if (layer.ahead < 0 || layer.ahead > layer.steps)
+        refuse("ahead", "0 to " + std::to_string(layer.steps) + ", the steps", std::to_string(layer.ahead));
       return (layer.steps + 1) * inputs;
     case Kind::concatenate: return sum(stage.widths);
     case Kind::affine:
@@ -115,11 +130,16 @@ Index complete(Stage& stage) {
       if (layer.kind == Kind::layer_normalization && !(layer.number > 0))
         refuse("epsilon", "a number > 0", std::to_string(layer.number));
       return inputs;
+    case Kind::embedding: return inputs * layer.outputs;
     case Kind::add:
     case Kind::subtract:
     case Kind::multiply:
     case Kind::divide:
-    case Kind::power: return inputs;
+    case Kind::power:
+    case Kind::reverse:
+    case Kind::last:
+    case Kind::mean:
+    case Kind::maximum: return inputs;
   }
   return 0;
 }
@@ -134,6 +154,19 @@ void Model::add(ModelLayer layer) {
   if (layer.kind == Kind::recurrent) {
     if (layer.weights == nullptr) throw Error("weights: expected those of a recurrent layer, got none");
     layer.inputs = layer.weights->inputs();
+    const PackedData<float>& packed = layer.weights->packed();
+    const auto check = [](const char* name, std::size_t size, Index expected) {
+      if (size != 0 && size != std::size_t(expected))
+        refuse(name, plural(std::size_t(expected), "number"), std::to_string(size));
+    };
+    check("h0", layer.h0.size(), packed.state);
+    check("c0", layer.c0.size(), packed.hidden * packed.cell.c_states);
+  }
+  if (layer.kind == Kind::embedding) {
+    if (layer.outputs < 1 || layer.outputs > kMostWidth || layer.inputs > kMostWidth / layer.outputs)
+      refuse("outputs", "1 or more, of a step of at most " + std::to_string(kMostWidth), std::to_string(layer.outputs));
+    if (layer.kernel.empty() || layer.kernel.size() % std::size_t(layer.outputs) != 0)
+      refuse("table", "rows of " + plural(std::size_t(layer.outputs), "number"), std::to_string(layer.kernel.size()));
   }
   if (layer.kind == Kind::dense) {
     if (layer.inputs < 1 || layer.outputs < 1) throw Error("dense layer: expected at least one input and one output");
@@ -148,6 +181,7 @@ void Model::add(ModelLayer layer) {
   }
   stage->layer = std::move(layer);
   connect(*this, *stage);
+  check_time(*this, *stage);
   stage->outputs = complete(*stage);
   if (stage->outputs > kMostWidth)
     refuse("layer " + std::to_string(stages_.size()), "at most " + std::to_string(kMostWidth) + " outputs", "more");
@@ -201,13 +235,39 @@ Index Model::width(Index value) const noexcept {
 Index Model::layers() const noexcept {
   return std::count_if(stages_.begin(), stages_.end(), [](const auto& stage) { return stage->is_recurrent(); });
 }
+bool Model::stepwise() const noexcept {
+  return std::none_of(stages_.begin(), stages_.end(), [](const auto& stage) { return stage->looks_ahead(); });
+}
+bool Model::sequences() const noexcept { return stages_.empty() || stages_.back()->sequence; }
+
+namespace {
+
+/// What of a sequence a layer needs beyond the steps so far.
+std::string needs(const Stage& stage) {
+  if (stage.layer.kind == Kind::reverse) return "begins at the end of the sequence";
+  if (stage.is_delay()) return "reads " + plural(std::size_t(stage.layer.ahead), "later step");
+  return "makes one value of all steps";
+}
+
+}  // namespace
+
+void check_stepwise(const Model& model) {
+  for (std::size_t i = 0; i < model.stages().size(); ++i)
+    if (model.stages()[i]->looks_ahead())
+      refuse("model", "one that runs step by step",
+             "layer " + std::to_string(i) + ", which " + needs(*model.stages()[i]) +
+                 "; forward() runs it on whole sequences");
+}
+
 std::size_t Model::bytes() const noexcept {
   std::size_t sum = 0;
   for (const auto& stage : stages_) {
     const ModelLayer& layer = stage->layer;
     if (stage->is_recurrent()) sum += layer.weights->bytes();
     if (layer.kind == Kind::dense) sum += std::size_t(layer.inputs * layer.outputs) * sizeof(float);
-    sum += (layer.scale.size() + layer.shift.size()) * sizeof(float) + layer.runs.size() * sizeof(ModelLayer::Run);
+    sum += (layer.scale.size() + layer.shift.size() + layer.kernel.size() + layer.h0.size() + layer.c0.size()) *
+               sizeof(float) +
+           layer.runs.size() * sizeof(ModelLayer::Run);
   }
   return sum;
 }

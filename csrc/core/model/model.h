@@ -16,6 +16,7 @@ struct Stage {
   Index inputs, outputs;      // of a step: of the first value that it reads, and of its own
   std::vector<Index> widths;  // of the values that it reads
   bool kept = false;          // whether a later layer than the next one reads what it gives
+  bool sequence = true;       // whether it gives a value for every step
   std::unique_ptr<const Matrix<float>> matrix;
   cells::ActivationSpec activation;
   const KernelTable<float>* kernels = nullptr;
@@ -23,6 +24,14 @@ struct Stage {
   bool is_recurrent() const { return layer.kind == Kind::recurrent; }
   bool is_delay() const { return layer.kind == Kind::delay; }
   bool has_state() const { return is_recurrent() || is_delay(); }
+  /// Whether it makes one value of all steps.
+  bool reduces() const { return layer.kind == Kind::last || layer.kind == Kind::mean || layer.kind == Kind::maximum; }
+  bool looks_ahead() const { return reduces() || layer.kind == Kind::reverse || (is_delay() && layer.ahead > 0); }
+  /// Whether an embedding's table has a row for a number.
+  bool has_row(float number) const {
+    return number >= 0 && number < float(Index(1) << 30) && number == float(Index(number)) &&
+           Index(number) < Index(layer.kernel.size()) / layer.outputs;
+  }
   /// How many pointers of working space `apply` needs for each step.
   Index pointers() const { return layer.kind == Kind::dense ? layer.rows : 0; }
 
@@ -31,6 +40,9 @@ struct Stage {
   void apply(const float* const* const* x, Index n, float* y, const float** pointers, bool fast,
              Watch* watch) const noexcept;
 };
+
+/// Throws Error, with the layer that needs later steps, unless sessions and pools can run the model.
+void check_stepwise(const Model& model);
 
 /// Places in the arena for what layers give, `rows` rows of each: two in turn for values that the next layer alone
 /// reads, and one for each that is kept. `own(stage)` says whether the value lies there at all, and place(i, memory)

@@ -1,5 +1,6 @@
 // From a model's file to a Model: the schema of docs/model-file.md.
 #include <cfloat>
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -89,6 +90,18 @@ void add_recurrent(Model& model, LayerEntry& entry, SafetensorsFile& file) {
     const bool required = row.name == "w_ih" || row.name == "w_hh";
     parameters.*row.value = arrays.read(row.name, cells::parameter_shape(options.cell, row.name, sizes), required);
   }
+  // The states before the first step: h0, c0, ...; those that are left out are zeros.
+  if (const float* const h0 = arrays.read("h0", {outputs})) entry.layer.h0.assign(h0, h0 + outputs);
+  names.emplace_back("h0");
+  const std::string_view letters = cells::state_names(cell_state_count(options.cell));
+  for (std::size_t j = 0; j < letters.size(); ++j) {
+    names.push_back(std::string(1, letters[j]) + "0");
+    const float* const state = arrays.read(names.back(), {hidden});
+    if (state == nullptr) continue;
+    std::vector<float>& c0 = entry.layer.c0;
+    c0.resize(letters.size() * std::size_t(hidden));
+    std::copy_n(state, hidden, c0.begin() + Index(j) * hidden);
+  }
   std::string known;
   for (std::size_t i = 0; i < names.size(); ++i)
     known += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
@@ -108,17 +121,50 @@ void add_dense(Model& model, LayerEntry& entry, SafetensorsFile& file) {
   model.add(std::move(layer));
 }
 
-/// affine, layer_normalization
+/// affine, layer_normalization, batch_normalization, which becomes an affine layer
 void add_scaled(Model& model, LayerEntry& entry, SafetensorsFile& file) {
+  ModelLayer& layer = entry.layer;
+  const bool folds = entry.folds_statistics, needs_both = layer.kind == ModelLayer::Kind::affine && !folds;
   Arrays arrays(entry, file);
-  const Tensor* const scale = arrays.find("scale");
-  if (scale == nullptr || scale->axes != 1) throw Error("arrays: expected scale, of one axis");
-  const Index width = scale->shape[0];
-  entry.layer.scale.assign(width, 0);
-  std::copy_n(arrays.read("scale", {width}, true), width, entry.layer.scale.data());
-  const float* shift = arrays.read("shift", {width}, true);
-  entry.layer.shift.assign(shift, shift + width);
-  arrays.check_all_read("scale and shift");
+  // The first array that is there says the width; layer_normalization without any goes over the whole step.
+  Index width = layer.inputs;
+  for (const char* name : {"scale", "shift", "mean", "variance"})
+    if (const Tensor* const tensor = arrays.find(name)) {
+      if (tensor->axes != 1) throw Error(std::string(name) + ": expected an array of one axis");
+      width = tensor->shape[0];
+      break;
+    }
+  const float* const scale = arrays.read("scale", {width}, needs_both);
+  const float* const shift = arrays.read("shift", {width}, needs_both);
+  const float* const mean = folds ? arrays.read("mean", {width}, true) : nullptr;
+  const float* const variance = folds ? arrays.read("variance", {width}, true) : nullptr;
+  arrays.check_all_read(folds ? "scale, shift, mean and variance" : "scale and shift");
+  layer.scale.assign(width, 1);
+  layer.shift.assign(width, 0);
+  if (scale != nullptr) layer.scale.assign(scale, scale + width);
+  if (shift != nullptr) layer.shift.assign(shift, shift + width);
+  for (Index i = 0; folds && i < width; ++i) {
+    const double spread = variance[i] + layer.number;
+    if (!(spread > 0))
+      throw Error("variance: expected numbers that are > 0 with " + std::to_string(layer.number) + " added, got " +
+                  std::to_string(variance[i]));
+    const double factor = layer.scale[i] / std::sqrt(spread);
+    layer.scale[i] = float(factor);
+    layer.shift[i] = float(layer.shift[i] - mean[i] * factor);
+  }
+  if (folds) layer.number = 0;
+  model.add(std::move(layer));
+}
+
+void add_embedding(Model& model, LayerEntry& entry, SafetensorsFile& file) {
+  Arrays arrays(entry, file);
+  const Tensor* const found = arrays.find("table");
+  if (found == nullptr || found->axes != 2 || found->shape[0] < 1)
+    throw Error("arrays: expected table, of shape (N, outputs)");
+  const Index rows = found->shape[0];
+  const float* const table = arrays.read("table", {rows, entry.outputs}, true);
+  arrays.check_all_read("table");
+  entry.layer.kernel.assign(table, table + rows * entry.outputs);
   model.add(std::move(entry.layer));
 }
 
@@ -129,6 +175,7 @@ void add(Model& model, LayerEntry entry, SafetensorsFile& file) {
     case Kind::dense: return add_dense(model, entry, file);
     case Kind::affine:
     case Kind::layer_normalization: return add_scaled(model, entry, file);
+    case Kind::embedding: return add_embedding(model, entry, file);
     default: return model.add(std::move(entry.layer));
   }
 }
@@ -136,7 +183,8 @@ void add(Model& model, LayerEntry entry, SafetensorsFile& file) {
 /// The elements that the last layer computes at a step: layers without weights could otherwise ask for any number.
 Index unbounded_width(const Model& model) {
   const Stage& stage = *model.stages().back();
-  const bool bounded = stage.is_recurrent() || (stage.layer.kind == ModelLayer::Kind::dense && stage.layer.rows == 1);
+  const bool bounded = stage.is_recurrent() || (stage.layer.kind == ModelLayer::Kind::dense && stage.layer.rows == 1) ||
+                       (stage.layer.kind == ModelLayer::Kind::embedding && stage.inputs == 1);
   return bounded ? 0 : stage.outputs;
 }
 
@@ -177,7 +225,7 @@ std::shared_ptr<const Model> read_model(const ByteSource& source, const PackOpti
     }
   });
   json.end();
-  if (!refusal.empty()) throw Error("expected a model that can run step by step, got " + refusal);
+  if (!refusal.empty()) throw Error("expected a model with a native form, got " + refusal);
   if (model->stages().empty()) throw Error(std::string(kEntry) + ": expected at least one layer");
   return model;
 }

@@ -1,6 +1,7 @@
 // Layers without a state: what they compute, and where their values lie.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/float_mode.h"
 #include "core/model/model.h"
@@ -95,6 +96,15 @@ void Stage::apply(const float* const* const* x, Index n, float* y, const float**
           for (Index j = 0; j < width; ++j) y[i + j] = from[i + j] * layer.scale[j] + layer.shift[j];
         break;
       }
+      case Kind::embedding:
+        for (Index i = 0; i < inputs; ++i) {
+          float* const to = y + i * layer.outputs;
+          if (has_row(from[i]))
+            std::copy_n(layer.kernel.data() + Index(from[i]) * layer.outputs, layer.outputs, to);
+          else
+            std::fill_n(to, layer.outputs, std::numeric_limits<float>::quiet_NaN());
+        }
+        break;
       case Kind::power: raise(from, outputs, layer.number, y); break;
       case Kind::layer_normalization: {
         const Index width = Index(layer.scale.size());
@@ -103,7 +113,11 @@ void Stage::apply(const float* const* const* x, Index n, float* y, const float**
       }
       case Kind::dense:
       case Kind::recurrent:
-      case Kind::delay: break;
+      case Kind::delay:
+      case Kind::reverse:
+      case Kind::last:
+      case Kind::mean:
+      case Kind::maximum: break;
     }
   }
 }

@@ -27,7 +27,8 @@ Index steps_at_once(const Model& model, Index batch) {
 class RecurrentPart {
  public:
   RecurrentPart(const Stage& stage, Index steps, const ForwardArguments<float>& arguments, Arena& arena)
-      : memory_(place_layer(stage.layer.weights->packed(), arguments, false, 0, layer_, arena)),
+      : source_(&stage.layer),
+        memory_(place_layer(stage.layer.weights->packed(), arguments, false, 0, layer_, arena)),
         run_(stage.layer.weights->packed(), layer_, chunk_steps(stage.layer.weights->packed(), steps, arguments.batch),
              false) {
     run_.place(arena);
@@ -57,6 +58,11 @@ class RecurrentPart {
   void reset() noexcept {
     std::fill_n(memory_.h0, layer().batch * layer().padded, 0.0f);
     std::fill_n(memory_.c0, layer().batch * layer().c_width, 0.0f);
+    for (Index b = 0; b < layer().batch; ++b) {
+      std::copy(source_->h0.begin(), source_->h0.end(), h(b));
+      for (Index j = 0; !source_->c0.empty() && j < layer().cell.c_states; ++j)
+        std::copy_n(source_->c0.data() + j * layer().hidden, layer().hidden, state(j + 1, b));
+    }
   }
   /// Copies the states aside, and go_back() restores them: for a call that a signal may end.
   void keep() noexcept {
@@ -70,6 +76,7 @@ class RecurrentPart {
   float* state(Index j, Index b) const { return j == 0 ? h(b) : c(b) + (j - 1) * layer().padded; }
 
  private:
+  const ModelLayer* source_;
   Layer<float> layer_;
   LayerMemory<float> memory_;
   ForwardRun<float> run_;
@@ -174,6 +181,7 @@ struct ModelSession::Data {
       if (real) {
         data.parts[i] = new (place) RecurrentPart(stage, data.steps, arguments, arena);
         data.parts[i]->fill(arguments);
+        data.parts[i]->reset();
       } else {
         const RecurrentPart measured(stage, data.steps, arguments, arena);
       }
@@ -233,6 +241,7 @@ ModelSession::ModelSession(const Model& model, Index batch, void* memory) {
 std::size_t ModelSession::size(const Model& model, Index batch) {
   if (batch < 1) throw Error("batch: expected 1 or more, got " + std::to_string(batch));
   if (model.stages().empty()) throw Error("model: expected at least one layer");
+  check_stepwise(model);
   Index widest = model.inputs() + 64;
   for (const auto& stage : model.stages())
     widest += stage->outputs + 64 + stage->pointers() + Index(stage->widths.size());

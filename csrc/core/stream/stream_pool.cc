@@ -86,6 +86,11 @@ struct StreamPool::Data {
       if (parts[i] != nullptr) {
         std::fill_n(state(i, 0, slot), parts[i]->h_width, 0.0f);
         std::fill_n(state(i, 1, slot), parts[i]->c_width, 0.0f);
+        const ModelLayer& layer = model->stages()[i]->layer;
+        std::copy(layer.h0.begin(), layer.h0.end(), state(i, 0, slot));
+        const Index hidden = layer.c0.empty() ? 1 : layer.weights->hidden();
+        for (Index j = 0; j < Index(layer.c0.size()) / hidden; ++j)
+          std::copy_n(layer.c0.data() + j * hidden, hidden, state(i, j + 1, slot));
       }
   }
   bool compute(Index n, Watch* watch) noexcept;
@@ -140,6 +145,7 @@ StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index
     throw Error("capacity: expected 1 or more streams, got " + std::to_string(capacity));
   if (queue < 1) throw Error("queue: expected 1 or more steps, got " + std::to_string(queue));
   if (model->stages().empty()) throw Error("model: expected at least one layer");
+  check_stepwise(*model);
   Index widest = model->inputs() + model->outputs() + 64;
   for (const auto& stage : model->stages())
     widest += 4 * (stage->outputs + 64) + stage->pointers() + Index(stage->widths.size());

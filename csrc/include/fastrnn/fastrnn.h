@@ -98,10 +98,21 @@ FASTRNN_API size_t fastrnn_model_outputs(const fastrnn_model* model);
 FASTRNN_API size_t fastrnn_model_layers(const fastrnn_model* model);
 FASTRNN_API size_t fastrnn_model_bytes(const fastrnn_model* model);
 
+/* Whether no layer needs later steps, as one that reads backwards does: sessions and pools then run it. Whether it
+ * gives every step, and not one output for a whole sequence. 1 or 0; 0 for NULL. */
+FASTRNN_API int fastrnn_model_is_stepwise(const fastrnn_model* model);
+FASTRNN_API int fastrnn_model_gives_sequences(const fastrnn_model* model);
+
+/* Whole sequences, from the first states, through a model of any layers: x (T,B,I) to y (T,B,O), or (B,O) where it
+ * gives no sequences. Row b has lengths[b] steps, all T where lengths is NULL, and gives what it would give alone; y
+ * beyond them is zero. It allocates. Any number of threads may call it. */
+FASTRNN_API fastrnn_status fastrnn_model_forward(const fastrnn_model* model, const float* x, size_t steps, size_t batch,
+                                                 const size_t* lengths, float* y);
+
 /* ---- Sessions: B streams in step with each other --------------------------------------------------------------- */
 
-/* It owns the states, which begin as zeros. After it is made, nothing here but clone allocates, locks or enters the
- * system. */
+/* It owns the states, which begin as zeros or as the model's own. Its model is a stepwise one. After it is made,
+ * nothing here but clone allocates, locks or enters the system. */
 typedef struct fastrnn_session fastrnn_session;
 
 #define FASTRNN_ALIGNMENT 64 /* of memory for *_init_in_place */
@@ -122,7 +133,7 @@ FASTRNN_API void fastrnn_session_free(fastrnn_session* session);
 FASTRNN_API fastrnn_status fastrnn_session_step(fastrnn_session* session, const float* x, float* y);
 /* `steps` steps: x (T,B,I) to y (T,B,O). Bit for bit what as many calls of step give. */
 FASTRNN_API fastrnn_status fastrnn_session_run(fastrnn_session* session, const float* x, size_t steps, float* y);
-/* States to zero. */
+/* States as they began. */
 FASTRNN_API fastrnn_status fastrnn_session_reset(fastrnn_session* session);
 FASTRNN_API size_t fastrnn_session_batch(const fastrnn_session* session);
 

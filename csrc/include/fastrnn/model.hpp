@@ -3,6 +3,7 @@
 //   const auto model = fastrnn::Model::load("model.safetensors");   // once; shared by any number of sessions
 //   fastrnn::ModelSession session(model);
 //   session.step(x, y);                                            // x (I), y (O): no allocation, lock or exception
+//   model->forward(x, steps, batch, lengths, y);                   // whole sequences, for layers that look ahead, too
 //
 // Models compute in float; their weights may be stored in any Precision.
 #pragma once
@@ -27,7 +28,8 @@ struct ModelLayer {
     activation,           // elementwise
     softmax,              // over each row of `width`
     gather,               // elements of the step, or zeros, in the order of `runs`
-    delay,                // the step and the `steps` before it, the oldest first; zeros before the first
+    delay,                // the step and the `steps` before it, the oldest first; zeros before the first. With `ahead`
+                          // it is so many steps later, zeros after the last
     concatenate,          // of several values, in their order
     add,                  // of two values of one width, likewise:
     subtract,             //
@@ -37,6 +39,12 @@ struct ModelLayer {
     power,                // x ** number; 0.5 is the square root
     layer_normalization,  // of each row, the width of scale: to mean 0 and variance 1 (number is added to it), then
                           // affine
+    embedding,            // each element, a whole number, chooses a row of the table `kernel`; NaN beside all others
+    // What needs the whole sequence, of each row its own: for Model::forward alone.
+    reverse,  // the last step first
+    last,     // the last step, zeros where there is none; here and below one value instead of one for every step:
+    mean,     // over the steps, NaN where there are none
+    maximum,  // over the steps, -infinity where there are none
   };
   /// Elements first, first + 1, ...; where first is the number of inputs, zeros.
   struct Run {
@@ -46,17 +54,18 @@ struct ModelLayer {
   Kind kind = Kind::dense;
   std::vector<Index> from = {};  // the values that it reads; empty: the one before it
   Index inputs = 0;              // elements of a step, for a dense layer of a row; 0: as many as the value has
-  Index outputs = 0;             // dense, of a row
+  Index outputs = 0;             // dense, of a row; embedding, of a row of the table
   Index rows = 1;                // dense
   Index width = 0;               // softmax; 0: the whole step
-  Index steps = 0;               // delay
+  Index steps = 0, ahead = 0;    // delay
   double number = 0;             // power, layer_normalization
   ActivationOption activation = Activation::identity;
   std::vector<Run> runs = {};                          // gather
-  std::vector<float> kernel = {};                      // dense, (inputs, outputs)
+  std::vector<float> kernel = {};                      // dense, (inputs, outputs); embedding, (N, outputs)
   std::vector<float> bias = {};                        // dense, (outputs), or empty
   std::vector<float> scale = {}, shift = {};           // affine, layer_normalization
   std::shared_ptr<const Weights<float>> weights = {};  // recurrent
+  std::vector<float> h0 = {}, c0 = {};                 // recurrent, the first states (P) and (S,H), or empty: zeros
 };
 
 /// Layers, each of which reads what earlier ones gave, most of them the one before: recurrent ones, forwards in time,
@@ -91,6 +100,18 @@ class FASTRNN_API Model {
   Index width(Index value) const noexcept;
   /// Recurrent layers.
   Index layers() const noexcept;
+  /// Whether no layer needs a later step: then sessions and pools run it.
+  bool stepwise() const noexcept;
+  /// Whether it gives a value for every step, and not one for the whole sequence.
+  bool sequences() const noexcept;
+
+  /// Whole sequences, from the first states: x (T,B,I) to y (T,B,O), or (B,O) unless sequences(); contiguous. Row b has
+  /// lengths[b] steps, all T where lengths is null, and gives what it would give alone; y beyond them is zero. Threads
+  /// share the recurrent layers; 0: num_threads(). What a stepwise model gives is what a session does, to the last bit.
+  /// Throws Error for a length beyond T, and for an x that an embedding has no row for. Any number of threads may call
+  /// it.
+  void forward(const float* x, Index steps, Index batch, const Index* lengths, float* y, int threads = 0) const;
+
   std::size_t bytes() const noexcept;
   const PackOptions& options() const noexcept { return options_; }
   const std::vector<std::unique_ptr<Stage>>& stages() const noexcept { return stages_; }
@@ -114,9 +135,9 @@ struct StateLayer {
 };
 constexpr std::uint32_t kStateVersion = 1;
 
-/// A batch of streams over one model, in step with each other. It owns their states, which begin as zeros, and all
-/// memory; nothing but its making allocates or throws. One thread at a time may use it. Results are those of the layers
-/// called over the whole sequence, to the last bit.
+/// A batch of streams over one stepwise model, in step with each other. It owns their states, which begin as zeros or
+/// as the layers' h0 and c0, and all memory; nothing but its making allocates or throws. One thread at a time may use
+/// it. Results are those of the layers called over the whole sequence, to the last bit.
 class FASTRNN_API ModelSession {
  public:
   explicit ModelSession(std::shared_ptr<const Model> model, Index batch = 1);
@@ -135,7 +156,7 @@ class FASTRNN_API ModelSession {
   void step(const float* x, float* y) noexcept;
   /// x (T,B,I) to y (T,B,O), contiguous.
   void run(const float* x, Index steps, float* y) noexcept;
-  /// States to zero.
+  /// States as they began.
   void reset() noexcept;
 
   /// See StateHeader.

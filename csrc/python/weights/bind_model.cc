@@ -49,22 +49,23 @@ py::tuple reduce(const PyModel& self) {
     layers.append(py::make_tuple(
         int(layer.kind), layer.from, layer.inputs, layer.outputs, layer.rows, layer.width, layer.steps, layer.number,
         py::make_tuple(activation_name(layer.activation.kind), layer.activation.alpha, layer.activation.beta), runs,
-        array_of(layer.kernel), array_of(layer.bias), array_of(layer.scale), array_of(layer.shift), weights));
+        array_of(layer.kernel), array_of(layer.bias), array_of(layer.scale), array_of(layer.shift), weights,
+        layer.ahead, array_of(layer.h0), array_of(layer.c0)));
   }
   const PackOptions& options = self.model->options();
   return py::make_tuple(py::module_::import("fastrnn._core").attr("restore_model"),
-                        py::make_tuple(2, int(options.precision), options.fast_activations, layers));
+                        py::make_tuple(3, int(options.precision), options.fast_activations, layers));
 }
 
 PyModel restore(const py::int_& version, int precision, bool fast_activations, const py::list& layers) {
-  if (version.cast<Index>() != 2) wrong_value("version", "2", py::str(version));
+  if (version.cast<Index>() != 3) wrong_value("version", "3", py::str(version));
   if (precision < 0 || precision >= kPrecisions) wrong_value("precision", "0 to 3", std::to_string(precision));
   auto model = std::make_shared<Model>(PackOptions{static_cast<Precision>(precision), fast_activations});
   for (const py::handle item : layers) {
     const auto kept = item.cast<py::tuple>();
-    if (kept.size() != 15) wrong_value("layers", "layers of 15 fields", std::to_string(kept.size()));
+    if (kept.size() != 18) wrong_value("layers", "layers of 18 fields", std::to_string(kept.size()));
     const int kind = kept[0].cast<int>();
-    if (kind < 0 || kind > int(ModelLayer::Kind::layer_normalization))
+    if (kind < 0 || kind > int(ModelLayer::Kind::maximum))
       wrong_value("layers", "a kind of layer", std::to_string(kind));
     ModelLayer layer;
     layer.kind = static_cast<ModelLayer::Kind>(kind);
@@ -83,6 +84,9 @@ PyModel restore(const py::int_& version, int precision, bool fast_activations, c
     layer.scale = floats_of("scale", kept[12]);
     layer.shift = floats_of("shift", kept[13]);
     if (!kept[14].is_none()) layer.weights = kept[14].cast<const PackedWeights&>().get<float>();
+    layer.ahead = kept[15].cast<Index>();
+    layer.h0 = floats_of("h0", kept[16]);
+    layer.c0 = floats_of("c0", kept[17]);
     model->add(std::move(layer));
   }
   if (model->stages().empty()) wrong_value("layers", "one or more", "none");
@@ -111,6 +115,31 @@ PyModel load(py::handle source, const std::string& dtype, bool fast_activations)
   const std::string path = py::reinterpret_steal<py::bytes>(encoded);
   run_interruptible([&] { loaded.model = Model::load(path, options); });
   return loaded;
+}
+
+/// x (T,B,I), or (T,B) where a step is a single number, such as the number of a word.
+py::array_t<float> forward_model(const PyModel& self, py::handle x_given, py::handle lengths_given, py::handle out,
+                                 py::handle threads) {
+  const Model& model = *self.model;
+  py::array x = float_array("x", x_given, Dtype::float32);
+  if (x.ndim() == 2 && model.inputs() == 1) x = x.reshape(std::vector<Index>{x.shape(0), x.shape(1), 1});
+  check_rank("x", x, "(T, B, I)", 3);
+  check_dtype("x", x, Dtype::float32, "the model");
+  const Index steps = x.shape(0), batch = x.shape(1);
+  check_shape("x", x, {steps, batch, model.inputs()});
+  const py::array_t<float> in = contiguous<float>(x);
+  std::vector<Index> lengths;
+  if (!lengths_given.is_none()) lengths = length_list(lengths_given, batch, steps);
+  std::vector<Index> shape = {batch, model.outputs()};
+  if (model.sequences()) shape.insert(shape.begin(), steps);
+  py::array_t<float> y = output_array<float>(out, shape, "the model");
+  if (!out.is_none() && overlap(y, in)) throw Error("out: shares memory with x");
+  const int count = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
+  const float* const from = in.data();
+  float* const to = y.mutable_data();
+  run_interruptible(
+      [&] { model.forward(from, steps, batch, lengths_given.is_none() ? nullptr : lengths.data(), to, count); });
+  return y;
 }
 
 }  // namespace
@@ -151,11 +180,31 @@ Args:
     fast_activations: sigmoid and tanh with a larger error, in float32 alone.
 
 Raises:
-    ValueError: it is no such file, or of a model that cannot run step by step; tells what was expected.)doc")
+    ValueError: it is no such file, or of a model without a native form; tells what was expected.)doc")
       .def_property_readonly("input_size", [](const PyModel& m) { return m.model->inputs(); })
       .def_property_readonly("output_size", [](const PyModel& m) { return m.model->outputs(); })
       .def_property_readonly(
           "layers", [](const PyModel& m) { return m.model->layers(); }, "How many of its layers are recurrent.")
+      .def_property_readonly(
+          "stepwise", [](const PyModel& m) { return m.model->stepwise(); },
+          "Whether no layer needs a later step: then Session and StreamPool run it.")
+      .def_property_readonly(
+          "return_sequences", [](const PyModel& m) { return m.model->sequences(); },
+          "Whether `forward` gives every step, and not one output for a sequence.")
+      .def("forward", &forward_model, "x"_a, "lengths"_a = py::none(), "out"_a = py::none(), "threads"_a = py::none(),
+           R"doc(Whole sequences, from the first states: what a model of any layers gives.
+
+Args:
+    x: (T,B,I) float32; (T,B) will do where I is 1, as of an embedding, for which integers are taken.
+    lengths: (B,) how many steps each row has; it gives what it would give alone, and y beyond them is zero. None: all T.
+    out: where y goes.
+    threads: that share the recurrent layers.
+
+Returns:
+    (T,B,O), or (B,O) unless `return_sequences`.
+
+Raises:
+    ValueError: a wrong shape or length, or an x that an embedding has no row for.)doc")
       .def_property_readonly("nbytes", [](const PyModel& m) { return m.model->bytes(); })
       .def("__reduce__", &reduce)
       .def("__copy__", [](py::object self) { return self; })

@@ -46,7 +46,7 @@ def command(options: dict[str, Any]) -> int:
         _show_layers(model)
     else:
         print(f"{model.input_size} inputs, {model.output_size} outputs, {model.layers} recurrent layers")
-        print("Runs step by step: yes")
+        print(f"Runs step by step: {'yes' if model.stepwise else 'no'}")
     return 0
 
 

@@ -37,8 +37,8 @@ def load(path: _Path, *, initial_state: bool = True) -> Sequential:
 
     Args:
         path: the file.
-        initial_state: False leaves the states before the first sample at zero, as a stream has them
-            (`model.to_native()` refuses learned ones); the outputs then differ until the amplifier has settled.
+        initial_state: False leaves the states before the first sample at zero; the outputs then differ until the
+            amplifier has settled. Streams (`model.to_native()`) begin with either.
 
     Raises:
         ValueError: damaged, of another architecture, or with more or fewer weights than its sizes say.

@@ -1,13 +1,13 @@
 """How a model's layers stand in its file for the readers in C++ and C: docs/model-file.md has the schema.
 
-Those compute step by step. A layer that needs more than the steps so far has no place there, and the file says so.
+A model whose layers need the steps so far alone runs step by step, another on whole sequences. A model with a layer
+that has no native form has none, and the file says so.
 """
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,67 +17,54 @@ from .._registry import choice_error
 from .._typing import Array, Config
 from ..functional._cells import CELLS
 from ..functional._options import PARAMETERS
-from ..layers import (
-    Activation,
-    AveragePooling1D,
-    Bidirectional,
-    Conv1D,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GlobalAveragePooling1D,
-    GlobalMaxPooling1D,
-    Masking,
-    MaxPooling1D,
-    RepeatVector,
-    TimeDistributed,
-)
 from ..layers.base import Layer
-from ..layers.recurrent.activation import native_activation
-from ..layers.recurrent.base import Recurrent
-from ..layers.recurrent.variants import LAYERS
 from ..model import Sequential
+from .layer_entries import (
+    DTYPES,
+    RefusedError,
+    dense_entry,
+    function_entry,
+    recurrent_entry,
+    sequence_entries,
+    step_entries,
+)
 
 __all__ = ["describe_layers", "describe_model", "stepwise"]
 
 _VERSION = 1
-_DTYPES = {"float32": "F32", "float64": "F64"}
-_ACTIVATIONS = ("activation", "recurrent_activation", "output_activation")
-
-_REASONS: dict[type[Layer], str] = {
-    Bidirectional: "it reads the sequence from its end too, and a stream has none",
-    Embedding: "its inputs are integers, and a stream's are vectors of floats",
-    Masking: "a stream has no padded steps; a model without it takes the same weights",
-    Flatten: "it makes one vector of all steps",
-    RepeatVector: "it makes several steps of one",
-    GlobalAveragePooling1D: "it makes one vector of all steps",
-    GlobalMaxPooling1D: "it makes one vector of all steps",
-    MaxPooling1D: "it gives fewer steps than it takes",
-    AveragePooling1D: "it gives fewer steps than it takes",
-}
-
-
-class _RefusedError(Exception):
-    """Why a layer cannot run step by step."""
-
 
 # -- models ----------------------------------------------------------------------------------------------------------
 
 
 def describe_model(model: Sequential, names: Mapping[int, str]) -> Config:
-    """Return the description of a built model; `names` has the array of each parameter, by the parameter's id."""
-    entries: list[Config] = []
+    """Return the description of a built model; `names` has the array of each parameter, by the parameter's id.
+
+    It runs step by step if all layers can, else on whole sequences; if one can do neither, it says why.
+    """
     if model.input_shape is None or len(model.input_shape) not in (2, 3):
         return _refusal(f"an input of shape {model.input_shape}: a step of a stream is a vector")
+    try:
+        entries = _chain(model, lambda layer, before: step_entries(layer, names))
+        if entries and entries[0]["kind"] in ("activation", "softmax"):
+            return _refusal(f"layer 0 ({model.layers[0].name}): expected a layer with weights to come first")
+    except RefusedError:
+        try:
+            entries = _chain(model, lambda layer, before: sequence_entries(layer, names, before))
+        except RefusedError as reason:
+            return _refusal(str(reason))
+        entries[0]["inputs"] = entries[0].get("inputs", model.input_shape[-1])
+    return _description(entries) if entries else _refusal("no layer with weights")
+
+
+def _chain(model: Sequential, entries_of: Callable[[Layer, int], list[Config]]) -> list[Config]:
+    """The entries of all layers. RefusedError names the layer that has none."""
+    entries: list[Config] = []
     for index, layer in enumerate(model.layers):
         try:
-            entries += _entries(layer, names)
-            if entries and entries[0]["kind"] in ("activation", "softmax"):
-                raise _RefusedError("expected a layer with weights to come first")
-        except _RefusedError as reason:
-            return _refusal(f"layer {index} ({layer.name}), {type(layer).__name__}: {reason}")
-    return _description(entries) if entries else _refusal("no layer with weights")
+            entries += entries_of(layer, len(entries))
+        except RefusedError as reason:
+            raise RefusedError(f"layer {index} ({layer.name}), {type(layer).__name__}: {reason}") from None
+    return entries
 
 
 def stepwise(model: Sequential) -> list[str]:
@@ -86,9 +73,9 @@ def stepwise(model: Sequential) -> list[str]:
     reasons = []
     for layer in model.layers:
         try:
-            _entries(layer, names)
+            step_entries(layer, names)
             reasons.append("")
-        except _RefusedError as reason:
+        except RefusedError as reason:
             reasons.append(str(reason))
     return reasons
 
@@ -99,81 +86,6 @@ def _description(entries: list[Config]) -> Config:
 
 def _refusal(reason: str) -> Config:
     return {"version": _VERSION, "refused": reason}
-
-
-def _entries(layer: Layer, names: Mapping[int, str]) -> list[Config]:
-    # By the very class: one of a user's own may compute something else than what it was derived from.
-    kind = type(layer)
-    if kind is Dropout:
-        return []  # does nothing outside training
-    if kind is Flatten and layer.built_shape is not None and len(layer.built_shape) == 2:
-        return []
-    if isinstance(layer, TimeDistributed) and kind is TimeDistributed:
-        if isinstance(layer.layer, Recurrent):
-            raise _RefusedError("it runs a sequence of its own at every step")
-        return _entries(layer.layer, names)
-    if isinstance(layer, Recurrent) and kind in LAYERS.values():
-        return [_recurrent(layer, names)]
-    if isinstance(layer, Dense) and kind is Dense:
-        return [_dense(layer, names), *_activation(layer.activation.name)]
-    if isinstance(layer, Conv1D) and kind is Conv1D:
-        return [*_windows(layer), _dense(layer, names), *_activation(layer.activation.name)]
-    if isinstance(layer, Activation) and kind is Activation:
-        return _activation(layer.activation.name)
-    raise _RefusedError(_REASONS.get(kind, "it has no native form"))
-
-
-def _recurrent(layer: Recurrent, names: Mapping[int, str]) -> Config:
-    if layer.go_backwards:
-        raise _RefusedError("go_backwards: it begins at the end of the sequence, and a stream has none")
-    if layer.learned_initial_state:
-        raise _RefusedError("learned_initial_state: a stream begins with zeros")
-    return _recurrent_entry(
-        layer.cell,
-        layer.w_ih.value,
-        layer.output_units,
-        layer.weight_options(),
-        {name: names[id(parameter)] for name, parameter in layer._native.items()},
-    )
-
-
-def _windows(layer: Conv1D) -> list[Config]:
-    """The steps that a convolution's kernel meets at each step."""
-    size, strides, padding, dilation = layer.windows
-    if strides > 1:
-        raise _RefusedError(f"strides={strides}: a stream gives a step for each that it takes")
-    if padding != "causal" and size > 1:
-        raise _RefusedError(f"padding={padding!r}: a stream's is 'causal', with which a layer takes the same weights")
-    if layer.groups > 1:
-        raise _RefusedError(f"groups={layer.groups} has no native form")
-    if size == 1:
-        return []
-    inputs = len(layer.kernel.value) // size
-    entries: list[Config] = [{"kind": "delay", "inputs": inputs, "steps": layer.windows.span - 1}]
-    if dilation > 1:
-        runs = [number for place in range(size) for number in (place * dilation * inputs, inputs)]
-        entries.append({"kind": "gather", "inputs": layer.windows.span * inputs, "runs": runs})
-    return entries
-
-
-def _dense(layer: Dense | Conv1D, names: Mapping[int, str]) -> Config:
-    arrays = {"kernel": names[id(layer.kernel)]}
-    if layer.bias is not None:
-        arrays["bias"] = names[id(layer.bias)]
-    return _dense_entry(layer.kernel.value, arrays)
-
-
-def _activation(name: str) -> list[Config]:
-    """What a Keras-like layer ends in."""
-    if name == "linear":
-        return []
-    if name == "softmax":
-        return [{"kind": "softmax"}]
-    if name == "relu6":  # 6 clamp(x / 6, 0, 1)
-        return [_function(("hard_sigmoid", 1 / 6, 0.0)), _function(("affine", 6.0, 0.0))]
-    if name == "log_softmax":
-        raise _RefusedError("log_softmax has no native form")
-    return [_function(native_activation(name))]
 
 
 # -- layers of parameters --------------------------------------------------------------------------------------------
@@ -237,7 +149,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         packed = CELLS[cell].pack(**given)  # checks all of it
         own = {name: given[name] for name in given if name in PARAMETERS}
         options = {name: value for name, value in given.items() if name not in PARAMETERS}
-        return [_recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]
+        return [recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]
     unknown = given.keys() - {"kernel", "bias", "rows", "activation", "inputs"}
     if unknown or not given:
         raise ValueError(f"expected a key 'cell', 'kernel', 'kind' or 'activation', got {sorted(map(str, layer))}")
@@ -245,7 +157,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
     if "kernel" in given or "bias" in given:
         own = {name: given[name] for name in ("kernel", "bias") if name in given}
         _check_dense(own)
-        entries = [_dense_entry(own["kernel"], _keep(own, prefix, arrays))]
+        entries = [dense_entry(own["kernel"], _keep(own, prefix, arrays))]
         if "rows" in given:
             entries[0]["rows"] = _whole("rows", given["rows"])
     elif first and "inputs" not in given:
@@ -256,7 +168,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         return [*entries, {"kind": "softmax"}]
     one = np.zeros((1, 1), np.float32)
     functional.pack_rnn(one, one, activation=given["activation"])  # checks it
-    entries = [*entries, _function(given["activation"])]
+    entries = [*entries, function_entry(given["activation"])]
     if "inputs" in given:
         entries[0]["inputs"] = _whole("inputs", given["inputs"])
     return entries
@@ -265,7 +177,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
 # The kinds without a cell or a kernel: the fields and the arrays that each must have, and fields that it may.
 _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gather": (("inputs", "runs"), (), ()),
-    "delay": (("inputs", "steps"), (), ()),
+    "delay": (("inputs", "steps"), (), ("ahead",)),
     "concatenate": ((), (), ("inputs",)),
     "add": ((), (), ("inputs",)),
     "subtract": ((), (), ("inputs",)),
@@ -275,6 +187,12 @@ _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "power": (("number",), (), ("inputs",)),
     "layer_normalization": (("inputs", "number"), ("scale", "shift"), ()),
     "softmax": ((), (), ("width", "inputs")),
+    "batch_normalization": (("inputs", "number"), ("scale", "shift", "mean", "variance"), ()),
+    "embedding": (("inputs", "outputs"), ("table",), ()),
+    "reverse": ((), (), ("inputs",)),
+    "last": ((), (), ("inputs",)),
+    "mean": ((), (), ("inputs",)),
+    "maximum": ((), (), ("inputs",)),
 }
 
 
@@ -297,9 +215,9 @@ def _from_kind(given: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) 
     if own:
         kept = {name: np.ascontiguousarray(given[name]) for name in own}
         dtypes = {array.dtype.name for array in kept.values()}
-        if len(dtypes) != 1 or not dtypes <= _DTYPES.keys():
-            raise TypeError(f"{kind}: expected scale and shift both of float32 or of float64, got {sorted(dtypes)}")
-        entry["dtype"] = _DTYPES[kept["scale"].dtype.name]
+        if len(dtypes) != 1 or not dtypes <= DTYPES.keys():
+            raise TypeError(f"{kind}: expected {', '.join(own)}, all of float32 or of float64, got {sorted(dtypes)}")
+        entry["dtype"] = DTYPES[dtypes.pop()]
         entry["arrays"] = _keep(kept, prefix, arrays)
     return entry
 
@@ -318,7 +236,7 @@ def _check_dense(own: Mapping[str, Any]) -> None:
     kernel, bias = own.get("kernel"), own.get("bias")
     if kernel is None or kernel.ndim != 2 or 0 in kernel.shape:
         raise ValueError(f"kernel: expected shape (I, O), got {None if kernel is None else kernel.shape}")
-    if kernel.dtype.name not in _DTYPES:
+    if kernel.dtype.name not in DTYPES:
         raise TypeError(f"kernel: expected float32 or float64, got {kernel.dtype}")
     if bias is not None and bias.shape != kernel.shape[1:]:
         raise ValueError(f"bias: expected shape {kernel.shape[1:]}, got {bias.shape}")
@@ -333,48 +251,3 @@ def _keep(own: Mapping[str, Array], prefix: str, arrays: dict[str, Array]) -> di
             raise ValueError(f"{name}: expected finite numbers")
         arrays[names[name]] = np.ascontiguousarray(array)
     return names
-
-
-# -- entries ---------------------------------------------------------------------------------------------------------
-
-
-def _recurrent_entry(cell: str, w_ih: Array, outputs: int, options: Config, arrays: dict[str, str]) -> Config:
-    settings: Config = {}
-    for name, value in options.items():
-        # What is None or infinite bounds nothing; weights are dropped in training alone.
-        if value is None or name in ("weight_dropout", "seed") or (isinstance(value, float) and math.isinf(value)):
-            continue
-        settings[name] = _function(value)["activation"] if name in _ACTIVATIONS else _plain(value)
-    rows, inputs = w_ih.shape
-    return {
-        "kind": "recurrent",
-        "cell": cell,
-        "dtype": _DTYPES[w_ih.dtype.name],
-        "inputs": inputs,
-        "hidden": rows // _GATES[cell],
-        "outputs": outputs,
-        "options": settings,
-        "arrays": arrays,
-    }
-
-
-_GATES = {layer.cell: layer.gates for layer in LAYERS.values()}
-
-
-def _dense_entry(kernel: Array, arrays: dict[str, str]) -> Config:
-    inputs, outputs = kernel.shape
-    dtype = _DTYPES[kernel.dtype.name]
-    return {"kind": "dense", "dtype": dtype, "inputs": inputs, "outputs": outputs, "arrays": arrays}
-
-
-def _function(activation: Any) -> Config:
-    """An activation as the functions take it: a name, or (name, alpha) or (name, alpha, beta)."""
-    name, *numbers = [activation] if isinstance(activation, str) else activation
-    name = "identity" if name == "linear" else name
-    return {"kind": "activation", "activation": [name, *map(float, numbers)] if numbers else name}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    return bool(value) if isinstance(value, bool | np.bool_) else float(value)
