@@ -75,10 +75,10 @@ def frameworks(session: nox.Session) -> None:
 
 @nox.session
 def serve(session: nox.Session) -> None:
-    """The service with what it can stand beside; from Debian, `apt-get install redis-server chromium`."""
+    """The service with what it can stand beside; from Debian, `apt-get install redis-server haproxy chromium`."""
     package(session, "test", "serve")
     install(session, "playwright")
-    if missing := [name for name in ("redis-server", "chromium") if shutil.which(name) is None]:
+    if missing := [name for name in ("redis-server", "haproxy", "chromium") if shutil.which(name) is None]:
         session.error(f"there is no {', '.join(missing)}; it would skip its tests")
     session.run("python", "-m", "pytest", "--full", "tests/serve", *session.posargs)
 

@@ -1,4 +1,4 @@
-"""Other programs around the service, started on free ports: Redis."""
+"""Other programs around the service, started on free ports."""
 
 from __future__ import annotations
 

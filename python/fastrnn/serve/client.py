@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import secrets
+import ssl
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
@@ -45,6 +46,7 @@ class Client:
         identity: up to 64 letters, digits, - and _; whoever knows it can take the stream over. None: a random one.
         answer_seconds: after which a server that does not answer is given up.
         patience: seconds for which it tries to reach a server before it gives up.
+        ssl: whom an https URL trusts; None: what the machine does.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Client:
         identity: str | None = None,
         answer_seconds: float = 10.0,
         patience: float = 60.0,
+        ssl: ssl.SSLContext | None = None,
     ) -> None:
         self.urls = [urls] if isinstance(urls, str) else list(urls)
         self.identity = secrets.token_urlsafe(16) if identity is None else identity
@@ -64,6 +67,7 @@ class Client:
         self.reconnections = 0
         self.about: dict[str, Any] = {}  # the model: input_size, output_size, max_steps, dtype, version
         self._query = {"id": self.identity} | ({} if model is None else {"model": model})
+        self._ssl: Any = True if ssl is None else ssl
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._kept: deque[tuple[int, Array]] = deque()  # chunks behind `stored`, with the steps before them
         self._session: aiohttp.ClientSession | None = None
@@ -157,7 +161,11 @@ class Client:
             url = self.urls[0]
             try:
                 self._socket = await self._session.ws_connect(
-                    f"{url.rstrip('/')}/stream", params=self._query, headers=self._headers, max_msg_size=0
+                    f"{url.rstrip('/')}/stream",
+                    params=self._query,
+                    headers=self._headers,
+                    ssl=self._ssl,
+                    max_msg_size=0,
                 )
                 self.about = json.loads(await self._socket.receive_str(timeout=self.answer_seconds))
                 self.stored = max(self.stored, self.about["position"])
