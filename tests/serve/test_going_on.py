@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,32 @@ def test_an_answer_that_did_not_arrive_is_given_again(server):
             await second.send_bytes(x[8:].tobytes())
             answer = await second.receive_bytes(timeout=20)
             assert answer[16:] == session_on(x)[8:].tobytes()
+
+    asyncio.run(main())
+
+
+@options(store_steps=1000)
+def test_a_server_that_does_not_answer_is_left(server):
+    """It is stopped, so that nothing breaks, also while it is sent what it lacks."""
+
+    async def main() -> None:
+        x = x_of(12)
+        async with Client(server.url, answer_seconds=0.3) as stream:
+            outputs = [await stream.run(x[:4]), await stream.run(x[4:8])]
+            cut(stream)
+            exchange, stopped = stream._exchange, []
+
+            async def stop_first(chunk: Any) -> Any:
+                if not stopped and stream.reconnections:  # the first chunk of what it lacks
+                    stopped.append(server.process.send_signal(signal.SIGSTOP))
+                    asyncio.get_running_loop().call_later(1.0, server.process.send_signal, signal.SIGCONT)
+                return await exchange(chunk)
+
+            stream._exchange = stop_first  # type: ignore[method-assign]
+            outputs.append(await stream.run(x[8:]))
+            assert stopped
+            assert stream.reconnections >= 2
+        np.testing.assert_array_equal(np.concatenate(outputs), session_on(x))
 
     asyncio.run(main())
 

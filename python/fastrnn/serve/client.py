@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import secrets
@@ -87,9 +86,14 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._session is not None
-        if self._socket is not None:
-            await self._socket.close()
+        await self._drop()
         await self._session.close()
+
+    async def _drop(self) -> None:
+        """Closes what is left of a connection."""
+        if self._socket is not None:
+            socket, self._socket = self._socket, None
+            await socket.close()
 
     async def run(self, x: Any) -> Array:
         """The outputs (T, O) of the stream's next steps x (T, I), float32, T >= 1.
@@ -113,6 +117,8 @@ class Client:
                 break
             except _BREAKS:
                 await self._recover()
+        if self.position != self._kept[-1][0] + len(chunk):
+            raise StreamLost(f"expected the answer to step {self._kept[-1][0] + len(chunk)}, got {self.position}")
         while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self.stored:
             self._kept.popleft()
         return answer
@@ -144,17 +150,17 @@ class Client:
         if not kept[0][0] <= begin <= kept[-1][0]:
             raise StreamLost(f"expected a state of step {kept[0][0]} to {kept[-1][0]}, got one of step {begin}")
         missing = np.concatenate([chunk for _, chunk in kept])[begin - kept[0][0] : kept[-1][0] - kept[0][0]]
-        with contextlib.suppress(*_BREAKS):  # `_step` tries again
+        try:
             for at in range(0, len(missing), most):  # bits do not depend on how steps are cut into messages
                 await self._exchange(missing[at : at + most])
+        except _BREAKS:
+            await self._drop()  # `_step` tries again, but not on this one, where something is missing
         self.position = before
 
     async def _connect(self) -> int:
         """A connection, after as many tries as there is patience for; at which step the server's state is."""
         assert self._session is not None
-        if self._socket is not None:
-            await self._socket.close()
-            self._socket = None
+        await self._drop()
         clock = asyncio.get_running_loop().time
         begin, pause = clock(), 0.01
         while True:
@@ -166,6 +172,7 @@ class Client:
                     headers=self._headers,
                     ssl=self._ssl,
                     max_msg_size=0,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
                 self.about = json.loads(await self._socket.receive_str(timeout=self.answer_seconds))
                 self.stored = max(self.stored, self.about["position"])
@@ -176,6 +183,7 @@ class Client:
                 reason: BaseException = error
             except _BREAKS as error:
                 reason = error
+            await self._drop()
             if clock() - begin > self.patience:
                 raise StreamLost(f"{', '.join(self.urls)}: no connection for {self.patience:g} s") from reason
             self.urls.append(self.urls.pop(0))
