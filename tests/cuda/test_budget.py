@@ -106,7 +106,7 @@ def test_a_small_bug_in_what_only_nvcc_compiles_is_seen():
 def test_kernels_use_the_primitives_alone(compiled):
     """What orders, copies, converts or exchanges is one of the forms that the probes were read for."""
     kinds = r"barrier\.cluster|cp\.|mapa|st\.shared::cluster|shfl|vote|mma|(?:st|ld)\.(?:release|acquire|relaxed)"
-    kinds += r"|cvt\.\w+\.b?f16\.|cvt\.\w+\.tf32\.|fence|membar|atom|(?<!\.)red\."
+    kinds += r"|cvt\.\w+\.b?f16\.|cvt\.\w+\.tf32\.|fence|membar|atom|(?<!\.)red\.|st\.async|mbarrier"
     for k in compiled:
         assert set(re.findall(rf"\b((?:{kinds})[\w.:]*)", k.ptx)) <= FORMS, k.name
         assert count(k, r"mapa\.") > 0 or count(k, r"st\.shared::cluster") == 0, k.name

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <random>
 #include <set>
@@ -50,6 +51,18 @@ struct Meeting {
   bool result[2] = {};
 };
 
+/// Bytes that are counted where they arrive.
+struct Counter {
+  unsigned phase = 0;
+  long missing = 0;  // bytes; negative where some have come that were not yet announced
+  bool announced = false;
+};
+struct CountedStore {
+  void* to;
+  std::vector<char> value;
+  void* arrivals;
+};
+
 struct Block {
   int index, cluster, alive;
   std::unique_ptr<char[]> shared;
@@ -77,6 +90,8 @@ struct State {
   std::deque<Block> blocks;
   std::deque<Thread> threads;
   std::vector<Meeting> clusters;
+  std::map<void*, Counter> counters;  // by place in a block's shared memory
+  std::deque<CountedStore> stores;    // that have not landed yet
   std::set<std::pair<long, int>> runnable;
   int current = 0;
   long lowest = 0, idle = 0;
@@ -193,8 +208,43 @@ void schedule() {
   }
 }
 
+/// The counter at a place, which somebody must have made.
+Counter* counter_at(void* arrivals) {
+  const auto found = state.counters.find(arrivals);
+  if (found != state.counters.end()) return &found->second;
+  state.error = "mbarrier: not initialised: " + place(self(), self().site);
+  stop();
+}
+
+void end_phase(Counter& counter) {
+  if (!counter.announced || counter.missing != 0) return;
+  counter.announced = false;
+  ++counter.phase;
+  progress();
+}
+
+/// Some of the stores that are under way land; in the end all do.
+void land_stores() {
+  for (std::size_t i = state.stores.size(); i-- > 0;) {
+    if (state.schedule.order == Order::random && state.random() % 4 == 0) continue;
+    const CountedStore store = std::move(state.stores[i]);
+    state.stores.erase(state.stores.begin() + std::ptrdiff_t(i));
+    happens_after(store.value.data());  // the write is in the order of the thread that stored
+    std::memcpy(store.to, store.value.data(), store.value.size());
+#if defined(FASTRNN_TSAN)
+    __tsan_write_range(store.to, store.value.size());
+#endif
+    happens_before(store.arrivals);
+    Counter& counter = *counter_at(store.arrivals);
+    counter.missing -= long(store.value.size());
+    end_phase(counter);
+  }
+}
+
 void start_blocks(int first, int count) {
   const Launch& l = state.launch;
+  state.counters.clear();
+  state.stores.clear();
   state.blocks.clear();
   state.threads.clear();
   state.runnable.clear();
@@ -348,6 +398,44 @@ void* cluster_address(void* local, int rank, Site site) {
     stop();
   }
   return state.blocks[own.cluster * state.launch.cluster + rank].shared.get() + offset;
+}
+
+void init_arrivals(void* arrivals) { state.counters[arrivals] = {}; }
+
+void expect_bytes(void* arrivals, unsigned bytes) {
+  Counter& counter = *counter_at(arrivals);
+  if (counter.announced) {
+    state.error = "mbarrier: a phase is announced twice: " + place(self(), self().site);
+    stop();
+  }
+  happens_before(arrivals);
+  counter.announced = true;
+  counter.missing += long(bytes);
+  end_phase(counter);
+  point();
+}
+
+bool have_arrived(void* arrivals, unsigned parity) {
+  point();
+  land_stores();
+  if (counter_at(arrivals)->phase % 2 == parity) return false;
+  happens_after(arrivals);
+  return true;
+}
+
+void store_counted(void* local, int rank, const void* value, std::size_t bytes, void* arrivals, Site site) {
+  void* const to = cluster_address(local, rank, site);
+  void* const there = cluster_address(arrivals, rank, site);
+  const char* const from = static_cast<const char*>(value);
+  happens_before(there);
+  state.stores.push_back({to, std::vector<char>(from, from + bytes), there});
+  happens_before(state.stores.back().value.data());
+  point();
+}
+
+void trap(Site site) {
+  state.error = "trap: " + place(self(), site);
+  stop();
 }
 
 void copy_async(void* to, const void* from, std::size_t bytes) {

@@ -82,6 +82,12 @@ void sync_cluster(Site site);
 int cluster_rank();
 int cluster_blocks();
 void* cluster_address(void* local, int rank, Site site);
+/// Counted stores into the shared memory of a cluster's blocks. They land, in any order, when somebody looks for them.
+void init_arrivals(void* arrivals);
+void expect_bytes(void* arrivals, unsigned bytes);
+bool have_arrived(void* arrivals, unsigned parity);
+void store_counted(void* local, int rank, const void* value, std::size_t bytes, void* arrivals, Site site);
+[[noreturn]] void trap(Site site);
 void copy_async(void* to, const void* from, std::size_t bytes);
 void wait_copies();
 /// What all lanes of the warp pass, side by side: (32, words).

@@ -78,8 +78,15 @@ def mutants_of(test: str, *rows: tuple[str, str, str, str]) -> list[Mutant]:
 MUTANTS = [
     # Synchronisation
     Mutant("block waits without barrier", "exchange.h", "  FASTRNN_DEVICE bool wait() {\n    sync_block();\n    this->advance();", "  FASTRNN_DEVICE bool wait() {\n    this->advance();"),
-    Mutant("cluster waits by the block's barrier", "exchange.h", "  FASTRNN_DEVICE bool wait() {\n    sync_cluster();", "  FASTRNN_DEVICE bool wait() {\n    sync_block();"),
-    Mutant("cluster begins by the block's barrier", "exchange.h", "begin() { sync_cluster(); }", "begin() { sync_block(); }"),
+    Mutant("cluster waits for nothing", "exchange.h", "while (!have_arrived(arrivals(), parity)) {", "while (false) {"),
+    Mutant("one counter for both slots", "exchange.h", "return arrivals_ + exchanges_ % 2;", "return arrivals_;"),
+    Mutant("the parity of every exchange", "exchange.h", "parity = exchanges_ / 2 % 2", "parity = exchanges_ % 2"),
+    Mutant("bytes of rows that have ended are expected", "exchange.h", "sending += rows[row].length > step;", "++sending;"),
+    Mutant("rows that have ended are sent", "exchange.h", "        if (rows[row].length <= step) continue;\n", ""),
+    Mutant("a block expects its own bytes", "exchange.h", "(layout.padded / kElements - pieces_)", "(layout.padded / kElements)"),
+    Mutant("pieces are sent before they are there", "exchange.h", "    sync_block();\n    if (thread_index() == 0) {\n      int sending", "    if (thread_index() == 0) {\n      int sending"),
+    Mutant("a piece of the first source", "exchange.h", "row * layout.operand_stride + source * layout.padded", "row * layout.operand_stride"),
+    Mutant("cluster begins by the block's barrier", "exchange.h", "      init_arrivals(arrivals_ + 1);\n    }\n    sync_cluster();", "      init_arrivals(arrivals_ + 1);\n    }\n    sync_block();"),
     Mutant("flag before the block's stores", "exchange.h", "    ++commits_;\n    sync_block();\n", "    ++commits_;\n"),
     Mutant("no wait for the flags", "exchange.h", "lost = !wait_for(params_.flags + group() * params_.geometry.members + i);", "lost = false;"),
     Mutant("waits for the exchange before", "exchange.h", "load_relaxed(flag) < commits_)", "load_relaxed(flag) + 1 < commits_)"),
@@ -100,7 +107,7 @@ MUTANTS = [
     Mutant("fetched gates not awaited", "recurrence.h", "    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s >= e.length) return;\n      const bool", "    tile_.each_element([&](const Element& e) {\n      if (s >= e.length) return;\n      const bool"),
     Mutant("fetches before the step has used it", "recurrence.h", "    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)", "    if (Phase == 0) wait_copies();\n    if (kLast) fetch(s + 1);\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)"),
     # Indices
-    Mutant("group and member of a block", "exchange.h", "group() const { return block_index() / params_.geometry.members; }", "group() const { return block_index() % params_.geometry.members; }"),
+    Mutant("group and member of a block", "exchange.h", "block_index() / params_.geometry.members; }\n  FASTRNN_DEVICE int member() const { return block_index() %", "block_index() % params_.geometry.members; }\n  FASTRNN_DEVICE int member() const { return block_index() %"),
     Mutant("gathers one source of the operand", "exchange.h", "layout_.gathered / kElements", "layout_.padded / kElements"),
     Mutant("gathers one row too few", "exchange.h", "all = params_.geometry.rows * pieces", "all = (params_.geometry.rows - 1) * pieces"),
     Mutant("sources published unpadded", "tile.h", "source * layout.padded + e.unit", "source * params.hidden + e.unit"),

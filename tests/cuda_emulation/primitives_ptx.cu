@@ -33,6 +33,15 @@ PROBE probe_store_cluster_2(int rank, unsigned short value) {
 PROBE probe_store_cluster_4(int rank, unsigned value) {
   store_cluster(reinterpret_cast<unsigned*>(shared_memory()), rank, value);
 }
+PROBE probe_init_arrivals() { init_arrivals(reinterpret_cast<Arrivals*>(shared_memory())); }
+PROBE probe_expect_bytes(unsigned bytes) { expect_bytes(reinterpret_cast<Arrivals*>(shared_memory()), bytes); }
+PROBE probe_have_arrived(unsigned parity, unsigned* out) {
+  *out = have_arrived(reinterpret_cast<Arrivals*>(shared_memory()), parity);
+}
+PROBE probe_store_counted(int rank, Piece value) {
+  store_counted(reinterpret_cast<Piece*>(shared_memory()), rank, value,
+                reinterpret_cast<Arrivals*>(shared_memory()) + 1);
+}
 PROBE probe_copy_async_4(const void* global) { copy_async<4>(shared_memory(), global); }
 PROBE probe_copy_async_16(const void* global) { copy_async<16>(shared_memory(), global); }
 PROBE probe_wait_copies() { wait_copies(); }

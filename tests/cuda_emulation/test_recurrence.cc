@@ -44,12 +44,15 @@ void check(const char* cell, Problem& problem, const Run& run, const std::string
 }
 
 /// How units and rows are shared. Blocks without a unit and rows that do not fill a tile are among them.
+template <class Format>
 std::vector<Run> runs_of(Tier tier, Shape shape, unsigned choice) {
   const int members = tier == Tier::block ? 1 : int(choice % 3) + 2;
   const int threads = choice % 2 ? 64 : 96;
   Run run;
   run.tier = tier;
   run.geometry = {threads, members, divide_up(shape.hidden, members), std::min(shape.batch, choice % 4 < 2 ? 8 : 5)};
+  if (tier == Tier::cluster)
+    run.geometry.units = round_up(run.geometry.units, kPieceBytes / int(sizeof(typename Format::Element)));
   run.sorted = choice % 5 != 0;
   return {run};
 }
@@ -75,7 +78,7 @@ void check_cell(const char* cell, Tier tier, bool full, const cells::Options& op
         const emulation::Order orders[] = {emulation::Order::ascending, emulation::Order::descending,
                                            emulation::Order::random};
         emulation::set_schedule({orders[choice / 2 % 3], choice});
-        for (const Run& run : runs_of(tier, shape, choice))
+        for (const Run& run : runs_of<Format>(tier, shape, choice))
           check<Cell, Format>(cell, problem, run,
                               "T " + std::to_string(shape.steps) + " B " + std::to_string(batch) + " H " +
                                   std::to_string(hidden) + (reverse ? " reversed" : "") +

@@ -31,6 +31,8 @@ void check(Tier tier, const Case& c, double tolerance, int seeds, const cells::O
   run.tier = tier;
   run.geometry = c.geometry;
   if (tier == Tier::block) run.geometry.members = 1, run.geometry.units = c.shape.hidden;
+  if (tier == Tier::cluster)
+    run.geometry.units = round_up(run.geometry.units, kPieceBytes / int(sizeof(typename Format::Element)));
   run.sorted = c.sorted;
   for (int seed = 0; seed < seeds; ++seed) {
     const emulation::Order order = seed == 0   ? emulation::Order::ascending
@@ -80,6 +82,47 @@ void check_lost_block() {
   std::fprintf(stderr, "FAILED: a block is missing: expected status %u, got %s\n", kGaveUp, got.c_str());
 }
 
+/// Nor may one whose bytes never come hang the blocks of its cluster.
+void check_lost_bytes() {
+  LayerParams params{};
+  params.hidden = 8;
+  params.geometry = {32, 2, 4, 1};
+  params.layout = layout_of(Kernels<cells::Rnn, Float32>::kCell, Pass::inference, Type::float32, Tier::cluster,
+                            params.geometry, params.hidden);
+  params.wait_limit = 10'000;
+  emulation::Launch launch;
+  launch.blocks = launch.cluster = 2;
+  launch.threads = 32;
+  launch.shared = std::size_t(params.layout.total);
+  const auto exchange = [&](bool all) {
+    emulation::run(launch, [&] {
+      Exchange<float, Tier::cluster> exchange(params, shared_memory());
+      const RowPlace row = {0, 2};
+      exchange.begin();
+      if (thread_index() < 4) exchange.publish(exchange.member() * 4 + thread_index(), 1.0f);
+      if (all || exchange.member() == 0) {
+        exchange.arrive<1>(&row, 1, 0);
+        exchange.wait();
+      }
+      for (int i = 0; i < 8; ++i)
+        if (all && exchange.operand()[i] != 1) trap();
+      sync_cluster();
+    });
+  };
+  std::string got = "nothing";
+  ++runs;
+  try {
+    exchange(true);
+    got = "nothing for the second time";
+    exchange(false);
+  } catch (const emulation::Error& e) {
+    got += ", " + std::string(e.what());
+  }
+  if (got.rfind("nothing for the second time, trap: block 0", 0) == 0) return;
+  ++failures;
+  std::fprintf(stderr, "FAILED: bytes are missing: expected a trap of block 0, got %s\n", got.c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -105,6 +148,7 @@ int main(int argc, char** argv) {
       check<cells::GruAfter, Tf32Tensor>(tier, c, 5e-4, some);
     }
   check_lost_block();
+  check_lost_bytes();
   std::printf("schedules: %d runs, %d failed\n", runs, failures);
   return failures != 0;
 }

@@ -205,6 +205,86 @@ FASTRNN_DEVICE void store_cluster(T* local, int rank, T value, [[maybe_unused]] 
 #endif
 }
 
+// ---- Counted stores into another block's shared memory (PTX: st.async, mbarrier; sm_90 and later) ----
+
+/// Sixteen bytes, aligned to as many.
+struct alignas(16) Piece {
+  unsigned words[4];
+};
+/// In shared memory: counts the bytes that others store here. A phase of it ends when expect_bytes() has been called
+/// and as many bytes have come, in whatever order; then the next one begins.
+using Arrivals = unsigned long long;
+
+/// By one thread, before a sync_cluster() that lets others store.
+FASTRNN_DEVICE void init_arrivals(Arrivals* arrivals) {
+#if defined(__CUDACC__)
+#if FASTRNN_CLUSTERS
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(unsigned(__cvta_generic_to_shared(arrivals))) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+#else
+  emulation::init_arrivals(arrivals);
+#endif
+}
+/// By one thread, once a phase.
+FASTRNN_DEVICE void expect_bytes(Arrivals* arrivals, unsigned bytes) {
+#if defined(__CUDACC__)
+#if FASTRNN_CLUSTERS
+  asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(
+                   unsigned(__cvta_generic_to_shared(arrivals))),
+               "r"(bytes)
+               : "memory");
+#endif
+#else
+  emulation::expect_bytes(arrivals, bytes);
+#endif
+}
+/// Whether the phase of this parity (0 for the first one, 1, 0, ...) has ended; if so, what was stored in it is visible
+/// to this thread. Looks for a while before it says no.
+FASTRNN_DEVICE bool have_arrived(Arrivals* arrivals, unsigned parity) {
+#if defined(__CUDACC__)
+  unsigned ended = 1;
+#if FASTRNN_CLUSTERS
+  asm volatile(
+      "{.reg .pred p;\n\tmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n\tselp.u32 %0, 1, 0, "
+      "p;}"
+      : "=r"(ended)
+      : "r"(unsigned(__cvta_generic_to_shared(arrivals))), "r"(parity)
+      : "memory");
+#endif
+  return ended != 0;
+#else
+  return emulation::have_arrived(arrivals, parity);
+#endif
+}
+/// Stores a piece into the shared memory of block `rank`, at the place that `local` has in this block's, and counts it
+/// in the arrivals that are there where `arrivals` are here.
+FASTRNN_DEVICE void store_counted(Piece* local, int rank, Piece value, Arrivals* arrivals,
+                                  [[maybe_unused]] Site site = Site()) {
+#if defined(__CUDACC__)
+#if FASTRNN_CLUSTERS
+  unsigned remote, counter;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+               : "=r"(remote)
+               : "r"(unsigned(__cvta_generic_to_shared(local))), "r"(rank));
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+               : "=r"(counter)
+               : "r"(unsigned(__cvta_generic_to_shared(arrivals))), "r"(rank));
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.u32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(remote),
+      "r"(value.words[0]), "r"(value.words[1]), "r"(value.words[2]), "r"(value.words[3]), "r"(counter)
+      : "memory");
+#endif
+#else
+  emulation::store_counted(local, rank, value.words, sizeof value, arrivals, site);
+#endif
+}
+/// Ends the launch with an error, and the process's context on the device with it.
+FASTRNN_DEVICE void trap([[maybe_unused]] Site site = Site()) {
+  FASTRNN_CUDA_FORM(__trap();)
+  FASTRNN_EMULATED(emulation::trap(site);)
+}
+
 // ---- Asynchronous copies from global to shared memory (PTX: cp.async) ----
 
 /// Copies 4 bytes (through L1) or 16 (past L1, whose contents may be older than L2's). Visible to this thread after

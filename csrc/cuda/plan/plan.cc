@@ -131,7 +131,8 @@ class Planner {
       rows = std::min(rows, problem_.batch);
       if (double(rows) * problem_.hidden * shape_.element > device_.shared) break;
       for (const int wanted : members(tier, divide_up(problem_.batch, rows))) {
-        const int units = divide_up(problem_.hidden, wanted);
+        int units = divide_up(problem_.hidden, wanted);
+        if (tier == Tier::cluster) units = round_up(units, kPieceBytes / shape_.element);
         // A cluster has the size it has, with idle blocks at its end; a grid has no more blocks than work.
         const int count = tier == Tier::grid ? divide_up(problem_.hidden, units) : wanted;
         const Plan plan = plan_of(tier, {kBlockThreads, count, units, rows});

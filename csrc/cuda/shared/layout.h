@@ -18,6 +18,9 @@ namespace fastrnn::cuda {
 FASTRNN_CELL constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 FASTRNN_CELL constexpr int round_up(int a, int b) { return divide_up(a, b) * b; }
 
+/// Bytes that blocks of a cluster send each other at a time: each has as many units as fill whole pieces.
+constexpr int kPieceBytes = 16;
+
 /// Who computes what. A group of `members` blocks computes `rows` rows of the batch, each block `units` hidden units.
 /// blocks = members * ceil(B / rows); members * units >= H.
 struct Geometry {
@@ -127,7 +130,7 @@ struct Layout {
   unsigned per_unit;   // 2^32 / units, rounded up: a product with it divides by units
   int operand_bytes;   // of one slot
   Cut cut[kMostPhases];
-  int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, rows, total;
+  int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, rows, arrivals, total;
 };
 
 /// For each element, `staged` floats are fetched at every step, `states` are kept from step to step and `kept` until
@@ -176,6 +179,8 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   at += 3 * geometry.units * 4;
   layout.rows = at = round_up(at, 8);
   at += geometry.rows * int(sizeof(RowPlace));
+  layout.arrivals = at;
+  at += 2 * 8;
   layout.total = at;
   return layout;
 }

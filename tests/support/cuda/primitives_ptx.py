@@ -46,6 +46,18 @@ EXPECTED = {
     "cluster_rank": ["st.global.u32 [p0], %cluster_ctarank"],
     "store_cluster_2": ["mapa.shared::cluster.u32 memory, p0 -> $1", "st.shared::cluster.u16 [$1], p1"],
     "store_cluster_4": ["mapa.shared::cluster.u32 memory, p0 -> $1", "st.shared::cluster.u32 [$1], p1"],
+    "init_arrivals": ["mbarrier.init.shared::cta.b64 [memory], 1", "fence.mbarrier_init.release.cluster"],
+    "expect_bytes": ["mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [memory], p0"],
+    "have_arrived": [
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 [memory], p0 -> $1",
+        "st.global.u32 [p1], p",  # the predicate
+    ],
+    "store_counted": [
+        "mapa.shared::cluster.u32 memory, p0 -> $1",
+        "add.s32 memory, 8 -> $2",
+        "mapa.shared::cluster.u32 $2, p0 -> $3",
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.u32 [$1], {p1, p1+4, p1+8, p1+12}, [$3]",
+    ],
     "copy_async_4": ["cp.async.ca.shared.global [memory], [p0], 4"],
     "copy_async_16": ["cp.async.cg.shared.global [memory], [p0], 16"],
     "wait_copies": ["cp.async.wait_all"],
@@ -61,7 +73,19 @@ EXPECTED = {
 # All instructions of the table: a kernel has no other of their kinds.
 FORMS = {line.split()[0] for lines in EXPECTED.values() for line in lines}
 
-_EFFECTS = ("st.", "bar.sync", "bar.warp", "barrier.", "cp.", "fence", "membar", "red.", "nanosleep")  # have no result
+_EFFECTS = (
+    "st.",
+    "mbarrier.init",
+    "mbarrier.arrive",
+    "bar.sync",
+    "bar.warp",
+    "barrier.",
+    "cp.",
+    "fence",
+    "membar",
+    "red.",
+    "nanosleep",
+)  # have no result
 _COPIES = ("mov.", "cvta.", "ld.param.")  # have the value of what they read
 _TESTS = ("setp.ne.", "selp.")  # a bool becomes a number and back: the same value
 
@@ -130,7 +154,7 @@ def faults(tree: pathlib.Path) -> list[str]:
     for name, lines in found.items():
         if lines != EXPECTED.get(name):
             faults.append("\n  ".join([f"{name}: expected", *EXPECTED.get(name, []), "got", *lines]))
-    known = {*FORMS, "mov.u32", "mov.u64"}
+    known = {*FORMS, "mov.u32", "mov.u64", "{.reg"}
     text = (tree / PRIMITIVES).read_text()
     written = [re.split(r"[ ;]", name)[0] for name in re.findall(r'asm(?: volatile)?\(\s*"(.*?)"', text)]
     faults += [f"{name}: no probe" for name in written if name not in known]

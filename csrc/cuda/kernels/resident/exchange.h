@@ -2,7 +2,7 @@
 // for each tier. Every block publishes the elements of its own units; arrive() tells the others of them, and wait()
 // waits for all blocks of the group, after which each can read the whole operand. What nobody waits for belongs between
 // the two. Within a block (Tier::block) this is shared memory and a barrier; within a cluster, stores into the shared
-// memory of all its blocks and the cluster's barrier; across the grid, global memory and a flag for each block.
+// memory of all its blocks, which count them; across the grid, global memory and a flag for each block.
 //
 // There are two slots: one is multiplied while the other is published. Since wait() waits for all, no block can be
 // more than one exchange ahead of another, and two are enough.
@@ -46,7 +46,9 @@ class Exchange<Element, Tier::block> : public SharedSlots<Element> {
   FASTRNN_DEVICE int member() const { return 0; }
   FASTRNN_DEVICE void begin() { sync_block(); }
   FASTRNN_DEVICE void publish(int at, Element value) { this->next()[at] = value; }
-  FASTRNN_DEVICE void arrive() {}
+  FASTRNN_DEVICE bool idle() const { return false; }
+  template <int Sources>
+  FASTRNN_DEVICE void arrive(const RowPlace*, int, int) {}
   FASTRNN_DEVICE bool wait() {
     sync_block();
     this->advance();
@@ -54,27 +56,90 @@ class Exchange<Element, Tier::block> : public SharedSlots<Element> {
   }
 };
 
-/// The blocks of a cluster write into each other's shared memory.
+/// The blocks of a cluster write into each other's shared memory, in pieces of 16 bytes: a block first puts its own
+/// elements into its own slot, whose pieces then go to the same place of the others'. Each block counts the bytes that
+/// it gets. There is a counter for each slot: a block may be one exchange ahead, so that its bytes for the next slot
+/// may come before another's for this one.
 template <class Element>
 class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
+  static constexpr int kElements = kPieceBytes / int(sizeof(Element));  // of a piece
+
  public:
   FASTRNN_DEVICE Exchange(const LayerParams& params, char* shared)
-      : SharedSlots<Element>(params, shared), members_(params.geometry.members) {}
-  FASTRNN_DEVICE int group() const { return block_index() / members_; }
-  FASTRNN_DEVICE int member() const { return cluster_rank(); }
-  FASTRNN_DEVICE void begin() { sync_cluster(); }  // no peer writes here before the slots are cleared
-  FASTRNN_DEVICE void publish(int at, Element value) {
-    for (int rank = 0; rank < members_; ++rank) store_cluster(this->next() + at, rank, value);
+      : SharedSlots<Element>(params, shared),
+        params_(params),
+        arrivals_(reinterpret_cast<Arrivals*>(shared + params.layout.arrivals)) {
+    const int left = params.hidden - member() * params.geometry.units;
+    const int units = left < 0 ? 0 : left < params.geometry.units ? left : params.geometry.units;
+    pieces_ = divide_up(units, kElements);
+    members_ = divide_up(params.hidden, params.geometry.units);
   }
-  FASTRNN_DEVICE void arrive() {}
-  FASTRNN_DEVICE bool wait() {
+  FASTRNN_DEVICE int group() const { return block_index() / params_.geometry.members; }
+  FASTRNN_DEVICE int member() const { return cluster_rank(); }
+  /// No peer writes here before the slots are cleared and the counters are there.
+  FASTRNN_DEVICE void begin() {
+    if (thread_index() == 0) {
+      init_arrivals(arrivals_);
+      init_arrivals(arrivals_ + 1);
+    }
     sync_cluster();
+  }
+  /// Whether this block has no unit: then nobody sends it anything, or waits for it.
+  FASTRNN_DEVICE bool idle() const { return pieces_ == 0; }
+  FASTRNN_DEVICE void publish(int at, Element value) { this->next()[at] = value; }
+  /// The rows of more than `step` steps have published `Sources` sources each. A row that has not sends nothing: other
+  /// blocks may have ended, and their shared memory with them.
+  template <int Sources>
+  FASTRNN_DEVICE void arrive(const RowPlace* rows, int count, int step) {
+    const Layout& layout = params_.layout;
+    sync_block();
+    if (thread_index() == 0) {
+      int sending = 0;
+      for (int row = 0; row < count; ++row) sending += rows[row].length > step;
+      expect_bytes(arrivals(), unsigned(sending * Sources * (layout.padded / kElements - pieces_) * kPieceBytes));
+    }
+    const int own = member(), first = own * params_.geometry.units, all = Sources * pieces_;
+    // A warp has a peer, a lane a piece of all sources of a row.
+    for (int rank = thread_index() / kWarp; rank < members_; rank += block_threads() / kWarp) {
+      if (rank == own) continue;
+      int row = 0;
+      for (int at = lane_index();; at += kWarp) {
+        for (; at >= all && row < count; ++row) at -= all;
+        if (row >= count) break;
+        if (rows[row].length <= step) continue;
+        int source = 0, piece = at;
+        for (; piece >= pieces_; ++source) piece -= pieces_;
+        auto* from = reinterpret_cast<Piece*>(this->next() + row * layout.operand_stride + source * layout.padded +
+                                              first + piece * kElements);
+        store_counted(from, rank, *from, arrivals());
+      }
+    }
+  }
+  /// Blocks of a cluster are resident together, so that one which does not come has failed: then this one does, too.
+  FASTRNN_DEVICE bool wait() {
+    const unsigned parity = exchanges_ / 2 % 2;
+    unsigned looks = 0;
+    unsigned long long begin = 0;
+    while (!have_arrived(arrivals(), parity)) {
+      pause(0);
+      if (++looks % 64 != 0) continue;
+      const unsigned long long now = nanoseconds();
+      if (looks == 64) begin = now;
+      if (now - begin > params_.wait_limit) trap();
+    }
+    ++exchanges_;
     this->advance();
     return true;
   }
 
  private:
-  int members_;
+  FASTRNN_DEVICE Arrivals* arrivals() const { return arrivals_ + exchanges_ % 2; }
+
+  const LayerParams& params_;
+  Arrivals* arrivals_;
+  int pieces_;   // of this block, in a source of a row
+  int members_;  // that have units
+  unsigned exchanges_ = 0;
 };
 
 /// Blocks anywhere on the device, all resident: slots in global memory, a flag for each block that counts its
@@ -93,7 +158,9 @@ class Exchange<Element, Tier::grid> {
   FASTRNN_DEVICE Element* operand() const { return operand_; }
   FASTRNN_DEVICE void begin() { sync_block(); }
   FASTRNN_DEVICE void publish(int at, Element value) { slots_[next_ * slot_elements() + at] = value; }
-  FASTRNN_DEVICE void arrive() {
+  FASTRNN_DEVICE bool idle() const { return false; }
+  template <int Sources>
+  FASTRNN_DEVICE void arrive(const RowPlace*, int, int) {
     ++commits_;
     sync_block();
     if (thread_index() == 0) store_release(params_.flags + block_index(), commits_);

@@ -39,6 +39,7 @@ class Forward {
     begin_rows();
     fetch(0);
     tile_.exchange.begin();
+    if (tile_.exchange.idle()) return;
     for (int s = 0; s < tile_.longest; ++s) {
       if (!phase<0>(s)) return;
       if constexpr (kPhases > 1)
@@ -124,7 +125,7 @@ class Forward {
       if (s < e.length) compute<Phase>(e, s);
     });
     const bool over = kLast && s + 1 == tile_.longest;
-    if (!over) tile_.exchange.arrive();
+    if (!over) tile_.exchange.template arrive<1>(tile_.row_places(), tile_.rows, kLast ? s + 1 : s);
     if (kLast) {
       store(s);
       fetch(s + 1);
@@ -202,6 +203,7 @@ class Backward {
     begin_rows();
     fetch(tile_.longest - 1);
     tile_.exchange.begin();
+    if (tile_.exchange.idle()) return;
     for (int s = tile_.longest - 1; s >= 0; --s) {
       if (!phase<0>(s)) return;
       if constexpr (kPhases > 1)
@@ -289,7 +291,8 @@ class Backward {
       const bool has_sum = !kNextStep || s + 1 < e.length;
       compute<Phase>(e, s, has_sum ? tile_.partial(e, Phase).sum(0) : 0.0f);
     });
-    tile_.exchange.arrive();
+    constexpr int kSources = kCell.back[(Phase + 1) % kPhases].sources;
+    tile_.exchange.template arrive<kSources>(tile_.row_places(), tile_.rows, s);
     if (Phase + 1 == kPhases) {
       store(s);
       fetch(s - 1);
