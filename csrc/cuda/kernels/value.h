@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "cells/list.h"
+#include "cuda/kernels/primitives.h"
 
 namespace fastrnn::cuda {
 
@@ -33,7 +34,7 @@ struct Value {
 struct PlainActivations {
   using V = Value;
   static constexpr bool kPlain = true;
-  FASTRNN_CELL static V sigmoid(V x) { return V(1.0f / (1.0f + expf(-x.v))); }
+  FASTRNN_CELL static V sigmoid(V x) { return V(reciprocal(1.0f + expf(-x.v))); }
   FASTRNN_CELL static V tanh(V x) { return V(tanhf(x.v)); }
   FASTRNN_CELL static V gate(V x) { return sigmoid(x); }
   FASTRNN_CELL static V candidate(V x) { return tanh(x); }

@@ -113,13 +113,18 @@ struct RowPlace {
   int b, length;  // its number in the batch, and its steps
 };
 
+/// Divides numbers from 0 on by one that is known before; n times the divisor has to be below 2^32. A division takes
+/// thirty instructions on a GPU.
+struct Divisor {
+  unsigned reciprocal;  // 2^32 / divisor, rounded up; 0: the divisor is 1
+  static Divisor of(int divisor) { return {divisor > 1 ? 0xffffffffu / unsigned(divisor) + 1 : 0}; }
+  FASTRNN_CELL int divide(int n) const {
+    return reciprocal == 0 ? n : int(static_cast<unsigned long long>(unsigned(n)) * reciprocal >> 32);
+  }
+};
+
 /// Offsets into shared memory, in bytes.
 struct Layout {
-  /// index / units, for an index below `elements`: a division takes thirty instructions.
-  FASTRNN_CELL int row_of(int index) const {
-    return per_unit == 0 ? index : int(static_cast<unsigned long long>(unsigned(index)) * per_unit >> 32);
-  }
-
   int padded;          // H, up to whole 16-byte copies: the width of a source in the operand
   int gathered;        // elements of an operand's row that blocks publish
   int width;           // and that are multiplied: whole slices
@@ -127,7 +132,8 @@ struct Layout {
   int batch_rows;      // up to whole tiles
   int partial_stride;  // between batch rows of partial sums, likewise spaced
   int elements;        // units * rows: pairs that this block computes the cell for
-  unsigned per_unit;   // 2^32 / units, rounded up: a product with it divides by units
+  Divisor units;       // of an element's index: its row
+  Divisor pieces;      // of a row that blocks of a grid publish, 16 bytes each
   int operand_bytes;   // of one slot
   Cut cut[kMostPhases];
   int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, rows, arrivals, total;
@@ -142,13 +148,13 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   layout.padded = round_up(hidden, 16 / shape.element);
   layout.batch_rows = round_up(geometry.rows, shape.batch_rows);
   layout.elements = geometry.units * geometry.rows;
-  const unsigned units = unsigned(geometry.units);
-  layout.per_unit = units > 1 ? 0xffffffffu / units + 1 : 0;
+  layout.units = Divisor::of(geometry.units);
   int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
   for (int p = 0; p < products.phases; ++p) {
     const int gathered = products.sources[p] * layout.padded;
     if (gathered > layout.gathered) layout.gathered = gathered;
   }
+  layout.pieces = Divisor::of(layout.gathered * shape.element / kPieceBytes);
   layout.width = round_up(layout.gathered, shape.depth);
   layout.operand_stride = layout.width + shape.spacing;
   layout.operand_bytes = layout.batch_rows * layout.operand_stride * shape.element;

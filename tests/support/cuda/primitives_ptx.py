@@ -61,6 +61,7 @@ EXPECTED = {
     "copy_async_4": ["cp.async.ca.shared.global [memory], [p0], 4"],
     "copy_async_16": ["cp.async.cg.shared.global [memory], [p0], 16"],
     "wait_copies": ["cp.async.wait_all"],
+    "reciprocal": ["rcp.approx.ftz.f32 p0 -> $1", "st.global.f32 [p1], $1"],
     "round_to_bfloat16": ["cvt.rn.bf16.f32 p0 -> $1", "st.global.u16 [p1], $1"],
     "round_to_float16": ["cvt.rn.f16.f32 p0 -> $1", "st.global.u16 [p1], $1"],
     "round_to_tf32": ["cvt.rna.tf32.f32 p0 -> $1", "st.global.u32 [p1], $1"],

@@ -203,7 +203,7 @@ class Exchange<Element, Tier::grid> {
     constexpr int kElements = 16 / int(sizeof(Element));
     const int pieces = layout_.gathered / kElements, all = params_.geometry.rows * pieces;
     for (int i = thread_index(); i < all; i += block_threads()) {
-      const int at = i / pieces * layout_.operand_stride + i % pieces * kElements;
+      const int row = layout_.pieces.divide(i), at = row * layout_.operand_stride + (i - row * pieces) * kElements;
       copy_async<16>(operand_ + at, slot + at);
     }
     wait_copies();

@@ -62,7 +62,7 @@ struct Tile {
     for (int i = thread_index(); i < layout.elements; i += block_threads()) {
       Element e;
       e.index = i;
-      e.row = layout.row_of(i);
+      e.row = layout.units.divide(i);
       e.u = i - e.row * params.geometry.units;
       if (e.row >= rows || e.u >= units) continue;
       const RowPlace place = row_places()[e.row];
