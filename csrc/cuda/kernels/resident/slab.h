@@ -26,7 +26,7 @@ class Slab {
     FASTRNN_NO_UNROLL
     for (int i = 0; i < cut.register_slices + cut.shared_slices; ++i) {
       Word words[kShape.words];
-      Format::load(words, weight, walk.tile * kShape.slab_rows, walk.k());
+      Format::load(words, weight, walk.tile * kShape.slab_rows, walk.k);
       FASTRNN_UNROLL
       for (int r = 0; r < Registers; ++r)
         if (i == r && r < cut.register_slices) copy(words, words_[r]);
@@ -49,25 +49,30 @@ class Slab {
       const typename Format::Element* rows = operand + column * layout.operand_stride;
       Walk walk(cut, first_tile_, first_chunk_);
       typename Format::Sums sums;
-      typename Format::Fragment ahead = Format::fetch(rows + walk.k(), layout.operand_stride);
-      const auto multiply_slice = [&](const Word(&words)[kShape.words]) {
-        const typename Format::Fragment fragment = ahead;
-        const Walk at = walk;
+      // Two, by turns: a copy would take as many instructions as the products.
+      typename Format::Fragment fragments[2];
+      fragments[0] = Format::fetch(rows + walk.k, layout.operand_stride);
+      const auto multiply_slice = [&](const Word(&words)[kShape.words], const typename Format::Fragment& now,
+                                      typename Format::Fragment& ahead) {
+        const bool exists = walk.existing > 0, ends = walk.left == 1;
+        const int tile = walk.tile, chunk = walk.chunk;
         walk.next();
-        ahead = Format::fetch(rows + walk.k(), layout.operand_stride);
-        if (at.exists()) Format::multiply(sums, words, fragment);
-        if (at.ends_task() && at.is_task()) {
+        ahead = Format::fetch(rows + walk.k, layout.operand_stride);
+        if (exists) Format::multiply(sums, words, now);
+        if (ends && chunk < cut.chunks) {
           Format::store(
-              sums,
-              partial + (at.chunk * layout.batch_rows + column) * layout.partial_stride + at.tile * kShape.slab_rows,
+              sums, partial + (chunk * layout.batch_rows + column) * layout.partial_stride + tile * kShape.slab_rows,
               layout.partial_stride);
           sums = {};
         }
       };
       FASTRNN_UNROLL
-      for (int i = 0; i < Registers; ++i) {
-        if (i >= cut.register_slices) break;
-        multiply_slice(words_[i]);
+      for (int i = 0; i <= Registers; ++i) {
+        if (i == Registers || i >= cut.register_slices) {
+          if (i % 2 == 1) fragments[0] = fragments[1];
+          break;
+        }
+        multiply_slice(words_[i < Registers ? i : 0], fragments[i % 2], fragments[1 - i % 2]);
       }
       FASTRNN_NO_UNROLL
       for (int i = 0; i < cut.shared_slices; ++i) {
@@ -78,7 +83,8 @@ class Slab {
           FASTRNN_UNROLL
           for (int j = 0; j < 4; ++j) words[q * 4 + j] = four.v[j];
         }
-        multiply_slice(words);
+        multiply_slice(words, fragments[0], fragments[1]);
+        fragments[0] = fragments[1];
       }
     }
   }
@@ -89,22 +95,31 @@ class Slab {
     for (int i = 0; i < kShape.words; ++i) to[i] = from[i];
   }
 
-  /// Where a warp is among its tasks: it goes through the tiles of a chunk, then through those of the next chunk.
+  /// Where a warp is among its tasks: it goes through the tiles of a chunk, then through those of the next chunk. What
+  /// a step of it costs is a good part of what a slice does.
   struct Walk {
     const Cut& cut;
-    int slice = 0, tile, chunk;
-    FASTRNN_DEVICE Walk(const Cut& cut, int tile, int chunk) : cut(cut), tile(tile), chunk(chunk) {}
-    FASTRNN_DEVICE bool is_task() const { return chunk < cut.chunks; }
-    FASTRNN_DEVICE bool exists() const { return is_task() && chunk * cut.slices + slice < cut.all_slices; }
-    FASTRNN_DEVICE bool ends_task() const { return slice + 1 == cut.slices; }
-    /// Where the slice begins; 0 where there is none, so that it may be read.
-    FASTRNN_DEVICE int k() const { return exists() ? (chunk * cut.slices + slice) * kShape.depth : 0; }
+    int tile, chunk;
+    int left;      // slices of this task, this one included
+    int existing;  // of those; the last chunk may have fewer than the others
+    int k;         // where the slice begins, or one before it where it does not exist: it may be read
+    FASTRNN_DEVICE Walk(const Cut& cut, int tile, int chunk) : cut(cut), tile(tile), chunk(chunk) { begin(); }
+    FASTRNN_DEVICE void begin() {
+      const int first = chunk * cut.slices, rest = chunk < cut.chunks ? cut.all_slices - first : 0;
+      left = cut.slices;
+      existing = rest < left ? rest : left;
+      k = existing > 0 ? first * kShape.depth : 0;
+    }
     FASTRNN_DEVICE void next() {
-      if (++slice < cut.slices) return;
-      slice = 0;
-      if (++tile < cut.tiles) return;
-      tile = 0;
-      ++chunk;
+      if (--left > 0) {
+        if (--existing > 0) k += kShape.depth;
+        return;
+      }
+      if (++tile == cut.tiles) {
+        tile = 0;
+        ++chunk;
+      }
+      begin();
     }
   };
 
