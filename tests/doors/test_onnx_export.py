@@ -12,13 +12,20 @@ from fastrnn import (
     GRU,
     LSTM,
     Activation,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
     Input,
+    LayerNormalization,
     Masking,
+    MaxPooling1D,
     RepeatVector,
     Sequential,
     SimpleRNN,
@@ -41,7 +48,10 @@ def run(model, x):
 
 @pytest.mark.parametrize("opset", [14, 17, 22, None])
 def test_opsets(opset):
-    layers = [LSTM(4, return_sequences=True), GRU(3, return_sequences=True), SimpleRNN(3), Dense(2, "softmax")]
+    layers = [
+        Conv1D(4, 3, padding="causal"), LSTM(4, return_sequences=True), LayerNormalization(), GlobalMaxPooling1D(),
+        RepeatVector(2), GRU(3, return_sequences=True), SimpleRNN(3), Dense(2, "softmax"),
+    ]  # fmt: skip
     model = randomise(Sequential([Input((None, 3)), *layers]))
     made = door.to_model(model, opset=opset)
     assert made.opset_import[0].version == (opset or onnx.defs.onnx_opset_version())
@@ -62,6 +72,16 @@ def test_opsets(opset):
         [Bidirectional(LSTM(4, return_sequences=True), merge_mode="sum"), Dropout(0.5)],
         [TimeDistributed(Dense(4, "leaky_relu")), Activation("relu6"), GRU(2), RepeatVector(3), Flatten()],
         [Dense(4, "softplus"), Dense(4, "softsign"), Dense(4, "elu"), Dense(4, "selu"), Dense(4, "hard_sigmoid")],
+        [
+            Conv1D(4, 3, padding="causal", dilation_rate=2, activation="tanh"),
+            GRU(4, return_sequences=True),
+            Conv1D(2, 1),
+        ],
+        [Conv1D(6, 3, padding="same"), BatchNormalization(), Conv1D(4, 2, padding="same", groups=2, use_bias=False)],
+        [Conv1D(6, 4, 3, padding="same"), LayerNormalization(), GlobalAveragePooling1D(), Dense(2)],
+        [Conv1D(6, 2, 2), BatchNormalization(center=False, scale=False), GlobalMaxPooling1D(keepdims=True)],
+        [MaxPooling1D(2, 1, "same"), AveragePooling1D(4, 3, "same"), LayerNormalization(center=False, scale=False)],
+        [MaxPooling1D(2), AveragePooling1D(3, 1), GlobalMaxPooling1D()],
         [Dense(4, "exponential"), Dense(4, "relu"), Dense(4, "sigmoid", use_bias=False)],
     ],
     ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),

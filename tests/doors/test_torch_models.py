@@ -201,7 +201,7 @@ def test_refuses_modules_and_parts():
     for wrong, message in (
         (nn.LeakyReLU(), "expected LeakyReLU with the settings of Keras' leaky_relu, got LeakyReLU"),
         (nn.Embedding(3, 2, max_norm=1.0), "expected an Embedding without max_norm"),
-        (nn.Conv1d(2, 2, 1), "expected RNN, GRU, .*, got Conv1d"),
+        (nn.Conv2d(2, 2, 1), "expected RNN, GRU, .*, got Conv2d"),
     ):
         with pytest.raises(ValueError, match=message):
             door.from_module(nn.Sequential(nn.Linear(2, 2), wrong))
@@ -249,3 +249,68 @@ def test_what_no_state_dict_can_tell_is_in_the_model():
     again = door.from_state_dict(door.to_state_dict(model), parts)
     words = RNG.integers(0, 5, (2, 4))
     np.testing.assert_array_equal(again(words), model(words))
+
+
+class Denoiser(nn.Module):
+    """Convolutions see time last, all else the features."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(nn.Conv1d(3, 6, 3, padding=1), nn.BatchNorm1d(6, eps=1e-3), nn.ReLU())
+        self.wide = nn.Conv1d(6, 4, 3, padding=4, dilation=2, groups=2, bias=False)
+        self.norm = nn.LayerNorm(4)
+        self.gru = nn.GRU(4, 5, batch_first=True)
+        self.last = nn.BatchNorm1d(5)
+
+    def forward(self, x):
+        x = self.wide(self.front(x.transpose(1, 2)))[..., : x.shape[1]]  # causal, as what it looks ahead is cut off
+        x = self.gru(self.norm(x.transpose(1, 2)))[0]
+        return self.last(x.transpose(1, 2)).transpose(1, 2)
+
+
+def test_convolutions_and_normalisations(tmp_path):
+    module = Denoiser().eval()
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point():
+                tensor.uniform_(0.2, 1.0)
+    parts = ["front", ("wide", {"padding": "causal"}), "norm", "gru", "last"]
+    model = door.from_module(module, parts)
+    x = np.random.default_rng(0).standard_normal((2, 7, 3)).astype(np.float32)
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(model(x), expected, rtol=2e-5, atol=2e-6)
+    assert model.layers[1].momentum == pytest.approx(0.9)
+    names = ["front.0", "front.1", "wide", "norm", "gru", "last"]
+    state = door.to_state_dict(model, names)
+    assert set(state) == set(module.state_dict())
+    again = Denoiser().eval()
+    again.load_state_dict(state)
+    np.testing.assert_allclose(again(torch.from_numpy(x)).detach().numpy(), expected, rtol=2e-5, atol=2e-6)
+    door.save(model, tmp_path / "a.safetensors", names)
+    epsilon = {"epsilon": 1e-3}
+    loaded = door.load(
+        tmp_path / "a.safetensors",
+        [
+            ("front.0", {"padding": "same"}), ("front.1", epsilon), Activation("relu"),
+            ("wide", {"padding": "causal", "dilation_rate": 2, "groups": 2}), "norm", "gru", "last",
+        ],
+    )  # fmt: skip
+    np.testing.assert_array_equal(loaded(x), model(x))
+
+
+def test_axes_and_settings_that_differ_are_named():
+    for module, message in (
+        (
+            nn.Sequential(nn.Conv1d(3, 4, 1), nn.Linear(7, 2)),
+            "expected a Conv1d, which sees time last, apart",
+        ),
+        (nn.Conv1d(3, 4, 3, padding=2), "padding: expected 'valid', 'same' or 'causal' in its part"),
+        (
+            nn.Conv1d(3, 4, 3, padding=1, padding_mode="reflect"),
+            "expected padding of zeros, got padding_mode",
+        ),
+        (nn.LayerNorm((3, 4)), "expected a LayerNorm over the features"),
+        (nn.BatchNorm1d(3, track_running_stats=False), "expected a BatchNorm1d with running statistics"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            door.from_module(module)

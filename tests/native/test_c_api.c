@@ -70,6 +70,14 @@ static void check_models(const char* path, const void* data, size_t bytes, fastr
   CHECK_REFUSED(fastrnn_model_load(NULL, NULL, &other), "path: expected a pointer, got NULL");
   CHECK_REFUSED(fastrnn_model_load(path, NULL, NULL), "model: expected a pointer, got NULL");
   CHECK(other == NULL);
+  {
+    const size_t lengths[1] = {2};
+    CHECK(fastrnn_model_is_stepwise(model) == 1 && fastrnn_model_gives_sequences(model) == 1);
+    CHECK_REFUSED(fastrnn_model_forward(model, x[0], 1, 1, lengths, y[0]), "lengths: expected values in 0..1, got 2");
+    CHECK_REFUSED(fastrnn_model_forward(NULL, x[0], 1, 1, NULL, y[0]), "model: expected a pointer, got NULL");
+    CHECK(fastrnn_model_forward(model, x[0], 1, 1, NULL, y[0]) == FASTRNN_OK);
+    CHECK(memcmp(y[0], expected[0], outputs * sizeof(float)) == 0);
+  }
   CHECK(fastrnn_model_inputs(NULL) == 0 && fastrnn_model_bytes(NULL) == 0);
   fastrnn_model_free(NULL);
 }

@@ -19,6 +19,9 @@ def randomise(model: Sequential, seed: int = 0) -> Sequential:
     """Give a built model random weights."""
     rng = np.random.default_rng(seed)
     model.set_weights([0.5 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
+    for parameter in model.parameters():
+        if parameter.name.endswith("moving_variance"):
+            parameter.assign(np.abs(parameter.value) + 0.1)
     return model
 
 

@@ -73,6 +73,10 @@ class Tensors:
         """That of a model with these weights: float64 if any array is, else float32."""
         return "float64" if any(array.dtype == np.float64 for array in self._left.values()) else "float32"
 
+    def axes(self, name: str) -> int:
+        """How many axes an array has that is not taken yet."""
+        return self._left[name].ndim
+
     def take(self, name: str) -> Array:
         """Return an array. ValueError if it is not there, or was taken before."""
         if name not in self._left:

@@ -9,12 +9,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._typing import Array
-from ..layers import Activation, Bidirectional, Dense, Dropout, Embedding, Flatten
+from ..layers import (
+    Activation,
+    BatchNormalization,
+    Bidirectional,
+    Conv1D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNormalization,
+)
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
 from ._layers import CELLS, LoadedLayer, Tensors, with_dtype
 
-__all__ = ["Part", "layers_of", "options_of"]
+__all__ = ["Part", "check_sequential", "layers_of", "options_of"]
 
 
 class Part(NamedTuple):
@@ -34,7 +44,8 @@ _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 def layers_of(part: Part | Layer, tensors: Tensors, dtype: str) -> Iterator[LoadedLayer]:
     """The layers of one part, whose tensors are taken."""
     if isinstance(part, Layer):
-        if part.built or type(part) in (Dense, Embedding) or isinstance(part, Recurrent | Bidirectional):
+        weighted = (Dense, Embedding, Conv1D, LayerNormalization, BatchNormalization)
+        if part.built or type(part) in weighted or isinstance(part, Recurrent | Bidirectional):
             raise ValueError(f"parts: expected layers without weights beside names, got {part!r}")
         yield LoadedLayer(with_dtype(part, dtype), {})
         return
@@ -42,11 +53,52 @@ def layers_of(part: Part | Layer, tensors: Tensors, dtype: str) -> Iterator[Load
     own = {name[len(prefix) :]: name for name in tensors.names if name.startswith(prefix)}
     if any(_KEY.fullmatch(key) for key in own):
         yield from _recurrent_layers(part, own, tensors, dtype)
-    elif set(own) & {"weight"}:
+    elif "running_mean" in own or _axes_of(own, tensors) == 1:
+        yield _normalization(part, own, tensors, dtype)
+    elif _axes_of(own, tensors) == 3:
+        yield _convolution(part, own, tensors, dtype)
+    elif "weight" in own:
         yield _matrix(part, own, tensors, dtype)
     else:
         found = ", ".join(list(own)[:8]) or "none"
         raise ValueError(f"{part.prefix or 'state'}: expected tensors as weight_ih_l0 or weight, got {found}")
+
+
+def _axes_of(own: dict[str, str], tensors: Tensors) -> int | None:
+    return tensors.axes(own["weight"]) if "weight" in own else None
+
+
+def _convolution(part: Part, own: dict[str, str], tensors: Tensors, dtype: str) -> LoadedLayer:
+    """A Conv1d's weight (O, I / groups, K); PyTorch's module sees (B, I, T), the layer (B, T, I)."""
+    options = dict(part.options)
+    _no_more(part, options, ("padding", "strides", "dilation_rate", "groups", "activation"))
+    weight = tensors.take(own["weight"])
+    filters, _, size = weight.shape
+    arrays = {"kernel": np.ascontiguousarray(weight.transpose(2, 1, 0)).reshape(-1, filters)}
+    if "bias" in own:
+        arrays["bias"] = tensors.take(own["bias"])
+    if size > 1 and options.get("padding") is None:
+        raise ValueError(
+            f"{part.prefix}: padding: expected 'valid', 'same' or 'causal' in its part, as the tensors do not tell how "
+            "the module pads"
+        )
+    options["padding"] = options.get("padding") or "valid"
+    return LoadedLayer(Conv1D(filters, size, use_bias="bias" in arrays, dtype=dtype, **options), arrays)
+
+
+def _normalization(part: Part, own: dict[str, str], tensors: Tensors, dtype: str) -> LoadedLayer:
+    """A BatchNorm1d, which has running statistics, or a LayerNorm over the features."""
+    options = {"epsilon": 1e-5, **part.options}  # PyTorch's default
+    of_batch = "running_mean" in own
+    _no_more(part, options, ("epsilon", "momentum") if of_batch else ("epsilon",))
+    names = {"weight": "gamma", "bias": "beta"}
+    if of_batch:
+        names |= {"running_mean": "moving_mean", "running_var": "moving_variance"}
+        if "num_batches_tracked" in own:
+            tensors.take(own["num_batches_tracked"])  # how far training was
+    arrays = {ours: tensors.take(own[theirs]) for theirs, ours in names.items() if theirs in own}
+    settings = {"scale": "gamma" in arrays, "center": "beta" in arrays, "dtype": dtype, **options}
+    return LoadedLayer(BatchNormalization(**settings) if of_batch else LayerNormalization(**settings), arrays)
 
 
 def _matrix(part: Part, own: dict[str, str], tensors: Tensors, dtype: str) -> LoadedLayer:
@@ -167,6 +219,16 @@ def options_of(torch: Any, module: Any, where: str) -> Part | Layer | None:
         if module.max_norm is not None:
             raise ValueError(f"{where}: expected an Embedding without max_norm, got {module.max_norm}")
         return Part(where, {"kind": "embedding"})
+    if kind is nn.Conv1d:
+        return Part(where, _convolution_options(module, where))
+    if kind is nn.LayerNorm:
+        if len(module.normalized_shape) != 1 or module.weight is None:
+            raise ValueError(f"{where}: expected a LayerNorm over the features, with a weight, got {module}")
+        return Part(where, {"epsilon": module.eps})
+    if kind is nn.BatchNorm1d:
+        if not module.track_running_stats or module.momentum is None:
+            raise ValueError(f"{where}: expected a BatchNorm1d with running statistics and a momentum, got {module}")
+        return Part(where, {"epsilon": module.eps, "momentum": 1 - module.momentum})
     if kind in (nn.Identity,):
         return None
     if kind is nn.Dropout:
@@ -180,8 +242,37 @@ def options_of(torch: Any, module: Any, where: str) -> Part | Layer | None:
             if not fits(module):
                 raise ValueError(f"{where}: expected {cls.__name__} with the settings of Keras' {name}, got {module}")
             return Activation(name)
-    known = "RNN, GRU, LSTM, their cells, Linear, Embedding, Sequential, Dropout, Flatten, Identity and activations"
+    known = (
+        "RNN, GRU, LSTM, their cells, Linear, Embedding, Conv1d, LayerNorm, BatchNorm1d, Sequential, Dropout, Flatten, "
+        "Identity and activations"
+    )
     raise ValueError(f"{where}: expected {known}, got {kind.__name__}; name the order of its submodules in parts")
+
+
+def _convolution_options(module: Any, where: str) -> dict[str, Any]:
+    (size,), (strides,), (dilation,) = module.kernel_size, module.stride, module.dilation
+    if module.padding_mode != "zeros":
+        raise ValueError(f"{where}: expected padding of zeros, got padding_mode={module.padding_mode!r}")
+    padding = module.padding if isinstance(module.padding, str) else module.padding[0]
+    options = {"strides": strides, "dilation_rate": dilation, "groups": module.groups}
+    if padding in ("valid", 0):
+        return {**options, "padding": "valid"}
+    if padding == "same" or (strides == 1 and 2 * padding == dilation * (size - 1)):
+        return {**options, "padding": "same"}
+    return options  # what the part has to say
+
+
+def check_sequential(torch: Any, module: Any, where: str) -> None:
+    """A Conv1d hands on (B, C, T): after it, a module of the last axis would take time for features."""
+    nn = torch.nn
+    inner = [child for _, child in module.named_children()]
+    along = (nn.Linear, nn.LayerNorm, nn.RNN, nn.GRU, nn.LSTM, nn.Softmax, nn.LogSoftmax, nn.Flatten, nn.Embedding)
+    other = next((type(child).__name__ for child in inner if isinstance(child, along)), None)
+    if other is not None and any(type(child) is nn.Conv1d for child in inner):
+        raise ValueError(
+            f"{where or 'module'}: expected a Conv1d, which sees time last, apart from a {other}, which sees it before "
+            "the features; name the parts of a module that swaps the axes between them"
+        )
 
 
 def _activations(nn: Any) -> dict[Any, tuple[str, Callable[[Any], bool]]]:

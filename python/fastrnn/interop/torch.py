@@ -19,12 +19,21 @@ import numpy as np
 
 from .._file_writing import import_safetensors, write_file
 from .._typing import Array
-from ..layers import Activation, Bidirectional, Dropout, Embedding, Flatten
+from ..layers import (
+    Activation,
+    BatchNormalization,
+    Bidirectional,
+    Conv1D,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNormalization,
+)
 from ..layers.base import Layer
 from ..model import Sequential
 from ._layers import Tensors, assemble, check_model, check_plain, dense_of, folded_biases, import_library, parameters_of
 from ._tensors import read_tensors
-from ._torch_modules import Part, layers_of, options_of
+from ._torch_modules import Part, check_sequential, layers_of, options_of
 
 __all__ = ["from_module", "from_state_dict", "load", "read_state", "save", "to_state_dict"]
 
@@ -41,7 +50,8 @@ def from_module(module: Any, parts: Parts | None = None) -> Sequential:
             `from_state_dict`. Options as nonlinearity and dropout come from the submodules themselves.
 
     Returns:
-        A Sequential, batch first, with all outputs of a recurrent module unless its part says otherwise.
+        A Sequential, batch first, with all outputs of a recurrent module unless its part says otherwise. A Conv1d sees
+        (B, C, T) in PyTorch; here features are last everywhere.
 
     Raises:
         ValueError: a submodule or setting that fastrnn has not, or a tensor that no part uses.
@@ -80,7 +90,9 @@ def from_state_dict(state: Mapping[str, Any], parts: Parts | None = None) -> Seq
         parts: what the model consists of, in order. Each is the name of a submodule ("encoder.lstm"; "" for a state
             dict of a single one), a tuple of it and options, or a fastrnn layer without weights. Options of a recurrent
             part: `return_sequences` (default True; False gives h_n of the last layer) and, of an RNN, `activation`. Of
-            a matrix: `activation`, or `kind="embedding"` for a table. None takes the whole as one recurrent module.
+            a matrix: `activation`, or `kind="embedding"` for a table. Of a Conv1d: `padding` ("valid", "same" or
+            "causal"), `strides`, `dilation_rate`, `groups`, `activation`; of a LayerNorm or BatchNorm1d: `epsilon`,
+            `momentum`, as Keras has them. None takes the whole as one recurrent module.
 
     Raises:
         ValueError: a tensor that no part uses, one that is missing, or a wrong shape; it names the tensor.
@@ -190,6 +202,7 @@ def _flatten(torch: Any, name: str, module: Any) -> list[tuple[str, Any]]:
     """A module, or those of a torch.nn.Sequential in their order."""
     if type(module) is not torch.nn.Sequential:
         return [(name, module)]
+    check_sequential(torch, module, name)
     inner = module.named_children()
     return [pair for key, child in inner for pair in _flatten(torch, f"{name}.{key}" if name else key, child)]
 
@@ -205,10 +218,15 @@ def _from_parts(arrays: dict[str, Array], parts: Sequence[Part | Layer], where: 
     shape: tuple[int | None, ...] = (None,)
     if not isinstance(first.layer, Embedding):
         assert isinstance(first.weights, dict)
-        kernel = next((first.weights[n] for n in ("w_ih", "forward/w_ih", "kernel") if n in first.weights), None)
-        if kernel is None:
+        names = ("w_ih", "forward/w_ih", "kernel", "gamma", "moving_mean")
+        found = next((name for name in names if name in first.weights), None)
+        if found is None:
             raise ValueError(f"{where}: expected a layer with weights to come first, got {first.layer.name}")
-        shape = (None, kernel.shape[0] if "kernel" in first.weights else kernel.shape[1])
+        sizes = first.weights[found].shape
+        inputs = sizes[1] if found.endswith("w_ih") else sizes[0]
+        if isinstance(first.layer, Conv1D):
+            inputs = inputs // first.layer.windows.size * first.layer.groups
+        shape = (None, inputs)
     return assemble(shape, loaded, dtype, where)
 
 
@@ -245,7 +263,8 @@ def to_state_dict(model: Sequential, parts: Sequence[str] | None = None, *, tens
     """Return a model's weights under PyTorch's names.
 
     Args:
-        model: built; layers of torch.nn.RNN, LSTM, GRU, Linear and Embedding, and what has no weights.
+        model: built; layers of torch.nn.RNN, LSTM, GRU, Linear, Embedding, Conv1d, LayerNorm and BatchNorm1d, and what
+            has no weights. The last three have settings that no state dict tells, their epsilon and padding.
         parts: a name for each layer with weights, in order; layers that share a name one after the other are those of
             one recurrent module (``num_layers``). None takes their places: "0", "2", ...
         tensors: as ``torch.Tensor``; False as NumPy arrays, for which PyTorch is not needed.
@@ -270,7 +289,7 @@ def to_state_dict(model: Sequential, parts: Sequence[str] | None = None, *, tens
         for key, array in _state_of(layer, depth).items():
             if prefix + key in state:
                 raise ValueError(f"parts: expected one name for each layer, got {name!r} twice")
-            state[prefix + key] = np.ascontiguousarray(array)
+            state[prefix + key] = np.asarray(array, order="C")
     _check_between(model)
     if tensors:
         torch = import_library("torch", "a state dict of tensors")
@@ -308,6 +327,11 @@ def _state_of(layer: Layer, depth: int) -> dict[str, Array]:
     if dense is not None:
         state = {"weight": dense.kernel.value.T}
         return state if dense.bias is None else {**state, "bias": dense.bias.value}
+    if isinstance(layer, Conv1D):
+        kernel, *bias = layer.get_weights()
+        return {"weight": kernel.transpose(2, 1, 0), **({"bias": bias[0]} if bias else {})}
+    if isinstance(layer, LayerNormalization | BatchNormalization):
+        return _normalization_state(layer)
     if type(layer) is Embedding:
         return {"weight": parameters_of(layer)["embeddings"].value}
     if isinstance(layer, Bidirectional):
@@ -316,6 +340,17 @@ def _state_of(layer: Layer, depth: int) -> dict[str, Array]:
         both = (("", layer.forward_layer), ("_reverse", layer.backward_layer))
         return {f"{k}{end}": a for end, part in both for k, a in _recurrent_state(part, depth).items()}
     return _recurrent_state(layer, depth)
+
+
+def _normalization_state(layer: LayerNormalization | BatchNormalization) -> dict[str, Array]:
+    own = {name: parameter.value for name, parameter in parameters_of(layer).items()}
+    assert layer.built_shape is not None
+    ones = np.ones(layer.built_shape[-1] or 0, layer.dtype)
+    state = {"weight": own.get("gamma", ones), "bias": own.get("beta", 0 * ones)}
+    if isinstance(layer, BatchNormalization):
+        state |= {"running_mean": own["moving_mean"], "running_var": own["moving_variance"]}
+        state["num_batches_tracked"] = np.zeros((), np.int64)
+    return state
 
 
 def _recurrent_state(layer: Any, depth: int) -> dict[str, Array]:

@@ -9,13 +9,30 @@ import numpy as np
 
 from ..._file_writing import write_file
 from ..._typing import Array
-from ...layers import LSTM, Activation, Bidirectional, Dropout, Embedding, Flatten, RepeatVector
+from ...layers import (
+    LSTM,
+    Activation,
+    AveragePooling1D,
+    BatchNormalization,
+    Bidirectional,
+    Conv1D,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    LayerNormalization,
+    MaxPooling1D,
+    RepeatVector,
+)
 from ...layers.base import Layer
 from ...layers.recurrent.base import Recurrent
 from ...model import Sequential
 from .._layers import check_model, check_plain, dense_of, folded_biases, import_library, parameters_of
 from .._onnx_attributes import native_to_onnx
 from ..conventions import CONVENTIONS, from_canonical
+from ._graph_writer import Graph
+from ._time_layers import convolution, layer_normalization, pooling, scaled
 
 __all__ = ["save", "to_model"]
 
@@ -64,14 +81,14 @@ def to_model(model: Sequential, *, opset: int | None = None, dtype: str | None =
     dtype = layers[0].dtype if dtype is None else dtype
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
-    graph = _Graph(onnx, np.dtype(dtype))
+    graph = Graph(onnx, np.dtype(dtype), opset)
     shape = model.input_shape
     assert shape is not None
     value, axes = "x", len(shape)
     for layer in layers:
         value, axes = _add(graph, layer, value, axes)
     graph.node("Identity", [value], outputs=["y"])
-    return graph.finish(model, opset, integers=isinstance(layers[0], Embedding))
+    return graph.finish(model, integers=isinstance(layers[0], Embedding))
 
 
 def save(
@@ -90,61 +107,7 @@ def save(
     write_file(path, lambda file: file.write(blob))
 
 
-class _Graph:
-    """Nodes and constants in the making."""
-
-    def __init__(self, onnx: Any, dtype: np.dtype[Any]) -> None:
-        self.onnx = onnx
-        self.dtype = dtype
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
-        self._count = 0
-
-    def name(self, what: str) -> str:
-        self._count += 1
-        return f"{what}_{self._count}"
-
-    def constant(self, array: Any, what: str = "c") -> str:
-        """A tensor of the graph: floats in its dtype, integers as int64."""
-        array = np.asarray(array)
-        array = np.ascontiguousarray(array, self.dtype if array.dtype.kind == "f" else np.int64).reshape(array.shape)
-        name = self.name(what)
-        self._constants.append(self.onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def node(self, op: str, inputs: list[str], *, outputs: list[str] | None = None, **attributes: Any) -> str:
-        """Append a node; return the name of its first output."""
-        names = outputs or [self.name(op.lower())]
-        self._nodes.append(self.onnx.helper.make_node(op, inputs, names, name=self.name(op), **attributes))
-        return next(name for name in names if name)
-
-    def finish(self, model: Sequential, opset: int, integers: bool) -> Any:
-        onnx, helper = self.onnx, self.onnx.helper
-        kind = onnx.TensorProto.FLOAT if self.dtype == np.float32 else onnx.TensorProto.DOUBLE
-        assert model.input_shape is not None
-        assert model.output_shape is not None
-        taken = onnx.TensorProto.INT64 if integers else kind
-        graph = helper.make_graph(
-            self._nodes,
-            model.name,
-            [helper.make_tensor_value_info("x", taken, _axes(model.input_shape))],
-            [helper.make_tensor_value_info("y", kind, _axes(model.output_shape))],
-            self._constants,
-        )
-        opsets = [helper.make_opsetid("", opset)]
-        proto = helper.make_model(
-            graph, opset_imports=opsets, producer_name="fastrnn", ir_version=helper.find_min_ir_version_for(opsets)
-        )
-        onnx.checker.check_model(proto, full_check=True)
-        return proto
-
-
-def _axes(shape: tuple[int | None, ...]) -> list[int | str]:
-    names = ("batch", "time", "features")
-    return [names[min(i, 2)] if size is None else size for i, size in enumerate(shape)]
-
-
-def _add(graph: _Graph, layer: Layer, x: str, axes: int) -> tuple[str, int]:
+def _add(graph: Graph, layer: Layer, x: str, axes: int) -> tuple[str, int]:
     """Append a layer's nodes. Returns the name of its output, and how many axes that has."""
     dense = dense_of(layer)
     if dense is not None:
@@ -169,6 +132,17 @@ def _add(graph: _Graph, layer: Layer, x: str, axes: int) -> tuple[str, int]:
             raise ValueError(f"{layer.name}: ONNX has no masks; expected mask_zero=False")
         table = graph.constant(parameters_of(layer)["embeddings"].value, "table")
         return graph.node("Gather", [table, x]), axes + 1
+    if isinstance(layer, Conv1D):
+        return _activate(graph, layer.activation.name, convolution(graph, layer, x), layer), 3
+    if isinstance(layer, LayerNormalization):
+        return layer_normalization(graph, layer, x), axes
+    if isinstance(layer, BatchNormalization):
+        return scaled(graph, layer, x), axes
+    if isinstance(layer, MaxPooling1D | AveragePooling1D):
+        return pooling(graph, layer, x), 3
+    if isinstance(layer, GlobalAveragePooling1D | GlobalMaxPooling1D):
+        op = "ReduceMean" if isinstance(layer, GlobalAveragePooling1D) else "ReduceMax"
+        return graph.reduce(op, x, 1, keepdims=layer.keepdims), 3 if layer.keepdims else 2
     if type(layer) is Flatten:
         return graph.node("Flatten", [x], axis=1), 2
     if type(layer) is RepeatVector:
@@ -177,7 +151,7 @@ def _add(graph: _Graph, layer: Layer, x: str, axes: int) -> tuple[str, int]:
     raise ValueError(f"{layer.name}: no ONNX operators do what {type(layer).__name__} does")
 
 
-def _activate(graph: _Graph, name: str, x: str, layer: Layer) -> str:
+def _activate(graph: Graph, name: str, x: str, layer: Layer) -> str:
     if name == "linear":
         return x
     if name == "relu6":
@@ -188,7 +162,7 @@ def _activate(graph: _Graph, name: str, x: str, layer: Layer) -> str:
     return graph.node(op, [x], **attributes)
 
 
-def _bidirectional(graph: _Graph, layer: Bidirectional, x: str) -> tuple[str, int]:
+def _bidirectional(graph: Graph, layer: Bidirectional, x: str) -> tuple[str, int]:
     sides = (layer.forward_layer, layer.backward_layer)
     both = [_recurrent(graph, side, x, reverse=side.go_backwards) for side in sides]
     axes = 3 if layer.return_sequences else 2
@@ -200,7 +174,7 @@ def _bidirectional(graph: _Graph, layer: Bidirectional, x: str) -> tuple[str, in
     return y, axes
 
 
-def _recurrent(graph: _Graph, layer: Recurrent, x: str, *, reverse: bool) -> str:
+def _recurrent(graph: Graph, layer: Recurrent, x: str, *, reverse: bool) -> str:
     """One direction: (batch, time, H) in the order of time, or (batch, H)."""
     check_plain(
         layer, "ONNX", activation=None, recurrent_activation=None, output_activation=None, coupled=(True,),
@@ -230,7 +204,7 @@ def _recurrent(graph: _Graph, layer: Recurrent, x: str, *, reverse: bool) -> str
     return graph.node("Squeeze", [y, graph.constant(np.array([0]))])  # (1, B, H)
 
 
-def _states(graph: _Graph, weights: dict[str, Array], x: str) -> list[str]:
+def _states(graph: Graph, weights: dict[str, Array], x: str) -> list[str]:
     """Learned states, spread over the batch."""
     states = [name for name in ("h0", "c0") if name in weights]
     if not states:
