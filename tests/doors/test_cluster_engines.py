@@ -147,3 +147,13 @@ def test_example_search_ray(tmp_path):
     assert trials == 8
     assert 0 < ended < 8
     assert loss < 0.03
+
+
+def test_the_benchmark_runs():
+    """bench.scoring holds what it measures to the results of one process."""
+    need("dask")
+    need("distributed")
+    command = [sys.executable, "-m", "bench.scoring", "--seconds", "0.01", "--engines", "dask", "--scorers", "fastrnn"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=LONGEST)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.findall(r"^\| fastrnn \| ([a-z ]+) \|", done.stdout, re.M) == ["one process", "two processes", "dask"]

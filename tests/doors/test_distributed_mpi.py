@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import os
 import re
@@ -65,6 +66,16 @@ def test_resume_with_another_number_of_ranks(tmp_path):
     folder = str(tmp_path / "run")
     results(3, "resumed", folder, "2")
     assert dict(results(2, "resumed", folder, "4")) == dict(results(1, "resumed", str(tmp_path / "other"), "4"))
+
+
+def test_a_group_is_not_used_again_after_an_error():
+    """Messages of the step that was broken off would be taken for those of the next one."""
+    found = results(2, "again")
+    assert len({value for name, value in found if name == "weights"}) == 1
+    for rank in ("rank 0", "rank 1"):
+        first, second = ast.literal_eval(dict(found)[rank])
+        assert first == "no space left"
+        assert "expected another MPI() after it" in second
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Rank 0 prints what came of it. The file is run by its path and imports nothing o
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import os
@@ -93,6 +94,26 @@ def resumed(folder: str, epochs: str) -> dict[str, str]:
     return {"random": digest(model, history)}
 
 
+def again() -> dict[str, str]:
+    """A fit that ends in the middle of a step, on all ranks; one after it; one with a group of its own."""
+
+    def fails(y_true: Any, y_pred: Any) -> Any:
+        raise OSError("no space left")
+
+    broken, told = MPI(), []
+    atexit.unregister(broken._end)  # which would end the job: it cannot know that the others have met with the error
+    model = random_model()
+    model.compile("adam", "binary_crossentropy", [fails])
+    for _ in range(2):
+        try:
+            model.fit(X, Y, 12, 1, verbose=0, distributed=broken, threads=1)
+        except (OSError, RuntimeError) as error:
+            told.append(f"{error}")
+    model = random_model()
+    model.fit(X, Y, 12, 2, verbose=0, distributed=MPI(), threads=1)
+    return {f"rank {GROUP.rank}": f"{told}", "weights": digest(model)}
+
+
 def timed(steps: str = "10", shards: str = "12") -> dict[str, str]:
     """Rows a second of an LSTM 256 at T = 100 with 64 rows a rank, a thread each, and what the exchange of it takes."""
     rows = 64 * GROUP.size
@@ -164,7 +185,7 @@ def ends(how: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    task = {f.__name__: f for f in (bits, against_alone, plain_sum, stopped, resumed, timed, ends)}[sys.argv[1]]
+    task = {f.__name__: f for f in (bits, against_alone, plain_sum, stopped, resumed, again, timed, ends)}[sys.argv[1]]
     for results in GROUP.exchange(task(*sys.argv[2:])):
         if GROUP.rank == 0:
             for name, value in results.items():

@@ -52,6 +52,8 @@ class MPI:
         if self.shards < self.size:
             raise ValueError(f"shards: expected at least {self.size}, the number of ranks, got {shards}")
         self._failed = False
+        self._sum: InOrder | InAnyOrder | None = None  # the last one, whose memory is used again
+        self._like: tuple[list[tuple[int, int]], Any] | None = None
         if self.size > 1:
             atexit.register(self._end)
 
@@ -59,15 +61,27 @@ class MPI:
         return f"MPI(exact={self.exact}, shards={self.shards}, rank={self.rank}, size={self.size})"
 
     def exchange(self, value: Any) -> list[Any]:
-        """Return the values of all ranks; see `fastrnn.training.group.Group`."""
+        """Return the values of all ranks; see `fastrnn.training.group.Group`.
+
+        Raises:
+            RuntimeError: a `fit` of this group ended with an error. What was on its way then would be taken for what
+                comes now.
+        """
+        if self._failed and self.size > 1:
+            raise RuntimeError("distributed: a fit of this group ended with an error; expected another MPI() after it")
         values: list[Any] = self._comm.allgather(value)
         return values
 
     def begin_sum(self, pieces: Sequence[slice], dtype: Any) -> Sum:
         """Begin a sum of rows that consist of these pieces."""
-        if self.exact:
-            return InOrder(self._comm, self._library, self.shards, pieces, dtype)
-        return InAnyOrder(self._comm, self._library, pieces, dtype)
+        like = [(piece.start, piece.stop) for piece in pieces], dtype
+        if self._sum is None or like != self._like:
+            if self.exact:
+                self._sum = InOrder(self._comm, self._library, self.shards, pieces, dtype)
+            else:
+                self._sum = InAnyOrder(self._comm, self._library, pieces, dtype)
+            self._like = like
+        return self._sum.begin()
 
     def left(self, error: BaseException | None) -> None:
         """Keep whether `fit` was left by an error."""

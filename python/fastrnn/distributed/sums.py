@@ -28,7 +28,7 @@ class InOrder:
     """
 
     def __init__(self, comm: Any, library: Any, shards: int, pieces: Sequence[slice], dtype: Any) -> None:
-        self._comm, self._library, self._pieces = comm, library, pieces
+        self._comm, self._library, self._shards, self._pieces = comm, library, shards, pieces
         size, self._rank = comm.Get_size(), comm.Get_rank()
         width = max((piece.stop for piece in pieces), default=0)
         self._ranges = list(pairwise(width * rank // size for rank in range(size + 1)))
@@ -39,13 +39,19 @@ class InOrder:
         self._requests: list[Any] = []
         self._own = range(shards * self._rank // size, shards * (self._rank + 1) // size)
         self._rows = self._gathered if self._alone else np.empty((len(self._own), width), dtype)
-        for rank, (first, last) in enumerate(pairwise(shards * rank // size for rank in range(size + 1))):
+
+    def begin(self) -> InOrder:
+        """Begin a sum, in the memory of the last one."""
+        size, (begin, end) = len(self._ranges), self._ranges[self._rank]
+        self._requests = []
+        for rank, (first, last) in enumerate(pairwise(self._shards * rank // size for rank in range(size + 1))):
             for shard in range(first, last) if rank != self._rank else ():
-                for number, piece in enumerate(pieces):
+                for number, piece in enumerate(self._pieces):
                     part = _common(piece, begin, end)
                     if part is not None:
                         place = self._gathered[shard, part.start - begin : part.stop - begin]
-                        self._requests.append(comm.Irecv(place, rank, self._tag(shard, number)))
+                        self._requests.append(self._comm.Irecv(place, rank, self._tag(shard, number)))
+        return self
 
     def _tag(self, shard: int, piece: int) -> int:
         return shard * len(self._pieces) + piece
@@ -97,6 +103,11 @@ class InAnyOrder:
         self._row = np.empty(max((piece.stop for piece in pieces), default=0), dtype)
         self._requests: list[Any] = []
 
+    def begin(self) -> InAnyOrder:
+        """Begin a sum, in the memory of the last one."""
+        self._requests = []
+        return self
+
     def row(self, shard: int) -> Array:
         """Return the row of the rank, to be written."""
         return self._row
@@ -111,8 +122,8 @@ class InAnyOrder:
     def total(self, weights: Sequence[float], whole: float | None) -> Array:
         """Return the sum of all rows."""
         self._library.Request.Waitall(self._requests)
-        self._row *= self._row.dtype.type(share(1.0, whole))
-        return self._row
+        total: Array = self._row * self._row.dtype.type(share(1.0, whole))
+        return total
 
 
 def _common(piece: slice, begin: int, end: int) -> slice | None:
