@@ -77,7 +77,7 @@ def mutants_of(test: str, *rows: tuple[str, str, str, str]) -> list[Mutant]:
 
 MUTANTS = [
     # Synchronisation
-    Mutant("block waits without barrier", "exchange.h", "  FASTRNN_DEVICE bool wait() {\n    sync_block();\n    this->advance();", "  FASTRNN_DEVICE bool wait() {\n    this->advance();"),
+    Mutant("block waits without barrier", "exchange.h", "    fetch();\n    sync_block();\n    this->advance();", "    fetch();\n    this->advance();"),
     Mutant("cluster waits for nothing", "exchange.h", "while (!have_arrived(arrivals(), parity)) {", "while (false) {"),
     Mutant("one counter for both slots", "exchange.h", "return arrivals_ + exchanges_ % 2;", "return arrivals_;"),
     Mutant("the parity of every exchange", "exchange.h", "parity = exchanges_ / 2 % 2", "parity = exchanges_ % 2"),
@@ -98,7 +98,8 @@ MUTANTS = [
     Mutant("no barrier after the gather", "exchange.h", "    next_ = 1 - next_;\n    sync_block();\n", "    next_ = 1 - next_;\n"),
     Mutant("one slot in global memory", "exchange.h", "    next_ = 1 - next_;\n", ""),
     Mutant("one slot in shared memory", "exchange.h", "slots_ + (1 - current_) * slot_elements_", "slots_ + current_ * slot_elements_"),
-    Mutant("gathered copies not awaited", "exchange.h", "    wait_copies();\n", ""),
+    Mutant("gathered copies not awaited", "exchange.h", "    wait_copies_but_last();\n", ""),
+    Mutant("gathered copies in the group of the fetched ones", "exchange.h", "    end_copies();\n    fetch();", "    fetch();"),
     Mutant("gives up in silence", "exchange.h", "      store_release(params_.status, kGaveUp);\n", ""),
     Mutant("no barrier after the forward product", "recurrence.h", "    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));\n    sync_block();\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)", "    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s < e.length)"),
     Mutant("no barrier after the backward product", "recurrence.h", "    sync_block();\n    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s >= e.length) return;", "    if (Phase == 0) wait_copies();\n    tile_.each_element([&](const Element& e) {\n      if (s >= e.length) return;"),

@@ -61,9 +61,8 @@ struct CudaRun {
   void* stream = nullptr;  // a cudaStream_t of the device; null: the legacy default stream
   /// Arrays are on the device, and none is copied, except `lengths`, `mask` and `reset_mask`, which are the host's and
   /// may change when the call returns. All work is enqueued on the stream, and the call does not wait for it: arrays
-  /// must stay until the stream has passed, and an error of a kernel is reported by whoever waits for the stream. Two
-  /// tiers do wait: "grid", which can only then tell that no block was lost, and "graph" from 16 steps on, until its
-  /// graph has run.
+  /// must stay until the stream has passed, and an error of a kernel is reported by whoever waits for the stream. One
+  /// tier does wait: "grid", which can only then tell that no block was lost.
   bool on_device = false;
 };
 

@@ -1,8 +1,9 @@
 // How blocks exchange the operand of the next product, h forward or gate gradients backward, at every step: a policy
 // for each tier. Every block publishes the elements of its own units; arrive() tells the others of them, and wait()
 // waits for all blocks of the group, after which each can read the whole operand. What nobody waits for belongs between
-// the two. Within a block (Tier::block) this is shared memory and a barrier; within a cluster, stores into the shared
-// memory of all its blocks, which count them; across the grid, global memory and a flag for each block.
+// the two; what the next step reads of memory is fetched by wait(), when nothing that others wait for is delayed by it.
+// Within a block (Tier::block) this is shared memory and a barrier; within a cluster, stores into the shared memory of
+// all its blocks, which count them; across the grid, global memory and a flag for each block.
 //
 // There are two slots: one is multiplied while the other is published. Since wait() waits for all, no block can be
 // more than one exchange ahead of another, and two are enough.
@@ -49,7 +50,9 @@ class Exchange<Element, Tier::block> : public SharedSlots<Element> {
   FASTRNN_DEVICE bool idle() const { return false; }
   template <int Sources>
   FASTRNN_DEVICE void arrive(const RowPlace*, int, int) {}
-  FASTRNN_DEVICE bool wait() {
+  template <class Fetch>
+  FASTRNN_DEVICE bool wait(const Fetch& fetch) {
+    fetch();
     sync_block();
     this->advance();
     return true;
@@ -116,7 +119,9 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
     }
   }
   /// Blocks of a cluster are resident together, so that one which does not come has failed: then this one does, too.
-  FASTRNN_DEVICE bool wait() {
+  template <class Fetch>
+  FASTRNN_DEVICE bool wait(const Fetch& fetch) {
+    fetch();
     const unsigned parity = exchanges_ / 2 % 2;
     unsigned looks = 0;
     unsigned long long begin = 0;
@@ -167,12 +172,17 @@ class Exchange<Element, Tier::grid> {
   }
   /// False if a block has waited too long for another, which can only be if not all are resident: the launch is lost,
   /// and `status` says so.
-  FASTRNN_DEVICE bool wait() {
+  template <class Fetch>
+  FASTRNN_DEVICE bool wait(const Fetch& fetch) {
     bool lost = false;
     for (int i = thread_index(); i < params_.geometry.members && !lost; i += block_threads())
       lost = !wait_for(params_.flags + group() * params_.geometry.members + i);
     if (sync_block_or(lost)) return false;
     gather(slots_ + next_ * slot_elements());
+    end_copies();
+    fetch();  // behind what is waited for here: it comes from farther away
+    end_copies();
+    wait_copies_but_last();
     next_ = 1 - next_;
     sync_block();
     return true;
@@ -197,7 +207,7 @@ class Exchange<Element, Tier::grid> {
     return true;
   }
 
-  /// Copies the operand to shared memory, 16 bytes at a time and past L1, which may still have the slot's older
+  /// Begins to copy the operand to shared memory, 16 bytes at a time and past L1, which may still have the slot's older
   /// contents.
   FASTRNN_DEVICE void gather(const Element* slot) const {
     constexpr int kElements = 16 / int(sizeof(Element));
@@ -206,7 +216,6 @@ class Exchange<Element, Tier::grid> {
       const int row = layout_.pieces.divide(i), at = row * layout_.operand_stride + (i - row * pieces) * kElements;
       copy_async<16>(operand_ + at, slot + at);
     }
-    wait_copies();
   }
 
   const LayerParams& params_;

@@ -126,11 +126,10 @@ class Forward {
     });
     const bool over = kLast && s + 1 == tile_.longest;
     if (!over) tile_.exchange.template arrive<1>(tile_.row_places(), tile_.rows, kLast ? s + 1 : s);
-    if (kLast) {
-      store(s);
-      fetch(s + 1);
-    }
-    return over || tile_.exchange.wait();
+    if (kLast) store(s);
+    return over || tile_.exchange.wait([&] {
+      if (kLast) fetch(s + 1);
+    });
   }
 
   template <int Phase>
@@ -293,11 +292,10 @@ class Backward {
     });
     constexpr int kSources = kCell.back[(Phase + 1) % kPhases].sources;
     tile_.exchange.template arrive<kSources>(tile_.row_places(), tile_.rows, s);
-    if (Phase + 1 == kPhases) {
-      store(s);
-      fetch(s - 1);
-    }
-    return tile_.exchange.wait();
+    if (Phase + 1 == kPhases) store(s);
+    return tile_.exchange.wait([&] {
+      if (Phase + 1 == kPhases) fetch(s - 1);
+    });
   }
 
   template <int Phase>
