@@ -288,7 +288,7 @@ class Backward {
     tile_.each_element([&](const Element& e) {
       if (s >= e.length) return;
       const bool has_sum = !kNextStep || s + 1 < e.length;
-      compute<Phase>(e, s, has_sum ? tile_.partial(e, Phase).sum(0) : 0.0f);
+      compute<Phase>(e, has_sum ? tile_.partial(e, Phase).sum(0) : 0.0f);
     });
     constexpr int kSources = kCell.back[(Phase + 1) % kPhases].sources;
     tile_.exchange.template arrive<kSources>(tile_.row_places(), tile_.rows, s);
@@ -299,7 +299,7 @@ class Backward {
   }
 
   template <int Phase>
-  FASTRNN_DEVICE void compute(const Element& e, int s, float sum) {
+  FASTRNN_DEVICE void compute(const Element& e, float sum) {
     BackwardUnit<Cell> u;
     u.elements = layout_.elements;
     u.units = params_.geometry.units;
