@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from example_texts import Example
 from header_texts import CHeader
 
-with mock(["keras", "pandas", "sklearn", "sktime", "tensorflow", "torch"]):
+with mock(["aiohttp", "keras", "pandas", "sklearn", "sktime", "tensorflow", "torch"]):
     import keras
     import sklearn
     import torch
@@ -30,6 +30,7 @@ with mock(["keras", "pandas", "sklearn", "sktime", "tensorflow", "torch"]):
     keras.backend = SimpleNamespace(backend=lambda: "torch")
     keras.saving = SimpleNamespace(register_keras_serializable=lambda package: lambda layer: layer)
     import fastrnn.keras
+    import fastrnn.serve.client
     import fastrnn.sklearn
     import fastrnn.sktime
     import fastrnn.torch

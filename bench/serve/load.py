@@ -163,6 +163,10 @@ def own_server(options: argparse.Namespace, *more: str) -> Iterator[tuple[str, i
     command += ["--capacity", str(options.connections), "--max-steps", str(options.steps)]
     command += ["--log-level", "error", *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    if getattr(options, "apart", False):
+        first, *_, last = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process.pid, {first})
+        os.sched_setaffinity(0, {last})
     try:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
@@ -208,6 +212,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--dtype", choices=DTYPES, default="float32")
     add("--sequences", type=at_least_1, default=50, help="different ones; connections take them in turn")
     add("--warm-up", type=number_over_0, default=5, help="seconds of the same load before memory is read")
+    add("--apart", action="store_true", help="the server on the first core, this process on the last")
     add("--patience", type=number_over_0, default=4, help="times as long as it should take, then give up")
     return parser.parse_args(argv)
 
@@ -222,7 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             with own_server(options) as (url, pid):
                 result = run(options, url, pid)
-    print(json.dumps(result | {"connections": options.connections, "cores": len(os.sched_getaffinity(0))}, indent=1))
+    result |= {"connections": options.connections, "load": [round(number, 1) for number in os.getloadavg()]}
+    print(json.dumps(result, indent=1))
     return 1 if result["lost"] or result["mismatched"] or result["not_sent"] else 0
 
 
