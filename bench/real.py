@@ -1,5 +1,8 @@
 """Whole real models, from the ONNX files in their packages, beside onnxruntime: ``python -m bench.real``.
 
+Below them a small amplifier model that is trained on the spot and read back from the files of Neural Amp Modeler and
+RTNeural (`amp`); onnxruntime has it as `fastrnn.interop.onnx` writes it, a whole file at once.
+
 Each graph becomes a native model by `fastrnn.interop.onnx.load`, with no line of its own here but what its input is.
 Its output is compared with onnxruntime's over a whole file, then both run one frame after the other and the whole file,
 in turns, on one thread. `models` has the packages, which are optional: a row without its package says so.
@@ -23,8 +26,9 @@ import onnx
 import onnxruntime
 
 import fastrnn
-from fastrnn.interop.onnx import load
+from fastrnn.interop.onnx import load, to_model
 
+from . import amp
 from .machine import facts, pin
 from .models import folder
 from .models_audio import deepfilternet_features, spectra, voice
@@ -140,6 +144,22 @@ def _rounds(runs: Sequence[Callable[[], None]], seconds: float, rounds: int = 5)
     return [float(np.median(column)) for column in zip(*taken, strict=True)]
 
 
+def _pooled(model: fastrnn.Model, x: Array) -> float:
+    """A step of a stream of many, in microseconds."""
+    pool = fastrnn.StreamPool(model, capacity=POOL, queue=2)
+    streams = [pool.open() for _ in range(POOL)]
+    taken = []
+    for t in range(5):
+        for k, stream in enumerate(streams):
+            pool.push(stream, x[(t + k) % len(x)])
+        begin = time.perf_counter()
+        pool.advance()
+        taken.append((time.perf_counter() - begin) * 1e6 / POOL)
+        for stream in streams:
+            pool.pull(stream)
+    return float(np.median(taken))
+
+
 def run(real: Real, seconds: float) -> list[str]:
     """One row of the table; raises if the numbers differ by more than the row allows."""
     model = load(real.graph, outputs=[real.output])
@@ -173,17 +193,7 @@ def run(real: Real, seconds: float) -> list[str]:
     whole, other_whole = _rounds(
         [lambda: session.run(x), lambda: theirs.run([real.output], real.feed(0, steps) | starts)], seconds
     )
-    pool = fastrnn.StreamPool(model, capacity=POOL, queue=2)
-    streams = [pool.open() for _ in range(POOL)]
-    pooled = []
-    for t in range(5):
-        for k, stream in enumerate(streams):
-            pool.push(stream, x[(t + k) % steps])
-        begin = time.perf_counter()
-        pool.advance()
-        pooled.append((time.perf_counter() - begin) * 1e6 / POOL)
-        for stream in streams:
-            pool.pull(stream)
+    pooled = _pooled(model, x)
     return [
         real.name,
         f"{worst:.1e}",
@@ -195,7 +205,7 @@ def run(real: Real, seconds: float) -> list[str]:
         f"{microseconds(other_whole / steps)} us",
         f"{other / (whole / steps):.2f}x",
         real.goal_file,
-        f"{microseconds(float(np.median(pooled)))} us",
+        f"{microseconds(pooled)} us",
         real.goal_pool,
     ]
 
@@ -206,10 +216,57 @@ HEAD = [
 ]  # fmt: skip
 
 
+AMP_HEAD = [
+    "amplifier, LSTM 1x16, from", "worst error", "error to signal", "a sample, step by step", "a sample of a file",
+    "goal", "onnxruntime, a sample of a file", "ratio", f"a pool of {POOL}, per sample",
+]  # fmt: skip
+
+
+def amp_rows(seconds: float) -> list[list[str]]:
+    """The amplifier from both formats."""
+    trained = amp.train()
+    return [_amp_row(name, *made, trained, seconds) for name, made in amp.models(trained).items()]
+
+
+def _amp_row(name: str, model: fastrnn.Sequential, worst: float, trained: amp.Amp, seconds: float) -> list[str]:
+    """One of them; raises if what is read back is not what was trained."""
+    if not worst <= 1e-5:
+        raise AssertionError(f"{name}: expected the trained model's samples within 1e-5, got {worst:.1e}")
+    native = model.to_native()
+    session = fastrnn.Session(native)
+    x = np.ascontiguousarray(trained.sound[: amp.RATE, None, None])
+    theirs, given = _session(to_model(model)), {"x": x[None, :, 0]}
+    step, whole, other = _rounds(
+        [_stepper(session, x), lambda: session.run(x), lambda: theirs.run(None, given)], seconds
+    )
+    whole, other = whole / len(x), other / len(x)
+    return [
+        name,
+        f"{worst:.1e}",
+        f"{trained.error:.3f}",
+        f"{microseconds(step)} us",
+        f"{microseconds(whole)} us",
+        "<= 0.09 us" if name == "NAM" else "",
+        f"{microseconds(other)} us",
+        f"{other / whole:.2f}x",
+        f"{microseconds(_pooled(native, x))} us",
+    ]
+
+
+def _stepper(session: fastrnn.Session, x: Array) -> Callable[[], None]:
+    y, place = np.empty(1, np.float32), [0]
+
+    def step() -> None:
+        session.step(x[place[0], 0], out=y)
+        place[0] = (place[0] + 1) % len(x)
+
+    return step
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=MODELS, help="one of the models")
+    parser.add_argument("--only", choices=[*MODELS, "amp"], help="one of the models")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement of each side (default: 1)")
     parser.add_argument("--pin", type=int, metavar="CPU", help="run on this processor alone")
     options = parser.parse_args(arguments)
@@ -217,12 +274,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pin(options.pin, 1)
     print("\n".join(f"{name}: {value}" for name, value in facts([("onnxruntime", onnxruntime.__version__)]).items()))
     rows = []
-    for name in [options.only] if options.only else MODELS:
+    for name in MODELS if options.only is None else {options.only} & MODELS.keys():
         try:
             rows += [run(real, options.seconds) for real in MODELS[name]()]
         except ImportError as error:
             print(f"{name}: left out: {error}")
-    print(table(HEAD, rows))
+    if rows:
+        print(table(HEAD, rows))
+    if options.only in (None, "amp"):
+        print(table(AMP_HEAD, amp_rows(options.seconds)))
 
 
 if __name__ == "__main__":
