@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import zlib
@@ -20,7 +21,11 @@ nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+LARGEST = 3  # megabytes of a wheel
+# The part of the tests that a release runs with what is installed; cibuildwheel runs the same.
+RELEASED = PROJECT["tool"]["cibuildwheel"]["test-command"].replace("{project}/", "").split()[2:]
 CPP = ("*.h", "*.hpp", "*.cc", "*.c", "*.cu")
 
 
@@ -190,6 +195,59 @@ def docs(session: nox.Session) -> None:
     package(session, "docs")
     session.run("python", "-m", "pytest", "-q", "tests/tree/test_docstrings.py")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", *session.posargs, "docs", "build/site")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """A release but for the uploading: sdist, the wheel that pip makes of it, what it needs, its parts, its tests.
+
+    ``-- v0.1.0`` refuses a tag that is not the version, or a changelog that has not come to it. Wheels for other
+    systems are cibuildwheel's, in .github/workflows/release.yml.
+    """
+    install(session, "build", "auditwheel>=6", "cyclonedx-bom>=5")
+    version = _version(session.posargs[0] if session.posargs else None)
+    made = Path("build/release")
+    shutil.rmtree(made, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(made), env={"SKBUILD_CMAKE_DEFINE": "FASTRNN_CUDA=OFF"})
+    (wheel,) = made.glob("*.whl")
+    session.run("auditwheel", "show", str(wheel))
+    megabytes = wheel.stat().st_size / 1e6
+    session.log(f"{wheel.name}: {megabytes:.2f} MB of {LARGEST} MB")
+    if megabytes > LARGEST:
+        session.error("the wheel is too large")
+    for name, numpy in (("newest", "numpy"), ("oldest", "numpy==1.24.*")):
+        session.run("python", "-m", "venv", str(made / name))
+        python = str(made / name / "bin" / "python")
+        pip = (python, "-m", "pip", "install", "--quiet")
+        session.run(*pip, str(wheel), numpy, external=True, silent=True)
+        if name == "newest":
+            _bill_of_materials(session, python, version)
+        session.run(*pip, *PROJECT["tool"]["cibuildwheel"]["test-requires"], external=True, silent=True)
+        # The sources are in python/, where nothing looks: what is imported is what is installed.
+        session.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *RELEASED, external=True)
+
+
+def _bill_of_materials(session: nox.Session, python: str, version: str) -> None:
+    """Write what a user has who installs the wheel: CycloneDX's list, in sbom.json."""
+    path = Path("build/release/sbom.json")
+    session.run("cyclonedx-py", "environment", "--output-file", str(path), python)
+    installed = {part["name"]: part["version"] for part in json.loads(path.read_text())["components"]}
+    if installed.get("fastrnn") != version:
+        session.error(f"the bill of materials has fastrnn {installed.get('fastrnn')}, not {version}")
+    session.log(f"{path}: {', '.join(f'{name} {number}' for name, number in sorted(installed.items()))}")
+
+
+def _version(tag: str | None) -> str:
+    """That of the sources. ValueError if the changelog or the tag has another."""
+    numbers = re.findall(r"VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", Path("csrc/include/fastrnn/version.h").read_text())
+    version = ".".join(numbers)
+    newest = re.search(r"^## (.*)$", Path("CHANGELOG.md").read_text(), re.MULTILINE)
+    heading = "" if newest is None else newest[1]
+    if heading.split(" ")[0] != version:
+        raise ValueError(f"CHANGELOG.md: expected {version} first, as version.h has it, got {heading!r}")
+    if tag is not None and (tag != f"v{version}" or "unreleased" in heading):
+        raise ValueError(f"tag: expected v{version} and a changelog that says when, got {tag} and {heading!r}")
+    return version
 
 
 @nox.session

@@ -38,10 +38,12 @@ endforeach()
 if(NOT FASTRNN_INSTALL)
   return()
 endif()
+set(installed fastrnn fastrnn_static)
 if(SKBUILD)
   set(namelink NAMELINK_SKIP)  # no symbolic links in a wheel: the CMake package and Python name the file itself
+  set(installed fastrnn)  # the static library would be two fifths of the wheel
 endif()
-install(TARGETS fastrnn fastrnn_static EXPORT fastrnn-targets
+install(TARGETS ${installed} EXPORT fastrnn-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ${namelink}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/csrc/include/fastrnn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
