@@ -1,6 +1,7 @@
 """The examples and the demo, each run very small: that they work and learn at all, not how well."""
 
 import importlib.util
+import json
 import math
 import re
 import subprocess
@@ -73,6 +74,44 @@ def test_example_adding_problem():
     errors = run("adding_problem", *small)
     assert set(errors) == {"SimpleRNN", "LSTM", "GRU"}
     assert all(0 < error < 0.25 for error in errors.values())
+
+
+@pytest.fixture
+def choosing():
+    """The module of the example."""
+    spec = importlib.util.spec_from_file_location("choosing", EXAMPLES / "choosing.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["choosing"] = module  # where its dataclass looks for its annotations
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["choosing"]
+
+
+def test_example_choosing(choosing, tmp_path):
+    pytest.importorskip("safetensors")
+    tasks = ["adding", "copy", "characters", *(["vowels"] if importlib.util.find_spec("aeon") else [])]
+    results = choosing.main(["--quick", "--seeds", "1", "--verbose", "0", "--tasks", *tasks])
+    assert set(results["tasks"]) == set(tasks)
+    for name, task in results["tasks"].items():
+        assert list(task["cells"]) == list(choosing.CELLS)
+        for found in task["cells"].values():
+            assert 0.9 * task["weights"] < found["weights"] <= task["weights"], (
+                name
+            )  # alike, and as many as there may be
+            assert 0 <= found["runs"][0]["right"] <= 1
+            assert found["kept"] > 0
+    for by_cell in results["streams"].values():
+        assert all(s["microseconds"] > 0 and s["stream"] > 0 for s in by_cell.values())
+
+
+def test_the_guide_shows_what_was_measured(choosing):
+    folder = ROOT / "docs" / "choosing"
+    results = json.loads((folder / "choosing.json").read_text(encoding="utf-8"))
+    assert list(results["tasks"]) == list(choosing.TASKS)
+    page = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    for table in choosing.tables(results).split("\n\n"):
+        assert table in page  # python examples/choosing.py --out docs/choosing --draw
+    assert "choosing/choosing.png" in page
 
 
 def test_example_audio():
