@@ -81,6 +81,56 @@ def test_redis_is_killed_and_comes_back(redis):
         assert '"the store does not answer"' in two.log.read_text()
 
 
+def test_redis_hangs(redis):
+    """Streams go on, new ones are refused in time, and nothing is stored twice or not at all afterwards."""
+    with instance(redis) as one:
+
+        async def main() -> None:
+            assert redis.process is not None
+            x = x_of(1000)
+            async with Client(one.url) as stream:
+                outputs = [await stream.run(x[:8])]
+                redis.process.send_signal(signal.SIGSTOP)
+                outputs.append(await stream.run(x[8:40]))
+                before = stream.stored
+                with pytest.raises(StreamLost, match="no connection") as error:
+                    await Client(one.url, patience=0.1).__aenter__()
+                assert "503" in str(error.value.__cause__)
+                assert stream.stored == before
+                redis.process.send_signal(signal.SIGCONT)
+                at = 40
+                while stream.stored == before:
+                    outputs.append(await stream.run(x[at : at + 1]))
+                    at += 1
+                    await asyncio.sleep(0.2)
+            np.testing.assert_array_equal(np.concatenate(outputs), session_on(x)[:at])
+
+        asyncio.run(main())
+
+
+def test_what_is_no_state_is_refused(redis):
+    """And takes no place, of which there is one."""
+    with instance(redis, "--capacity", "1") as one:
+
+        async def main() -> None:
+            store = Redis(redis.url, 60.0)
+            async with Client(one.url, identity="one") as stream:
+                version = stream.about["version"]
+            kept = await store.open("fastrnn:lstm:one", version)
+            assert await store.save([("fastrnn:lstm:one", Kept(kept.owner, 5, version, b"no state"))]) == [True]
+            with pytest.raises(StreamLost, match="no connection") as error:
+                await Client(one.url, identity="one", patience=0.1).__aenter__()
+            assert "409" in str(error.value.__cause__)
+            await store._redis.set("fastrnn:lstm:two", "no hash")
+            with pytest.raises(StreamLost, match="no connection"):
+                await Client(one.url, identity="two", patience=0.1).__aenter__()
+            async with Client(one.url) as stream:
+                await stream.run(x_of(1))
+            await store.close()
+
+        asyncio.run(main())
+
+
 def test_what_redis_lost_is_an_error(redis):
     with instance(redis) as one:
 

@@ -50,11 +50,15 @@ class Engine:
         self._some, self._all = asyncio.Event(), asyncio.Event()
 
     async def open(self, state: bytes | None = None) -> int:
-        """A new stream's slot, which goes on from a state. fastrnn.FullError when there is no room."""
+        """A new stream's slot, which goes on from a state. FullError when there is no room, ValueError for no state."""
         async with self._lock:
             slot = self._pool.open()
             if state is not None:
-                self._pool.set_state(slot, state)
+                try:
+                    self._pool.set_state(slot, state)
+                except ValueError:
+                    self._pool.close(slot)
+                    raise
             self.open_streams += 1
             return slot
 

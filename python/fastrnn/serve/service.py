@@ -104,6 +104,8 @@ class Service:
             raise Refused(503, "the store does not answer") from None
         except FullError:
             raise Refused(503, "all streams are taken") from None
+        except ValueError:
+            raise Refused(409, "what is stored is no state of the model") from None
         stream = None
         headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept}
         response = web.StreamResponse(status=101, headers=headers)

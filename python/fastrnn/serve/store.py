@@ -147,14 +147,18 @@ class Redis:
             ]
             try:
                 answers = await self._run(self._open, [key for key, _, _ in asked], arguments)
-            except StoreError as error:
+                kept = [
+                    Kept(owner, int(position or 0), version.decode(), state)
+                    for owner, (position, version, state) in zip(owners, answers, strict=True)
+                ]
+            except Exception as error:  # to those who wait, rather than to no one
                 for _, _, answer in asked:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
-            for (_, _, answer), owner, (position, version, state) in zip(asked, owners, answers, strict=True):
+            for (_, _, answer), one in zip(asked, kept, strict=True):
                 if not answer.done():  # else its client is gone
-                    answer.set_result(Kept(owner, int(position or 0), version.decode(), state))
+                    answer.set_result(one)
         self._opening = None
 
     async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
