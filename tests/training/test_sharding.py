@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastrnn import GRU, LSTM, Bidirectional, Dense, Dropout, Input, Sequential, set_random_seed
+from fastrnn import (
+    GRU,
+    LSTM,
+    BatchNormalization,
+    Bidirectional,
+    Conv1D,
+    Dense,
+    Dropout,
+    Input,
+    Sequential,
+    set_random_seed,
+)
 from fastrnn.metrics import Metric
 from fastrnn.training import gradient_row
 from fastrnn.training.group import Group, share
@@ -74,6 +85,21 @@ def test_shards_add_up_to_the_batch(reduction):
         np.testing.assert_allclose(sharded.history.history[name], values, rtol=1e-5, err_msg=name)
     for a, b in zip(alone.get_weights(), sharded.get_weights(), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
+
+
+def test_statistics_of_a_batch_are_refused_while_they_are_trained():
+    model = Sequential([Conv1D(4, 2, padding="causal"), BatchNormalization(), GRU(3), Dense(2, "softmax")])
+    model.compile("adam", "categorical_crossentropy")
+    with pytest.raises(ValueError, match="expected no layer with statistics of a batch, got batch_normalization"):
+        model.fit(X, Y, verbose=0, distributed=Alone())
+    model.build((None, None, 3))
+    model.layers[1].trainable = False
+    before = [w.copy() for w in model.layers[1].get_weights()]
+    kernel = model.layers[0].get_weights()[0]
+    model.fit(X, Y, verbose=0, distributed=Alone())
+    for now, old in zip(model.layers[1].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, old)
+    assert (model.layers[0].get_weights()[0] != kernel).any()
 
 
 def test_gradients_are_handed_on_while_earlier_layers_are_computed(monkeypatch):

@@ -118,8 +118,8 @@ class Conv1D(Activated):
 
     def get_weights(self) -> list[Array]:
         """Copies of the weights, the kernel (kernel_size, I / groups, filters)."""
-        kernel, *bias = super().get_weights()
-        return [kernel.reshape(self.windows.size, -1, self.filters), *bias]
+        weights = super().get_weights()
+        return [w.reshape(self.windows.size, -1, self.filters) if w.ndim == 2 else w for w in weights]
 
     def set_weights(self, weights: Any) -> None:
         """Set the weights from arrays as `get_weights` returns them. ValueError when they do not fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -211,11 +212,11 @@ class BatchNormalization(_Normalization):
         if of_batch:
             axes = tuple(range(x.ndim - 1))
             # In double, as a batch may have millions of steps.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                mean = np.multiply(x, weight, dtype=np.float64).sum(axis=axes) / count
-                variance = np.multiply(np.square(x - mean), weight, dtype=np.float64).sum(axis=axes) / count
+            mean = np.multiply(x, weight, dtype=np.float64).sum(axis=axes) / count
+            variance = np.multiply(np.square(x - mean), weight, dtype=np.float64).sum(axis=axes) / count
             mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
-            for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moved = ((self.moving_mean, mean), (self.moving_variance, variance)) if x.size else ()
+            for moving, new in moved:
                 moving.value[...] = moving.value * self.momentum + new * (1 - self.momentum)
         factor = 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
         normalized = (x - mean) * factor
@@ -248,5 +249,5 @@ class BatchNormalization(_Normalization):
 def _weights(x: Array, mask: Array | None) -> tuple[Any, float]:
     """What each step counts, (B, T, 1) of zeros and ones, and the sum of all as Keras takes it."""
     if mask is None:
-        return x.dtype.type(1), float(np.prod(x.shape[:-1], dtype=np.int64))
+        return x.dtype.type(1), float(max(1, math.prod(x.shape[:-1])))
     return mask[..., np.newaxis].astype(x.dtype), float(mask.sum()) + _KERAS_EPSILON
