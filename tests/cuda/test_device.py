@@ -162,6 +162,16 @@ def test_auto_builds_for_the_gpus_that_are_here(tmp_path):
 
 
 @needs_cmake
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the PATH")
+def test_on_leaves_no_device_without_an_image(tmp_path):
+    """Machine code of a target with features of one device alone (90a, 100a) does not run on its neighbours (103, 110);
+    90 and 120 are PTX, too."""
+    status, text = configure(tmp_path / "on", "ON", str(shutil.which("nvcc")))
+    assert status == 0, text
+    assert "CUDA backend: for 80-real;86-real;89-real;90;100-real;120, by" in text
+
+
+@needs_cmake
 def test_off_does_not_look_for_nvcc_and_other_words_are_refused(tmp_path):
     status, text = configure(tmp_path / "off", "OFF", "nvcc")
     assert status == 0, text
