@@ -58,6 +58,7 @@ struct Counter {
   bool announced = false;
 };
 struct CountedStore {
+  std::size_t block;
   void* to;
   std::vector<char> value;
   void* arrivals;
@@ -230,6 +231,10 @@ void land_stores() {
     if (state.schedule.order == Order::random && state.random() % 4 == 0) continue;
     const CountedStore store = std::move(state.stores[i]);
     state.stores.erase(state.stores.begin() + std::ptrdiff_t(i));
+    if (state.blocks[store.block].alive == 0) {
+      state.error = "st.async: into a block that has ended: " + place(self(), self().site);
+      stop();
+    }
     happens_after(store.value.data());  // the write is in the order of the thread that stored
     std::memcpy(store.to, store.value.data(), store.value.size());
 #if defined(FASTRNN_TSAN)
@@ -429,7 +434,8 @@ void store_counted(void* local, int rank, const void* value, std::size_t bytes, 
   void* const there = cluster_address(arrivals, rank, site);
   const char* const from = static_cast<const char*>(value);
   happens_before(there);
-  state.stores.push_back({to, std::vector<char>(from, from + bytes), there});
+  const std::size_t block = std::size_t(block_of(self()).cluster * state.launch.cluster + rank);
+  state.stores.push_back({block, to, std::vector<char>(from, from + bytes), there});
   happens_before(state.stores.back().value.data());
   point();
 }
