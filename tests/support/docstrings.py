@@ -35,13 +35,13 @@ NO_EXAMPLE = {
     "fastrnn.distributed.mpi.MPI": "it takes a job that mpirun has started: docs/distributed.md",
     "fastrnn._core.Cache": "written in C++: docs/plots.md",
 }
-# Of the reference the functions that have a twin in the library; results and steps are seen in those.
-REFERENCE = re.compile(r"fastrnn\.reference\.(\w+)\.\1_(forward|backward|cell)")
+# The steps of the reference are called by its functions, with what those prepare.
+STEPS = re.compile(r"fastrnn\.reference\.(\w+\.(\w+_step|peep)(_backward)?|sequence\.Cache|random\.dropout)")
 
 
 def needs_example(name: str) -> bool:
     """Whether the docstring of the object of that name has to have an example."""
-    return name not in NO_EXAMPLE and (not name.startswith("fastrnn.reference.") or bool(REFERENCE.fullmatch(name)))
+    return name not in NO_EXAMPLE and not STEPS.fullmatch(name)
 
 
 def public(modules: tuple[str, ...]) -> dict[str, Any]:

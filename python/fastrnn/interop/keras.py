@@ -32,6 +32,9 @@ _Path = str | os.PathLike[str]
 def from_model(model: Any) -> Sequential:
     """Make a model of a live, built Keras 3 model.
 
+    Args:
+        model: a ``keras.Sequential``, or a functional model that is a chain.
+
     Raises:
         ValueError: a layer or a setting that fastrnn has not, or a model that is no chain of layers.
         TypeError: no Keras model.
@@ -55,6 +58,9 @@ def from_model(model: Any) -> Sequential:
 
 def load(path: _Path) -> Sequential:
     """Make a model of a .keras file, or of a .h5 (.hdf5) file of a whole model, the layout of cuDNN's layers too.
+
+    Args:
+        path: ending in .keras, .h5 or .hdf5.
 
     Raises:
         ValueError: another suffix, a damaged file, and as `from_model`.
@@ -132,6 +138,9 @@ _PLAIN = {
 def to_model(model: Sequential) -> Any:
     """Return a ``keras.Sequential`` with the layers and weights of a built model.
 
+    Args:
+        model: built.
+
     Raises:
         ValueError: a layer or an option that Keras has not.
         ImportError: without keras.
@@ -158,6 +167,10 @@ def to_model(model: Sequential) -> Any:
 
 def save(model: Sequential, path: _Path) -> None:
     """Write a model as Keras does, to a .keras or .h5 file. Errors as those of `to_model`, and OSError.
+
+    Args:
+        model: built.
+        path: ending in .keras or .h5.
 
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)])

@@ -144,6 +144,9 @@ def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Seq
 def read_state(path: _Path, key: str | None = None) -> dict[str, Array]:
     """The tensors of a file as arrays, by name; arguments and errors as those of `load`.
 
+    Args:
+        path, key: as in `load`.
+
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.LSTM(4, name="lstm")])
         >>> fastrnn.interop.torch.save(model, "lstm.safetensors")
@@ -299,6 +302,11 @@ def to_state_dict(model: Sequential, parts: Sequence[str] | None = None, *, tens
 
 def save(model: Sequential, path: _Path, parts: Sequence[str] | None = None) -> None:
     """Write `to_state_dict(model, parts)` to a .safetensors or .pt file.
+
+    Args:
+        model: built, as in `to_state_dict`.
+        path: ending in .safetensors or .pt.
+        parts: as in `to_state_dict`.
 
     Raises:
         ValueError: another suffix, and as `to_state_dict`.

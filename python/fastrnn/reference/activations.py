@@ -14,7 +14,13 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et 
 
 
 def sigmoid(a: Array) -> Array:
-    """Compute 1 / (1 + exp(-a)), with no positive exponent: no overflow, and small values keep their digits."""
+    """Compute 1 / (1 + exp(-a)), with no positive exponent: no overflow, and small values keep their digits.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> reference.sigmoid(np.array([-1000.0, 0.0])).tolist()
+        [0.0, 0.5]
+    """
     value: Array = np.exp(-np.maximum(-a, 0.0)) / (1 + np.exp(-np.abs(a)))
     return value
 

@@ -13,14 +13,28 @@ from .sequence import Cache, Cell
 
 
 class GRUOutput(NamedTuple):
-    """y (T,B,H) and the final state (1,B,H)."""
+    """y (T,B,H) and the final state (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> found = reference.gru_forward(np.ones((5, 2, 3)), np.zeros((12, 3)), np.zeros((12, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class GRUGrads(NamedTuple):
-    """Gradients in the shapes of what was given; None for a parameter that was None."""
+    """Gradients in the shapes of what was given; None for a parameter that was None.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.gru_forward(np.ones((5, 2, 3)), np.zeros((12, 3)), np.zeros((12, 4)), training=True)
+        >>> reference.gru_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (1, 2, 4)
+    """
 
     x: Array
     h0: Array
@@ -66,6 +80,7 @@ def gru_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[S
 
 
 def gru_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    """Go back through `gru_step`: the gradients of x, of the states before it, and of the parameters by name."""
     saved_x_rz, saved_h_rz, saved_x_n, saved_h_n, h, a_rz, a_n, r, z, n, q = saved
     (dh_new,) = dstate
     rz, n_ = _split(h)

@@ -11,14 +11,28 @@ from .sequence import Cache, Cell
 
 
 class IndRNNOutput(NamedTuple):
-    """y (T,B,H) and the final state (1,B,H)."""
+    """y (T,B,H) and the final state (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> found = reference.indrnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros(4))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class IndRNNGrads(NamedTuple):
-    """Gradients in the shapes of what was given, w_hh (H,); None for a parameter that was None."""
+    """Gradients in the shapes of what was given, w_hh (H,); None for a parameter that was None.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.indrnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros(4), training=True)
+        >>> reference.indrnn_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (1, 2, 4)
+    """
 
     x: Array
     h0: Array
@@ -37,6 +51,7 @@ def indrnn_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tupl
 
 
 def indrnn_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    """Go back through `indrnn_step`: the gradients of x, of the states before it, and of the parameters by name."""
     x, h, a, h_new = saved
     da = o.candidate.backward(dstate[0], h_new, a)
     dx, dw_ih, db = affine_backward(da, x, p["w_ih"])

@@ -28,7 +28,14 @@ from .sequence import Cache, Cell
 
 
 class LSTMOutput(NamedTuple):
-    """y (T,B,P) and the final states, h_n (1,B,P) and c_n (1,B,H)."""
+    """y (T,B,P) and the final states, h_n (1,B,P) and c_n (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> found = reference.lstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
@@ -36,14 +43,27 @@ class LSTMOutput(NamedTuple):
 
 
 class LSTMState(NamedTuple):
-    """The state after one step, h (B,P) and c (B,H)."""
+    """The state after one step, h (B,P) and c (B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> reference.lstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))._fields
+        ('h', 'c')
+    """
 
     h: Array
     c: Array
 
 
 class LSTMGrads(NamedTuple):
-    """Gradients in the shapes of what was given; None for a parameter that was None."""
+    """Gradients in the shapes of what was given; None for a parameter that was None.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.lstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> reference.lstm_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (1, 2, 4)
+    """
 
     x: Array
     h0: Array
@@ -113,6 +133,7 @@ def lstm_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[
 
 
 def lstm_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    """Go back through `lstm_step`: the gradients of x, of the states before it, and of the parameters by name."""
     saved_x, saved_h, c, (a_i, a_f, a_g, a_o), (i, f, g, out), c_raw, c_seen, n, scale, s, value, r, q = saved
     dh_new, dc_new = dstate
     grads: Grads = {}

@@ -13,14 +13,28 @@ from .sequence import Cache, Cell
 
 
 class MGUOutput(NamedTuple):
-    """y (T,B,H) and the final state (1,B,H)."""
+    """y (T,B,H) and the final state (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> found = reference.mgu_forward(np.ones((5, 2, 3)), np.zeros((8, 3)), np.zeros((8, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class MGUGrads(NamedTuple):
-    """Gradients in the shapes of what was given; None for a parameter that was None."""
+    """Gradients in the shapes of what was given; None for a parameter that was None.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.mgu_forward(np.ones((5, 2, 3)), np.zeros((8, 3)), np.zeros((8, 4)), training=True)
+        >>> reference.mgu_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (1, 2, 4)
+    """
 
     x: Array
     h0: Array
@@ -50,6 +64,7 @@ def mgu_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[S
 
 
 def mgu_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    """Go back through `mgu_step`: the gradients of x, of the states before it, and of the parameters by name."""
     x, h, h_f, v, a_f, a_n, f, n = saved
     (dh_new,) = dstate
     units = h.shape[1]

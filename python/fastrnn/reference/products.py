@@ -46,12 +46,25 @@ class Masks(NamedTuple):
 
 
 def affine(v: Array, w: Array, b: Any) -> Array:
-    """Compute W v + b for each row of ``v``."""
+    """Compute W v + b for each row of ``v``.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> reference.affine(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.5])).tolist()
+        [[11.5]]
+    """
     return v @ w.T + b  # type: ignore[no-any-return]
 
 
 def affine_backward(da: Array, v: Array, w: Array) -> tuple[Array, Array, Array]:
-    """Return d loss/d(v, W, b) of ``affine``, given ``da`` = d loss/d(W v + b)."""
+    """Return d loss/d(v, W, b) of ``affine``, given ``da`` = d loss/d(W v + b).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> da, v, w = np.ones((1, 1)), np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
+        >>> [d.tolist() for d in reference.affine_backward(da, v, w)]
+        [[[3.0, 4.0]], [[1.0, 2.0]], [1.0]]
+    """
     return da @ w, da.T @ v, da.sum(axis=0)
 
 

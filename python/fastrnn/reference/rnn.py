@@ -22,14 +22,28 @@ from .sequence import Cache, Cell
 
 
 class RNNOutput(NamedTuple):
-    """y (T,B,H) and the final state (1,B,H)."""
+    """y (T,B,H) and the final state (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> found = reference.rnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros((4, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
 
 
 class RNNGrads(NamedTuple):
-    """Gradients in the shapes of what was given; None for a parameter that was None."""
+    """Gradients in the shapes of what was given; None for a parameter that was None.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.rnn_forward(np.ones((5, 2, 3)), np.zeros((4, 3)), np.zeros((4, 4)), training=True)
+        >>> reference.rnn_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (1, 2, 4)
+    """
 
     x: Array
     h0: Array
@@ -55,6 +69,7 @@ def rnn_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple[S
 
 
 def rnn_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    """Go back through `rnn_step`: the gradients of x, of the states before it, and of the parameters by name."""
     x, h, n, scale, a, h_new = saved
     da = o.candidate.backward(dstate[0], h_new, a)
     db = da.sum(axis=0)

@@ -13,7 +13,14 @@ from .sequence import Cache, Cell
 
 
 class SLSTMOutput(NamedTuple):
-    """y (T,B,H) and the final states (1,B,H)."""
+    """y (T,B,H) and the final states (1,B,H).
+
+    Example:
+        >>> from fastrnn import reference
+        >>> found = reference.slstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))
+        >>> found.y.shape, found.h_n.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
 
     y: Array
     h_n: Array
@@ -23,7 +30,13 @@ class SLSTMOutput(NamedTuple):
 
 
 class SLSTMState(NamedTuple):
-    """The state after one step, (B,H) each."""
+    """The state after one step, (B,H) each.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> reference.slstm_cell(np.ones((2, 3)), np.zeros((16, 3)), np.zeros((16, 4)))._fields
+        ('h', 'c', 'n', 'm')
+    """
 
     h: Array
     c: Array
@@ -32,7 +45,14 @@ class SLSTMState(NamedTuple):
 
 
 class SLSTMGrads(NamedTuple):
-    """Gradients in the shapes of what was given; None for a parameter that was None."""
+    """Gradients in the shapes of what was given; None for a parameter that was None.
+
+    Example:
+        >>> from fastrnn import reference
+        >>> *_, cache = reference.slstm_forward(np.ones((5, 2, 3)), np.zeros((16, 3)), np.zeros((16, 4)), training=True)
+        >>> reference.slstm_backward(np.ones((5, 2, 4)), cache).h0.shape
+        (1, 2, 4)
+    """
 
     x: Array
     h0: Array
@@ -73,6 +93,7 @@ def slstm_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple
 
 
 def slstm_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Masks) -> tuple[Array, State, Grads]:
+    """Go back through `slstm_step`: the gradients of x, of the states before it, and of the parameters by name."""
     x, h, c, n, a_f, i, f, z, out, n_new, ratio, from_input, held = saved
     dh_new, dc_new, dn_new, dm_new = dstate
     # h' = o * c'/n'

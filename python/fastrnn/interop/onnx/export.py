@@ -96,6 +96,11 @@ def save(
 ) -> None:
     """Write `to_model(...)` to a file. Errors as its, and OSError if it cannot be written.
 
+    Args:
+        model: built.
+        path: of the .onnx file.
+        opset, dtype: as in `to_model`.
+
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
         >>> fastrnn.interop.onnx.save(model, "model.onnx")

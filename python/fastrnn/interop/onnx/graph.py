@@ -77,6 +77,9 @@ def read_layers(
 ) -> list[dict[str, Any]]:
     """Return the graph's layers as `fastrnn.io.save_layers` takes them, for readers in C++ and C. Else as `load`.
 
+    Args:
+        path, inputs, outputs: as in `load`.
+
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4, return_sequences=True)])
         >>> fastrnn.interop.onnx.save(model, "model.onnx")
