@@ -42,7 +42,7 @@ from .machine import facts
 
 ROOT = Path(__file__).resolve().parent.parent
 INPUTS, UNITS, OUTPUTS, BATCH = 40, 256, 8, 64
-FILES = 48
+ROWS = 256  # of a file
 WORKERS = 2
 GOALS = {"ray": 1.7, "dask": 1.7, "spark": 1.5}  # times the rows of one process
 TOLERANCE = 1e-4  # of PyTorch's outputs, which are of the order of 0.1
@@ -89,17 +89,17 @@ class Torch:
         import torch
         from safetensors.torch import load_file
 
-        arrays = load_file(self.path)
+        # layers/NUMBER/NAME/PARAMETER, the names being those of the layers.
+        arrays = {(k.split("/")[1], k.split("/")[-1]): array for k, array in load_file(self.path).items()}
         layers: list[Any] = []
-        for index in range(2):
-            values = {n: arrays[f"layers/{index}/lstm/{n}"] for n in ("w_ih", "w_hh", "b_ih")}
-            layer = torch.nn.LSTM(values["w_ih"].shape[1], UNITS)
-            zeros = torch.zeros(4 * UNITS)
+        for index in ("0", "1"):
+            w_ih, w_hh, bias = (arrays[index, name] for name in ("w_ih", "w_hh", "b_ih"))
+            layer = torch.nn.LSTM(w_ih.shape[1], UNITS)
             names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-            layer.load_state_dict(dict(zip(names, [*values.values(), zeros], strict=True)))
+            layer.load_state_dict(dict(zip(names, (w_ih, w_hh, bias, torch.zeros_like(bias)), strict=True)))
             layers.append(layer)
         head = torch.nn.Linear(UNITS, OUTPUTS)
-        head.load_state_dict({"weight": arrays["layers/2/dense/kernel"].T, "bias": arrays["layers/2/dense/bias"]})
+        head.load_state_dict({"weight": arrays["2", "kernel"].T, "bias": arrays["2", "bias"]})
         return [*layers, head]
 
 
@@ -222,12 +222,12 @@ def make(folder: Path, seconds: float) -> int:
     begin = time.perf_counter()
     scores(sample)
     each = (time.perf_counter() - begin) / len(sample)
-    rows = max(1, round(seconds / each / FILES))  # of a file
-    for name, files in (("warm", 1), ("in", FILES)):
+    count = max(2 * WORKERS, round(seconds / each / ROWS))
+    for name, files in (("warm", 1), ("in", count)):
         (folder / name).mkdir()
         for number in range(files):
-            write(folder / name / f"part-{number:03}.parquet", number * rows, sequences(rows))
-    return FILES * rows
+            write(folder / name / f"part-{number:03}.parquet", number * ROWS, sequences(ROWS))
+    return count * ROWS
 
 
 def results(folder: Path) -> Any:
@@ -244,6 +244,7 @@ def run(engine: str, name: str, folder: Path) -> tuple[dict[str, float], Any]:
         shutil.rmtree(path, ignore_errors=True)
     paths = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
     environment = {**os.environ, "PYTHONPATH": paths, "PYSPARK_PYTHON": sys.executable, "PYTHONWARNINGS": "ignore"}
+    environment["RAY_worker_niceness"] = "0"  # 15 unless told: on a machine that does other work they would starve
     command = [sys.executable, "-m", "bench.scoring", "--measure", engine, name, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, cwd=ROOT)
     if done.returncode:

@@ -30,8 +30,10 @@ class Actor:
         return {"id": batch["id"], "y": np.stack(self.scorer(batch["x"]))}
 
 
-def score(scorer: Scores, source: str, target: str, workers: int = 2, rows: int = 512) -> None:
+def score(scorer: Scores, source: str, target: str, workers: int = 2, rows: int = 256) -> None:
     """Write the results of `scorer` beside the ids of `source`."""
+    # Ray would make blocks of 128 MB, with which some actors have nothing to do, and others the last one for long.
+    ray.data.DataContext.get_current().target_max_block_size = 8 << 20
     pool = ray.data.ActorPoolStrategy(size=workers)
     data = ray.data.read_parquet(source).select_columns(["id", "x"])
     scored = data.map_batches(Actor, fn_constructor_args=(scorer,), batch_size=rows, compute=pool, num_cpus=1)

@@ -157,3 +157,18 @@ def test_the_benchmark_runs():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=LONGEST)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.findall(r"^\| fastrnn \| ([a-z ]+) \|", done.stdout, re.M) == ["one process", "two processes", "dask"]
+
+
+def test_the_benchmark_has_pytorch_compute_the_same(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed; pip install '.[torch]'")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed; nox -s clusters has it")
+    from bench import scoring
+
+    monkeypatch.setattr(scoring, "ROWS", 2)
+    scoring.make(tmp_path, 0.0)
+    lengths = np.random.default_rng(0).integers(1, 40, 90)
+    sequences = [np.random.default_rng(n).standard_normal((n, scoring.INPUTS), dtype=np.float32) for n in lengths]
+    threads = torch.get_num_threads()
+    ours, theirs = (scoring.scorer(name, tmp_path)(sequences) for name in ("fastrnn", "torch"))
+    torch.set_num_threads(threads)
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=scoring.TOLERANCE)
