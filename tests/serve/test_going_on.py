@@ -93,7 +93,7 @@ def test_a_server_that_does_not_answer_is_left(server):
             async def stop_first(chunk: Any) -> Any:
                 if not stopped and stream.reconnections:  # the first chunk of what it lacks
                     stopped.append(server.process.send_signal(signal.SIGSTOP))
-                    asyncio.get_running_loop().call_later(1.0, server.process.send_signal, signal.SIGCONT)
+                    asyncio.get_running_loop().call_later(0.45, server.process.send_signal, signal.SIGCONT)
                 return await exchange(chunk)
 
             stream._exchange = stop_first  # type: ignore[method-assign]

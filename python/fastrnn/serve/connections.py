@@ -12,9 +12,8 @@ from aiohttp import web
 from .settings import Settings
 
 OWN_FILES = 64  # besides the connections
-BACKLOG = (
-    4096  # who comes when that is full tries again a second later: all come at once when another instance has died
-)
+# All come at once when another instance has died, and who finds the queue full tries again a second later.
+BACKLOG = 4096
 BUFFER_BYTES = 1 << 14  # Linux doubles it, for its own use
 
 
