@@ -201,6 +201,14 @@ std::vector<Damage> damages() {
       entry("\"b_ih\":\"0.b_ih\"", "\"w_hr\":\"0.b_ih\"", "arrays: expected none but w_ih, w_hh, b_ih"),
       entry("\"b_ih\":\"0.b_ih\"", "\"b_ih\":\"no\"", "b_ih: expected the name of an array, got 'no'"),
       entry("{\"kind\":\"recurrent\"", "{\"kind\":\"softmax\"},{\"kind\":\"recurrent\"", "expected a layer before it"),
+      entry("{\"kind\":\"dense\"", "{\"kind\":\"last\"},{\"kind\":\"reverse\"},{\"kind\":\"dense\"",
+            "layer 2: from: expected a value with every step, got one for the whole sequence"),
+      entry("{\"kind\":\"dense\"", "{\"kind\":\"delay\",\"inputs\":1,\"steps\":2,\"ahead\":3},{\"kind\":\"dense\"",
+            "ahead: expected 0 to 2, the steps, got 3"),
+      entry("\"kind\":\"dense\"", "\"kind\":\"batch_normalization\"", "layer 1: fastrnn.native, byte"),
+      entry("\"kind\":\"dense\"", "\"kind\":\"embedding\"", "layer 1: arrays: expected table, of shape (N, outputs)"),
+      entry("\"b_ih\":\"0.b_ih\"", "\"h0\":\"0.b_ih\"", "h0, array '0.b_ih': expected shape (1,), got (3,)"),
+      entry("\"b_ih\":\"0.b_ih\"", "\"c0\":\"0.b_ih\"", "arrays: expected none but w_ih, w_hh, b_ih"),
       {"many layers",
        [](std::string h, const std::string& d) {
          std::string more;
