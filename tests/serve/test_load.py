@@ -33,6 +33,7 @@ def test_it_serves_what_was_trained(tmp_path):
     trained.save(tmp_path / "model.safetensors")
     command = [sys.executable, "-m", "bench.serve.load", "--model", str(tmp_path / "model.safetensors")]
     more = ["--dtype", "bfloat16", "--connections", "3", "--seconds", "0.5", "--warm-up", "0.1", "--steps", "3"]
+    more += ["--store", "memory"]
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["sent"] == 3 * 16
