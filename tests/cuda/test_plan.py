@@ -77,9 +77,9 @@ def test_what_a_tier_holds_is_within_the_device():
 # -- predictions -----------------------------------------------------------------------------------------------------
 
 
-def test_the_lstm_of_the_published_figures_is_predicted_within_its_goal():
+def test_the_lstm_of_the_published_figures_is_not_flattered():
     p = gpu("lstm", 768, 16)
-    assert 0.5 < p.us_per_step <= 1.5
+    assert 1.2 < p.us_per_step <= 4  # 1.13 was said where the machine code counts more than twice as much
     assert p.flops_per_step == 2 * 4 * 768 * 768 * 16
     assert math.isclose(p.us_per_step, p.waves * sum(p.terms.values()), rel_tol=1e-9)
     assert "predicted, not measured" in str(p)

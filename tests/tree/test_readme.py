@@ -251,7 +251,8 @@ def test_commands_parse(page):
         if module == "fastrnn":
             check_arguments(shlex.split(words))
         elif module.startswith("bench."):
-            check_options(ROOT / (module.replace(".", "/") + ".py"), words)
+            place = ROOT / module.replace(".", "/")
+            check_options(place / "__main__.py" if place.is_dir() else place.with_suffix(".py"), words)
         elif path:
             check_options(ROOT / path, words)
 

@@ -11,8 +11,9 @@
 //   l2_rate   A100: 5120 bytes a clock for the device (its paper). NVIDIA tells none of the others: assumed as much
 //   tensor_rate   the dense peak in 16 bits with float32 sums, divided out (A100 312, RTX 4090 165.2 TFLOPS). H100:
 //       mma.sync reaches about 62% of what wgmma does (Luo et al. 2024, arXiv:2402.13499). B200: assumed as H100
-//   l2_latency, cluster_latency, cluster_rate   Luo et al. 2024 and 2025 (arXiv:2402.13499, 2501.12084): L2 hit 261,
-//       263 and 273 clocks; shared memory of another block 180 clocks, 3.3 TB/s. B200: assumed as H100
+//   cluster_rate   Luo et al. 2024 and 2025 (arXiv:2402.13499, 2501.12084): shared memory of another block, 3.3 TB/s.
+//       B200: assumed as H100. Latencies are in the counts of counts.h, those of H100 for all: an L2 hit takes 261, 263
+//       and 273 clocks on A100, H100 and RTX 4090
 #include "cuda/plan/devices.h"
 
 #include <algorithm>
@@ -31,12 +32,12 @@ namespace {
 constexpr double kMiB = 1 << 20;
 
 constexpr DeviceSpec kDevices[] = {
-    // name, capability, processors, clock, shared, cluster, l2_bytes, l2_rate, memory, tensor, fma, latencies, cluster
-    {"A100", 8, 0, 108, 1.410, 163 * 1024, 1, 40 * kMiB, 5120. / 108, 2039, 1024, 64, 261, 0, 0},
-    {"H100", 9, 0, 132, 1.830, 227 * 1024, 16, 50 * kMiB, 5120. / 132, 3350, 1270, 128, 263, 180, 13.7},
-    {"H200", 9, 0, 132, 1.830, 227 * 1024, 16, 50 * kMiB, 5120. / 132, 4800, 1270, 128, 263, 180, 13.7},
-    {"B200", 10, 0, 148, 1.850, 227 * 1024, 16, 126 * kMiB, 5120. / 148, 8000, 1270, 128, 263, 180, 13.7},
-    {"RTX 4090", 8, 9, 128, 2.520, 99 * 1024, 1, 72 * kMiB, 5120. / 128, 1008, 256, 128, 273, 0, 0},
+    // name, capability, processors, clock, shared, cluster, l2_bytes, l2_rate, memory, tensor, fma, cluster
+    {"A100", 8, 0, 108, 1.410, 163 * 1024, 1, 40 * kMiB, 5120. / 108, 2039, 1024, 64, 0},
+    {"H100", 9, 0, 132, 1.830, 227 * 1024, 16, 50 * kMiB, 5120. / 132, 3350, 1270, 128, 13.7},
+    {"H200", 9, 0, 132, 1.830, 227 * 1024, 16, 50 * kMiB, 5120. / 132, 4800, 1270, 128, 13.7},
+    {"B200", 10, 0, 148, 1.850, 227 * 1024, 16, 126 * kMiB, 5120. / 148, 8000, 1270, 128, 13.7},
+    {"RTX 4090", 8, 9, 128, 2.520, 99 * 1024, 1, 72 * kMiB, 5120. / 128, 1008, 256, 128, 0},
 };
 
 /// The row that a device of this capability resembles most.

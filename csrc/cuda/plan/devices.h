@@ -10,23 +10,21 @@ namespace fastrnn::cuda {
 /// Kernels compiled for less have no clusters (__CUDA_ARCH__ in primitives.h).
 constexpr int kClusterImage = 90;
 
-/// Rates are per clock and multiprocessor, latencies in clocks.
+/// Rates are per clock and multiprocessor.
 struct DeviceSpec {
   const char* name;
   int major, minor;
-  int processors;      // streaming multiprocessors
-  double clock;        // GHz, boost
-  int shared;          // bytes of shared memory that a block may have
-  int cluster;         // blocks of a cluster at most; 1: there are no clusters
-  double l2_bytes;     // capacity
-  double l2_rate;      // bytes
-  double memory_rate;  // GB/s
-  double tensor_rate;  // multiply-adds in 16 bits by mma.sync
-  double fma_rate;     // multiply-adds in float32
-  double l2_latency;
-  double cluster_latency;  // of another block's shared memory
-  double cluster_rate;     // bytes
-  int image = 0;           // what the kernels loaded there were compiled for: 90 of compute_90; 0: not of this machine
+  int processors;       // streaming multiprocessors
+  double clock;         // GHz, boost
+  int shared;           // bytes of shared memory that a block may have
+  int cluster;          // blocks of a cluster at most; 1: there are no clusters
+  double l2_bytes;      // capacity
+  double l2_rate;       // bytes
+  double memory_rate;   // GB/s
+  double tensor_rate;   // multiply-adds in 16 bits by mma.sync
+  double fma_rate;      // multiply-adds in float32
+  double cluster_rate;  // bytes to another block's shared memory
+  int image = 0;        // what the kernels loaded there were compiled for: 90 of compute_90; 0: not of this machine
 };
 
 /// The specification of "A100", "H100", "H200", "B200" or "RTX 4090". Throws Error, with the names, for another.

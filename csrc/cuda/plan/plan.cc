@@ -1,9 +1,11 @@
 #include "cuda/plan/plan.h"
 
+#include "cuda/plan/counts.h"
 #include "cuda/shared/kernel_table.h"
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "cuda/shared/product.h"
 #include "cuda/shared/steps.h"
@@ -12,23 +14,16 @@ namespace fastrnn::cuda {
 
 namespace {
 
-// Constants of all devices in the table. Latencies are in clocks; rates are bytes, or results, per clock and
-// multiprocessor.
+// Constants of all devices in the table. Rates are bytes, or results, per clock and multiprocessor. Clocks of a step
+// come from counts.h.
 constexpr int kBlockThreads = 256;   // with so many threads in a block each may have 255 registers, the most there are
 constexpr int kRegisters = 255;      // CUDA C++ Programming Guide
 constexpr double kSharedRate = 128;  // 32 banks of 4 bytes (the same)
-constexpr double kSharedLatency = 29;   // Luo et al. 2024, arXiv:2402.13499
-constexpr double kTensorLatency = 33;   // of mma.m16n8k16 on the sum of the one before it (the same)
-constexpr double kFmaLatency = 4;       // the same
-constexpr double kSpecialRate = 16;     // exponentials and reciprocals (CUDA C++ Programming Guide, throughput)
+constexpr double kSpecialRate = 16;  // exponentials and reciprocals (CUDA C++ Programming Guide, throughput)
 constexpr double kSpecialsPerGate = 2;  // an activation is an exponential and a reciprocal
 constexpr double kMostBytes = 1 << 20;  // more than the weights that any block could hold
-// Assumed, not measured; bench/barriers.cu measures some of them.
-constexpr double kBlockBarrier = 30;  // __syncthreads of eight warps
-constexpr double kCellLatency = 200;  // the chain from a gate's sum to h
-constexpr double kFence = 1;          // in L2 latencies: a release goes to L2 and back
-constexpr double kFlag = 1.5;         // likewise: half to arrive, on average half a poll, half to be read
-constexpr double kGraphNode = 1.5;    // microseconds between two kernels of a graph
+// Assumed, not measured.
+constexpr double kGraphNode = 1.5;  // microseconds between two kernels of a graph
 constexpr double kGemmShare =
     0.5;  // the share of the peak that the project's own product reaches, whose tiles a small batch does not fill
 
@@ -81,6 +76,15 @@ StepProducts step_products(const Problem& problem, const cells::Description& cel
 struct Slices {
   int registers = 0, shared = 0, chain = 0;  // chain: of one warp
 };
+
+CountedTerm cell_clocks(cells::Kind kind, Pass pass) {
+#define FASTRNN_KIND(name) cells::Kind::name,
+  constexpr cells::Kind kKinds[] = {FASTRNN_RESIDENT_CELLS(FASTRNN_KIND)};
+#undef FASTRNN_KIND
+  static_assert(sizeof kKinds / sizeof *kKinds == sizeof kCellClocks / sizeof *kCellClocks);
+  const auto* found = std::find(std::begin(kKinds), std::end(kKinds), kind);  // others have Tier::graph alone
+  return kCellClocks[found - kKinds].pass[int(pass)];
+}
 
 Slices slices_of(const Layout& layout, int phases, int warps) {
   Slices slices;
@@ -193,19 +197,21 @@ class Planner {
     const double published =
         double(layout.gathered) * geometry.units / problem_.hidden * geometry.rows * shape_.element;
     const double gathered = double(layout.gathered) * geometry.rows * shape_.element;
+    plan.us.wait = us(phases * kExchangeClocks[int(plan.tier)]);
     if (plan.tier == Tier::block) {
       plan.us.publish = us(published / kSharedRate);
-      plan.us.wait = us(phases * kBlockBarrier);
     } else if (plan.tier == Tier::cluster) {
-      plan.us.publish = us(phases * device_.cluster_latency + published * geometry.members / device_.cluster_rate);
-      plan.us.wait = us(phases * device_.cluster_latency);  // of the barrier
+      plan.us.publish = us(published * geometry.members / device_.cluster_rate);
     } else {
-      plan.us.publish = us(phases * (kBlockBarrier + kFence * device_.l2_latency));
-      plan.us.wait = us(phases * kFlag * device_.l2_latency);
-      plan.us.gather = us(phases * device_.l2_latency + gathered / device_.l2_rate);
+      plan.us.gather = us(gathered / device_.l2_rate);  // and a latency, which is counted as waiting
       plan.bytes += plan.blocks * (published + gathered);
     }
     plan.bytes += double(problem_.batch) * problem_.hidden * 4 * per_unit_floats();
+  }
+
+  /// Elements of the cell that a thread computes.
+  static int each_thread(const Plan& plan, const Layout& layout) {
+    return divide_up(layout.elements, plan.geometry.threads);
   }
 
   /// Floats that a step reads or writes for each unit and row, beside the exchange.
@@ -225,20 +231,23 @@ class Planner {
     const double rate = !tensor                       ? device_.fma_rate
                         : problem_.type == Type::tf32 ? device_.tensor_rate / 2
                                                       : device_.tensor_rate;
-    // Two chains of tensor products, or 32 of FFMA; each slice waits for the one before it.
-    const int products = shape_.words / 4 / 2;
-    const double links = tensor ? products * kTensorLatency : 4 * kFmaLatency;
-    const double chain = double(slices.chain) * tiles * links;
-    plan.us.product = us(kSharedLatency + std::max({work / rate, (operand + weights) / kSharedRate, chain}));
+    const CountedTerm& counted = kProductClocks[int(problem_.type)];
+    const double chain = products_.phases * counted.first + double(slices.chain) * tiles * counted.each;
+    plan.us.product = us(std::max({work / rate, (operand + weights) / kSharedRate, chain}));
   }
 
   void finish(Plan& plan, const Layout& layout) const {
     double sums = 0;
-    for (int p = 0; p < products_.phases; ++p)
+    int chunks = 0;
+    for (int p = 0; p < products_.phases; ++p) {
       sums += double(layout.cut[p].chunks) * layout.batch_rows * layout.cut[p].tiles * shape_.slab_rows * 4;
-    plan.us.reduce = us(products_.phases * (kBlockBarrier + kSharedLatency) + 2 * sums / kSharedRate);
+      chunks += layout.cut[p].chunks;
+    }
+    const CountedTerm counted = cell_clocks(problem_.kind, problem_.pass);
+    const double turns = each_thread(plan, layout);
+    plan.us.reduce = us(std::max(2 * sums / kSharedRate, turns * chunks * counted.each));
     const double specials = double(layout.elements) * (cell_.gates + cell_.c_states) * kSpecialsPerGate;
-    plan.us.cell = us(products_.phases * kCellLatency + specials / kSpecialRate);
+    plan.us.cell = us(std::max(specials / kSpecialRate, turns * counted.first));
   }
 
   /// The products and the cell kernel of each phase of each step.

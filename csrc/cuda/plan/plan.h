@@ -15,11 +15,11 @@ namespace fastrnn::cuda {
 /// The parts of a step in microseconds; they follow each other.
 struct Terms {
   double publish = 0;  // h leaves the block that computed it
-  double wait = 0;     // until all blocks have published
+  double wait = 0;     // fences, flags and barriers, until what all blocks have published can be read
   double gather = 0;   // all of it arrives
-  double product = 0;  // R h: tensor cores, shared memory or the latency of a chain of products, whichever is longest
+  double product = 0;  // R h: tensor cores, shared memory or the instructions of a warp, whichever takes longest
   double reduce = 0;   // partial sums
-  double cell = 0;     // activations
+  double cell = 0;     // activations, what is fetched and stored for them, and the loop
   double weights = 0;  // Tier::stream, Tier::graph: from L2 or memory
   double launch = 0;   // Tier::graph
   double sum() const { return publish + wait + gather + product + reduce + cell + weights + launch; }
