@@ -134,7 +134,6 @@ MUTANTS = [
     Mutant("stores rows that have ended", "recurrence.h", "      if (s >= e.length) return;\n      const float* state", "      const float* state"),
     Mutant("stores the gradients of rows that have ended", "recurrence.h", "      if (s >= e.length) return;\n      const float* column", "      const float* column"),
     Mutant("a division that rounds down", "layout.h", "0xffffffffu / unsigned(divisor) + 1 : 0", "0xffffffffu / unsigned(divisor) : 0"),
-    Mutant("publishes to peers that have left", "recurrence.h", "    if (Phase + 1 < kPhases || s + 1 < e.length) {\n      const bool kept", "    {\n      const bool kept"),
     Mutant("rows that have ended go on", "recurrence.h", "      if (s < e.length) compute<Phase>(e, s);", "      compute<Phase>(e, s);"),
     Mutant("outputs behind the end are left", "recurrence.h", "for (int t = e.length; t < params_.steps; ++t) params_.y", "for (int t = e.length + 1; t < params_.steps; ++t) params_.y"),
     Mutant("gradients behind the end are left", "recurrence.h", "for (int t = e.length; t < params_.steps; ++t)\n        for", "for (int t = e.length + 1; t < params_.steps; ++t)\n        for"),

@@ -147,8 +147,7 @@ class Forward {
     u.state = tile_.floats(layout_.state) + e.index;
     u.column = kPhases > 1 || params_.gates != nullptr ? tile_.floats(layout_.kept) + e.index : nullptr;
     Cell::template forward<Phase>(params_.options, u);
-    // A row publishes nothing at its last step: other blocks of the cluster may have ended, and their shared memory
-    // with them.
+    // At the last step of a row nobody needs its state.
     if (Phase + 1 < kPhases || s + 1 < e.length) {
       const bool kept = kOperand == cells::Operand::kept;
       tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
