@@ -150,7 +150,7 @@ void check_choice() {
 /// would not notice.
 void check_image() {
   const CudaDevice device = {"NVIDIA H100 80GB HBM3", 9, 0, 132, 227 << 10, std::size_t(80) << 30};
-  Layer layer(cells::Kind::lstm, 2, 2, 3, 100, 7);
+  Layer layer(cells::Kind::lstm, 2, 2, 3, 200, 7);  // more than a block holds, and few for a grid
   layer.compute();
   for (const int image : {80, 90}) {
     const cuda::DeviceSpec spec = cuda::device_spec(device, image);
