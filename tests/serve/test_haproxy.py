@@ -27,6 +27,7 @@ import aiohttp
 
 from bench.serve.programs import RedisServer, free_port, wait_for_port
 from fastrnn.serve import Client
+from fastrnn.serve.client import TLS_SECONDS
 from tests.support.served import Served, running, session_on, x_of
 
 pytestmark = pytest.mark.full
@@ -109,6 +110,7 @@ def test_pages_and_addresses(proxy, instances):
                     assert response.status == 200
             async with session.ws_connect(f"{url}/stream", ssl=trust, headers={"X-Forwarded-For": "10.0.0.1"}):
                 pass
+        await asyncio.sleep(TLS_SECONDS)
 
     asyncio.run(main())
     assert [line["client"] for one in instances for line in opened(one)] == ["127.0.0.1"]

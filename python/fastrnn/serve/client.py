@@ -20,6 +20,7 @@ from .stream import TAKEN_OVER
 
 __all__ = ["Client", "StreamLost"]
 
+TLS_SECONDS = 0.25  # for which aiohttp's connections over TLS go on closing when they are said to be closed
 _REFUSALS = {400, 401, 403, 404}  # which another try does not change
 _BREAKS = (aiohttp.ClientError, OSError, asyncio.TimeoutError, TypeError)  # TypeError: it was closed
 _ENDS = {1002, 1003, 1007, 1009, 1011, TAKEN_OVER}  # likewise, close codes
@@ -88,6 +89,8 @@ class Client:
         assert self._session is not None
         await self._drop()
         await self._session.close()
+        if any(url.startswith("https:") for url in self.urls):
+            await asyncio.sleep(TLS_SECONDS)
 
     async def _drop(self) -> None:
         """Closes what is left of a connection."""
