@@ -139,7 +139,12 @@ def timed(steps: str = "10", shards: str = "12") -> dict[str, str]:
         model.fit(x, x[:, 0, :1], rows, 1, verbose=0, distributed=group, threads=1)
         clocked(group, "exchange", "begin_sum")
         begin_sum = group.begin_sum
-        group.begin_sum = lambda *values, of=begin_sum, clocked=clocked: clocked(of(*values), "ready", "total")
+
+        def begun(*values: Any, begin_sum: Any = begin_sum, clocked: Any = clocked) -> Any:
+            found = begin_sum(*values)
+            return found if "total" in vars(found) else clocked(found, "ready", "total")  # it is the same in each step
+
+        group.begin_sum = begun
         begin = time.perf_counter()
         model.fit(x, x[:, 0, :1], rows, int(steps), verbose=0, distributed=group, threads=1)
         took = time.perf_counter() - begin
