@@ -63,9 +63,12 @@ def test_the_width_of_a_vector_is_no_guess():
 
 @needs_compiler
 def test_two_threads_read_together():
-    found = roofline.measure_two("portable", [work.parse("RNN T2 H64", "inference")])
-    assert list(found) == ["weights_gbytes_per_second_of_two"]
-    assert found["weights_gbytes_per_second_of_two"][str(4 * 64 * 64)] > 0
+    for _ in range(20):  # nothing counts but what they read at the same time, which a busy machine may never let them
+        found = roofline.measure_two("portable", [work.parse("RNN T2 H64", "inference")])
+        assert list(found) == ["weights_gbytes_per_second_of_two"]
+        if found["weights_gbytes_per_second_of_two"][str(4 * 64 * 64)] > 0:
+            return
+    pytest.fail("two threads never read at the same time")
 
 
 def test_native_tools_without_a_compiler_say_so(monkeypatch):

@@ -91,7 +91,7 @@ print(peak() - before)
 def test_training_step(every):
     run = subprocess.run([sys.executable, "-c", PROGRAM, str(every)], check=True, capture_output=True, text=True)
     grown = int(run.stdout)
-    columns = 5 + 4 + 2  # cache, gate gradients, y and dx
+    columns = 5 + 4 * 512 / (400 * 32) + 2  # cache, gate gradients of one segment, y and dx
     if every:
         columns = 2 + (1 + 9) / 20  # y and dx, c at every checkpoint and one segment of the rest
     expected = 4 * 400 * 32 * 128 * columns

@@ -62,7 +62,7 @@ def test_the_load_generator_sees_what_is_wrong(server):
 
 def test_a_small_attack():
     """As docs/serving.md says it, with fewer attackers, who want more places than there are."""
-    command = [sys.executable, "-m", "bench.serve.attack", "--attackers", "48", "--connections", "4", "--seconds", "2"]
+    command = [sys.executable, "-m", "bench.serve.attack", "--attackers", "48", "--connections", "4", "--seconds", "6"]
     command += ["--quiet-seconds", "0.2", "--again-seconds", "0.5", "--server"]
     command += ["--capacity", "24", "--connections", "50"]
     command += ["--stall-seconds", "0.5", "--header-seconds", "0.5", "--idle-seconds", "1"]

@@ -63,7 +63,7 @@ class CudaPlan:
         reasons: by tier, why it is not taken; "" for the one that is.
 
     Example:
-        >>> fastrnn.plan("gru", 64, device="A100").tier
+        >>> fastrnn.plan("gru", 512, device="A100").tier
         'grid'
     """
 
