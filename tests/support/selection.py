@@ -1,4 +1,4 @@
-"""Which tests run without `--full`: of every function one for each value of each of its parameters, a hundred at most.
+"""Which tests run without `--full`: of every function one for each value of each of its parameters, sixty at most.
 
 A test that its file or its name asks for on the command line always runs.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SMALL = 12  # so many of one function are few
-MOST = 100  # that are kept because of a value that no other had
-SHARE = 0.05  # of those of one function are kept at least
+MOST = 60  # that are kept because of a value that no other had
+SHARE = 0.03  # of those of one function are kept at least
 
 
 def left_out(items: Iterable[Any], asked_for: Collection[Path] = (), whole: Collection[Path] = ()) -> list[Any]:
