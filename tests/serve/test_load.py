@@ -14,6 +14,8 @@ from tests.support.tree import ROOT
 pytest.importorskip("aiohttp", reason="the service's extra is not installed: pip install '.[serve]'")
 from tests.support.served import model_file, options
 
+pytestmark = pytest.mark.full  # seconds of load each
+
 
 def test_the_load_generator_finds_nothing_lost_and_nothing_wrong():
     command = [sys.executable, "-m", "bench.serve.load", "--connections", "6", "--seconds", "2", "--warm-up", "0.5"]
