@@ -10,6 +10,15 @@
 
 #include "fastrnn/buffers.hpp"
 
+// GCC says it by a macro, clang by a feature.
+#if defined(__SANITIZE_ADDRESS__)
+#define FASTRNN_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#define FASTRNN_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define FASTRNN_ADDRESS_SANITIZER 0
+#endif
+
 namespace fastrnn {
 
 namespace {
@@ -94,7 +103,7 @@ namespace {
 /// nobody has to own it, and pointers to it are copied without counting. Under AddressSanitizer there is none, as it
 /// does not see a use of memory that a pool keeps.
 std::shared_ptr<Blocks> process_blocks() noexcept {
-#if defined(__SANITIZE_ADDRESS__)
+#if FASTRNN_ADDRESS_SANITIZER
   return nullptr;
 #else
   alignas(Blocks) static std::byte memory[sizeof(Blocks)];
