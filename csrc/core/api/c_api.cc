@@ -2,6 +2,8 @@
 #include "fastrnn/fastrnn.h"
 
 #include <cstdarg>
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -189,12 +191,8 @@ fastrnn_status fastrnn_model_forward(const fastrnn_model* model, const float* x,
   FASTRNN_COUNT(batch);
   return guard([&] {
     std::vector<fastrnn::Index> counts;
-    for (size_t b = 0; lengths != nullptr && b < batch; ++b) {
-      if (lengths[b] > steps)
-        throw fastrnn::Error("lengths: expected values in 0.." + std::to_string(steps) + ", got " +
-                             std::to_string(lengths[b]) + " at index " + std::to_string(b));
-      counts.push_back(fastrnn::Index(lengths[b]));
-    }
+    for (size_t b = 0; lengths != nullptr && b < batch; ++b)
+      counts.push_back(fastrnn::Index(std::min<size_t>(lengths[b], PTRDIFF_MAX)));
     model->model->forward(x, fastrnn::Index(steps), fastrnn::Index(batch), lengths != nullptr ? counts.data() : nullptr,
                           y);
   });

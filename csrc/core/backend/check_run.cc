@@ -8,14 +8,6 @@ namespace fastrnn {
 namespace {
 
 template <class T>
-void check_lengths(const ForwardArguments<T>& arguments) {
-  for (Index b = 0; b < arguments.batch; ++b)
-    if (arguments.lengths[b] < 0 || arguments.lengths[b] > arguments.steps)
-      throw Error("lengths: expected values in 0.." + std::to_string(arguments.steps) + ", got " +
-                  std::to_string(arguments.lengths[b]) + " at index " + std::to_string(b));
-}
-
-template <class T>
 void check_batch_sizes(const ForwardArguments<T>& arguments) {
   Index before = arguments.batch;
   for (Index t = 0; t < arguments.steps; before = arguments.batch_sizes[t++]) {
@@ -28,10 +20,18 @@ void check_batch_sizes(const ForwardArguments<T>& arguments) {
 
 }  // namespace
 
+void check_batch(Index steps, Index batch, const Index* lengths) {
+  if (steps < 0 || batch < 0)
+    throw Error("x: expected 0 or more steps and rows, got " + std::to_string(steps) + " and " + std::to_string(batch));
+  for (Index b = 0; lengths != nullptr && b < batch; ++b)
+    if (lengths[b] < 0 || lengths[b] > steps)
+      throw Error("lengths: expected values in 0.." + std::to_string(steps) + ", got " + std::to_string(lengths[b]) +
+                  " at index " + std::to_string(b));
+}
+
 template <class T>
 void check_run(CellType cell, const ForwardArguments<T>& arguments) {
-  if (arguments.steps < 0 || arguments.batch < 0) throw Error("x: expected T >= 0 and B >= 0");
-  if (arguments.lengths != nullptr) check_lengths(arguments);
+  check_batch(arguments.steps, arguments.batch, arguments.lengths);
   if (arguments.batch_sizes != nullptr) check_batch_sizes(arguments);
   const auto refuse = [](bool is, const char* name, const char* other) {
     if (is) throw Error(std::string(name) + ": expected None beside " + other + ", got an array");

@@ -13,6 +13,9 @@ cells::ActivationSpec activation_spec(const ActivationOption& option);
 template <class T>
 void check_options(const CellOptions& options, const Parameters<T>& parameters, const PackOptions& pack_options);
 
+/// Throws Error unless there are 0 or more steps and rows, and the lengths of the rows, if there are any, are steps.
+void check_batch(Index steps, Index batch, const Index* lengths);
+
 /// Throws Error for arguments of a run that are out of range or exclude each other. Shapes were checked by the caller.
 template <class T>
 void check_run(CellType cell, const ForwardArguments<T>& arguments);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/backend/options.h"
 #include "core/model/model.h"
 
 namespace fastrnn {
@@ -33,13 +34,7 @@ struct Value {
 
 void check_call(const Model& model, const Batch& batch) {
   if (model.stages().empty()) throw Error("model: expected at least one layer");
-  if (batch.steps < 0 || batch.rows < 0)
-    throw Error("x: expected 0 or more steps and rows, got " + std::to_string(batch.steps) + " and " +
-                std::to_string(batch.rows));
-  for (Index b = 0; batch.lengths != nullptr && b < batch.rows; ++b)
-    if (batch.lengths[b] < 0 || batch.lengths[b] > batch.steps)
-      throw Error("lengths: expected values in 0.." + std::to_string(batch.steps) + ", got " +
-                  std::to_string(batch.lengths[b]) + " at index " + std::to_string(b));
+  check_batch(batch.steps, batch.rows, batch.lengths);
   Index widest = model.inputs() + 64;
   for (const auto& stage : model.stages()) widest = std::max(widest, stage->outputs + 64);
   if (batch.rows > PTRDIFF_MAX / Index(sizeof(float)) / widest / std::max<Index>(batch.steps, 1))
