@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.support.tree import ROOT
@@ -28,7 +27,7 @@ import aiohttp
 from bench.serve.programs import RedisServer, free_port, wait_for_port
 from fastrnn.serve import Client
 from fastrnn.serve.client import TLS_SECONDS
-from tests.support.served import Served, running, session_on, x_of
+from tests.support.served import Served, running, side_by_side
 
 pytestmark = pytest.mark.full
 
@@ -77,22 +76,12 @@ def opened(server: Served) -> list[Any]:
 def test_streams_outlive_their_instance(proxy, instances, how):
     url, trust = proxy
 
-    async def main() -> None:
-        inputs = [x_of(30, seed) for seed in range(6)]
-        streams = [Client(url, ssl=trust, answer_seconds=20) for _ in inputs]
-        outputs: list[list[Any]] = [[] for _ in inputs]
-        for stream in streams:
-            await stream.__aenter__()
+    def shared_out() -> None:
         assert [len(opened(one)) for one in instances] == [3, 3]  # the fewest get the next
-        for step in range(30):
-            if step == 15:
-                instances[0].process.send_signal(how)
-            answers = (stream.run(x[step : step + 1]) for stream, x in zip(streams, inputs, strict=True))
-            for output, y in zip(outputs, await asyncio.gather(*answers), strict=True):
-                output.append(y)
-        for stream, output, x in zip(streams, outputs, inputs, strict=True):
-            await stream.__aexit__(None, None, None)
-            np.testing.assert_array_equal(np.concatenate(output), session_on(x))
+
+    async def main() -> None:
+        streams = [Client(url, ssl=trust, answer_seconds=20) for _ in range(6)]
+        await side_by_side(streams, 30, {0: shared_out, 15: lambda: instances[0].process.send_signal(how)})
         assert sum(stream.reconnections for stream in streams) == 3
         assert len(opened(instances[1])) == 6
         instances[0].process.wait(20)

@@ -22,7 +22,7 @@ if shutil.which("redis-server") is None:
 from bench.serve.programs import RedisServer
 from fastrnn.serve import Client, StreamLost
 from fastrnn.serve.store import Kept, Redis, StoreError
-from tests.support.served import Served, running, session_on, x_of
+from tests.support.served import Served, running, session_on, side_by_side, x_of
 
 
 @pytest.fixture
@@ -36,21 +36,9 @@ def instance(redis: RedisServer, *more: str, **models: Any) -> Any:
 
 
 async def streams_go_on(urls: list[str], between: dict[int, Any], clients: int = 5, steps: int = 24) -> list[Client]:
-    """Streams that take steps side by side, and what happens before some of those; their outputs are right."""
-    inputs = [x_of(steps, seed) for seed in range(clients)]
+    """Streams that begin at different instances, and what happens before some of their steps."""
     streams = [Client(urls[k % len(urls) :] + urls[: k % len(urls)], answer_seconds=20) for k in range(clients)]
-    outputs: list[list[Any]] = [[] for _ in range(clients)]
-    for stream in streams:
-        await stream.__aenter__()
-    for step in range(steps):
-        if step in between:
-            await asyncio.to_thread(between[step])
-        answers = (stream.run(x[step : step + 1]) for stream, x in zip(streams, inputs, strict=True))
-        for output, y in zip(outputs, await asyncio.gather(*answers), strict=True):
-            output.append(y)
-    for stream, output, x in zip(streams, outputs, inputs, strict=True):
-        await stream.__aexit__(None, None, None)
-        np.testing.assert_array_equal(np.concatenate(output), session_on(x))
+    await side_by_side(streams, steps, between)
     return streams
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import socket
@@ -50,6 +51,23 @@ def alone(*chunks: Any) -> list[bytes]:
 def session_on(x: Any) -> Any:
     """What a session of its own answers to all steps x (T, I)."""
     return fastrnn.Session(model()).run(x[:, None])[:, 0]
+
+
+async def side_by_side(streams: list[Any], steps: int, between: dict[int, Any]) -> None:
+    """Clients take steps together, and what happens before some of those; their outputs are those of sessions."""
+    inputs = [x_of(steps, seed) for seed in range(len(streams))]
+    outputs: list[list[Any]] = [[] for _ in streams]
+    for stream in streams:
+        await stream.__aenter__()
+    for step in range(steps):
+        if step in between:
+            await asyncio.to_thread(between[step])
+        answers = (stream.run(x[step : step + 1]) for stream, x in zip(streams, inputs, strict=True))
+        for output, y in zip(outputs, await asyncio.gather(*answers), strict=True):
+            output.append(y)
+    for stream, output, x in zip(streams, outputs, inputs, strict=True):
+        await stream.__aexit__(None, None, None)
+        np.testing.assert_array_equal(np.concatenate(output), session_on(x))
 
 
 class Served:
