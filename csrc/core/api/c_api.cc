@@ -1,8 +1,8 @@
 // The C API: handles, checks, and the one place where exceptions become a status.
 #include "fastrnn/fastrnn.h"
 
-#include <cstdarg>
 #include <algorithm>
+#include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
