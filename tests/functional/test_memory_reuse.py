@@ -1,15 +1,12 @@
-"""Workspaces and caches that calls free are used again, up to a bound; a process that forks between them goes on."""
+"""Workspaces and caches that calls free are used again, up to a bound."""
 
 from __future__ import annotations
 
 import gc
 import os
 import pathlib
-import signal
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -66,35 +63,3 @@ def test_what_is_kept_is_bounded():
     train(np.ones((200, 512, 8), np.float32), given)
     gc.collect()
     assert resident() - before < 100 << 20
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_process_that_is_forked_while_others_compute_goes_on():
-    x, given = np.ones((4, 2, 8), np.float32), weights(8, 64)
-    done = threading.Event()
-
-    def loop() -> None:
-        while not done.is_set():
-            train(x, given)
-
-    threads = [threading.Thread(target=loop) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(20):
-            child = os.fork()
-            if child == 0:
-                train(x, given)
-                os._exit(0)
-            until = time.monotonic() + 60
-            while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
-                time.sleep(0.002)
-            if ended[0] == 0:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            assert ended == (child, 0)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
