@@ -112,6 +112,11 @@ def names_of_data() -> list[dict[str, Any]]:
     return [{}, {}, {}, {"series": array(200, 1)}, {}, {}]
 
 
+def names_of_serving() -> list[dict[str, Any]]:
+    pytest.importorskip("aiohttp")
+    return [{}]
+
+
 def names_of_plots() -> list[dict[str, Any]]:
     pytest.importorskip("matplotlib").use("Agg")
     x, y = array(20, T, I), np.arange(20) % 4
@@ -185,7 +190,7 @@ NAMES = {
     "docs/keras.md": names_of_keras,
     "docs/model-file.md": names_of_model_file,
     "docs/onnx.md": names_of_onnx,
-    "docs/serving.md": lambda: [{}],
+    "docs/serving.md": names_of_serving,
     "docs/resume.md": lambda: [{}, {}],
     "docs/start/first-five-minutes.md": lambda: [{}] * 4,
     "docs/streaming.md": names_of_streaming,
