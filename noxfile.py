@@ -60,11 +60,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def doors(session: nox.Session) -> None:
-    """What needs a framework: conformance with ONNX, PyTorch and Keras, and the doors to them."""
+    """What needs a framework: conformance with ONNX, PyTorch and Keras, the doors and their pages."""
     package(session, "test", "conformance")
     # One that is missing would skip its suite.
     session.run("python", "-c", "import keras, onnx, onnxruntime, torch", env={"KERAS_BACKEND": "torch"})
     session.run("python", "-m", "pytest", "--full", "tests/conformance", "tests/doors", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "tests/tree/test_readme.py", "-k", "snippets")
 
 
 @nox.session
@@ -201,11 +202,12 @@ def docs(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """A release but for the uploading: sdist, the wheel that pip makes of it, what it needs, its parts, its tests.
 
-    ``-- v0.1.0`` refuses a tag that is not the version, or a changelog that has not come to it. Wheels for other
-    systems are cibuildwheel's, in .github/workflows/release.yml.
+    ``-- v0.1.0`` refuses a tag that is not the version, or a changelog that has not come to it; ``-- --full`` runs all
+    tests with the wheel, not a part. Wheels for other systems are cibuildwheel's, in .github/workflows/release.yml.
     """
     install(session, "build", "auditwheel>=6", "cyclonedx-bom>=5")
-    version = _version(session.posargs[0] if session.posargs else None)
+    tags = [word for word in session.posargs if word != "--full"]
+    version = _version(tags[0] if tags else None)
     made = Path("build/release")
     shutil.rmtree(made, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(made), env={"SKBUILD_CMAKE_DEFINE": "FASTRNN_CUDA=OFF"})
@@ -223,8 +225,22 @@ def release(session: nox.Session) -> None:
         if name == "newest":
             _bill_of_materials(session, python, version)
         session.run(*pip, *PROJECT["tool"]["cibuildwheel"]["test-requires"], external=True, silent=True)
-        # The sources are in python/, where nothing looks: what is imported is what is installed.
-        session.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *RELEASED, external=True)
+        if name == "newest" and "--full" in session.posargs:
+            session.run(*pip, f"{wheel}[test,serve]", "cmake", "ninja", external=True, silent=True)
+            _all_tests(session, os.path.abspath(python))
+        else:
+            # The sources are in python/, where nothing looks: what is imported is what is installed.
+            session.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *RELEASED, external=True)
+
+
+def _all_tests(session: nox.Session, python: str) -> None:
+    """Run what `pytest --full` runs, with the wheel that `python` has, in the sdist's tree, where nothing was built."""
+    made = Path("build/release")
+    (sdist,) = made.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, made)
+    found = {"PATH": os.pathsep.join([os.path.dirname(python), os.environ["PATH"]])}  # cmake and ninja
+    with session.chdir(made / sdist.name.removesuffix(".tar.gz")):
+        session.run(python, "-m", "pytest", "-q", "--full", env=found, external=True)
 
 
 def _bill_of_materials(session: nox.Session, python: str, version: str) -> None:

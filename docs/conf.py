@@ -58,8 +58,12 @@ autodoc_typehints = "none"  # the docstrings have shapes and types
 
 
 def name_pages(app: Sphinx, path: Path, page: str, text: list[str]) -> None:
-    """Links between files at the root of the tree become links between the pages that include them."""
-    text[0] = text[0].replace("](ARCHITECTURE.md)", "](architecture.md)")
+    """Make links between files of the tree links between the pages that include them."""
+    links = {"](ARCHITECTURE.md": "](/inside/architecture.md", "](CONTRIBUTING.md": "](/inside/contributing.md"}
+    links |= {"](CHANGELOG.md": "](/inside/changelog.md", "](bench/README.md": "](/evidence/benchmarks.md"}
+    links |= {"](../docs/": "](/", "](docs/": "](/"}
+    for there, here in links.items():
+        text[0] = text[0].replace(there, here)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -130,6 +130,19 @@ def test_picture(monkeypatch, tmp_path):
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_speed_picture(tmp_path):
+    """Drawn from a run in bench/history, where a variant stands beside one library and the others follow from it."""
+    pytest.importorskip("matplotlib")
+    from bench import history, speed_picture
+
+    kept = history.read("2026-11-30-zen4-whole")
+    assert all(speed_picture.ratios(kept, *work[:3], "torch") for work in speed_picture.WORKS)
+    (followed,) = speed_picture.ratios(kept, "step", "LSTM T1 B1 H64", "fastrnn step", "onnxruntime")
+    assert followed == pytest.approx(12.0 / 1.48, rel=0.02)  # of README's table
+    speed_picture.draw(kept, tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_unknown_peers_and_shapes_are_named(capsys):
     assert cpu.main(["--peers", "nobody", "--shapes", "RNN H4"]) == 2
     assert "got 'nobody'" in capsys.readouterr().err

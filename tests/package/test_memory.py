@@ -1,4 +1,4 @@
-"""The README's memory formula, held to what the native side reports and to what the process really takes."""
+"""The formula of docs/guides/memory.md, held to what the native side reports and to what the process really takes."""
 
 import subprocess
 import sys

@@ -50,18 +50,23 @@ def parameters(gates: int, inputs: int = I, hidden: int = H) -> tuple[Any, ...]:
 def names_of_readme() -> list[dict[str, Any]]:
     names = ("w_ih", "w_hh", "b_ih", "b_hh")
     functions = {**dict(zip(names, parameters(4), strict=True)), "x": array(T, B, I), "dy": array(T, B, H)}
-    functions |= {"w_back": fastrnn.pack_lstm(*parameters(4)), "lengths": np.arange(B) + T - B + 1}
-    functions |= {name: fastrnn.pack_lstm(*parameters(4, 2 * H)) for name in ("w2", "w2_back")}
     stream = {"chunks": array(T, I), "chunk": array(T, I)}
     model = {"x": array(40, T, I), "y": np.eye(9, dtype=np.float32)[np.arange(40) % 9]}
-    return [functions, stream, model, {"x": functions["x"], "x_on_gpu": functions["x"]}]
+    return [model, functions, stream, {}]
+
+
+def names_of_functions() -> list[dict[str, Any]]:
+    given = names_of_readme()[1]
+    given |= {"w_back": fastrnn.pack_lstm(*parameters(4), dtype="int8"), "lengths": np.arange(B) + T - B + 1}
+    given |= {name: fastrnn.pack_lstm(*parameters(4, 2 * H), dtype="int8") for name in ("w2", "w2_back")}
+    return [given, {}, {}, {}]
 
 
 def names_of_arrays() -> list[dict[str, Any]]:
-    weights = names_of_readme()[0]
+    weights = names_of_readme()[1]
     for layer, inputs in ((1, I), (2, 2 * H)):
         weights |= {f"{way}_{layer}": fastrnn.pack_lstm(*parameters(4, inputs)) for way in ("forward", "backward")}
-    return [{}, {}, weights]
+    return [weights, {}, {}, weights]
 
 
 def names_of_interop() -> list[dict[str, Any]]:
@@ -77,7 +82,7 @@ def names_of_interop() -> list[dict[str, Any]]:
 
 def names_of_model_file() -> list[dict[str, Any]]:
     pytest.importorskip("safetensors")
-    return [{**names_of_readme()[0], "kernel": array(H, 9), "bias": array(9)}, {}]
+    return [{**names_of_readme()[1], "kernel": array(H, 9), "bias": array(9)}, {}]
 
 
 def names_of_clusters() -> list[dict[str, Any]]:
@@ -182,6 +187,7 @@ NAMES = {
     "docs/cuda-plan.md": lambda: [{}],
     "docs/clusters.md": names_of_clusters,
     "docs/distributed.md": lambda: [{}],
+    "docs/guides/functions.md": names_of_functions,
     "docs/guides/onnx-to-service.md": names_of_onnx_to_service,
     "docs/guides/precision.md": lambda: [{}],
     "docs/guides/same-bits.md": lambda: [{}],
@@ -246,7 +252,8 @@ def test_snippets_run(page, tmp_path, monkeypatch):
 
 
 def test_shapes_are_read():
-    assert shapes_said(snippets("README.md")[0]).keys() == {"x", "w_ih", "w_hh", "y", "h_n"}
+    said = shapes_said("\n".join(snippets("docs/guides/functions.md")))
+    assert said.keys() == {"x", "w_ih", "w_hh", "y", "h_n"}
 
 
 @pytest.mark.parametrize("page", PAGES)
