@@ -47,6 +47,8 @@ exclude_patterns = ["Thumbs.db", ".DS_Store"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"fastrnn {version}"
 html_theme_options = {"navigation_with_keys": False, "show_prev_next": True, "navbar_align": "left"}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 
