@@ -44,11 +44,11 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
     }
   }
   const auto init = [](T* acc, Index, Index) { fill_zero(acc, 4 * U); };
-  const auto consume = [&](const T* acc, Index row, Index p) {
+  const auto consume = [finish, caller = &call, padded = units.padded](const T* acc, Index row, Index p) {
     for (int b = 0; b < 4; ++b) {
       const Index unit = (p * 4 + b) * U;
-      if (unit >= units.padded) break;
-      finish(call, acc + b * U, row, unit);
+      if (unit >= padded) break;
+      finish(*caller, acc + b * U, row, unit);
     }
   };
   // At the last step no row has a next one: those sources are zero, and are skipped with their part of the matrix.

@@ -58,16 +58,17 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const Index padded = call.layer.padded;
-  const auto each = [&](Index p, auto&& copy) {
-    if (panels.gates == PV) {  // one block: the loop is unrolled
+  const Index first_column = phase.first_gate * padded;
+  const auto each = [=, gates = panels.gates, blocks = panels.blocks](Index p, auto&& copy) {
+    if (gates == PV) {  // one block: the loop is unrolled
 #pragma GCC unroll 4
-      for (int g = 0; g < PV; ++g) copy(g * U, (phase.first_gate + g) * padded + p * U);
+      for (int g = 0; g < PV; ++g) copy(g * U, first_column + g * padded + p * U);
       return;
     }
-    for (int b = 0; b < panels.blocks; ++b) {
-      const Index unit = (p * panels.blocks + b) * U;
+    for (int b = 0; b < blocks; ++b) {
+      const Index unit = (p * blocks + b) * U;
       if (unit >= padded) break;
-      for (int g = 0; g < panels.gates; ++g) copy((b * panels.gates + g) * U, (phase.first_gate + g) * padded + unit);
+      for (int g = 0; g < gates; ++g) copy((b * gates + g) * U, first_column + g * padded + unit);
     }
   };
   for (const Index end = first + n; first < end; first += call.operands.block) {
@@ -76,11 +77,11 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
     T* const* out = call.output_rows + first;
     sweep<F, PV>(
         call.watch, panels, range, 0, &factor, 1, rows,
-        [&](T* acc, Index, Index p) {
-          each(p, [&](int i, Index column) { V::load(call.bias + column).store(acc + i); });
+        [each, bias = call.bias](T* acc, Index, Index p) {
+          each(p, [=](int i, Index column) { V::load(bias + column).store(acc + i); });
         },
-        [&](const T* acc, Index row, Index p) {
-          each(p, [&](int i, Index column) { V::load(acc + i).store(out[row] + column); });
+        [each, out](const T* acc, Index row, Index p) {
+          each(p, [acc, to = out[row]](int i, Index column) { V::load(acc + i).store(to + column); });
         });
     if (phase.norm != cells::kNoNorm && !call.layer.cell.norm_of_sum)
       for (Index row = 0; row < rows; ++row) norm_input(call.layer, phase.norm, out[row]);
@@ -108,7 +109,8 @@ struct Units {
 
 /// Fills the accumulators of a panel with W x + b, or with b_hh for the gate that the cell says.
 template <class T, class Cell, int Phase>
-static void fill_sums(const ForwardCall<T>& call, T* acc, Index first, Index n, Index p) {
+static void fill_sums(const void* caller, T* acc, Index first, Index n, Index p) {
+  const auto& call = *static_cast<const ForwardCall<T>*>(caller);
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
@@ -131,7 +133,8 @@ static void fill_sums(const ForwardCall<T>& call, T* acc, Index first, Index n, 
 
 /// Runs the cell on the sums of a panel.
 template <class T, class Cell, int Phase, Mode mode>
-static void apply_cell(const ForwardCall<T>& call, const T* acc, Index first, Index n, Index p) {
+static void apply_cell(const void* caller, const T* acc, Index first, Index n, Index p) {
+  const auto& call = *static_cast<const ForwardCall<T>*>(caller);
   constexpr int U = Vec<T>::kLanes;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   constexpr int G = fixed.phase[Phase].gates;
@@ -162,21 +165,10 @@ static void apply_cell(const ForwardCall<T>& call, const T* acc, Index first, In
     }
 }
 
-/// Tile hooks that call the cell's two functions through the table.
-template <class T>
-struct CellHooks {
-  const ForwardCall<T>& call;
-  const CellKernels<T>& cell;
-  FASTRNN_INLINE void fill(T* acc, Index first, Index n, Index p) const { cell.fill(call, acc, first, n, p); }
-  FASTRNN_INLINE void consume(const T* acc, Index first, Index n, Index p) const {
-    cell.consume(call, acc, first, n, p);
-  }
-};
-
-template <class F, class Hooks>
-FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
-                                            const Panels<typename F::Value>& panels, Index n, Range range,
-                                            const Hooks& hooks) {
+template <class F>
+static void multiply_sources(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
+                             const Panels<typename F::Value>& panels, Index n, Range range, const void* caller,
+                             const TileHooks<typename F::Value>& hooks) {
   const Layer<typename F::Value>& layer = call.layer;
   const Index first_k = phase.input ? packed_rows<F>(layer.inputs) : 0;
   Factor<F> factors[2];
@@ -186,54 +178,61 @@ FASTRNN_INLINE static void multiply_sources(const ForwardCall<typename F::Value>
     factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, operand), width, n);
   }
   if (phase.gates == 3)
-    sweep<F, 3>(call.watch, panels, range, first_k, factors, phase.sources, n, hooks);
+    sweep_tiles<F, 3, 1>(call.watch, panels, range, first_k, factors, phase.sources, n, caller, hooks);
   else
-    sweep<F, 4>(call.watch, panels, range, first_k, factors, phase.sources, n, hooks);
+    sweep_tiles<F, 4, 1>(call.watch, panels, range, first_k, factors, phase.sources, n, caller, hooks);
 }
+
+/// Calls move(offset in the panel, gate of the phase, unit) for each vector of panel p.
+template <class T, class Move>
+FASTRNN_INLINE static void each_vector(int gates, int blocks, Index padded, Index p, const Move& move) {
+  constexpr int U = Vec<T>::kLanes;
+  for (int b = 0; b < blocks; ++b) {
+    const Index unit = (p * blocks + b) * U;
+    if (unit >= padded) break;
+    for (int g = 0; g < gates; ++g) move((b * gates + g) * U, g, unit);
+  }
+}
+
+/// Hooks that leave the products of a phase in `raw`, where the cell normalises the sum with W x + b in it.
+template <class T>
+struct RawSums {
+  T* raw;
+  T* const* summands;  // null where the products are normalised by themselves
+  int gates, blocks;
+  Index padded, raw_width, first_column;
+
+  void fill(T* acc, Index first, Index n, Index p) const {
+    const Index width = Index(blocks) * gates * Vec<T>::kLanes;
+    fill_zero(acc, n * width);
+    if (summands == nullptr) return;
+    for (Index r = 0; r < n; ++r, acc += width)
+      each_vector<T>(gates, blocks, padded, p,
+                     [=, from = summands[first + r] + first_column](int i, int g, Index unit) {
+                       Vec<T>::load(from + g * padded + unit).store(acc + i);
+                     });
+  }
+  void consume(const T* acc, Index first, Index n, Index p) const {
+    for (Index r = 0; r < n; ++r, acc += Index(blocks) * gates * Vec<T>::kLanes)
+      each_vector<T>(gates, blocks, padded, p, [=, to = raw + (first + r) * raw_width](int i, int g, Index unit) {
+        Vec<T>::load(acc + i).store(to + g * padded + unit);
+      });
+  }
+};
 
 /// A step in three stages: all products to `raw`, their normalisation, then the cell, row by row.
 template <class F>
 static void staged_step(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
-                        const Panels<typename F::Value>& panels, const CellKernels<typename F::Value>& cell, Index n) {
+                        const Panels<typename F::Value>& panels, const TileHooks<typename F::Value>& cell, Index n) {
   using T = typename F::Value;
   using V = Vec<T>;
   constexpr int U = V::kLanes;
   const Layer<T>& layer = call.layer;
   const Index padded = layer.padded, raw_width = layer.cell.gates * padded;
-  const int G = phase.gates, blocks = panels.blocks;
   const bool of_sum = layer.cell.norm_of_sum;
-  const auto each = [&](Index p, auto&& move) {
-    for (int b = 0; b < blocks; ++b) {
-      const Index unit = (p * blocks + b) * U;
-      if (unit >= padded) break;
-      for (int g = 0; g < G; ++g) move((b * G + g) * U, g, unit);
-    }
-  };
-  struct Hooks {
-    decltype(each)& each_vector;
-    const ForwardCall<T>& call;
-    const cells::Phase& phase;
-    Index padded, raw_width, width;
-    bool of_sum;
-    void fill(T* acc, Index first, Index rows, Index p) const {
-      fill_zero(acc, rows * width);
-      if (!of_sum) return;
-      for (Index r = 0; r < rows; ++r)
-        each_vector(p, [&](int i, int g, Index unit) {
-          V::load(call.gates[first + r] + (phase.first_gate + g) * padded + unit).store(acc + r * width + i);
-        });
-    }
-    void consume(const T* acc, Index first, Index rows, Index p) const {
-      for (Index r = 0; r < rows; ++r)
-        each_vector(p, [&](int i, int g, Index unit) {
-          V::load(acc + r * width + i).store(call.raw + (first + r) * raw_width + g * padded + unit);
-        });
-    }
-  };
-  const Index width = Index(blocks) * G * U;
-  if (phase.from < 0)
-    multiply_sources<F>(call, phase, panels, n, {0, panels.count},
-                        Hooks{each, call, phase, padded, raw_width, width, of_sum});
+  const RawSums<T> hooks = {call.raw,  of_sum ? call.gates : nullptr, phase.gates, panels.blocks, padded,
+                            raw_width, phase.first_gate * padded};
+  if (phase.from < 0) multiply_sources<F>(call, phase, panels, n, {0, panels.count}, &hooks, hooks_of<T, RawSums<T>>());
   alignas(64) T acc[4 * U];
   for (Index row = 0; row < n; ++row) {
     T* raw = call.raw + row * raw_width;
@@ -242,62 +241,63 @@ static void staged_step(const ForwardCall<typename F::Value>& call, const cells:
     norm_step(layer, phase, gates, raw);
     const bool add_input = phase.input && !of_sum;
     for (Index p = 0; p < panels.count; ++p) {
-      each(p, [&](int i, int g, Index unit) {
+      each_vector<T>(phase.gates, panels.blocks, padded, p, [&](int i, int g, Index unit) {
         const int gate = phase.first_gate + g;
         V v = V::load(raw + g * padded + unit);
         if (add_input && gate != layer.cell.start_from_b_hh) v = v + V::load(gates + gate * padded + unit);
         v.store(acc + i);
       });
-      cell.consume(call, acc, row, 1, p);
+      cell.consume(&call, acc, row, 1, p);
     }
   }
 }
 
 template <class F>
-static void step(const ForwardCall<typename F::Value>& call, int phase_index,
-                 const CellKernels<typename F::Value>& cell, Index n, Range range) {
+static void step(const ForwardCall<typename F::Value>& call, int phase_index, const TileHooks<typename F::Value>& cell,
+                 Index n, Range range) {
   using T = typename F::Value;
   const cells::Phase& phase = call.layer.cell.phase[phase_index];
   const Panels<T>& panels = call.panels[phase_index];
   if (phase.norm != cells::kNoNorm || phase.from >= 0) return staged_step<F>(call, phase, panels, cell, n);
-  multiply_sources<F>(call, phase, panels, n, range, CellHooks<T>{call, cell});
+  multiply_sources<F>(call, phase, panels, n, range, &call, cell);
 }
 
+/// Hooks of a step with its W x: sums begin with the bias, the cell consumes them.
+template <class T>
+struct WholeSums {
+  const ForwardCall<T>* call;
+  const TileHooks<T>* cell;
+  const T* bias;
+  int gates, blocks;
+  Index padded;
+
+  void fill(T* acc, Index, Index n, Index p) const {
+    for (Index r = 0; r < n; ++r, acc += Index(blocks) * gates * Vec<T>::kLanes)
+      each_vector<T>(gates, blocks, padded, p,
+                     [=](int i, int g, Index unit) { Vec<T>::load(bias + g * padded + unit).store(acc + i); });
+  }
+  void consume(const T* acc, Index first, Index n, Index p) const { cell->consume(call, acc, first, n, p); }
+};
+
 template <class F>
-static void whole_step(const ForwardCall<typename F::Value>& call, const CellKernels<typename F::Value>& cell,
-                       Index n) {
+static void whole_step(const ForwardCall<typename F::Value>& call, const TileHooks<typename F::Value>& cell, Index n) {
   using T = typename F::Value;
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
   const Layer<T>& layer = call.layer;
   const cells::Phase& phase = layer.cell.phase[0];
   const Panels<T>& panels = call.panels[0];
-  struct Hooks {
-    const ForwardCall<T>& call;
-    const CellKernels<T>& cell;
-    const Panels<T>& panels;
-    void fill(T* acc, Index, Index rows, Index p) const {
-      const int G = panels.gates, blocks = panels.blocks;
-      for (Index r = 0; r < rows; ++r, acc += blocks * G * U)
-        for (int b = 0; b < blocks; ++b) {
-          const Index unit = (p * blocks + b) * U;
-          if (unit >= call.layer.padded) break;
-          for (int g = 0; g < G; ++g) V::load(call.bias + g * call.layer.padded + unit).store(acc + (b * G + g) * U);
-        }
-    }
-    void consume(const T* acc, Index first, Index rows, Index p) const { cell.consume(call, acc, first, rows, p); }
-  };
   const Factor<F> factors[2] = {factor_of<F>(call, panels, 0, 0, call.input_rows, layer.inputs, n),
                                 factor_of<F>(call, panels, 1, 1, call.h_operand, layer.state, n)};
-  const Hooks hooks = {call, cell, panels};
+  const WholeSums<T> sums = {&call, &cell, call.bias, panels.gates, panels.blocks, layer.padded};
+  const TileHooks<T> hooks = hooks_of<T, WholeSums<T>>();
+  const int count = 1 + phase.sources;
   if (phase.gates == 3)
-    sweep<F, 3>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, hooks);
+    sweep_tiles<F, 3, 1>(call.watch, panels, {0, panels.count}, 0, factors, count, n, &sums, hooks);
   else
-    sweep<F, 4>(call.watch, panels, {0, panels.count}, 0, factors, 1 + phase.sources, n, hooks);
+    sweep_tiles<F, 4, 1>(call.watch, panels, {0, panels.count}, 0, factors, count, n, &sums, hooks);
 }
 
 template <class T, class Cell, int Phase, Mode mode>
-constexpr CellKernels<T> cell_kernels() {
+constexpr TileHooks<T> cell_kernels() {
   constexpr bool exact = mode == Mode::fast && sizeof(T) == 8;  // float64 has no fast activations
   constexpr bool plain = mode != Mode::general && mode != Mode::general_training;
   if constexpr (Phase >= Cell::kPhases || (plain && !Cell::kHasPlain))

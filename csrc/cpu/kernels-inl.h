@@ -15,7 +15,7 @@ static void multiply(const T* const* a, Index rows, const Panels<T>& matrix, T* 
   const Index n = matrix.units;
   sweep<Full<T>, 4>(
       watch, matrix, {0, matrix.count}, 0, &factor, 1, rows, [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
-      [&](const T* acc, Index row, Index p) { store_panel(acc, p, n, out + row * n); });
+      [=](const T* acc, Index row, Index p) { store_panel(acc, p, n, out + row * n); });
 }
 
 template <class F>

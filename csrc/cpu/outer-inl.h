@@ -51,7 +51,7 @@ static void outer_product(Watch* watch, const T* const* left, Index offset, Inde
         const int lanes = int(count - u < U ? count - u : U);
         V::load(left[k] + offset + first + u, lanes).store(buffer + k * kOuterRows + u, lanes);
       }
-    const auto each = [&](Index row, Index p, auto&& move) {
+    const auto each = [=](Index row, Index p, auto&& move) {
       for (int v = 0; v < 4; ++v) {
         const Index column = (p * 4 + v) * U;
         if (column >= n) break;
@@ -62,11 +62,11 @@ static void outer_product(Watch* watch, const T* const* left, Index offset, Inde
     const Factor<Full<T>> factor = {columns, depth, nullptr, nullptr};
     sweep<Full<T>, 4, kOuterRows>(
         watch, packed, {0, packed.count}, 0, &factor, 1, count,
-        [&](T* acc, Index row, Index p) {
+        [=](T* acc, Index row, Index p) {
           if (fresh) return fill_zero(acc, 4 * U);
           each(row, p, [&](int i, const T* old, int lanes) { V::load(old, lanes).store(acc + i); });
         },
-        [&](const T* acc, Index row, Index p) {
+        [=](const T* acc, Index row, Index p) {
           each(row, p, [&](int i, T* now, int lanes) { V::load(acc + i).store(now, lanes); });
         });
   }
@@ -115,12 +115,18 @@ FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand
   }
 }
 
-/// sums[j] += the sum over k < n of what `add` adds for element j, for a range of whole vectors. Four vectors at a
-/// time: a single chain of additions would wait for each of them.
-template <class T, class Add>
-FASTRNN_INLINE static void fold(T* sums, Range columns, Index n, const Add& add) {
+/// sums[j] += sum over k < n of left[k][offset + j] * right[k][j] for a range of whole vectors, without `right` of
+/// left alone; rows of `right` have `width` elements. Four vectors at a time: a single chain of additions would wait
+/// for each of them.
+template <class T>
+__attribute__((noinline)) static void fold(T* sums, Range columns, Index n, const T* const* left, Index offset,
+                                           const T* const* right, Index width) {
   using V = Vec<T>;
   constexpr int U = V::kLanes;
+  const auto add = [&](V sum, Index k, Index i) {
+    const V l = V::load(left[k] + offset + i);
+    return right == nullptr ? sum + l : fmadd(l, V::load(right[k] + i, int(width - i < U ? width - i : U)), sum);
+  };
   for (Index first = columns.begin; first < columns.end; first += 4 * U) {
     const int vectors = int((columns.end - first < 4 * U ? columns.end - first : 4 * U) / U);
     for (Index begin = 0; begin < n; begin += kBlock) {
@@ -146,7 +152,6 @@ FASTRNN_INLINE static void fold(T* sums, Range columns, Index n, const Add& add)
 template <class T>
 static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Index* batch_row, Index n, Range units,
                        bool fresh) {
-  using V = Vec<T>;
   const Layer<T>& layer = call.layer;
   const cells::Description& cell = layer.cell;
   const Index padded = layer.padded, hidden = layer.hidden, width = layer.dgates_width;
@@ -203,38 +208,33 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
   }
 
   // db, gains, and diagonal peepholes
-  const auto add = [&](int column) {
-    fold(call.column_sums, {column * padded + units.begin, column * padded + units.end}, n,
-         [&](V sum, Index k, Index i) { return sum + V::load(call.left[k] + i); });
+  const auto add = [&](T* sums, int column, const T* const* right, Index width) {
+    fold(sums, units, n, call.left, column * padded, right, width);
   };
+  const auto add_column = [&](int column) { add(call.column_sums + column * padded, column, nullptr, 0); };
   for (int g = 0; g < cell.gates; ++g) {
-    add(g);
-    if (cell.recurrent_column[g] != g) add(cell.recurrent_column[g]);
+    add_column(g);
+    if (cell.recurrent_column[g] != g) add_column(cell.recurrent_column[g]);
   }
   if (call.dln_hh != nullptr) {
-    for (Index k = 0; k < n; ++k) call.right[k] = layer.saved_gates(batch_row[k], step[k]);
     const auto add_gain = [&](int sum_row, int column, int hat) {
-      fold(call.norm_sums + sum_row * padded, units, n, [&](V sum, Index k, Index u) {
-        const V h = V::load(call.right[k] + (layer.norm_column + hat) * padded + u);
-        return fmadd(V::load(call.left[k] + column * padded + u), h, sum);
-      });
+      for (Index k = 0; k < n; ++k)
+        call.right[k] = layer.saved_gates(batch_row[k], step[k]) + (layer.norm_column + hat) * padded;
+      add(call.norm_sums + sum_row * padded, column, call.right, padded);
     };
     for (int g = 0; g < cell.gates; ++g) {
       add_gain(g, cell.recurrent_column[g], g);
       if (!cell.norm_of_sum) add_gain(cell.gates + g, g, cell.gates + g);
     }
     if (layer.options.cell_norm) {
-      add(cell.cell_norm_from);
+      add_column(cell.cell_norm_from);
       add_gain(2 * cell.gates, cell.cell_norm_from, 2 * cell.gates);
     }
   }
   for (int row = 0; row < cell.params; ++row) {
     const cells::DiagonalGradient& gradient = cell.param_gradient[row];
     for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, gradient.operand, step[k], batch_row[k]);
-    fold(call.param_sums + row * padded, units, n, [&](V sum, Index k, Index u) {
-      const int lanes = int(hidden - u < V::kLanes ? hidden - u : V::kLanes);  // rows of h end where h does
-      return fmadd(V::load(call.left[k] + gradient.column * padded + u), V::load(call.right[k] + u, lanes), sum);
-    });
+    add(call.param_sums + row * padded, gradient.column, call.right, hidden);  // rows of h end where h does
   }
 }
 
@@ -337,8 +337,10 @@ static void input_gradients(const BackwardCall<T>& call, Range range) {
     }
     sweep<Full<T>, 4>(
         call.watch, call.input_panels, {0, call.input_panels.count}, 0, factors, layer.cell.gates, n,
-        [&](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
-        [&](const T* acc, Index row, Index p) { store_panel(acc, p, layer.inputs, call.dx_rows[row]); });
+        [](T* acc, Index, Index) { fill_zero(acc, 4 * U); },
+        [inputs = layer.inputs, rows = call.dx_rows](const T* acc, Index row, Index p) {
+          store_panel(acc, p, inputs, rows[row]);
+        });
   };
   for_each_chunk(call, range, multiply);
 }

@@ -218,9 +218,10 @@ __attribute__((noinline)) static void tile_pair(typename F::Value* acc, const ty
 }
 
 /// One row against some panels, two by two; `k` is that of all factors together.
-template <class F, int PV, int Stride, class Hooks>
+template <class F, int PV, int Stride>
 static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                      const Factor<F>* factors, int count, Index k, const Hooks& hooks) {
+                      const Factor<F>* factors, int count, Index k, const void* caller,
+                      const TileHooks<typename F::Value>& hooks) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   alignas(64) T acc[2 * width];
@@ -228,8 +229,8 @@ static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Ran
   for (Index p = panels.begin; p < panels.end; p += 2) {
     const bool pair = p + 1 < panels.end;
     if (stops(watch, k * 2 * width)) return;
-    hooks.fill(acc, 0, 1, p);
-    if (pair) hooks.fill(acc + width, 0, 1, p + 1);
+    hooks.fill(caller, acc, 0, 1, p);
+    if (pair) hooks.fill(caller, acc + width, 0, 1, p + 1);
     const T* w = matrix.data + p * panel_size + first_k * width;
     for (int f = 0; f < count; w += factors[f].k * width, ++f) {
       const Factor<F>& factor = factors[f];
@@ -239,22 +240,20 @@ static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Ran
       else
         tile<F, 1, PV, Stride>(acc, factor.rows, 0, w, factor.k, factor.row_scales, unit_scales);
     }
-    hooks.consume(acc, 0, 1, p);
-    if (pair) hooks.consume(acc + width, 0, 1, p + 1);
+    hooks.consume(caller, acc, 0, 1, p);
+    if (pair) hooks.consume(caller, acc + width, 0, 1, p + 1);
   }
 }
 
 /// Runs over panels, and for each over the rows: the factors are multiplied in one after the other from row `first_k`
-/// of the matrix on.
-///   hooks.fill(acc, first, n, panel) fills the accumulators of rows first .. first+n, each (PV, lanes)
-///   hooks.consume(acc, first, n, panel) consumes them
-/// Element k of a row lies Stride * k behind its pointer. It ends early when the watch says so.
+/// of the matrix on. Element k of a row lies Stride * k behind its pointer. It ends early when the watch says so.
 ///
 /// A block of rows takes in kBlock rows of the panel (with 4 vectors to a row, half of a 32 KB L1) before the next ones
 /// come, so that they are read from L1 by all row tiles but the first.
-template <class F, int PV, int Stride = 1, class Hooks>
-FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                                 const Factor<F>* factors, int count, Index n, const Hooks& hooks) {
+template <class F, int PV, int Stride>
+__attribute__((noinline)) static void sweep_tiles(Watch* watch, const Panels<typename F::Value>& matrix, Range panels,
+                                                  Index first_k, const Factor<F>* factors, int count, Index n,
+                                                  const void* caller, const TileHooks<typename F::Value>& hooks) {
   using T = typename F::Value;
   constexpr int width = PV * Vec<T>::kLanes;
   constexpr Index R = max_rows<F, PV>();
@@ -262,14 +261,15 @@ FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& 
   if (n <= 0) return;
   Index depth_of_all = 16;  // what the hooks do beside the products
   for (int f = 0; f < count; ++f) depth_of_all += factors[f].k;
-  if (n == 1) return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, hooks);
+  if (n == 1)
+    return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, caller, hooks);
   alignas(64) T acc[most * width];
   for (Index p = panels.begin; p < panels.end; ++p) {
     const Filled part = filled<F, PV>(matrix, p);
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;
       if (stops(watch, rows * depth_of_all * width)) return;
-      hooks.fill(acc, first, rows, p);
+      hooks.fill(caller, acc, first, rows, p);
       const T* w = matrix.data + (p * matrix.k + first_k) * width;
       for (int f = 0; f < count; ++f) {
         const Factor<F>& factor = factors[f];
@@ -285,16 +285,30 @@ FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& 
           w += depth * width;
         }
       }
-      hooks.consume(acc, first, rows, p);
+      hooks.consume(caller, acc, first, rows, p);
     }
   }
 }
 
+/// The hooks of a caller that has fill(acc, first, n, panel) and consume(acc, first, n, panel). They are those of a
+/// copy, whose members the compiler may keep in registers; so it should hold values, not references.
+template <class T, class Hooks>
+constexpr TileHooks<T> hooks_of() {
+  return {[](const void* caller, T* acc, Index first, Index n, Index p) {
+            const Hooks copy = *static_cast<const Hooks*>(caller);
+            copy.fill(acc, first, n, p);
+          },
+          [](const void* caller, const T* acc, Index first, Index n, Index p) {
+            const Hooks copy = *static_cast<const Hooks*>(caller);
+            copy.consume(acc, first, n, p);
+          }};
+}
+
 /// Hooks made of two functions for a single row: fill(acc, row, panel) and consume(acc, row, panel).
-template <class T, int PV, class Init, class Finish>
+template <class T, int PV, class Fill, class Consume>
 struct EachRow {
-  const Init& each_fill;
-  const Finish& each_consume;
+  Fill each_fill;
+  Consume each_consume;
   FASTRNN_INLINE void fill(T* acc, Index first, Index n, Index p) const {
     for (Index r = 0; r < n; ++r) each_fill(acc + r * PV * Vec<T>::kLanes, first + r, p);
   }
@@ -303,11 +317,15 @@ struct EachRow {
   }
 };
 
-template <class F, int PV, int Stride = 1, class Init, class Finish>
+/// sweep_tiles() with such hooks.
+template <class F, int PV, int Stride = 1, class Fill, class Consume>
 FASTRNN_INLINE static void sweep(Watch* watch, const Panels<typename F::Value>& matrix, Range panels, Index first_k,
-                                 const Factor<F>* factors, int count, Index n, const Init& init, const Finish& finish) {
-  sweep<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, n,
-                       EachRow<typename F::Value, PV, Init, Finish>{init, finish});
+                                 const Factor<F>* factors, int count, Index n, const Fill& fill,
+                                 const Consume& consume) {
+  using Hooks = EachRow<typename F::Value, PV, Fill, Consume>;
+  const Hooks hooks = {fill, consume};
+  sweep_tiles<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, n, &hooks,
+                             hooks_of<typename F::Value, Hooks>());
 }
 
 }  // namespace fastrnn::FASTRNN_ISA

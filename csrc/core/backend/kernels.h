@@ -211,12 +211,13 @@ enum class Mode { inference, fast, training, general, general_training };
 constexpr int kModes = 5;
 constexpr int kPhases = 3;
 
-/// What a cell does around the tiles of one phase, for rows first .. first+n of the lists and one panel: `fill` fills
-/// their accumulators, `consume` turns them into states. One copy serves every precision.
+/// What is done around the products of a sweep of tiles, for rows first .. first+n and one panel: `fill` fills their
+/// accumulators, `consume` takes the sums. Functions, so that a format's sweep is compiled once and not again in each
+/// of its callers. What a cell does in one phase is such a pair, whose caller is a ForwardCall.
 template <class T>
-struct CellKernels {
-  void (*fill)(const ForwardCall<T>&, T* acc, Index first, Index n, Index panel);
-  void (*consume)(const ForwardCall<T>&, const T* acc, Index first, Index n, Index panel);
+struct TileHooks {
+  void (*fill)(const void* caller, T* acc, Index first, Index n, Index panel);
+  void (*consume)(const void* caller, const T* acc, Index first, Index n, Index panel);
 };
 
 /// One step of one phase of one row, the first of the lists: with `whole` W x included, else from `gates`. It writes
@@ -232,10 +233,10 @@ struct ForwardKernels {
   /// gates += W x of one phase for rows first .. first+n of input_rows and output_rows, for some of the panels.
   void (*project)(const ForwardCall<T>&, int phase, Index first, Index n, Range panels);
   /// One time step of one phase for the first n rows of the lists.
-  void (*step)(const ForwardCall<T>&, int phase, const CellKernels<T>&, Index n, Range panels);
+  void (*step)(const ForwardCall<T>&, int phase, const TileHooks<T>&, Index n, Range panels);
   /// A whole step, W x included, for the first n rows of input_rows and the other lists: [W|R] times [x|h], with the
   /// bits of project and step. For cells that takes_whole_steps().
-  void (*whole_step)(const ForwardCall<T>&, const CellKernels<T>&, Index n);
+  void (*whole_step)(const ForwardCall<T>&, const TileHooks<T>&, Index n);
   /// The same bits for a single row, by the plain modes: inference, fast, training. Null where a cell has no such form.
   RowKernel<T> row[3][cells::kKinds];
 };
@@ -257,7 +258,7 @@ struct BackwardKernels {
 template <class T>
 struct KernelTable {
   int lanes;
-  CellKernels<T> cell[kModes][cells::kKinds][kPhases];
+  TileHooks<T> cell[kModes][cells::kKinds][kPhases];
   const ForwardKernels<T>* forward[kPrecisions];  // null where a precision does not exist for T
   BackwardKernels<T> backward;
   void (*activate)(const cells::ActivationSpec&, bool fast, const T* x, T* y, Index n);  // y = f(x)

@@ -285,7 +285,7 @@ class ForwardRun {
   T* discarded_ = nullptr;
   bool ready_ = false;  // for step()
   RowKernel<T> step_row_ = nullptr;
-  const CellKernels<T>* step_cell_ = nullptr;
+  const TileHooks<T>* step_cell_ = nullptr;
 };
 
 /// What all slices of a call have in common.

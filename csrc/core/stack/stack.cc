@@ -163,5 +163,6 @@ void forward(const Stack<T>& stack, const ForwardArguments<T>& arguments) {
   template void forward(const Stack<T>&, const ForwardArguments<T>&);
 FASTRNN_INSTANTIATE(float)
 FASTRNN_INSTANTIATE(double)
+#undef FASTRNN_INSTANTIATE
 
 }  // namespace fastrnn

@@ -236,5 +236,6 @@ void backward(const StackSaved<T>& saved, const StackBackwardArguments<T>& argum
   template void backward(const StackSaved<T>&, const StackBackwardArguments<T>&);
 FASTRNN_INSTANTIATE(float)
 FASTRNN_INSTANTIATE(double)
+#undef FASTRNN_INSTANTIATE
 
 }  // namespace fastrnn
