@@ -14,6 +14,9 @@
 #if defined(__AVX512VNNI__) || defined(__AVX512BF16__)
 #include <immintrin.h>
 #endif
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #include <chrono>
 #include <cstddef>
@@ -57,7 +60,11 @@ __attribute__((noinline)) void multiply_add(long iterations, float scale, float 
   }
   for (int j = 0; j < kAccumulators; ++j) sum[j] = b * static_cast<float>(j);
   for (long n = 0; n < iterations; ++n) {
+#if defined(__aarch64__)  // adds to the sum in its register; the other form would copy b first
+    for (int j = 0; j < kAccumulators; ++j) sum[j] = vfmaq_f32(sum[j], a, b);
+#else
     for (int j = 0; j < kAccumulators; ++j) sum[j] = sum[j] * a + b;
+#endif
   }
   for (int j = 1; j < kAccumulators; ++j) sum[0] += sum[j];
   float_sink = sum[0][0];
@@ -74,6 +81,17 @@ __attribute__((noinline)) void int8_dot_product(long iterations, int factors) {
   }
   for (int j = 1; j < kAccumulators; ++j) sum[0] = _mm512_xor_si512(sum[0], sum[j]);
   int_sink = _mm512_cvtsi512_si32(sum[0]);
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+__attribute__((noinline)) void int8_dot_product(long iterations, int factors) {
+  const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(factors)), b = vreinterpretq_s8_s32(vdupq_n_s32(factors + 1));
+  int32x4_t sum[kAccumulators];
+  for (int j = 0; j < kAccumulators; ++j) sum[j] = vdupq_n_s32(j);
+  for (long n = 0; n < iterations; ++n) {
+    for (int j = 0; j < kAccumulators; ++j) sum[j] = vdotq_s32(sum[j], a, b);
+  }
+  for (int j = 1; j < kAccumulators; ++j) sum[0] = veorq_s32(sum[0], sum[j]);
+  int_sink = vgetq_lane_s32(sum[0], 0);
 }
 #endif
 
@@ -140,7 +158,7 @@ int main(int argc, char** argv) {
 #if defined(__AVX512BF16__)
   print_peak("bfloat16", 2, [&](long n) { bfloat16_dot_product(n, scale); });
 #endif
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__ARM_FEATURE_DOTPROD)
   volatile int factors = 0x01020304;
   print_peak("int8", 4, [&](long n) { int8_dot_product(n, factors); });
 #endif

@@ -19,6 +19,9 @@ ISA_FLAGS: dict[str, tuple[list[str], int]] = {
     "avx512": (_AVX512, 64),
     "avx512_vnni": ([*_AVX512, "-mavx512vnni"], 64),
     "avx512_bf16": ([*_AVX512, "-mavx512vnni", "-mavx512bf16"], 64),
+    "neon": ([], 16),
+    "neon_dotprod": (["-march=armv8.2-a+dotprod"], 16),
+    "neon_bf16": (["-march=armv8.2-a+dotprod+bf16"], 16),
 }
 # What more than this part of a roofline says is that the roofline, or the time, was measured wrongly: the bound is the
 # best of many trials, so that noise accounts for a few hundredths at most.

@@ -61,7 +61,7 @@ struct Bfloat16 {
   }
 };
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 struct Bfloat16Dot {
   using Value = float;
   using V = Vec<float>;

@@ -22,7 +22,12 @@ def test_roofline_builds_and_measures():
     isa = fastrnn.info()["isa_available"][-1]
     found = roofline.measure(isa, {"L1": 1 << 15}, [work.parse("RNN T2 H64", "inference")])
     assert "skipped" not in found, found
-    own = {"avx512_vnni": ["int8"], "avx512_bf16": ["bfloat16", "int8"]}
+    own = {
+        "avx512_vnni": ["int8"],
+        "avx512_bf16": ["bfloat16", "int8"],
+        "neon_dotprod": ["int8"],
+        "neon_bf16": ["int8"],
+    }
     assert list(found["gflops"]) == ["float32", *own.get(isa, [])]
     assert found["gflops"]["float32"] > 0
     # Two and four times as many products in an instruction; half of that leaves room for a busy machine.

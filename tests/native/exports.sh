@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The shared library exports fastrnn_* and what lies in namespace fastrnn, and nothing else.
-# Usage: exports.sh LIBRARY
+# Usage: exports.sh LIBRARY        NM: the nm that reads it, that of this machine unless given
 set -euo pipefail
-exported=$(nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//')
+exported=$("${NM:-nm}" -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//')
 extra=$(grep -vE '^(fastrnn_[a-z_]+|_Z(N|NK|TIN|TSN|TVN)7fastrnn.*)$' <<< "$exported" || true)
 if [ -n "$extra" ]; then
   echo "$1 exports more than its interface:"

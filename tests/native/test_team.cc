@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "core/base/aligned.h"
@@ -280,7 +281,8 @@ void test_fork() {
 
 }  // namespace
 
-int main() {
+// `without_fork`: where no child may have threads.
+int main(int argc, char** argv) {
   test_grid();
   test_rush();
   test_run_slices();
@@ -289,6 +291,6 @@ int main() {
   test_overtaken();
   test_race();
   test_in_place_waits();
-  test_fork();
+  if (argc < 2 || std::strcmp(argv[1], "without_fork") != 0) test_fork();
   return test::finish("team");
 }

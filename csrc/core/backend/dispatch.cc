@@ -6,6 +6,10 @@
 #include <atomic>
 #include <cstdlib>
 
+#if defined(FASTRNN_NEON)
+#include <sys/auxv.h>
+#endif
+
 #include "fastrnn/fastrnn.hpp"
 
 namespace fastrnn {
@@ -29,15 +33,31 @@ namespace avx512_bf16 {
 extern const ForwardKernels<float> bfloat16;
 }
 #endif
+#if defined(FASTRNN_NEON)
+namespace neon {
+extern const Backend backend;
+}
+namespace neon_dotprod {
+extern const ForwardKernels<float> int8;
+}
+namespace neon_bf16 {
+extern const ForwardKernels<float> bfloat16;
+}
+#endif
 
 namespace {
+
+#if defined(FASTRNN_NEON)
+// HWCAP_ASIMDDP and HWCAP2_BF16 of Linux, whose headers may be older.
+constexpr unsigned long kHasDotprod = 1 << 20, kHasBf16 = 1 << 14;
+#endif
 
 struct Candidate {
   const Backend* backend;
   bool available;
 };
 
-#if defined(FASTRNN_AVX512)
+#if defined(FASTRNN_AVX512) || defined(FASTRNN_NEON)
 /// A copy of `base` with another name and, in one precision, other kernels.
 Backend extend(const Backend& base, const char* name, Precision precision, const ForwardKernels<float>& kernels) {
   Backend backend = base;
@@ -65,6 +85,15 @@ const std::vector<Candidate>& candidates() {
     static const Backend bf16 = extend(vnni, "avx512_bf16", Precision::bfloat16, avx512_bf16::bfloat16);
     all.push_back({&avx512::backend, has_avx512});
     all.push_back({&vnni, has_vnni});
+    all.push_back({&bf16, has_bf16});
+#endif
+#if defined(FASTRNN_NEON)
+    const bool has_dotprod = getauxval(AT_HWCAP) & kHasDotprod;
+    const bool has_bf16 = has_dotprod && (getauxval(AT_HWCAP2) & kHasBf16);
+    static const Backend dotprod = extend(neon::backend, "neon_dotprod", Precision::int8, neon_dotprod::int8);
+    static const Backend bf16 = extend(dotprod, "neon_bf16", Precision::bfloat16, neon_bf16::bfloat16);
+    all.push_back({&neon::backend, true});
+    all.push_back({&dotprod, has_dotprod});
     all.push_back({&bf16, has_bf16});
 #endif
     return all;

@@ -59,7 +59,8 @@ FASTRNN_API const char* fastrnn_compiler_flags(void);
 /* The instruction set that models are packed for when they are loaded: the best of the machine, unless the environment
  * variable FASTRNN_ISA or fastrnn_set_isa says otherwise. Static; NULL if FASTRNN_ISA names none that there is. */
 FASTRNN_API const char* fastrnn_isa(void);
-/* "portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16". Models that are loaded stay as they are. */
+/* "portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"; on aarch64 "neon", "neon_dotprod", "neon_bf16" beside the
+ * first. Models that are loaded stay as they are. */
 FASTRNN_API fastrnn_status fastrnn_set_isa(const char* name);
 /* The `index`-th that this machine has, slowest first; NULL beyond the last. Static. */
 FASTRNN_API const char* fastrnn_available_isa(size_t index);
