@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import data
+from fastrnn import GRU, Dense, Masking, Sequential, data
 
 
 def test_windows():
@@ -178,6 +178,65 @@ def test_train_test_split():
     assert data.train_test_split(x, test_size=0.2, shuffle=False)[1].tolist() == [8, 9]
 
 
+def test_ragged_lists_are_split_as_lists():
+    x, y = [np.full((n, 2), n) for n in range(1, 9)], np.arange(1, 9)
+    x_train, x_test, y_train, y_test = data.train_test_split(x, y, test_size=0.25, seed=0)
+    assert [len(part) for part in x_train] == y_train.tolist()
+    assert [len(part) for part in x_test] == y_test.tolist()
+    assert sorted([*y_train, *y_test]) == y.tolist()
+    assert [len(part) for part in data.split_by_time(x, test_size=0.25)[1]] == [7, 8]
+    with pytest.raises(TypeError, match=r"test_size: expected a share in \(0, 1\), got '2024-03-01'"):
+        data.split_by_time(y, test_size="2024-03-01")
+
+
+def test_what_is_missing_is_filled():
+    nan = np.nan
+    assert data.fill_missing([nan, 1.0, nan, nan, 4.0]).tolist() == [1, 1, 1, 1, 4]
+    table = np.array([[1, nan], [nan, 5], [3, nan]], np.float32)
+    filled = data.fill_missing(table)
+    assert (filled.tolist(), filled.dtype) == ([[1, 5], [1, 5], [3, 5]], np.float32)
+    assert np.isnan(table).sum() == 3
+    assert [part.tolist() for part in data.fill_missing([table[:2], table[1:, 1]])] == [[[1, 5], [1, 5]], [5, 5]]
+    assert data.fill_missing(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_a_feature_is_forecast_by_its_number_and_unscaled_in_any_shape():
+    series = np.arange(24.0).reshape(12, 2)
+    x, y = data.forecast_windows(series, 4, 3, target=1)
+    expected = data.forecast_windows(series, 4, 3, target=series[:, 1])
+    np.testing.assert_array_equal(x, expected[0])
+    np.testing.assert_array_equal(y, expected[1])
+    scaler = data.Scaler().fit(series)
+    whole = scaler.inverse_transform(scaler.transform(series))
+    np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(y, 1), 1), y)
+    np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(y, 1)[..., None], [1])[..., 0], y)
+    np.testing.assert_allclose(whole, series)
+
+
+def test_padding_that_a_model_reads_is_told():
+    def fit(*layers, lengths=(2, 3, 5), value=-1.0):
+        model = Sequential([*layers, GRU(2), Dense(1)])
+        model.compile("sgd", "mse")
+        sequences = [np.ones((n, 2), np.float32) for n in lengths]
+        model.fit(data.BatchesByLength(sequences, np.zeros(len(lengths)), value=value), verbose=0)
+
+    with pytest.warns(UserWarning, match=r"padded with -1.0, .* expected it to begin with Masking\(-1.0\), got none"):
+        fit()
+    with pytest.warns(UserWarning, match=r"expected it to begin with Masking\(-1.0\), got Masking\(0.0\)"):
+        fit(Masking(0.0))
+    fit(Masking(-1.0))
+    fit(lengths=(4, 4))  # nothing is padded
+
+
+def test_labels_and_ragged_lists_are_told_what_to_become():
+    model = Sequential([GRU(2), Dense(2)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(TypeError, match=r"y: expected numbers, got dtype <U3; classes, y = numpy.unique"):
+        model.fit(np.ones((2, 3, 1)), np.array(["yes", "no"]), verbose=0)
+    with pytest.raises(ValueError, match=r"x: expected an array, got sequences of different lengths; .*By"):
+        model.predict([np.ones((2, 1)), np.ones((3, 1))])
+
+
 def test_char_vocabulary():
     vocabulary = data.CharVocabulary("hello")
     assert vocabulary.characters == "ehlo"
@@ -197,6 +256,24 @@ def test_python_topics():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (
+            lambda: data.fill_missing([[1.0, np.nan], [2.0, np.nan]]),
+            r"x: expected a number in feature 1, got NaN alone",
+        ),
+        (lambda: data.fill_missing([np.ones(2), np.array([np.nan])]), r"feature 0 of sequence 1, got NaN alone"),
+        (
+            lambda: data.forecast_windows(np.ones((9, 2)), 3, target=2),
+            r"target: expected the number of a feature of \(9",
+        ),
+        (lambda: data.forecast_windows(np.ones((9, 2)), 3, target="a"), r"target: expected .* without names, got 'a'"),
+        (
+            lambda: data.Scaler().fit([[1.0, 1.0], [1.0, np.nan]]),
+            r"got NaN or infinity in 1 of 2 rows of feature 1; .*fi",
+        ),
+        (
+            lambda: data.BatchesByLength([np.ones((2, 3)), np.ones((1, 2))]),
+            r"sequences: .*\(2, 3\) at 0 and \(1, 2\) at 1",
+        ),
         (lambda: data.windows(np.arange(3), 4), r"length: expected a number in 1\.\.3 .* got 4"),
         (lambda: data.windows(np.arange(3), 0), r"length: expected a number in 1\.\.3 .* got 0"),
         (lambda: data.windows(np.arange(3), 1, 0), r"stride: expected a number >= 1, got 0"),

@@ -39,7 +39,7 @@ def test_columns_and_sequences_of_tables():
             data.columns(table, "tt")
         with pytest.raises(ValueError, match=r"names: expected a column of numbers, got 'id'"):
             data.columns(table, "id")
-        with pytest.raises(ValueError, match=r"target: expected one label in all rows of id .*'a'.*, got several"):
+        with pytest.raises(ValueError, match=r"target: expected one label in all rows of id 'a', got 1.0, 3.0"):
             data.group_sequences(table, "id", ["x"], "x")
 
 
@@ -64,11 +64,67 @@ def test_csv(tmp_path):
     for text, message in (
         ("", "expected a first line with the names"),
         ("a,a\n1,2\n", "expected different names of columns, got 'a' twice"),
-        ("a,b\n1,2\n1\n", "expected 2 fields in line 3, got 1"),
+        ("a,b\n1,2\n1\n", "expected 2 fields in line 3, as the first line has between ',', got 1"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             data.read_csv(path)
+
+
+def test_csv_as_it_is_found(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("Zeit;Wärme °C;n\n01.03.2024;-0,5;1.234\n01.04.2024;NA;1.234,5\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"t\.csv: expected UTF-8, got byte 0xe4; encoding cp1252"):
+        data.read_csv(path)
+    table = data.read_csv(path, decimal=",", encoding="cp1252")
+    assert list(table) == ["Zeit", "Wärme °C", "n"]
+    assert table["Zeit"].tolist() == ["01.03.2024", "01.04.2024"]  # no numbers with dots between thousands
+    assert table["Wärme °C"][0] == -0.5
+    assert np.isnan(table["Wärme °C"][1])
+    assert table["n"].tolist() == [1234, 1234.5]
+    with pytest.raises(ValueError, match=r"got 'n' with '1\.234,5' in row 1, and 1 such fields of 2; decimal=','"):
+        data.columns(data.read_csv(path, encoding="latin-1"), ["n"])
+    for mark in ",;|\t":
+        path.write_text(mark.join(["a b", '"x,y;z"', "c"]) + "\n" + mark.join("123") + "\n")
+        assert list(data.read_csv(path)) == ["a b", "x,y;z", "c"]
+    for options, message in (
+        ({"delimiter": "tab"}, "delimiter: expected one character, got 'tab'"),
+        ({"decimal": ";"}, "decimal: expected one of '.', ',', got ';'"),
+        ({"encoding": "utf-9"}, "encoding: expected one that Python knows, such as cp1252, got 'utf-9'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.read_csv(path, **options)
+
+
+def test_steps_in_the_order_of_dates_that_are_texts():
+    for texts in (
+        ["01.04.2024", "02.03.2024", "31.03.2024 23:59:59,5"],
+        ["2024-04-01T00:00", "2024-03-02 12:00:01", "2024-3-31"],
+        ["10:00", "9:30", "9:59:59.9"],
+        ["10", "2", "3.5"],
+    ):
+        table = {"id": np.zeros(3), "x": np.arange(3.0), "t": np.array(texts)}
+        assert data.group_sequences(table, "id", ["x"], order="t")[0][0][:, 0].tolist() == [1, 2, 0]
+    for text in ("03/01/2024", "31.02.2024", "2024-03-01 noon", "step 2"):
+        table["t"] = np.array(["1", text, "2"])
+        with pytest.raises(ValueError, match=rf"order: expected numbers, or dates such as .*, got '{text}'"):
+            data.group_sequences(table, "id", ["x"], order="t")
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_frames_stay_frames(package):
+    frame = pytest.importorskip(package).DataFrame({"a": np.arange(8.0), "b": np.ones(8), "c": list("abcdefgh")})
+    for past, future in (data.split_by_time(frame, test_size=0.25), data.train_test_split(frame, test_size=2 / 8)):
+        assert type(past) is type(future) is type(frame)
+        assert (len(past), len(future), list(future.columns)) == (6, 2, ["a", "b", "c"])
+    assert data.split_by_time(frame["a"], test_size=0.25)[1].to_numpy().tolist() == [6, 7]
+    numbers = frame[["a", "b"]]
+    x, y = data.forecast_windows(numbers, 3, 2, target="a")
+    assert (x.shape, y[-1].tolist()) == ((4, 3, 2), [6, 7])
+    assert data.Scaler().fit(numbers).transform(numbers).shape == (8, 2)
+    dates = {"t": np.array(["2024-03-01", "2024-03-02"], "datetime64[D]"), "x": np.ones(2)}
+    with pytest.raises(ValueError, match=r"names: expected a column of numbers, got 't' of dtype datetime64"):
+        data.columns(dates, ["t", "x"])
 
 
 def test_parts_of_files_are_the_file(tmp_path):

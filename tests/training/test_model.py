@@ -190,6 +190,9 @@ def test_stop_training_ends_within_the_epoch(rng):
     history = classifier().fit(x, y, batch_size=8, epochs=5, callbacks=[Stop(), recorder], verbose=0)
     assert history.epoch == [0]
     assert [c[0] for c in recorder.calls[1:]] == [0, 1]
+    judged = classifier().fit(x, y, batch_size=8, epochs=5, validation_data=(x, y), callbacks=[Stop()], verbose=0)
+    assert {len(figures) for figures in judged.history.values()} == {1}
+    assert "val_loss" in judged.history  # as Keras: the part of an epoch is judged, too
 
 
 def test_iterables_of_batches(rng):

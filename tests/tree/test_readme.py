@@ -114,7 +114,7 @@ def names_of_streaming() -> list[dict[str, Any]]:
 def names_of_data() -> list[dict[str, Any]]:
     rows = [f"{n // 10},{n % 10},{n % 7},{-n % 5},{n // 20 % 2}" for n in range(80)]
     Path("measured.csv").write_text("\n".join(["machine,time,a,b,broken", *rows]))
-    return [{}, {}, {}, {"series": array(200, 1)}, {}, {}]
+    return [{}, {}, {}, {}, {}, {"series": array(200, 1)}, {}, {}, {"text": "the cat sat on the mat . " * 9}]
 
 
 def names_of_serving() -> list[dict[str, Any]]:

@@ -1,11 +1,12 @@
 """Data as people have it, made into the batches that a model takes; NumPy alone is needed."""
 
-from .arrays import pad_sequences, to_categorical
+from .arrays import fill_missing, pad_sequences, to_categorical
+from .csv_files import read_csv
 from .lengths import BatchesByLength
 from .parts import FileParts, WindowStream
 from .scaling import Scaler
 from .splits import split_by_time, train_test_split
-from .tables import columns, group_sequences, read_csv
+from .tables import columns, group_sequences
 from .text import CharVocabulary, WordVocabulary, python_topics, vocabulary_from_config
 from .windows import forecast_windows, windows
 
@@ -17,6 +18,7 @@ __all__ = [
     "WindowStream",
     "WordVocabulary",
     "columns",
+    "fill_missing",
     "forecast_windows",
     "group_sequences",
     "pad_sequences",

@@ -10,7 +10,55 @@ import numpy as np
 from .._registry import choice_error
 from .._typing import Array, DTypeLike
 
-__all__ = ["pad_sequences", "to_categorical"]
+__all__ = ["fill_missing", "is_ragged", "pad_sequences", "to_categorical"]
+
+
+def is_ragged(x: Any) -> bool:
+    """Whether x is a list of arrays, or an array of objects, rather than one array."""
+    if isinstance(x, np.ndarray):
+        return bool(x.dtype == object)
+    return isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(part, "__array__") for part in x)
+
+
+def fill_missing(x: Any) -> Any:
+    """Return a copy of a series, or of several, in which each NaN is the last number before it.
+
+    What is missing at the beginning becomes the first number that comes.
+
+    Args:
+        x: steps (T,) or (T, features), a frame of such, or a list of arrays (T_n, features), each filled by itself.
+
+    Returns:
+        An array of float64, or float32 where x has that; a list for a list.
+
+    Raises:
+        ValueError: a feature without a number in the whole series.
+
+    Example:
+        >>> fastrnn.data.fill_missing([np.nan, 1.0, np.nan, 3.0]).tolist()
+        [1.0, 1.0, 1.0, 3.0]
+    """
+    if is_ragged(x):
+        return [_filled(part, f" of sequence {k}") for k, part in enumerate(x)]
+    return _filled(x, "")
+
+
+def _filled(x: Any, of: str) -> Array:
+    given = np.asarray(x)
+    result = given.astype(np.float32 if given.dtype == np.float32 else np.float64)
+    if result.ndim == 0:
+        raise ValueError("x: expected at least one axis, got a scalar")
+    if not result.size:
+        return result
+    steps = result.reshape(len(result), -1)
+    missing = np.isnan(steps)
+    if missing.all(axis=0).any():
+        feature = int(missing.all(axis=0).argmax())
+        raise ValueError(f"x: expected a number in feature {feature}{of}, got NaN alone")
+    row = np.arange(len(steps))[:, np.newaxis]
+    last = np.maximum.accumulate(np.where(missing, -1, row), axis=0)
+    source = np.where(last < 0, (~missing).argmax(axis=0), last)
+    return np.take_along_axis(steps, source, axis=0).reshape(result.shape)
 
 
 def pad_sequences(

@@ -70,6 +70,12 @@ class BatchesByLength:
             raise ValueError("sequences: expected at least one, got none")
         if not self.lengths.all():
             raise ValueError(f"sequences: expected at least one step in each, got none at {self.lengths.argmin()}")
+        if not whole:
+            first = self._sequences[0].shape
+            for k, sequence in enumerate(self._sequences):
+                if sequence.shape[1:] != first[1:]:
+                    both = f"{first} at 0 and {sequence.shape} at {k}"
+                    raise ValueError(f"sequences: expected equal shapes beyond the first axis, got {both}")
         self._y = None if y is None else _targets(y, self.lengths)
         self._sample_weight = None if sample_weight is None else np.asarray(sample_weight)
         for name, given in (("y", self._y), ("sample_weight", self._sample_weight)):
@@ -99,6 +105,11 @@ class BatchesByLength:
         if self._sample_weight is not None:
             batch += (self._sample_weight[rows],)
         return batch
+
+    @property
+    def padding(self) -> float | None:
+        """What steps are padded with, None if no batch of this epoch is: `fit` looks whether the model masks it."""
+        return None if self.padded_share == 0 else self.value
 
     def on_epoch_end(self) -> None:
         """Draw the batches of the next epoch; `fit` calls it."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._registry import choice_error
 from .._typing import Array, Config
+from .arrays import is_ragged
 
 __all__ = ["Scaler"]
 
@@ -58,7 +59,7 @@ class Scaler:
         Raises:
             ValueError: nothing was given, another number of features, or NaN or infinity.
         """
-        parts = x if _ragged(x) else [x]
+        parts = x if is_ragged(x) else [x]
         for part in parts:
             self._add(np.asarray(part, dtype=np.float64))
         if not self._count:
@@ -81,7 +82,12 @@ class Scaler:
             )
         rows = x.reshape(-1, x.shape[-1])
         if not np.isfinite(rows).all():
-            raise ValueError("x: expected finite numbers, got NaN or infinity")
+            bad = ~np.isfinite(rows)
+            feature = int(bad.any(axis=0).argmax())
+            raise ValueError(
+                f"x: expected finite numbers, got NaN or infinity in {int(bad[:, feature].sum())} of {len(rows)} rows "
+                f"of feature {feature}; fastrnn.data.fill_missing fills gaps"
+            )
         if self._count and len(self._first) != rows.shape[1]:
             raise ValueError(f"x: expected {len(self._first)} features, got {rows.shape[1]}")
         if self.kind == "standard":
@@ -102,7 +108,8 @@ class Scaler:
 
         Args:
             x: as for `fit`.
-            features: number or numbers of the features that x has, when it has not all of them.
+            features: what x has, when it has not all features: the numbers of those on its last axis; or one number,
+                when all of x is of one feature, whatever its shape, such as a forecast (N, horizon).
 
         Raises:
             ValueError: before `fit`, or for another number of features.
@@ -116,17 +123,17 @@ class Scaler:
     def _each(self, x: Any, features: Any, formula: Any) -> Any:
         if not hasattr(self, "shift"):
             raise ValueError("Scaler: expected fit to have been called before transform")
-        chosen = np.arange(len(self.shift)) if features is None else np.atleast_1d(np.asarray(features))
+        chosen = np.arange(len(self.shift)) if features is None else np.asarray(features)
         shift, scale = self.shift[chosen], self.scale[chosen]
 
         def one(part: Any) -> Array:
             array = np.asarray(part)
-            if array.ndim == 0 or array.shape[-1] != len(shift):
+            if chosen.ndim and (array.ndim == 0 or array.shape[-1] != len(shift)):
                 raise ValueError(f"x: expected {len(shift)} features on the last axis, got shape {array.shape}")
             dtype = np.float64 if array.dtype == np.float64 else np.float32
             return np.asarray(formula(array, shift, scale), dtype=dtype)
 
-        return [one(part) for part in x] if _ragged(x) else one(x)
+        return [one(part) for part in x] if is_ragged(x) else one(x)
 
     def get_config(self) -> Config:
         """Everything `from_config` needs, of what JSON has."""
@@ -148,10 +155,3 @@ class Scaler:
     def __repr__(self) -> str:
         fitted = f", {len(self.shift)} features" if hasattr(self, "shift") else ""
         return f"Scaler({self.kind!r}{fitted})"
-
-
-def _ragged(x: Any) -> bool:
-    """Whether x is a list of arrays, or an array of objects, rather than one array."""
-    if isinstance(x, np.ndarray):
-        return bool(x.dtype == object)
-    return isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(part, "__array__") for part in x)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Array
+from .tables import columns
 
 __all__ = ["forecast_windows", "windows"]
 
@@ -46,11 +47,12 @@ def forecast_windows(
     """Return windows of `length` steps and, for each, the `horizon` steps that follow it.
 
     Args:
-        series: array (T, ...), time first.
+        series: array (T, ...), time first, or a frame.
         length: steps that are read.
         horizon: steps that are forecast.
         stride: steps from a window to the next.
-        target: array (T, ...) whose steps are forecast; the series itself when None.
+        target: what is forecast: an array (T, ...), the number of a feature, of a frame the name of a column; the
+            series itself when None.
         gap: steps left out between the two, for a forecast that is made some time ahead.
 
     Returns:
@@ -65,9 +67,9 @@ def forecast_windows(
         ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [[3.0, 4.0], [4.0, 5.0]])
     """
     array = np.asarray(series)
-    targets = array if target is None else np.asarray(target)
     if array.ndim == 0:
         raise ValueError("series: expected at least one axis, got a scalar")
+    targets = _targets(series, array, target)
     if targets.ndim == 0 or len(targets) != len(array):
         raise ValueError(f"target: expected {len(array)} steps as the series has, got shape {targets.shape}")
     for name, number, least in (("length", length, 1), ("horizon", horizon, 1), ("stride", stride, 1), ("gap", gap, 0)):
@@ -79,3 +81,18 @@ def forecast_windows(
         )
     x = windows(array[: len(array) - gap - horizon], length, stride)
     return x, windows(targets[length + gap :], horizon, stride)
+
+
+def _targets(series: Any, array: Array, target: Any) -> Array:
+    """What is forecast: a feature of the series, or an array of its own."""
+    if target is None:
+        return array
+    if isinstance(target, str):
+        if not hasattr(series, "columns"):
+            raise ValueError(f"target: expected a number or an array for a series without names, got {target!r}")
+        return columns(series, target, array.dtype)
+    if isinstance(target, (int, np.integer)):
+        if array.ndim < 2 or not -array.shape[-1] <= target < array.shape[-1]:
+            raise ValueError(f"target: expected the number of a feature of {array.shape}, got {target}")
+        return np.asarray(array[..., target])
+    return np.asarray(target)

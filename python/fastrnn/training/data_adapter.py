@@ -33,12 +33,15 @@ def check_array(value: Any, argument: str) -> Array:
     """
     array = value if isinstance(value, np.ndarray) else _to_array(value, argument)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{argument}: expected numbers, got dtype {array.dtype}")
+        labels = array.dtype.kind == "U" and argument == "y"
+        hint = "; classes, y = numpy.unique(y, return_inverse=True) makes class numbers of labels" if labels else ""
+        raise TypeError(f"{argument}: expected numbers, got dtype {array.dtype}{hint}")
     if array.ndim == 0:
         raise ValueError(f"{argument}: expected an array of at least one axis, got a scalar")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{argument}: expected finite numbers, got {array[index]} at index {index}")
+        hint = "; fastrnn.data.fill_missing fills gaps of a series" if argument == "x" else ""
+        raise ValueError(f"{argument}: expected finite numbers, got {array[index]} at index {index}{hint}")
     return array
 
 
@@ -91,7 +94,7 @@ class ArrayData:
         class_weight: Mapping[int, float] | None = None,
         finite: bool = True,
     ) -> None:
-        self.x = check_array(x, "x") if finite else np.asarray(x)
+        self.x = check_array(x, "x") if finite else _to_array(x, "x")
         if self.x.ndim == 0 or self.x.dtype.kind not in "fiub":
             check_array(self.x, "x")
         self.size: int = self.x.shape[0]

@@ -21,6 +21,7 @@ from .checkpoints import Checkpoints
 from .data_adapter import ArrayData, Batch, BatchData, holds_batches, make_data
 from .group import Group
 from .interrupts import BatchInterrupts
+from .padding import check_masked
 from .position import Position
 from .resume import check, collect, restore
 from .sharding import Shards
@@ -105,6 +106,7 @@ class Trainer(BatchTrainer):
             rng=config.random_generator(), class_weight=class_weight,
         )  # fmt: skip
         level(verbose, auto=1)  # refuses what is none
+        check_masked(self.model.layers, x)
         validation: Data | None = None
         if validation_data is not None:
             given = validation_data
@@ -161,7 +163,7 @@ class Trainer(BatchTrainer):
                     batch_hooks = hooks.on_train_batch_begin, batch_end
                     logs = self._pass(data, train, batch_hooks, position, note, training=True)
                     position = Position(epoch + 1)
-                    if validation is not None and (epoch + 1) % validation_freq == 0 and not self.stop_training:
+                    if validation is not None and (epoch + 1) % validation_freq == 0:
                         tested = self._evaluate(validation, hooks, test)
                         logs = {**logs, **{f"val_{name}": value for name, value in tested.items()}}
                     epoch_end(epoch, logs)
