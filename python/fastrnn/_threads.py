@@ -53,8 +53,13 @@ def sharing(threads: int | None = None) -> Iterator[None]:
 
 
 def available() -> int:
-    """The processors that this process may use: of its affinity, and of the CPU quota of its control groups."""
+    """The processors that this process may use: of its affinity, of the CPU quota of its control groups, and at most
+    `OMP_NUM_THREADS`, by which joblib, Dask, Ray and job schedulers tell a worker what its share is.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list has a number for each nesting level
+    if share.isdecimal() and int(share) > 0:
+        count = min(count, int(share))
     return max(1, min(count, int(_quota()), _MOST))
 
 

@@ -23,7 +23,7 @@ def set_num_threads(n: int) -> None:
     """Threads of all later calls that do not say how many; results do not depend on it.
 
     Functions take one until this is called, `Sequential.fit`, `evaluate` and `predict` as many as there are processors
-    for the process; sessions and pools always one.
+    for the process, or `OMP_NUM_THREADS` if that is less; sessions and pools always one.
 
     Args:
         n: 1 to 4096.

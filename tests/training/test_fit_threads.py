@@ -146,6 +146,18 @@ print(_threads.available(), fastrnn.get_num_threads())
     assert result.stdout.split() == ["1", "1"]
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("1", 1), (" 2 ,1", 2), ("64", 5), ("0", 5), ("", 5), ("two", 5), ("-1", 5)],
+)
+def test_a_worker_keeps_to_its_share(said, expected, monkeypatch):
+    monkeypatch.undo()  # of `available`
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(5)), raising=False)
+    monkeypatch.setattr(_threads, "_quota", lambda: 4096.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert _threads.available() == expected
+
+
 V1 = {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "50000"}
 
 
