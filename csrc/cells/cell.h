@@ -130,7 +130,7 @@ struct BackPhase {
   int sources;
   BackSource source[4];
   bool over_state = false;
-  int norm = kNoNorm;  // whose gradients pass back through their normalisation when all units are done
+  int norm = kNoNorm;  // normalisations to pass back through once all units are done
 };
 
 /// The gradient of per-unit parameter row j: the sum over time and batch of dgate column x operand.
@@ -149,9 +149,9 @@ struct Description {
   Phase phase[3];
   int back_phases;
   BackPhase back[3];
-  bool has_candidate;      // that candidate_dropout drops
+  bool has_candidate;      // there is a candidate, which candidate_dropout acts on
   bool vector_recurrence;  // w_hh is (H,), the first per-unit parameter, and no matrix
-  int forget_gate;         // the one that forget_bias is added to; -1 for none
+  int forget_gate;         // the gate that forget_bias is added to; -1 for none
   int params;              // rows of per-unit parameters (diagonal peepholes)
   DiagonalGradient param_gradient[3];
   int c_new;                // the column that Operand::c_new reads

@@ -48,7 +48,7 @@ struct Mgu {
     const V f = u.saved(F);
     if constexpr (Phase == 0) {
       const V n = u.saved(N), dh = u.dh();
-      u.set_dgate(F, dh * (u.drop(n) - u.h_prev()));  // of f, as far as it mixes; phase 1 adds what f * h brings
+      u.set_dgate(F, dh * (u.drop(n) - u.h_prev()));  // df of mixing h and n; phase 1 adds that of f * h
       u.set_dgate(N, u.drop(dh * f) * u.candidate_slope(n));
       u.set_carry_h(dh * (V(1) - f));
     } else {

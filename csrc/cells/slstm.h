@@ -59,7 +59,7 @@ struct Slstm {
     u.save(kO, o);
     u.save(kFromInput, from_input);
     u.save(kSlope, slope);
-    u.save(kFlow, where_positive(m - kept, f));  // not where f' is held at 1
+    u.save(kFlow, where_positive(m - kept, f));  // zero where f' is held at 1
     u.set_c(c, C);
     u.set_c(n, N);
     u.set_c(m, M);

@@ -98,7 +98,7 @@ def _create(target: str) -> tuple[IO[bytes], str]:
         temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
         try:
             file = open(temporary, "xb")  # noqa: SIM115 - the caller closes it
-        except OSError as error:  # about a name that the user never gave
+        except OSError as error:  # the message names the file that the user gave
             raise OSError(error.errno, error.strerror, target) from None
         _lock(file, wait=True)
         if os.fstat(file.fileno()).st_nlink:  # else another save took it for an orphan before it was locked
@@ -132,12 +132,12 @@ def _sync_folder(folder: str) -> None:
     """Put the new name itself on the disk, where folders can be synced."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # one that may be written and not read, and every folder of Windows
+    except PermissionError:  # the folder may not be read, or this is Windows
         return
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot
+        if error.errno != errno.EINVAL:  # EINVAL: this file system cannot sync folders
             raise
     finally:
         os.close(descriptor)

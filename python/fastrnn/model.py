@@ -200,7 +200,7 @@ class Sequential:
 
         `left` is called with each layer whose gradients are stored, the last first.
         """
-        # What lies below the first weights has nothing to learn; a layer of a user's own may do something all the same.
+        # Layers below the first weights have nothing to learn; a user's own layer is called in any case.
         hands_on = [vars(type(layer)).get("only_hands_on", False) for layer in self._layers]
         lowest = hands_on.index(False) if False in hands_on else 0
         d: Array | None = dy

@@ -1,4 +1,4 @@
-// What a call of forward() may be asked for.
+// Checks the options of a call of forward().
 #include <string>
 
 #include "core/backend/options.h"

@@ -93,13 +93,13 @@ struct Layer : StepTimes<Index> {
   Index rows;
   const T* h_mask;          // (B, padded) factors of h where it meets w_hh, or null
   T* h_operand;             // rows of padded: h times that mask
-  int mask_column[kMasks];  // in `gates`; -1: none
+  int mask_column[kMasks];  // the masks' columns in `gates`; -1: there is none
   int norm_column;          // in `gates`: normalised R h, W x (gates each) and c; -1: not kept
   Index first;
   Index c_width;       // c_states * padded
   Index columns;       // in `gates`
-  Index gates_width;   // columns, statistics and a spacing, the distance of rows in `gates`
-  Index dgates_width;  // dcolumns and a spacing, likewise in `dgates`
+  Index gates_width;   // distance of rows in `gates`: columns, statistics, a spacing
+  Index dgates_width;  // distance of rows in `dgates`: dcolumns, a spacing
   T* gates;            // (T*B) rows when training, else (chunk*rows)
   T* c;                // rows of c_width: (T*B) when training, else 2*rows
 
@@ -140,7 +140,7 @@ struct ForwardCall {
   const T** input_rows;
   T** output_rows;
   const T** h_prev;
-  const T** h_operand;  // h_prev as w_hh meets it
+  const T** h_operand;  // h_prev with its dropout: what w_hh multiplies
   const T** c_prev;
   T** c;
   T** kept;
@@ -228,7 +228,7 @@ using RowKernel = void (*)(const ForwardCall<T>&, bool whole, Index stored);
 /// The forward pass in one precision.
 template <class T>
 struct ForwardKernels {
-  int terms;           // of a packed lane
+  int terms;           // rows of the matrix that share a packed lane
   unsigned char flip;  // xored into packed int8 weights: 0x80 makes them unsigned, for instructions that want it
   /// gates += W x of one phase for rows first .. first+n of input_rows and output_rows, for some of the panels.
   void (*project)(const ForwardCall<T>&, int phase, Index first, Index n, Range panels);

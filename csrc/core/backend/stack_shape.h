@@ -13,8 +13,8 @@ struct StackShape {
   Index inputs;  // of the first layer
   Index hidden;
   Index own;     // P, the width of one direction's output
-  Index merged;  // W, that of a layer's
-  Index states;  // S, beside h
+  Index merged;  // W, the width of a layer's output
+  Index states;  // S, the states beside h
   bool concat;   // the directions write side by side; else each has an array of its own, and they are merged
 };
 
@@ -101,7 +101,7 @@ class Grid {
 
  private:
   Index steps_, batch_, total_;
-  std::vector<Index> sizes_, before_;  // of packed sequences
+  std::vector<Index> sizes_, before_;  // packed sequences: rows of each step, and of all steps before it
 };
 
 /// The same sequence, read-only.

@@ -41,7 +41,7 @@ class AlignedBuffer {
  private:
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
-  std::shared_ptr<Blocks> blocks_;  // which it came from
+  std::shared_ptr<Blocks> blocks_;  // the pool that the memory came from
 };
 
 /// Hands out consecutive aligned pieces; over a null base it only measures.

@@ -77,7 +77,7 @@ void Blocks::give(void* data, std::size_t bytes) noexcept {
   if (lock.owns_lock() && !closed_) try {
       free_.push_back({size, data});
       free_bytes_ += size;
-      // What a loop uses at its height, and as much again: sizes have their heights at different times.
+      // Twice the most that was in use at once: a loop needs its blocks of different sizes at different times.
       while (free_bytes_ > std::min(2 * most_used_, most_kept_)) drop_oldest();
       return;
     } catch (const std::bad_alloc&) {

@@ -13,7 +13,7 @@ constexpr std::size_t kAlignment = 64;
 /// Blocks of several huge pages ask for them: a step walks rows that lie a page or more apart, and a fresh block is
 /// faulted in two megabytes at a time.
 constexpr std::size_t kHugePage = std::size_t(2) << 20;
-/// Below a page, malloc has a place at hand.
+/// Smaller blocks come from malloc: it is quick below a page.
 constexpr std::size_t kSmallestPooled = 4096;
 /// What the pool of the process keeps at most: caches and workspaces of a training step of some 200 MFLOP. Without it
 /// the system clears their pages anew in every call, 10 to 13% of a training step of 128 or 256 units.

@@ -41,7 +41,7 @@ void Interruption::ask(Watch& watch) noexcept {
   self.left = kLookAfter;
   if (self.stopped) return;
   const long long time = now();
-  if (self.asked_ == 0) self.asked_ = time;  // the call begins to be long
+  if (self.asked_ == 0) self.asked_ = time;  // the first look: the 50 ms count from here
   if (time - self.asked_ < kBetweenPolls.count()) return;
   const unsigned long long mode = float_mode();
   set_float_mode(self.float_mode_);

@@ -71,7 +71,7 @@ void grow(AlignedBuffer& buffer, std::size_t bytes) {
 
 std::atomic<int> default_threads{1};
 thread_local bool within_job = false;
-thread_local AlignedBuffer kept_buffer;  // the caller's, from call to call
+thread_local AlignedBuffer kept_buffer;  // memory of a calling thread for its slices, kept for the next call
 
 }  // namespace
 
@@ -221,7 +221,7 @@ struct Worker {
   std::atomic<bool> posted{false};
   std::mutex mutex;
   std::condition_variable wake;
-  std::shared_ptr<Job> job;  // this and the next two: under the mutex
+  std::shared_ptr<Job> job;  // guarded by the mutex, as the next two are
   int thread = 0;
   int threads = 1;
   AlignedBuffer buffer;  // the thread's own
@@ -259,7 +259,7 @@ struct Worker {
       try {
         grow(buffer, work->buffer_bytes());
       } catch (const std::bad_alloc&) {
-        continue;  // the others do it
+        continue;  // no memory: the other threads compute the slices
       }
       work->take_part(index, count, buffer.data());
     }

@@ -51,7 +51,7 @@ class Job {
   struct ThreadWatch;
 
   virtual void compute(int phase, int slice, void* buffer) noexcept = 0;
-  virtual void commit(int phase, int slice, const void* buffer) noexcept;  // nothing, for work done in place
+  virtual void commit(int phase, int slice, const void* buffer) noexcept;  // does nothing: for jobs that work in place
 
   // A line of its own, which stays in the cache of the thread whose share the slice is.
   struct alignas(64) Slice {
@@ -73,10 +73,10 @@ class Job {
   const bool overtake_;
   std::vector<Slice> words_;
   alignas(64) std::atomic<std::int64_t> done_{0};  // slices committed, of all phases
-  std::atomic<std::int64_t> pace_{0};              // what a slice took of late, ns
+  std::atomic<std::int64_t> pace_{0};              // how long a slice took recently, in ns
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stopped_{false};
-  bool watched_ = false;  // by the caller; set before anyone takes part
+  bool watched_ = false;  // whether the caller has a watch; set before anyone takes part
   alignas(64) std::mutex mutex_;
   std::condition_variable wake_;
 };

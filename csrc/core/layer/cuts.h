@@ -34,7 +34,7 @@ std::vector<Index> cut_rows(const Layer<T>& layer, Index slices) {
 /// 1].
 template <class T>
 std::vector<Index> cut_steps(const Layer<T>& layer, Index first, Index last, Index slices) {
-  std::vector<double> done = {0};  // before each step
+  std::vector<double> done = {0};  // steps of all rows before step first, first + 1, ...
   Index active = layer.rows;
   for (Index s = first; s < last; ++s) {
     while (active > 0 && layer.length[layer.order[active - 1]] <= s) --active;

@@ -53,7 +53,7 @@ bool is_simple(const Layer<T>& layer) {
 template <class T>
 void place_operands(const PackedData<T>& packed, Index rows, Index inputs, Arena& arena, ForwardCall<T>& call) {
   OperandSpace<T>& space = call.operands;
-  // The widest form is a float a term and a tail; whole vectors are written.
+  // At most as wide as floats, plus a tail: converting writes whole vectors.
   space.row_bytes = spaced<T>(std::max(packed.inputs, packed.hidden) + 64 / Index(sizeof(T))) * Index(sizeof(T));
   space.block = std::clamp<Index>(kBlockBytes / space.row_bytes, 8, std::max<Index>(8, inputs));
   const bool converts = packed.pack_options.precision != Precision::full;

@@ -12,7 +12,7 @@ Sharing share(const SharedWork& work) {
   if (flops < kWorthThreads) return {Split::none, 1, "waking a worker costs more than a call this short"};
   const bool few = work.rows < kFewRows * work.threads;
   const bool worth = by_row * double(work.hidden) * double(work.rows) >= kWorthSharing;
-  if (few && work.simple && work.phases == 1 && worth)  // two phases would hand on more than h and c
+  if (few && work.simple && work.phases == 1 && worth)  // with two phases threads would exchange more than h and c
     return {Split::units, work.threads, "few rows: threads share the units of every step"};
   if (work.rows < 2)
     return {Split::none, 1,

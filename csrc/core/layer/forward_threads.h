@@ -14,11 +14,11 @@ namespace fastrnn {
 struct SharedWork {
   int gates, phases;
   Index inputs, hidden;
-  Index rows;        // that have any steps
-  double row_steps;  // of all rows together
-  bool simple;       // no masks, boundaries or checkpoints
+  Index rows;        // rows that have any steps
+  double row_steps;  // steps of all rows together
+  bool simple;       // without masks, boundaries and checkpoints
   bool training;
-  int threads;  // that may work
+  int threads;  // threads that may work
 };
 
 enum class Split { none, units, rows_copied, rows_in_place };

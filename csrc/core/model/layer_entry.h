@@ -11,12 +11,12 @@
 namespace fastrnn {
 
 struct LayerEntry {
-  ModelLayer layer;  // but its weights
+  ModelLayer layer;  // without its weights
   std::string_view dtype;
   Index hidden = 0, outputs = 0;                                      // recurrent
   CellOptions options;                                                // recurrent
-  bool folds_statistics = false;                                      // an affine layer, from mean and variance
-  std::vector<std::pair<std::string_view, std::string_view>> arrays;  // parameter, its array in the file
+  bool folds_statistics = false;                                      // mean and variance become an affine layer
+  std::vector<std::pair<std::string_view, std::string_view>> arrays;  // a parameter, its array's name in the file
 };
 
 /// Throws Error unless the layer has exactly what its kind and its cell call for.

@@ -56,7 +56,7 @@ void connect(const Model& model, Stage& stage) {
   }
   const Index own = layer.inputs * (layer.kind == Kind::dense ? layer.rows : 1);
   if (own < 0 || own > kMostWidth) refuse("inputs", "at most " + std::to_string(kMostWidth), std::to_string(own));
-  const bool says = own != 0 || layer.kind == Kind::recurrent;  // which may have no inputs at all
+  const bool says = own != 0 || layer.kind == Kind::recurrent;  // a recurrent layer may have 0 inputs
   if (latest == 0) {
     if (!says) throw Error("expected a layer before it, or the number of its inputs");
     std::fill(stage.widths.begin(), stage.widths.end(), own);
@@ -191,7 +191,7 @@ void Model::add(ModelLayer layer) {
 }
 
 void Model::add_recurrent(const CellOptions& options, const Parameters<float>& parameters) {
-  if (!stages_.empty() && outputs() != parameters.inputs)  // before they are packed
+  if (!stages_.empty() && outputs() != parameters.inputs)  // checked here too, before the work of packing
     throw Error("layer " + std::to_string(stages_.size()) + ": expected " + std::to_string(outputs()) +
                 " inputs, the outputs of the layer before, got " + std::to_string(parameters.inputs));
   add_recurrent(std::make_shared<const Weights<float>>(options, parameters, options_));

@@ -13,8 +13,8 @@ namespace fastrnn {
 struct Stage {
   using Kind = ModelLayer::Kind;
   ModelLayer layer;
-  Index inputs, outputs;      // of a step: of the first value that it reads, and of its own
-  std::vector<Index> widths;  // of the values that it reads
+  Index inputs, outputs;      // elements of a step: of the first value that it reads, and of its output
+  std::vector<Index> widths;  // elements of a step of each value that it reads
   bool kept = false;          // whether a later layer than the next one reads what it gives
   bool sequence = true;       // whether it gives a value for every step
   std::unique_ptr<const Matrix<float>> matrix;

@@ -136,7 +136,7 @@ void run_maximum(const Stage& stage, const Batch& batch, const float* x, float* 
   }
 }
 
-/// What sees each row by itself.
+/// Runs a layer that sees each row by itself.
 void run_rows(const Stage& stage, Index rows, const std::vector<Value>& values, bool fast, float* y) {
   const std::size_t read = stage.widths.size();
   std::vector<const float*> pointers(std::size_t(kRowsAtOnce * stage.pointers())),

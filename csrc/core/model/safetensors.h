@@ -18,7 +18,7 @@ struct Tensor {
   Index shape[kMostAxes];
   int axes = 0;
   Index elements = 1;
-  std::uint64_t begin = 0, end = 0;  // in the file
+  std::uint64_t begin = 0, end = 0;  // its bytes in the file
   bool used = false;                 // a layer has taken it: layers cannot take more memory than the file has
 
   std::string shape_text() const;
@@ -32,7 +32,7 @@ class SafetensorsFile {
   /// Reads the header and checks every array's place: inside the file, neither overlapping nor with holes between.
   explicit SafetensorsFile(const ByteSource& source);
 
-  /// Empty, with null data, where there is none.
+  /// The entry of the file's metadata with this key; empty, with null data, where there is none.
   std::string_view metadata(std::string_view key) const;
   Tensor* find(std::string_view name);
   /// F64, F32, F16 or BF16, all finite in float; throws Error by name for anything else.

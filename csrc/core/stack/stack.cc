@@ -60,7 +60,7 @@ void merge_rows(const Grid& grid, Merge merge, Index width, Index first, Index l
       const T *x = grid.at(a, t, row), *y = grid.at(b, t, row);
       T* to = grid.at(out, t, row);
       switch (merge) {
-        case Merge::concat: break;  // side by side as they are
+        case Merge::concat: break;  // both were written side by side
         case Merge::sum:
           for (Index k = 0; k < width; ++k) to[k] = x[k] + y[k];
           break;

@@ -52,8 +52,8 @@ inline int threads_of(int threads) { return threads > 0 ? threads : num_threads(
 template <class T>
 bool side_by_side(const Stack<T>& stack, const StackShape& shape, Index batch, double work, int threads, int tasks);
 
-/// work(first, last) over parts of the steps, element by element; with denormals flushed, whoever computes. Throws
-/// Interrupted.
+/// Calls work(first, last) for parts of the steps, which several threads share, each with denormals flushed to zero.
+/// Throws Interrupted.
 template <class Work>
 void over_steps(const Grid& grid, Index width, int threads, const Work& work) {
   constexpr Index kWorthCutting = 1 << 17, kPiece = 1 << 20;  // elements

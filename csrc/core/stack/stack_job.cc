@@ -167,7 +167,7 @@ class StackJob final : public Job {
     call.c_n = results.c;
     try {
       forward(*stack_.weights[index(task)], call);
-    } catch (const Interrupted&) {  // so is the job
+    } catch (const Interrupted&) {  // the whole job is stopped
     } catch (...) {                 // the arguments were checked: only memory can be short
       failed_ = true;
     }

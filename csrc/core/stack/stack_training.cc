@@ -20,7 +20,7 @@ struct StackSavedData {
   double work;
 
   Masks masks(int layer) const { return Masks(seed, std::uint32_t(layer), MaskKind::between_layers, stack.dropout); }
-  /// Where the two directions run side by side.
+  /// Whether the two directions run side by side.
   bool beside(int threads) const {
     return shape.directions == 2 && side_by_side(stack, shape, batch, work, threads, 2);
   }

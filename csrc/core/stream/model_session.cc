@@ -254,7 +254,7 @@ std::size_t ModelSession::size(const Model& model, Index batch) {
 
 ModelSession::~ModelSession() {
   if (data_ == nullptr) return;
-  // The block holds what owns it: take that out first.
+  // `data_` lies in the memory that it owns: take the owners out before it is destroyed.
   const std::shared_ptr<const Model> model = std::move(data_->owned_model);
   const AlignedBuffer memory = std::move(data_->owned_memory);
   data_->~Data();
@@ -266,7 +266,7 @@ ModelSession& ModelSession::operator=(ModelSession&& other) noexcept {
 }
 
 ModelSession ModelSession::clone() const {
-  // Of a session in the caller's memory, too, the copy owns its own; the model stays with its owner.
+  // The copy owns its memory, even if this session lies in the caller's; then the caller still owns the model.
   std::shared_ptr<const Model> model = data_->owned_model;
   if (model == nullptr) model = std::shared_ptr<const Model>(std::shared_ptr<const Model>(), data_->model);
   ModelSession copy(std::move(model), data_->batch);

@@ -53,12 +53,12 @@ struct StreamPool::Data {
   std::vector<std::unique_ptr<Part>> parts;  // per stage; null for those without a state
   std::vector<Slot> slots;
   std::vector<Index> free, chosen;
-  std::vector<std::vector<const float*>> rows;  // of each value, those of the chosen slots
-  std::vector<const float* const*> lists;       // the rows of each value that a layer reads
+  std::vector<std::vector<const float*>> rows;  // by value: its row of each chosen slot
+  std::vector<const float* const*> lists;       // the entries of `rows` that a layer reads
   std::vector<const float*> pointers;           // for `Stage::apply`
   AlignedBuffer memory;
   float *inputs, *results;     // (capacity, queue, I) and (capacity, queue, O)
-  std::vector<float*> values;  // of each layer without a recurrence, what it gives
+  std::vector<float*> values;  // by layer: its output, unless it is recurrent
 
   Slot* find(Stream stream) noexcept {
     const Index slot = stream & 0xffffffff;
@@ -197,7 +197,7 @@ StreamPool::Result StreamPool::close(Stream stream) noexcept {
   if (slot == nullptr) return Result::unknown_stream;
   slot->open = false;
   slot->waiting = slot->ready = 0;
-  data_->free.push_back(data_->index_of(*slot));  // within the capacity of its first filling
+  data_->free.push_back(data_->index_of(*slot));  // allocates nothing: the list has had all slots
   --data_->open_count;
   return Result::ok;
 }

@@ -9,9 +9,9 @@ namespace fastrnn {
 /// The rows of one gate in w_ih or a recurrent matrix, as one gate of a phase's panels.
 struct MatrixBlock {
   int phase, gate;
-  const cells::Source* source;  // null: of w_ih
-  Index first_row, columns;     // in the canonical matrix
-  Index first_k, first_scale;   // in the panels and in their scales
+  const cells::Source* source;  // null: a block of w_ih
+  Index first_row, columns;     // its place in the canonical matrix
+  Index first_k, first_scale;   // its place in the panels and among their scales
 
   template <class T>
   const T* in(const Parameters<T>& parameters) const {

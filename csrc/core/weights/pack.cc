@@ -26,7 +26,7 @@ namespace {
 std::uint16_t to_bfloat16(float value) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
-  if (value != value) return std::uint16_t(bits >> 16 | 0x40);  // quiet, whatever the lower bits were
+  if (value != value) return std::uint16_t(bits >> 16 | 0x40);  // stays a NaN when the lower bits are cut off
   return std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 

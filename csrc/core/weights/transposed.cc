@@ -47,7 +47,7 @@ void transpose_blocks(const KernelTable<T>& kernels, const std::vector<Transposi
                       T* memory) {
   const Index lanes = kernels.lanes;
   clear_last_panel(to, memory, int(lanes));
-  const Index rows = blocks.empty() ? 0 : blocks[0].from->units;  // of every block: they have one matrix
+  const Index rows = blocks.empty() ? 0 : blocks[0].from->units;  // the same for all blocks of a matrix
   for (Index unit = 0; unit < to.units; unit += lanes) {
     check_interrupted(lanes * rows * Index(blocks.size()) * kPerElement);
     for (Index k = 0; k < rows; k += lanes)

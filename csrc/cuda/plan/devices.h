@@ -24,7 +24,7 @@ struct DeviceSpec {
   double tensor_rate;   // multiply-adds in 16 bits by mma.sync
   double fma_rate;      // multiply-adds in float32
   double cluster_rate;  // bytes to another block's shared memory
-  int image = 0;        // what the kernels loaded there were compiled for: 90 of compute_90; 0: not of this machine
+  int image = 0;  // what the kernels loaded there were compiled for: 90 for compute_90; 0: unknown, a row of the table
 };
 
 /// The specification of "A100", "H100", "H200", "B200" or "RTX 4090". Throws Error, with the names, for another.

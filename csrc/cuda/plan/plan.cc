@@ -48,7 +48,7 @@ double matrix_elements(const Products& products, int hidden) {
 
 /// What Tier::graph multiplies at a step, and the kernels that it launches.
 struct StepProducts {
-  double elements = 0;  // of the matrices
+  double elements = 0;  // elements of the matrices
   int nodes = 0;
 };
 
@@ -74,7 +74,7 @@ StepProducts step_products(const Problem& problem, const cells::Description& cel
 
 /// Slices of the operand that all warps multiply, those of empty tasks among them.
 struct Slices {
-  int registers = 0, shared = 0, chain = 0;  // chain: of one warp
+  int registers = 0, shared = 0, chain = 0;  // chain: slices that one warp has one after the other
 };
 
 CountedTerm cell_clocks(cells::Kind kind, Pass pass) {
@@ -82,7 +82,7 @@ CountedTerm cell_clocks(cells::Kind kind, Pass pass) {
   constexpr cells::Kind kKinds[] = {FASTRNN_RESIDENT_CELLS(FASTRNN_KIND)};
 #undef FASTRNN_KIND
   static_assert(sizeof kKinds / sizeof *kKinds == sizeof kCellClocks / sizeof *kCellClocks);
-  const auto* found = std::find(std::begin(kKinds), std::end(kKinds), kind);  // others have Tier::graph alone
+  const auto* found = std::find(std::begin(kKinds), std::end(kKinds), kind);  // Tier::graph never asks for the others
   return kCellClocks[found - kKinds].pass[int(pass)];
 }
 
@@ -203,7 +203,7 @@ class Planner {
     } else if (plan.tier == Tier::cluster) {
       plan.us.publish = us(published * geometry.members / device_.cluster_rate);
     } else {
-      plan.us.gather = us(gathered / device_.l2_rate);  // and a latency, which is counted as waiting
+      plan.us.gather = us(gathered / device_.l2_rate);  // its latency is part of plan.us.wait
       plan.bytes += plan.blocks * (published + gathered);
     }
     plan.bytes += double(problem_.batch) * problem_.hidden * 4 * per_unit_floats();
@@ -260,7 +260,7 @@ class Planner {
     const StepProducts products = step_products(problem_, cell_);
     const double weights = products.elements * 4;  // float32 in memory, rounded as they are read
     const double l2 = device_.l2_rate * device_.processors * device_.clock * 1e3;  // bytes a microsecond
-    const bool resident = weights <= device_.l2_bytes / 2;  // the other half is for what is read once
+    const bool resident = weights <= device_.l2_bytes / 2;  // the other half of L2 is for data that is read once
     plan.flops = 2 * products.elements * problem_.batch;
     plan.bytes = weights + double(problem_.batch) * problem_.hidden * 4 * (per_unit_floats() + 2 * cell_.gates);
     plan.us.weights = weights / (resident ? l2 : device_.memory_rate * 1e3);

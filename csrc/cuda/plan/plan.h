@@ -28,7 +28,7 @@ struct Terms {
 struct Plan {
   Tier tier = Tier::graph;
   Geometry geometry{};
-  Layout layout{};  // of the persistent tiers
+  Layout layout{};  // of the tiers whose weights stay on the chip
   int blocks = 0;
   int waves = 1;      // how often the device is filled: blocks that do not fit at once run one after the other
   int registers = 0;  // of a thread, at most

@@ -16,15 +16,15 @@ struct CudaWeights::Data {
   std::unique_ptr<Runtime> runtime;
   std::unique_ptr<DeviceLayer> layer;
   mutable std::mutex mutex;
-  mutable std::map<void*, std::unique_ptr<Mark>> uses;  // the last one of each stream but their own
+  mutable std::map<void*, std::unique_ptr<Mark>> uses;  // by stream: the end of the last work that reads these weights
 
   Data(const CudaOptions& where) : where(where), type(find_type(where.dtype)) {}
 
-  /// What `other` has been given on `stream` may read these weights.
+  /// Notes that work enqueued by `other` on `stream` may read these weights.
   void used(Runtime& other, void* stream) const {
     if (!layer->owns() || stream == where.stream) return;
     std::unique_ptr<Mark> mark = other.mark();
-    if (mark == nullptr) return;  // a graph of the caller's, who keeps the weights as long as it
+    if (mark == nullptr) return;  // recorded by the caller, who keeps the weights as long as the graph
     const std::lock_guard<std::mutex> lock(mutex);
     uses[stream] = std::move(mark);
   }
@@ -120,7 +120,7 @@ struct CudaSaved::Data {
   const CudaStack stack;
   void* const stream;
   const Call call;
-  std::mutex mutex;  // of its runtime, which threads use in turns
+  std::mutex mutex;  // guards the runtime, which threads use in turns
 
   Data(const CudaStack& stack, const ForwardArguments<float>& arguments, const CudaRun& run)
       : stack(stack), stream(run.stream), call(stack, arguments, run, /*training=*/true) {}

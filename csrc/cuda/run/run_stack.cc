@@ -107,7 +107,7 @@ Sequence<const float> Upload::send(const Sequence<const float>& given, const Use
   if (on_device_) {
     together.data = room(count);
     if (user.packed())
-      user.copy(/*spread=*/true, const_cast<float*>(rows.data), rows.row, width, together);  // is read alone
+      user.copy(/*spread=*/true, const_cast<float*>(rows.data), rows.row, width, together);  // `rows` is only read
     else
       combine_all(runtime_, How::copy, steps, batch, width, rows, {}, together, {}, false);
     return read(together);

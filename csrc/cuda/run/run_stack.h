@@ -30,7 +30,7 @@ class UserRows {
   const Grid grid_;
   const Index batch_;
   std::vector<Index> lengths_;
-  const Buffer before_;  // of packed rows
+  const Buffer before_;  // packed rows: how many all earlier steps have
 };
 
 /// Memory of the device, and what is put there. `on_device`: arrays are on the device, and are taken and written where
@@ -124,7 +124,7 @@ class StackRun {
   const float *h0_, *c0_;
   float *h_n_, *c_n_;
   std::vector<ForwardJob> jobs_;      // [layer*D + direction]
-  std::vector<Sequence<float>> own_;  // likewise, where directions are merged
+  std::vector<Sequence<float>> own_;  // likewise: outputs before directions are merged
 };
 
 }  // namespace fastrnn::cuda

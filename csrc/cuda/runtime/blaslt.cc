@@ -22,7 +22,7 @@ constexpr int kAlignmentOfA = 5;    // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTE
 constexpr int kNotSupported = 15;   // CUBLAS_STATUS_NOT_SUPPORTED
 
 constexpr unsigned long long kMostWorkspace = 32 << 20;  // what NVIDIA recommends for Hopper
-constexpr std::size_t kMostAlgorithms = 4096;            // that are remembered
+constexpr std::size_t kMostAlgorithms = 4096;            // choices of the heuristic that are remembered
 
 /// The largest power of two, up to the 256 that the library asks for at most, that divides an address.
 unsigned alignment(const void* data) {
@@ -102,7 +102,7 @@ BlasLt* BlasLt::find() {
     for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
       try {
         return new BlasLt(name);
-      } catch (const CudaError&) {  // the next, or none: the project's own kernel is there
+      } catch (const CudaError&) {  // without any of them the project's own kernel multiplies
       }
     }
     return nullptr;

@@ -41,7 +41,7 @@ Current::~Current() {
 }
 
 cudaMemPool_t memory_pool(int ordinal) {
-  static auto& pools = *new Remembered<int, cudaMemPool_t>;  // what is freed at the end of the process finds it
+  static auto& pools = *new Remembered<int, cudaMemPool_t>;  // never destroyed: memory freed at exit needs it
   return pools.get(ordinal, [&] {
     cudaMemPoolProps properties{};
     properties.allocType = cudaMemAllocationTypePinned;

@@ -47,7 +47,7 @@ struct Event final : Mark {
     if (code != cudaSuccess) cudaEventDestroy(handle);
     check(code, "cudaEventRecord");
   }
-  ~Event() override { cudaEventDestroy(handle); }  // once it has happened
+  ~Event() override { cudaEventDestroy(handle); }  // CUDA frees it once it has happened
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 };

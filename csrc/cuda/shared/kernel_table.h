@@ -12,7 +12,7 @@ struct KernelEntry {
   Tier tier;
   cells::Kind kind;
   Type type;
-  Pass pass;  // inference, whose kernel also serves training, or backward
+  Pass pass;  // Pass::inference (its kernel serves training, too) or Pass::backward
   const void* function;
   int threads;  // at most
 };
@@ -31,7 +31,7 @@ struct KernelList {
   const KernelEntry* end;
 };
 #define FASTRNN_ONE(name) +1
-constexpr int kKernelLists = 1 FASTRNN_RESIDENT_CELLS(FASTRNN_ONE);  // and that of the graph tier
+constexpr int kKernelLists = 1 FASTRNN_RESIDENT_CELLS(FASTRNN_ONE);  // one for each cell, and that of Tier::graph
 #undef FASTRNN_ONE
 /// One list for each file of kernels.
 const KernelList* kernel_lists();

@@ -31,13 +31,13 @@ struct Geometry {
   FASTRNN_CELL int blocks(int batch) const { return members * divide_up(batch, rows); }
 };
 
-constexpr int kMostPhases = 2;  // of a cell whose weights are resident
-constexpr int kAllPhases = 3;   // of any: cells::Description
+constexpr int kMostPhases = 2;  // phases of a cell whose weights are resident
+constexpr int kAllPhases = 3;   // phases of any cell: cells::Description
 
 /// What a pass of a cell multiplies, by phase.
 struct Products {
   int phases;
-  int slab_rows[kAllPhases];  // for each unit
+  int slab_rows[kAllPhases];  // rows of the slab for each unit
   int sources[kAllPhases];    // parts of H elements of the operand
 };
 
@@ -60,12 +60,12 @@ constexpr Products backward_products(const cells::Description& cell) {
 
 /// The shape of a format's tasks (formats.h has what they do).
 struct TaskShape {
-  int slab_rows;        // of a task
-  int batch_rows;       // that are multiplied at a time
+  int slab_rows;        // rows of the slab in a task
+  int batch_rows;       // batch rows that are multiplied at a time
   int depth;            // elements of the operand in a slice
-  int words;            // of a slice's weights, in each lane
+  int words;            // 32-bit words that a slice's weights take in each lane
   int element;          // bytes of an element of the operand
-  int register_slices;  // of all phases together
+  int register_slices;  // slices in registers, of all phases together
   int spacing;          // elements between the operand's rows, so that the lanes of a tile meet different banks
 };
 FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
@@ -80,13 +80,13 @@ FASTRNN_CELL constexpr TaskShape task_shape(Type type) {
 
 /// How a phase's product is cut.
 struct Cut {
-  int tiles;       // of slab rows
-  int all_slices;  // along the operand
-  int slices;      // of a chunk of them
+  int tiles;       // tiles of rows in the slab
+  int all_slices;  // slices along the whole operand
+  int slices;      // slices in a chunk, the part of them that a task has
   int chunks;
-  int tasks;            // of a warp
-  int register_slices;  // of a warp
-  int shared_slices;    // of a warp
+  int tasks;            // tasks of a warp
+  int register_slices;  // slices of a warp that stay in registers
+  int shared_slices;    // slices of a warp that stay in shared memory
 
   static Cut make(const TaskShape& shape, int rows, int depth, int warps, int register_slices) {
     Cut cut{};
@@ -127,14 +127,14 @@ struct Divisor {
 struct Layout {
   int padded;          // H, up to whole 16-byte copies: the width of a source in the operand
   int gathered;        // elements of an operand's row that blocks publish
-  int width;           // and that are multiplied: whole slices
-  int operand_stride;  // and the distance of rows: spaced so that a tile's rows lie in different banks
-  int batch_rows;      // up to whole tiles
-  int partial_stride;  // between batch rows of partial sums, likewise spaced
+  int width;           // elements of an operand's row that are multiplied: whole slices
+  int operand_stride;  // elements between the operand's rows, so that a tile's rows lie in different banks
+  int batch_rows;      // rows of the batch, up to whole tiles
+  int partial_stride;  // elements between batch rows of partial sums, likewise in different banks
   int elements;        // units * rows: pairs that this block computes the cell for
-  Divisor units;       // of an element's index: its row
-  Divisor pieces;      // of a row that blocks of a grid publish, 16 bytes each
-  int operand_bytes;   // of one slot
+  Divisor units;       // divides an element's index by the block's units: its row
+  Divisor pieces;      // divides by the 16-byte pieces of a row that blocks of a grid publish
+  int operand_bytes;   // bytes of one slot
   Cut cut[kMostPhases];
   int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, rows, arrivals, total;
 };

@@ -32,7 +32,7 @@ struct NormBackStep {
   bool last;       // the phases of the step are over: what is left in `dgates` is for the step before
   int gates;       // columns of H side by side
   int d[4];        // the columns of dgates that are d
-  int to;          // the first of those that are written
+  int to;          // the first of the columns that are written
   float* dgates;   // (B,dcolumns,H): what the products meet
   int columns, dcolumns;
   const float* gain;  // (gates,H)

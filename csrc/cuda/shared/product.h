@@ -7,7 +7,7 @@
 namespace fastrnn::cuda {
 
 constexpr int kProductTile = 64;   // rows and columns of c that a block computes
-constexpr int kProductDepth = 16;  // of k at a time
+constexpr int kProductDepth = 16;  // elements of k that are multiplied at a time
 constexpr int kProductThreads = 256;
 
 /// The length of a row of a tile in shared memory: 4 floats are added so that a column lies in different banks.

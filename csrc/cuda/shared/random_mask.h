@@ -9,7 +9,7 @@ namespace fastrnn::cuda {
 /// An element is kept where its word is not below `threshold`.
 struct RandomMask {
   std::uint32_t threshold;  // 0: there is no mask
-  std::uint32_t last;       // of the counter
+  std::uint32_t last;       // the last word of the counter
   float kept;               // the value of a kept element; the others are zero
   PhiloxKey key;
 

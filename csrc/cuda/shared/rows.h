@@ -9,19 +9,19 @@
 namespace fastrnn::cuda {
 
 constexpr int kRowThreads = 256;
-constexpr int kRowBlocks = 1024;  // at most; a thread then takes several elements
+constexpr int kRowBlocks = 1024;  // blocks of a launch at most; a thread then takes several elements
 
 /// to (T,B,width), contiguous, zeroed before: for each step of a row, at its time, what `from` has at this time or at
 /// that of the step before. Where a row has no step, zeros stay, whatever `from` has there.
 struct GatherParams {
   LayerParams layer;
   const float* from;
-  Index stride;  // of its rows
+  Index stride;  // elements between its rows
   bool before;
   const float* initial;  // (B,width): before the first step; null: zeros
   float* to;
   int width;
-  RandomMask mask;  // of what is gathered: that of time 0
+  RandomMask mask;  // what is gathered is multiplied by it: one mask, that of time 0
 };
 
 /// to (width) = sum over rows of left, or of left * right, element by element; `also`, if not null, is a second copy.
@@ -33,7 +33,7 @@ struct SumParams {
   Index right_stride;
   float *to, *also;
 };
-constexpr int kSumColumns = 32;  // of a block: a warp reads a line
+constexpr int kSumColumns = 32;  // columns that a block sums: a warp reads a whole cache line
 
 /// to = `a` with `b`, element by element, times a mask if there is one. Rows may lie anywhere; `to` may be `a` or `b`.
 struct CombineParams {
@@ -43,7 +43,7 @@ struct CombineParams {
   Rows<const float> a, b;
   Rows<float> to;
   RandomMask mask;
-  bool same_mask;  // at all steps: that of time 0
+  bool same_mask;  // the same at all steps: that of time 0
 };
 
 /// to (T,B,P), contiguous = the gradients of the outputs that steps computed, from those of all outputs: where a mask

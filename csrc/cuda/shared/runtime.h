@@ -75,7 +75,7 @@ std::unique_ptr<Runtime> open_runtime(int ordinal, void* stream);
 /// than the device's own; 0 if this build has none that run there. Throws CudaError.
 int image_of(int ordinal);
 
-/// The device on which memory is that a kernel may use. Throws CudaError for any other address.
+/// The device whose memory this is, if a kernel may use it. Throws CudaError for any other address.
 int ordinal_of(const void* memory);
 
 /// Memory of the device, for the length of a call.

@@ -31,8 +31,8 @@ struct StepArrays {
   Clock clock;
   int phase;
   int columns;             // saved_columns()
-  int dcolumns, c_states;  // of the description
-  const float* sums;       // of the phase's products, (B,gates,H); backward (B,H); null: there is no product
+  int dcolumns, c_states;  // those of the cell's description
+  const float* sums;       // what the phase's products gave, (B,gates,H); backward (B,H); null: there is no product
 };
 
 struct ForwardStep {

@@ -32,7 +32,7 @@ class FASTRNN_API CudaWeights {
   const CudaOptions& where() const noexcept;
   Index inputs() const noexcept;
   Index hidden() const noexcept;
-  /// Of h and y: hidden, or the projection's.
+  /// The width of h and y: hidden(), or that of the projection.
   Index outputs() const noexcept;
 
   struct Data;

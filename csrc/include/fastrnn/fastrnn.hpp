@@ -51,8 +51,8 @@ struct CellOptions {
   bool exponential_forget = false;                              // sLSTM: f is e^a rather than sigmoid(a)
   double clip = 0;                                              // every pre-activation is held within +-clip; 0: not
   double cell_clip = 0;                                         // LSTM: c' likewise
-  double projection_clip = 0;                                   // LSTM: w_hr r likewise
-  double forget_bias = 0;                                       // LSTM: added to the bias of f
+  double projection_clip = 0;  // LSTM: the projected h is held within +-projection_clip
+  double forget_bias = 0;      // LSTM: added to the bias of f
   double norm_epsilon = 1e-5;
   double zoneout_h = 0, zoneout_c = 0;  // Krueger et al. 2016: in training random, else their mean
   double weight_dropout = 0;            // DropConnect of w_hh (Merity et al. 2018), drawn when packing
@@ -104,7 +104,7 @@ class FASTRNN_API Weights {
   const PackOptions& pack_options() const noexcept;
   Index inputs() const noexcept;
   Index hidden() const noexcept;
-  /// Of h and y: hidden, or the projection's.
+  /// The width of h and y: hidden(), or that of the projection.
   Index outputs() const noexcept;
   std::size_t bytes() const noexcept;
   const char* isa() const noexcept;

@@ -45,7 +45,7 @@ struct CudaPlan {
   double flops_per_step = 0;                          // in R h
   double bytes_per_step = 0;                          // between the multiprocessors and the memories that they share
   double us_per_step = 0;                             // predicted
-  std::vector<std::pair<std::string, double>> terms;  // of us_per_step, in one wave
+  std::vector<std::pair<std::string, double>> terms;  // the parts of us_per_step, in one wave
   std::vector<std::pair<std::string, std::string>>
       reasons;  // each tier and why it is not taken; empty for the one that is
 };

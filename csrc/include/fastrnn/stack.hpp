@@ -18,7 +18,7 @@ template <class T>
 struct Stack {
   std::vector<std::shared_ptr<const Weights<T>>> weights;  // [layer*D + direction]
   int directions = 1;
-  Merge merge = Merge::concat;  // of two directions
+  Merge merge = Merge::concat;  // how the outputs of two directions are joined
   /// Inverted dropout of every layer's output but the last one's, in training: each element of each step with a mask of
   /// its own, as PyTorch does. The masks follow from the seed of the call.
   double dropout = 0;

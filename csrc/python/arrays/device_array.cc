@@ -86,7 +86,7 @@ py::object give(const DeviceArray& array) {
   managed.deleter = [](Managed* used) { delete static_cast<Given<Managed>*>(used->owner); };
   if constexpr (std::is_same_v<Managed, dlpack::ManagedVersioned>) managed.version = dlpack::kVersion;
   PyObject* capsule = PyCapsule_New(&managed, Managed::kName, [](PyObject* ended) {
-    if (!PyCapsule_IsValid(ended, Managed::kName)) return;  // taken: its taker deletes
+    if (!PyCapsule_IsValid(ended, Managed::kName)) return;  // it was taken: whoever took the array deletes it
     auto* unused = static_cast<Managed*>(PyCapsule_GetPointer(ended, Managed::kName));
     unused->deleter(unused);
   });

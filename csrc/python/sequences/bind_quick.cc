@@ -80,7 +80,7 @@ const PackedWeights* weights_alone(PyObject* cell, PyObject* const* parameters, 
     return nullptr;
   const auto* const instance = reinterpret_cast<py::detail::instance*>(parameters[0]);
   const auto* const weights = static_cast<const PackedWeights*>(instance->simple_value_holder[0]);
-  if (weights == nullptr) return nullptr;  // of PackedWeights.__new__ alone
+  if (weights == nullptr) return nullptr;  // made by PackedWeights.__new__ alone
   const CellType type = std::visit([](const auto& w) { return w->options().cell; }, weights->weights);
   return PyUnicode_CompareWithASCIIString(field(cell, kName), cell_name(type)) == 0 ? weights : nullptr;
 }
@@ -214,7 +214,7 @@ struct QuickCall {
   std::optional<PyObject*> run(const PackedWeights& weights) const noexcept {
     try {
       return std::visit([&](const auto& w) { return run(*w); }, weights.weights);
-    } catch (py::error_already_set& error) {  // of a signal's handler
+    } catch (py::error_already_set& error) {  // raised by a signal's handler
       error.restore();
       return nullptr;
     } catch (const std::exception&) {

@@ -65,7 +65,7 @@ class ModelCheckpoint(Callback):
         self.filepath = os.fspath(filepath)
         start, has_fields = _before_fields(self.filepath)
         suffix = check_suffix(self.filepath, "filepath")
-        # What stands for all files when training begins.
+        # A name like those of the files to come, by which the folder is checked when training begins.
         self._sample = os.path.join(os.path.dirname(start), f"x{suffix}") if has_fields else start
         self.verbose = verbose
         self.save_best_only = save_best_only

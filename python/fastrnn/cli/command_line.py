@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = int(COMMANDS[command].command(options))
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, ImportError) as error:

@@ -82,7 +82,7 @@ def _show_graph(path: str) -> int:
     open(path, "rb").close()
     try:
         proto = onnx.load(path)
-    except Exception as error:  # protobuf's own classes
+    except Exception as error:  # protobuf raises exceptions of its own classes
         raise ValueError(f"{path}: not readable by onnx: {error}") from error
     graph = proto.graph
     constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}

@@ -202,7 +202,7 @@ def _sequences(source: Source, task: str, options: dict[str, Any]) -> _Problem:
     assert examples.y is not None
     order = train_test_split(
         np.arange(len(examples.x)), test_size=options["validation"], seed=options["seed"]
-    )  # numbers of the examples
+    )  # indices of the examples for training and for validation
     scaler = Scaler().fit([examples.x[k] for k in order[0]])
     recipe.scaler = scaler.get_config()
     x, y = examples.padded(scaler), _targets(examples.y, recipe, order[0])

@@ -77,7 +77,7 @@ def _judge(y_a: Array, y_b: Array, tolerance: float) -> int:
     worst = float(error.max(initial=0))
     bound = tolerance * max(1.0, float(np.abs(y_a).max(initial=0)))
     place = tuple(int(k) for k in np.unravel_index(int(np.argmax(error)), error.shape)) if error.size else ()
-    same = worst <= bound  # a NaN is not
+    same = worst <= bound  # false where the error is NaN
     print(f"{'The same' if same else 'Not the same'}: worst error {worst:.3g} at {place}, tolerance {bound:.3g}")
     return 0 if same else 1
 
@@ -123,7 +123,7 @@ def _onnxruntime(path: str) -> _Runner:
     open(path, "rb").close()
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # classes of its own for every kind of damage
+    except Exception as error:  # onnxruntime has a class of exception for every kind of damage
         raise ValueError(f"{path}: not readable by onnxruntime: {error}") from error
     inputs = session.get_inputs()
     if len(inputs) != 1:

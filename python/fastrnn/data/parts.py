@@ -129,7 +129,7 @@ class WindowStream:
         for name, number in (("batch_size", batch_size), ("mix", mix)):
             if number < 1:
                 raise ValueError(f"{name}: expected a number >= 1, got {number!r}")
-        forecast_windows(np.zeros(length + gap + horizon), length, horizon, stride, gap=gap)  # refuses wrong numbers
+        forecast_windows(np.zeros(length + gap + horizon), length, horizon, stride, gap=gap)  # checks the lengths
         if isinstance(parts, Iterator):
             raise ValueError(
                 "parts: expected something that each epoch can go through, got an iterator; a function works"
@@ -168,7 +168,7 @@ class WindowStream:
         """Views of the windows of one part after the other, each with what is left of the one before it."""
         needed = self.length + self.gap + self.horizon
         rest: Array | None = None
-        skip = 0  # rows between the last window and the next, with a stride longer than what a window needs
+        skip = 0  # rows to drop before the next window, where the stride is longer than a window
         for part in self.parts() if callable(self.parts) else self.parts:
             array = np.asarray(part)
             if array.ndim != 2:

@@ -66,7 +66,7 @@ class Scaler:
             raise ValueError("x: expected at least one row, got none")
         if self.kind == "standard":
             self.shift, self.scale = self._first.copy(), np.sqrt(self._second / self._count)
-            tiny = self.scale <= np.abs(self.shift) * 1e-14  # rounding of a constant feature
+            tiny = self.scale <= np.abs(self.shift) * 1e-14  # a constant feature: the deviation is rounding error
         else:
             self.shift, self.scale = self._first.copy(), self._second - self._first
             tiny = self.scale == 0

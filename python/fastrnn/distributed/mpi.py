@@ -39,7 +39,7 @@ class MPI:
     def __init__(self, *, exact: bool = True, shards: int = 12, comm: Any = None) -> None:
         try:
             from mpi4py import MPI as library
-        except (ImportError, RuntimeError) as error:  # the latter where it finds no libmpi
+        except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py finds no libmpi
             raise ImportError(
                 f"distributed: expected mpi4py with an MPI library (pip install 'fastrnn[mpi]'), got: {error}"
             ) from error
@@ -52,7 +52,7 @@ class MPI:
         if self.shards < self.size:
             raise ValueError(f"shards: expected at least {self.size}, the number of ranks, got {shards}")
         self._failed = False
-        self._sum: InOrder | InAnyOrder | None = None  # the last one, whose memory is used again
+        self._sum: InOrder | InAnyOrder | None = None  # kept, so that the next call reuses its memory
         self._like: tuple[list[tuple[int, int]], Any] | None = None
         if self.size > 1:
             atexit.register(self._end)

@@ -17,7 +17,7 @@ from ..training.group import share
 
 __all__ = ["InAnyOrder", "InOrder"]
 
-_AT_ONCE = 1 << 14  # numbers that are added while they are in the first cache
+_AT_ONCE = 1 << 14  # numbers that are added at a time, so that they stay in the L1 cache
 
 
 class InOrder:
@@ -33,7 +33,7 @@ class InOrder:
         width = max((piece.stop for piece in pieces), default=0)
         self._ranges = list(pairwise(width * rank // size for rank in range(size + 1)))
         begin, end = self._ranges[self._rank]
-        # What this rank adds: its range of all rows, which for one rank is the rows.
+        # What this rank sums: columns begin .. end of the row of every shard. A single rank has all columns.
         self._gathered = np.empty((shards, end - begin), dtype)
         self._alone = size == 1
         self._requests: list[Any] = []

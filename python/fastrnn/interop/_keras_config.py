@@ -45,7 +45,7 @@ _FREE = {
     "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer",
     "renorm_clipping", "renorm_momentum",
 }  # fmt: skip
-# Keys that must have this value, as there is nothing of the kind here.
+# Keys of what fastrnn does not have, and the values that switch it off: any other value is refused.
 _FIXED: dict[str, tuple[Any, ...]] = {
     "time_major": (False, None),
     "data_format": ("channels_last", None),
@@ -89,7 +89,7 @@ _KEPT: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
     "AveragePooling1D": (AveragePooling1D, _POOLING),
 }
 _CUDNN = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
-# Layers that are an activation, and the settings with which they are ours.
+# Keras layers that become an Activation, its name, and the settings for which the two compute the same.
 _ACTIVATIONS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
     "ReLU": ("relu", {"max_value": (None,), "negative_slope": (0, None), "threshold": (0, None)}),
     "Softmax": ("softmax", {"axis": (-1,)}),
@@ -210,7 +210,7 @@ def _layer(entry: Config, version: str) -> Layer:
     return make(dtype=dtype, **chosen)
 
 
-# What Keras repeats of the inner layer in a Bidirectional's config.
+# Keys of the inner layer that Keras repeats in the config of a Bidirectional.
 _OF_THE_INNER_LAYER: dict[str, tuple[Any, ...] | None] = dict.fromkeys(_RECURRENT)
 
 

@@ -124,7 +124,7 @@ def _keras_weights(h5py: Any, stored: Any, layers: list[tuple[str, str]]) -> dic
                 if key is None:
                     break
                 weights[name].append(_read(key, found.pop(key)))
-    # The optimizer's moments and the generators' seeds are for training alone; metrics count what was trained.
+    # Left aside is what only training needs: optimizers' moments, seeds of generators, counts of metrics.
     left = [key for key in found if not re.search(r"^(optimizer|metrics|compile_metrics|loss)/|seed_generator/", key)]
     if left:
         raise ValueError(f"expected every array to belong to a layer, got {', '.join(left[:8])} beside them")

@@ -218,7 +218,7 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     except OverflowError:
         raise ValueError(f"{name}: expected a number in the range of float, got an integer beyond it") from None
-    except (TypeError, ValueError):  # an array of several, or of objects
+    except (TypeError, ValueError):  # an array of several elements, or of objects
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
 
 

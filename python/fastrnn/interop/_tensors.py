@@ -40,7 +40,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
         entries = library.deserialize(read_bytes(path))
         entries.sort(key=lambda pair: pair[0], reverse=True)
         arrays = {}
-        while entries:  # each is let go of as soon as it is converted
+        while entries:  # the bytes of each are freed as soon as they are converted
             name, entry = entries.pop()
             arrays[name] = _array(name, entry)
         return arrays

@@ -95,7 +95,7 @@ def _normalization(part: Part, own: dict[str, str], tensors: Tensors, dtype: str
     if of_batch:
         names |= {"running_mean": "moving_mean", "running_var": "moving_variance"}
         if "num_batches_tracked" in own:
-            tensors.take(own["num_batches_tracked"])  # how far training was
+            tensors.take(own["num_batches_tracked"])  # a counter of training batches, of no use to a trained model
     arrays = {ours: tensors.take(own[theirs]) for theirs, ours in names.items() if theirs in own}
     settings = {"scale": "gamma" in arrays, "center": "beta" in arrays, "dtype": dtype, **options}
     return LoadedLayer(BatchNormalization(**settings) if of_batch else LayerNormalization(**settings), arrays)
@@ -259,7 +259,7 @@ def _convolution_options(module: Any, where: str) -> dict[str, Any]:
         return {**options, "padding": "valid"}
     if padding == "same" or (strides == 1 and 2 * padding == dilation * (size - 1)):
         return {**options, "padding": "same"}
-    return options  # what the part has to say
+    return options  # any other padding has to be named by the part
 
 
 def check_sequential(torch: Any, module: Any, where: str) -> None:

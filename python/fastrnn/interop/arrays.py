@@ -65,13 +65,13 @@ def from_arrays(arrays: Mapping[str, Any], mapping: Sequence[Entry], where: str 
     if isinstance(mapping, str | Mapping) or not isinstance(mapping, Sequence):
         raise TypeError(f"mapping: expected a sequence of dicts, got {type(mapping).__name__}")
     tensors = Tensors(arrays, where)
-    del arrays  # what is converted can then be let go of
+    del arrays  # so that an array is freed once it is converted
     dtype = tensors.dtype
     loaded = []
     for index, entry in enumerate(mapping):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("layer"), Layer):
             raise TypeError(f"mapping[{index}]: expected a dict with a fastrnn layer under 'layer'")
-        layer = with_dtype(entry["layer"], dtype)  # that of the mapping stays as it is
+        layer = with_dtype(entry["layer"], dtype)  # a copy: the caller's layer is not changed
         names = {key: value for key, value in entry.items() if key != "layer"}
         loaded.append(LoadedLayer(layer, _weights(layer, names, tensors, f"mapping[{index}]")))
     tensors.finish()
@@ -127,7 +127,7 @@ def _recurrent(layer: Recurrent, names: Entry, tensors: Tensors, at: str) -> dic
     convention = names.get("convention", "torch")
     cell = f"{layer.cell}_before" if convention == "keras" and getattr(layer, "reset", "") == "before" else layer.cell
     if convention == "torch" and layer.cell not in ("rnn", "lstm", "gru"):
-        return given  # a cell that no framework has: as the functions take it
+        return given  # a cell of no other framework: arrays as the functions take them
     try:
         rule: Convention = find_convention(convention, cell)
         kernels = {k: given.pop(k) for k in ("w_ih", "w_hh", "b_ih", "b_hh") if k in given}

@@ -254,7 +254,7 @@ def _as_array(name: str, tensor: Any) -> Array:
         if str(tensor.dtype) in ("torch.bfloat16", "torch.float16"):
             tensor = tensor.float()
         array: Array = tensor.numpy()
-    except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse and quantised ones
+    except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse and quantised tensors have no NumPy form
         raise ValueError(f"{name}: expected a plain tensor, got {str(error)[:200]}") from error
     return array
 

@@ -34,7 +34,7 @@ class Recurrence:
         known, settings = layer.__dict__.get("_fastrnn", ("", None))
         if known != key:
             settings = Settings(type(layer).__name__, cell, [*weights], {**options, **run})
-            layer.__dict__["_fastrnn"] = key, settings  # beside what Keras tracks
+            layer.__dict__["_fastrnn"] = key, settings  # past __setattr__, so that Keras does not track it
         h0, *c0 = (state.unsqueeze(0) for state in states)
         y, h_n, c_n = call(settings, _FORM, x, h0, c0[0] if c0 else None, [*weights.values()], None, mask, None)
         return (y, h_n[0]) if c_n is None else (y, h_n[0], c_n[0])

@@ -62,7 +62,7 @@ class StepSeeds:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where another stood."""
         self.seed, self.step = state["seed"], state["step"]
-        # Each seed is one number of PCG64, which can leave out any count of them at once.
+        # The seed of a step is one number of PCG64, which can skip any count of numbers at once.
         self._generator = np.random.Generator(np.random.PCG64(self.seed).advance(self.step))
 
 

@@ -141,7 +141,8 @@ class AUC(Metric):
     def reset_state(self) -> None:
         """Forget everything seen."""
         super().reset_state()
-        self._positive, self._negative = np.zeros((2, self.num_thresholds))  # weights by the threshold below
+        # Sums of weights, by the largest threshold that a prediction exceeds.
+        self._positive, self._negative = np.zeros((2, self.num_thresholds))
 
     def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> None:
         """Add a batch; ValueError if shapes do not match."""

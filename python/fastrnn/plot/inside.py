@@ -14,7 +14,7 @@ from ..losses import mask_to_weight
 
 __all__ = ["activations", "gradient_norms", "state_gradient_norms"]
 
-# What draws in training: inside stands what inference computes, as far as it has gates.
+# Options that draw at random in training: left out here, as the gates of inference are shown.
 _DRAWS = ("weight_dropout", "zoneout_h", "zoneout_c")
 
 
@@ -95,7 +95,7 @@ def gradient_norms(model: Any, x: Any, y: Any) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
     for layer, _, _, _, d in _gradients(model, x, y):
-        if d is not None:  # as below an Embedding
+        if d is not None:  # None: the layer's input has no gradient
             found[layer.name] = _norms(d)
     return dict(reversed(found.items()))
 
@@ -157,7 +157,7 @@ def _gradients(model: Any, x: Any, y: Any) -> Iterator[tuple[Any, Array, Array |
         d = layer.backward(dy)
         if isinstance(layer, (Recurrent, Bidirectional)):
             yield layer, inputs, mask, dy, d
-        if d is None:  # of an Embedding, which comes first
+        if d is None:  # an Embedding, the first layer, has no gradient of its input
             break
         dy = d
 

@@ -70,7 +70,7 @@ def mgu_step_backward(p: Params, saved: Saved, dstate: State, o: Options, m: Mas
     units = h.shape[1]
     da_n = o.candidate.backward(dh_new * f * m.candidate, n, a_n)
     dv, dw_n, db_n = affine_backward(da_n, v, p["w_hh"][units:])
-    dv = dv * m.recurrent  # now that of f*h
+    dv = dv * m.recurrent  # now the gradient of f*h
     df = dh_new * (n * m.candidate - h) + dv * h
     da_f = o.gate.backward(df, f, a_f)
     dh_f, dw_f, db_f = affine_backward(da_f, h_f, p["w_hh"][:units])

@@ -27,7 +27,7 @@ class Options:
 
     candidate: Clipped  # activation
     gate: Clipped  # recurrent_activation
-    output: Clipped  # output_activation, which no clip concerns
+    output: Clipped  # output_activation, which `clip` does not concern
     reset: str = "after"
     forget_gate: str = "sigmoid"
     peephole_output: str = "current"
@@ -41,7 +41,7 @@ class Options:
 class Masks(NamedTuple):
     """The dropout inside of one step; 1 where there is none."""
 
-    recurrent: Any = 1.0  # (B,P), on what w_hh is applied to
+    recurrent: Any = 1.0  # (B,P), on the vector that w_hh multiplies
     candidate: Any = 1.0  # (B,H), on g or n
 
 

@@ -30,7 +30,7 @@ KINDS = {  # kind: its number; what unit, row and t are
 }
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
-KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # of the golden ratio and of sqrt(3) - 1
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # Weyl constants of Philox: golden ratio, sqrt(3) - 1
 LOW = 0xFFFFFFFF
 
 

@@ -91,7 +91,7 @@ class Entry(NamedTuple):
     rows: Array  # that ran
     stop: Array  # whether no gradient leaves the row's step towards the one before it
     masks: Masks
-    zoneout: tuple[Any, ...]  # k of each state, None where there is none
+    zoneout: tuple[Any, ...]  # the mask of each state, None without zoneout
     saved: Saved
 
 
@@ -253,7 +253,7 @@ def backward(dy: Any, cache: Cache, dstate_n: tuple[Any, ...]) -> tuple[Array, S
     dx = np.zeros((*cache.active.shape, inputs), dtype)
     dp = {name: np.zeros_like(value) for name, value in p.items()}
     repeats = run.mask is not None and not run.zero_output_for_mask
-    owed = np.zeros((batch, width), dtype)  # gradients to repetitions of a y that is still to come
+    owed = np.zeros((batch, width), dtype)  # gradients of repeated outputs, until the step is met that made y
     for t, rows, stop, masks, zoneout, saved in reversed(cache.tape):
         if repeats:
             held = ~cache.active[t]

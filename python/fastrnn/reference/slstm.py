@@ -88,7 +88,7 @@ def slstm_step(p: Params, x: Array, state: State, o: Options, m: Masks) -> tuple
     i, f = np.exp(a_i - m_new), np.exp(np.minimum(kept - m_new, 0))
     c_new, n_new = f * c + i * z, f * n + i
     ratio = c_new / n_new
-    held = kept > m_new  # by the min: f' is 1 whatever happens nearby
+    held = kept > m_new  # where the minimum is 0, f' is constant: no gradient
     return (out * ratio, c_new, n_new, m_new), (x, h, c, n, a_f, i, f, z, out, n_new, ratio, from_input, held)
 
 

@@ -30,7 +30,7 @@ _FIELDS = {
 }
 # Activations of the kernels with numbers, as `fastrnn.activations` has them.
 _NUMBERED = {("hard_sigmoid", 1 / 6, 0.5): "hard_sigmoid", ("leaky_relu", 0.2): "leaky_relu", ("elu", 1.0): "elu"}
-_UNLIKE = ("leaky_relu", "hard_sigmoid")  # their defaults are others in the kernels and in Keras
+_UNLIKE = ("leaky_relu", "hard_sigmoid")  # whose default parameters differ between the kernels and Keras
 _RELU6 = (["hard_sigmoid", 1 / 6, 0.0], ["affine", 6.0, 0.0])
 
 
@@ -123,7 +123,7 @@ def _recurrent(entry: Config, names: Mapping[str, str], arrays: Mapping[str, Arr
         if name in options:
             options[name] = _cell_activation(options[name])
     if cls is IndRNN:
-        options.setdefault("activation", "tanh")  # the layer's own default is another
+        options.setdefault("activation", "tanh")  # the file's default, which is not the layer's
     if "w_hr" in names:
         options["projection_units"] = entry["outputs"]
     if "w_peep" in names:

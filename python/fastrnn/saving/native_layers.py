@@ -110,7 +110,7 @@ def describe_layers(layers: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Arra
         if _is_chained(first) and width is not None and first.get("inputs", width) != width:
             got = first["inputs"]
             raise ValueError(f"{where}: expected {width} inputs, the outputs of the layer before, got {got}")
-        # Those of a graph are told by the reader, which knows the width of every value.
+        # In a graph widths are checked by the native reader, which knows the width of every value.
         width = first.get("outputs", width) if _is_chained(first) else None
         entries += made
     if not entries:
@@ -146,7 +146,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         for name, reason in _ELSEWHERE.items():
             if name in given:
                 raise ValueError(f"{name}: expected None, as {reason}")
-        packed = CELLS[cell].pack(**given)  # checks all of it
+        packed = CELLS[cell].pack(**given)  # raises where arrays or options do not fit
         own = {name: given[name] for name in given if name in PARAMETERS}
         options = {name: value for name, value in given.items() if name not in PARAMETERS}
         return [recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from .settings import Settings
 
-BURST_SECONDS = 1.0  # of its steps a second that a client may send at once
+BURST_SECONDS = 1.0  # a client may send the steps of so many seconds at once
 
 
 class Refused(Exception):
@@ -53,7 +53,7 @@ class Access:
         """The client's name. Refused with 403 or 401 if it may not come in."""
         origin = request.headers.get("Origin")
         if origin is not None and self.origins and origin not in self.origins:
-            own = urlsplit(origin).netloc == request.headers.get("Host")  # the service's page
+            own = urlsplit(origin).netloc == request.headers.get("Host")  # the page that this service serves
             if not own:
                 raise Refused(403, "this origin may not connect")
         if self.names is None:

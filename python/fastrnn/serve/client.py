@@ -20,10 +20,10 @@ from .stream import TAKEN_OVER
 
 __all__ = ["Client", "StreamLost"]
 
-TLS_SECONDS = 0.25  # for which aiohttp's connections over TLS go on closing when they are said to be closed
-_REFUSALS = {400, 401, 403, 404}  # which another try does not change
-_BREAKS = (aiohttp.ClientError, OSError, asyncio.TimeoutError, TypeError)  # TypeError: it was closed
-_ENDS = {1002, 1003, 1007, 1009, 1011, TAKEN_OVER}  # likewise, close codes
+TLS_SECONDS = 0.25  # aiohttp says that a TLS connection is closed up to so long before it is
+_REFUSALS = {400, 401, 403, 404}  # statuses for which another try is of no use
+_BREAKS = (aiohttp.ClientError, OSError, asyncio.TimeoutError, TypeError)  # TypeError: aiohttp's, for a closed socket
+_ENDS = {1002, 1003, 1007, 1009, 1011, TAKEN_OVER}  # close codes for which another try is of no use
 
 
 class StreamLost(RuntimeError):
@@ -63,13 +63,14 @@ class Client:
         self.urls = [urls] if isinstance(urls, str) else list(urls)
         self.identity = secrets.token_urlsafe(16) if identity is None else identity
         self.answer_seconds, self.patience = answer_seconds, patience
-        self.position = self.stored = 0  # steps that were answered, and that a server would know after a break
+        self.position = self.stored = 0  # steps answered; steps whose state is in the store
         self.reconnections = 0
         self.about: dict[str, Any] = {}  # the model: input_size, output_size, max_steps, dtype, version
         self._query = {"id": self.identity} | ({} if model is None else {"model": model})
         self._ssl: Any = True if ssl is None else ssl
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._kept: deque[tuple[int, Array]] = deque()  # chunks behind `stored`, with the steps before them
+        # Chunks after `stored`, to be sent again after a break, each with its first step.
+        self._kept: deque[tuple[int, Array]] = deque()
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
@@ -154,10 +155,10 @@ class Client:
             raise StreamLost(f"expected a state of step {kept[0][0]} to {kept[-1][0]}, got one of step {begin}")
         missing = np.concatenate([chunk for _, chunk in kept])[begin - kept[0][0] : kept[-1][0] - kept[0][0]]
         try:
-            for at in range(0, len(missing), most):  # bits do not depend on how steps are cut into messages
+            for at in range(0, len(missing), most):  # cut anew: results do not depend on the cuts
                 await self._exchange(missing[at : at + most])
         except _BREAKS:
-            await self._drop()  # `_step` tries again, but not on this one, where something is missing
+            await self._drop()  # `_step` tries again, on a new connection
         self.position = before
 
     async def _connect(self) -> int:
@@ -190,5 +191,5 @@ class Client:
             if clock() - begin > self.patience:
                 raise StreamLost(f"{', '.join(self.urls)}: no connection for {self.patience:g} s") from reason
             self.urls.append(self.urls.pop(0))
-            await asyncio.sleep(pause * (0.5 + random.random()))  # not all at once
+            await asyncio.sleep(pause * (0.5 + random.random()))  # at random, so that not all clients come at once
             pause = min(2 * pause, 0.5)

@@ -39,14 +39,15 @@ class Engine:
     def __init__(self, model: Model, capacity: int, max_steps: int, deadline: float) -> None:
         self.inputs, self.outputs = model.input_size, model.output_size
         self.max_steps, self.deadline = max_steps, deadline
-        self.on_batch: Callable[[int, int], None] = lambda streams, steps: None  # called with their numbers
+        self.on_batch: Callable[[int, int], None] = lambda streams, steps: None  # called after each batch
         self.open_streams = 0
         self._pool = StreamPool(model, capacity, queue=max_steps)
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "batches")
         self._pending: dict[int, Request] = {}  # by slot
-        self._first = 0.0  # when the first of them came
-        self._answered: dict[int, float] = {}  # when streams that may be about to send were answered; oldest first
+        self._first = 0.0  # when the oldest pending request came
+        # By slot, the oldest first: when a stream that may soon send again was answered.
+        self._answered: dict[int, float] = {}
         self._some, self._all = asyncio.Event(), asyncio.Event()
 
     async def open(self, state: bytes | None = None) -> int:
@@ -122,7 +123,7 @@ class Engine:
                 answers: list[tuple[bytes | Exception, bytes | None]]
                 try:
                     answers = await loop.run_in_executor(self._executor, self._compute, batch)
-                except Exception as error:  # to those who wait, rather than to no one
+                except Exception as error:  # handed to the requests that wait for the batch
                     answers = [(error, None)] * len(batch)
             for request, answer in zip(batch, answers, strict=True):
                 request.done(*answer)

@@ -31,7 +31,7 @@ class Histogram:
 
     def __init__(self, name: str, what: str, label: str, bounds: Sequence[float]) -> None:
         self.name, self.what, self.label, self.bounds = name, what, label, bounds
-        self.counts: dict[str, list[int]] = {}  # those between the bounds, and those above
+        self.counts: dict[str, list[int]] = {}  # by label: how many fell between the bounds, and above the last
         self.sums: dict[str, float] = {}
 
     def observe(self, number: float, label: str) -> None:

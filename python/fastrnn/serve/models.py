@@ -124,7 +124,7 @@ class Models:
         try:
             if _stamp(path) != self._seen[name]:
                 await self.load(name)
-        except Exception as error:  # any of a reader's; the model that is there goes on
+        except Exception as error:  # whatever a reader raises; the old model goes on
             if not isinstance(error, FileNotFoundError):  # a file that is replaced is missing for a moment
                 event(logging.ERROR, "model not loaded", model=name, path=path, error=str(error))
 

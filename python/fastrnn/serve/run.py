@@ -59,7 +59,7 @@ async def serve(settings: Settings) -> None:
     server.close()
     await service.drain()
     connections.cut_off_all()
-    for _ in range(100):  # until the last streams have given up their states
+    for _ in range(100):  # a second at most: the last streams hand their states to the store
         if not service.streams:
             break
         await asyncio.sleep(0.01)

@@ -48,7 +48,7 @@ class Saver:
                 continue
             self.metrics.stored.add(sum(owned))
             for (owner, state), mine in zip(batch, owned, strict=True):
-                if self._due[owner] is state:  # else there is a newer one by now
+                if self._due[owner] is state:  # else a newer state waits, and stays in the list
                     del self._due[owner]
                 if mine:
                     owner.saved(state[1].position)

@@ -65,7 +65,7 @@ class Service:
             response = await page(request)
         except Refused as refusal:
             response = self._refuse(request, refusal.status, refusal.reason)
-        response.force_close()  # a page for a connection: requests cannot queue up in one
+        response.force_close()  # one request for each connection, so that none queue up in it
         return response
 
     def _refuse(self, request: web.BaseRequest, status: int, reason: str) -> web.Response:
@@ -169,10 +169,10 @@ class Service:
         end = asyncio.get_running_loop().time() + self.settings.drain_seconds
         for stream in self.streams:
             stream.draining = True
-            stream.keep()  # before its client goes to another instance
+            stream.keep()  # so that another instance finds the state
         await self.saver.flush(min(1.0, self.settings.drain_seconds))
         for stream in self.streams:
-            if not stream.busy:  # else it is closed behind its answer
+            if not stream.busy:  # a busy stream is closed after its answer
                 stream.close(1012, "the server stops")
         while self.streams and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-ANSWER_SECONDS = 2.0  # that Redis may take
+ANSWER_SECONDS = 2.0  # the longest that Redis may take to answer
 MOST_AT_ONCE = 256  # streams in one write
 MOST = 1 << 16  # streams of the store in memory; the one that was stored longest ago is dropped
 
@@ -151,7 +151,7 @@ class Redis:
                     Kept(owner, int(position or 0), version.decode(), state)
                     for owner, (position, version, state) in zip(owners, answers, strict=True)
                 ]
-            except Exception as error:  # to those who wait, rather than to no one
+            except Exception as error:  # handed to those who wait for an answer
                 for _, _, answer in asked:
                     if not answer.done():
                         answer.set_exception(error)

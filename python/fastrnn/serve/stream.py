@@ -27,7 +27,7 @@ class Keeping:
 
     saver: Saver
     key: str
-    kept: Kept  # as it was when the stream was opened
+    kept: Kept  # the state with which the stream was opened
     version: str
     every: int  # steps
     before: tuple[int, bytes] | None = None  # the last chunk: the position, and the state
@@ -54,16 +54,16 @@ class Stream:
         self.rate, self.keeping, self.observe = rate, keeping, observe
         loop = self.loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = loop.create_future()  # done when the connection is lost
-        self.code: int | None = None  # with which it is closed
+        self.code: int | None = None  # the code with which this side closes it
         self.busy, self.begun = False, loop.time()
         self.last = self.begun  # when a chunk came
         self.position = self.stored = keeping.kept.position if keeping else 0
-        self.first = self.position  # with which it began here
+        self.first = self.position  # the step at which it began on this connection
         self._frames = Frames(4 * engine.inputs * engine.max_steps)
-        self._pings, self._steps = 0, 0  # since the last chunk, and of this one
+        self._pings, self._steps = 0, 0  # pings since the last chunk; steps of this chunk
         self._writing, self._paused, self._asked = False, False, self.stored
         self.draining = False
-        transport.set_write_buffer_limits(0)  # `written` is called when all is
+        transport.set_write_buffer_limits(0)  # 0: `written` is called once everything has been sent
 
     # What aiohttp calls.
 
@@ -109,7 +109,7 @@ class Stream:
                 elif opcode == PING:
                     self.transport.write(frame(PONG, data))
             elif self.code is not None:
-                pass  # what comes before the client agrees to a close
+                pass  # ignored: this side has asked to close
             elif opcode != BINARY:
                 self.dismiss(1003, "expected a binary message")
             else:

@@ -79,7 +79,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             sample_weight = _check_sample_weight(sample_weight, np.empty((len(sequences), 1)), dtype=np.float64)
         weights = self._weights(targets, sample_weight)
         rows = np.arange(len(sequences))
-        if weights is not None:  # an example that weighs nothing is as one that is not there
+        if weights is not None:  # examples of weight zero are left out
             rows = np.flatnonzero(weights)
             if not len(rows):
                 raise ValueError("sample_weight: expected a weight above zero, got none")

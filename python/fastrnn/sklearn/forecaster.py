@@ -141,7 +141,7 @@ class SequenceForecaster(RecurrentEstimator):
             targets += [one[end : end + self.horizon, self._chosen].ravel() for end in ends]
             parts += self._parts(ends)
         if self.early_stopping:
-            self._window_parts = np.array(parts)  # for _split, which takes it away
+            self._window_parts = np.array(parts)  # read, and removed, by _split
         return Sequences(windows), np.stack(targets)
 
     def _target_numbers(self, features: int) -> Array:

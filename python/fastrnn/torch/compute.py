@@ -44,7 +44,7 @@ def view(tensor: Any) -> Any:
     try:
         return tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
     except RuntimeError:
-        return tensor.numpy(force=True)  # its sign is still to be applied, as that of an imaginary part's conjugate
+        return tensor.numpy(force=True)  # a lazy view, such as that of a negated imaginary part, is copied
 
 
 def forward(

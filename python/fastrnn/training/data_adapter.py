@@ -112,7 +112,7 @@ class ArrayData:
         self.batch_size = 32 if batch_size is None else check_size(batch_size, "batch_size")
         self.shuffle = shuffle
         self.rng = rng
-        self._pass_state: Any = None  # of the generator, before it drew the order of this pass
+        self._pass_state: Any = None  # the generator's state before it drew the order of this pass
 
     def get_state(self, batch: int) -> dict[str, Any]:
         """What the pass in which `batch` is the next one begins from; 0: a new pass."""

@@ -10,7 +10,7 @@ from ..parameters import Parameter
 
 __all__ = ["GradientRow"]
 
-# Numbers of a piece, at least, as long as there are as many: a message of 256 KiB is worth its start.
+# A piece has so many numbers at least, but for the last: 256 KiB are worth the fixed cost of a message.
 LEAST = 1 << 16
 
 

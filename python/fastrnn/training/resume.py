@@ -23,7 +23,7 @@ def collect(trainer: BatchTrainer, data: Data, hooks: CallbackList, position: Po
         "layers": [[type(layer).__name__, layer.get_training_state()] for layer in model.layers],
         "optimizer": {
             "class": type(optimizer).__name__,
-            "rate": rate if isinstance(rate, float) else None,  # a schedule knows its place by the iterations
+            "rate": rate if isinstance(rate, float) else None,  # a schedule follows from the iterations, in `state`
             "state": optimizer.state_dict(),
         },
         "metrics": [[metric.name, metric.get_state()] for metric in trainer.metrics],
@@ -79,7 +79,7 @@ def _matching(saved: list[Any], hooks: CallbackList) -> list[tuple[Any, dict[str
         if callback is not None:
             left.remove(callback)
             found.append((callback, own))
-        elif own:  # one without a state is not missed
+        elif own:  # a missing callback matters if it had a state
             raise ValueError(f"callbacks: expected {name} as in the checkpoint, got {hooks.callbacks}")
     return found
 

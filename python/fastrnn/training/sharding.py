@@ -65,7 +65,7 @@ class Shards:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._group.left(error)
 
-    # -- what process 0 has, the others take over ---------------------------------------------------------------------
+    # -- the others take over what process 0 has ---------------------------------------------------------------------
 
     def agree(
         self, saved: dict[str, Any] | None, data: Data, hooks: CallbackList, begin: Position
@@ -147,10 +147,11 @@ class Shards:
                 with shard_draws(shard):
                     parts.append(self._train_shard(batch, shard, loss, gradients, added))
             if not any(len(self._rows(batch, shard).x) for shard in self._own):
-                trainer.model.forward_batch(batch.x[:1], training=True)  # so that its layers count the step, too
+                # No rows, but layers that count steps have to count this one.
+                trainer.model.forward_batch(batch.x[:1], training=True)
             rate = optimizer.get_config()["learning_rate"]
             rates, all_parts = zip(*self._group.exchange((rate, parts)), strict=True)
-            if isinstance(rate, float):  # which a callback may have set
+            if isinstance(rate, float):  # a callback of process 0 may have changed it
                 optimizer.learning_rate = rates[0]
             every = [part for parts in all_parts for part in parts]
             value, whole = self._join(every, loss)
@@ -174,7 +175,7 @@ class Shards:
 
         if forward is not None:
             self._trainer._backward(piece, loss, forward, left)
-        else:  # the batch has fewer rows than shards
+        else:  # no rows: the batch has fewer than there are shards
             row[...] = 0
             for number in range(len(gradients.pieces)):
                 added.ready(shard, number, weight)

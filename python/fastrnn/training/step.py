@@ -89,7 +89,7 @@ class BatchTrainer:
         self._unweighted = 0  # how many of `metrics`, the first ones, see no sample weights
         self.stop_training = False
         self.history: History | None = None
-        self._interrupts: BatchInterrupts | None = None  # while `fit` runs
+        self._interrupts: BatchInterrupts | None = None  # None outside of `fit`
 
     @property
     def model(self) -> Trainable:
@@ -214,7 +214,7 @@ class BatchTrainer:
             assert parameter.grad is not None
             parameter.grad += parameter.regularizer.gradient(parameter.value)
         self.optimizer.apply(self.model.parameters())
-        _packed.forget()  # of an evaluation around it, whose callback trains
+        _packed.forget()  # weights packed by an evaluation whose callback called this
 
     def _penalised(self) -> list[Parameter]:
         """The weights with a regularizer; frozen ones count for nothing, as in Keras."""

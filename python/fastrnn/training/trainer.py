@@ -105,7 +105,7 @@ class Trainer(BatchTrainer):
             x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
             rng=config.random_generator(), class_weight=class_weight,
         )  # fmt: skip
-        level(verbose, auto=1)  # refuses what is none
+        level(verbose, auto=1)  # raises for a wrong `verbose`
         check_masked(self.model.layers, x)
         validation: Data | None = None
         if validation_data is not None:
@@ -152,11 +152,11 @@ class Trainer(BatchTrainer):
                     train, test = shards.train_step, shards.test_step
                     batch_end, epoch_end = shards.batch_end(batch_end), shards.epoch_end(epoch_end)
                 if saved is not None:
-                    if saved["position"]["batch"]:  # before the states are set: it was called for them already
+                    if saved["position"]["batch"]:  # its effects are overwritten by the saved states, which have them
                         hooks.on_epoch_begin(saved["position"]["epoch"])
                     position = restore(saved, self, data, hooks)
                 for epoch in range(position.epoch, epochs):
-                    if self.stop_training:  # and had been before the run was broken
+                    if self.stop_training:  # set by the checkpoint, or by a callback
                         break
                     if not position.batch:
                         hooks.on_epoch_begin(epoch)
@@ -174,7 +174,7 @@ class Trainer(BatchTrainer):
             self._interrupts = None
             hooks.on_train_end(logs)
         if shards is not None:
-            shards.take_weights()  # as a callback may have left them at the end
+            shards.take_weights()  # a callback may have changed them at the end
         assert hooks.history is not None
         return hooks.history
 
@@ -280,7 +280,7 @@ class Trainer(BatchTrainer):
 
         if isinstance(data, BatchData):
             return np.concatenate([forward(batch.x) for batch in data])
-        if data.size <= data.batch_size:  # also for no examples at all: the shape of the output is wanted
+        if data.size <= data.batch_size:  # no examples at all are a batch, too: the output has a shape
             return forward(data.x)
         result: Array | None = None
         start = 0

@@ -70,7 +70,7 @@ template <class Cell>
 struct ForwardStepUnit : StepUnit {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   const ForwardStep& step;
-  int first_gate, gates;  // of the phase
+  int first_gate, gates;  // the gates of the phase
   bool has_input;
 
   FASTRNN_DEVICE ForwardStepUnit(const ForwardStep& step, const StepPlace& place)

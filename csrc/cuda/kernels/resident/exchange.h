@@ -142,8 +142,8 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
 
   const LayerParams& params_;
   Arrivals* arrivals_;
-  int pieces_;   // of this block, in a source of a row
-  int members_;  // that have units
+  int pieces_;   // pieces that this block has in a source of a row
+  int members_;  // blocks of the cluster that have units
   unsigned exchanges_ = 0;
 };
 
@@ -180,7 +180,7 @@ class Exchange<Element, Tier::grid> {
     if (sync_block_or(lost)) return false;
     gather(slots_ + next_ * slot_elements());
     end_copies();
-    fetch();  // behind what is waited for here: it comes from farther away
+    fetch();  // after the gathered operand, which is waited for first
     end_copies();
     wait_copies_but_last();
     next_ = 1 - next_;

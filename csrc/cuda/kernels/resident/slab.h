@@ -100,8 +100,8 @@ class Slab {
   struct Walk {
     const Cut& cut;
     int tile, chunk;
-    int left;      // slices of this task, this one included
-    int existing;  // of those; the last chunk may have fewer than the others
+    int left;      // slices left in this task, this one included
+    int existing;  // how many of `left` exist: the last chunk may have fewer
     int k;         // where the slice begins, or one before it where it does not exist: it may be read
     FASTRNN_DEVICE Walk(const Cut& cut, int tile, int chunk) : cut(cut), tile(tile), chunk(chunk) { begin(); }
     FASTRNN_DEVICE void begin() {

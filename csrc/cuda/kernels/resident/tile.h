@@ -9,10 +9,10 @@ namespace fastrnn::cuda {
 
 /// A pair of batch row and hidden unit that a thread computes.
 struct Element {
-  int index;   // among the block's
-  int row, u;  // within the tile and among the block's units
-  int b;       // of the batch
-  int unit;    // of the layer
+  int index;   // its number among the block's elements
+  int row, u;  // row of the tile, and unit of the block
+  int b;       // row of the batch
+  int unit;    // unit of the layer
   int length;
 };
 
@@ -34,7 +34,7 @@ struct Tile {
     first_row = exchange.group() * g.rows;
     rows = smaller(g.rows, params.batch - first_row);
     first_unit = exchange.member() * g.units;
-    units = smaller(g.units, params.hidden - first_unit);  // of the last blocks none may be left
+    units = smaller(g.units, params.hidden - first_unit);  // none may be left for the last blocks
     for (int row = 0; row < rows; ++row) {
       const int length = params.length_of(batch_row(row));
       if (length > longest) longest = length;

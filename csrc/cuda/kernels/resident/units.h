@@ -32,9 +32,9 @@ template <class Cell>
 struct ForwardUnit : PlainActivations {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   int first_gate;
-  int elements;         // distance of columns
-  int units;            // of per-unit rows
-  Partial partial;      // row gate * units
+  int elements;         // floats from one column to the next
+  int units;            // floats from one per-unit row to the next
+  Partial partial;      // its row of a gate is gate * units
   const float* wx_row;  // W x by gate
   const float* bias;    // by gate, and behind them that of the gate which starts from b_hh
   const float* peep;
@@ -65,10 +65,10 @@ template <class Cell>
 struct BackwardUnit : PlainActivations {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   int elements, units;
-  V sum;                // of the phase's product; zero where there is no next step
-  const float* staged;  // columns, c, c before, h before, dy
+  V sum;                // what the phase's product gave; zero where there is no next step
+  const float* staged;  // fetched for this step: columns, c, c before, h before, dy
   const float* peep;
-  float* carry;   // of h, then of c
+  float* carry;   // gradients for the step before: of h, then of c
   float* dgates;  // by column
 
   FASTRNN_CELL V fetched(int j) const { return V(staged[j * elements]); }

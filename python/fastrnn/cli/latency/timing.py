@@ -18,9 +18,9 @@ from ..._core import Model, Session
 from ...functional import lstm_forward
 from .shapes import Case
 
-# More than the last cache of most machines: what a first call finds is in none.
+# Larger than the last-level cache of most machines: writing so much empties the caches before a first call.
 _FLUSH_BYTES = 64 << 20
-# Turns without end, until the process that started it is gone.
+# A busy loop that ends when the process that started it has ended.
 _SPIN = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -53,7 +53,7 @@ def spinning(core: int) -> Iterator[None]:
     process = subprocess.Popen([sys.executable, "-c", _SPIN, str(core)], stdout=subprocess.PIPE)
     try:
         if process.stdout is not None:
-            process.stdout.readline()  # it has begun
+            process.stdout.readline()  # which it prints when it begins to spin
         yield
     finally:
         process.kill()

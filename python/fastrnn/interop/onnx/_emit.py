@@ -187,7 +187,7 @@ class Emitter:
         if (back < 0).any():
             return "a step reads later ones: it looks ahead, and a stream has no later steps yet"
         last = np.stack([value[-1], back[-1], place[-1]])
-        # In earlier rows the same, but zeros where that would be before the beginning.
+        # Earlier rows must have the same elements, with zeros in place of steps before the first.
         expected = np.where(last[1] > times[:, None], ZERO, last[0])
         if not (value == expected).all():
             return "its elements are not those of one step after the other"
@@ -231,7 +231,7 @@ class Emitter:
             for source, offset in zip(sources, first, strict=False):
                 place = np.where(value == source, place + offset, place)
         width = self.widths[whole]
-        place = np.where(value == ZERO, width, place)  # the zero behind the elements
+        place = np.where(value == ZERO, width, place)  # a gather reads a zero from behind its input's last element
         if place.size == width and (place == np.arange(width)).all():
             return whole
         return self.add(place.size, [whole], kind="gather", inputs=width, runs=_runs(place, width))

@@ -19,7 +19,8 @@ from ._products import dense, einsum, gemm, matmul, refuse_time_last
 
 __all__ = ["COMPUTES", "MOVES", "check_dropout"]
 
-# Operators that only move elements: their reference moves the numbers. The inputs that may depend on the model's input.
+# Operators that only move elements, run by ONNX's reference on the elements' numbers; and how many of their first
+# inputs may depend on the model's input (None: all).
 MOVES = {
     "Concat": None,
     "DepthToSpace": 1,
@@ -153,7 +154,7 @@ def _recurrent(emit: Emitter, node: Node) -> Results:
     hidden = layer["w_hh"].shape[1]
     value = emit.add(hidden, [step.value], **layer)
     y = emit.number(value, (1, 1, hidden), 0)  # (T, D, B, H)
-    # What is given for the next call is the last step's; c is no value of the model.
+    # Y, Y_h and Y_c: Y_h is y of the last step; the cell state is none of the model's values.
     return [Symbol(y), Symbol(y[-1]), Symbol(emit.state((1, 1, hidden)))][: max(node.outputs, 1)]
 
 

@@ -38,7 +38,7 @@ __all__ = ["save", "to_model"]
 
 OLDEST_OPSET = 14
 _OPERATORS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
-# Ours, the operator's, and its attributes.
+# fastrnn's activation: the ONNX operator, and its attributes.
 _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "tanh": ("Tanh", {}),
     "sigmoid": ("Sigmoid", {}),
@@ -125,7 +125,7 @@ def _add(graph: Graph, layer: Layer, x: str, axes: int) -> tuple[str, int]:
     if isinstance(layer, Recurrent):
         y = _recurrent(graph, layer, x, reverse=layer.go_backwards)
         if layer.go_backwards and layer.return_sequences:
-            ends = [graph.constant(np.array([n])) for n in (-1, -(2**31), 1, -1)]  # from the last step to the first
+            ends = [graph.constant(np.array([n])) for n in (-1, -(2**31), 1, -1)]  # reverses the time axis
             y = graph.node("Slice", [y, *ends])
         return y, 3 if layer.return_sequences else 2
     if type(layer) is Activation:

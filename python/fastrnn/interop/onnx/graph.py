@@ -273,7 +273,7 @@ class _Graph:
                     error.placed = True  # type: ignore[attr-defined]
                 raise error from None
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-                # What no rule of the operator allows, such as inputs that are missing.
+                # A node that its operator does not allow, such as one with an input missing.
                 placed = GraphError(f"{where}: it does not fit its operator ({type(error).__name__}: {_line(error)})")
                 placed.placed = True  # type: ignore[attr-defined]
                 raise placed from None
@@ -323,7 +323,7 @@ class _Graph:
             graph = helper.make_graph([node], "folded", named[: len(feeds)], named[len(feeds) :])
             model = helper.make_model(graph, opset_imports=self.proto.opset_import)
             return list(self.onnx.reference.ReferenceEvaluator(model).run(None, feeds))
-        except Exception as error:  # of any kind: it is code for tests
+        except Exception as error:  # ONNX's reference evaluator may raise anything
             raise GraphError(f"its constants could not be folded ({type(error).__name__}: {_line(error)})") from None
 
     def _dequantize(self, node: Any, x: Any, scale: Any, zero: Any = 0) -> Array:

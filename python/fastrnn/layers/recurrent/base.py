@@ -79,7 +79,7 @@ class Recurrent(RecurrentWeights):
     """
 
     cell: ClassVar[str]  # the name of its cell in `fastrnn.functional`
-    activation_names: ClassVar[tuple[str, ...]] = ()  # its arguments that are activations, attributes too
+    activation_names: ClassVar[tuple[str, ...]] = ()  # its arguments, and attributes, that are activations
     zero_output_for_mask: bool
     layer_norm: bool = False
 
@@ -293,7 +293,7 @@ class Recurrent(RecurrentWeights):
         """Return the weights with the options of the cell, as inference has them."""
         weights = {name: parameter.value for name, parameter in self._native.items()}
         options = self.weight_options()
-        options.pop("weight_dropout", None)  # for training alone
+        options.pop("weight_dropout", None)  # acts in training alone
         packed: PackedWeights = self.functions.pack(**weights, **options)
         return packed
 

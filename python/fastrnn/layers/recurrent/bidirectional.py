@@ -29,8 +29,8 @@ class _Cache(NamedTuple):
 
     outputs: Pair | None
     native: StackCache | None
-    zero_rows: tuple[Array | None, Array | None] = (None, None)  # of the last outputs
-    batch: int = 0  # of the native call
+    zero_rows: tuple[Array | None, Array | None] = (None, None)  # rows whose last output is zero
+    batch: int = 0  # rows of the native call
 
 
 @register_layer
@@ -189,7 +189,7 @@ class Bidirectional(Layer):
             training=training,
             reset_mask=resets,
             threads=_threads.wanted(),
-            **plans[0].options,  # of the forward layer, as they do for both
+            **plans[0].options,  # a run has one set of options: those of both layers are equal
             **self.forward_layer.run_options(training),
         )
         last = [(h, *(state[0] for state in others)) for h, others in zip(h_n, split_states(c_n, 2), strict=True)]

@@ -196,7 +196,7 @@ class LSTM(Recurrent):
             **kwargs,
         )
         self._set_activations(activation, recurrent_activation)
-        self._output_activation = (  # Layer's output_activation is what ends a layer
+        self._output_activation = (  # not `output_activation`, which in Layer is applied to y
             None if output_activation is None else check_activation(output_activation, "output_activation")
         )
         self.unit_forget_bias = check_flag(unit_forget_bias, "unit_forget_bias")

@@ -45,7 +45,8 @@ class RecurrentWeights(Layer):
         self.b_hh: Parameter | None = None
         self._native: dict[str, Parameter] = {}  # by the names of the functions' arguments
         self._initial: dict[str, Parameter] = {}  # learned states before the first step, by the same
-        self._keras: list[tuple[tuple[str, ...], bool]] = []  # arrays of get_weights: of which weights, in Keras' form?
+        # For each array of get_weights: the weights that it is made of, and whether it is in Keras' form.
+        self._keras: list[tuple[tuple[str, ...], bool]] = []
 
     @property
     def output_units(self) -> int:
