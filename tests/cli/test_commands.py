@@ -105,8 +105,8 @@ def test_convert_and_verify(model, tmp_path, capsys):
         (["inspect", "none.npz"], "none.npz: No such file or directory"),
         (["inspect", "x.unknown"], "path: expected one of"),
         (["convert", "a.npz", "b.onnx2"], "path: expected one of"),
-        (["convert", "a.npz", "b.npz", "--opset", "3"], "opset: expected it with an .onnx file alone"),
-        (["convert", "a.npz", "b.npz", "--names", "torch"], "names: expected them with a .safetensors file alone"),
+        (["convert", "a.npz", "b.npz", "--opset", "3"], "opset: expected only for an .onnx file"),
+        (["convert", "a.npz", "b.npz", "--names", "torch"], "names: expected only for a .safetensors file"),
         (["convert", "a.npz", "b.nam"], "model: expected LSTM layers and a linear Dense(1), got LSTM, GRU, Dense"),
     ],
 )

@@ -105,7 +105,7 @@ def test_json_alone_on_the_standard_output(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--calls", "0"], "calls, warm-up: expected 1 and 0 or more, got 0 and 2000"),
+        (["--calls", "0"], "calls, warm-up: expected at least 1 and at least 0, got 0 and 2000"),
         (["--native", "nowhere"], "native: expected the program fastrnn-latency, got 'nowhere'"),
     ],
 )

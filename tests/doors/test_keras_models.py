@@ -296,7 +296,7 @@ def test_a_damaged_heap(tmp_path):
     heap = content.find(b"GCOL\1\0\0\0")
     assert heap > 0
     for place, value, message in (
-        (heap + 24, 2**40, "expected texts that fill the heap at"),
+        (heap + 24, 2**40, "expected texts without gaps in the heap at"),
         (heap + 8, 2**40, "expected a heap of texts within the file, got one of"),
     ):
         damaged = content.copy()
@@ -307,5 +307,5 @@ def test_a_damaged_heap(tmp_path):
     damaged = content.copy()
     damaged[heap + 16 : heap + 32] = bytes(16)  # free space of no bytes
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"expected texts that fill the heap at .*, got one of 0 bytes"):
+    with pytest.raises(ValueError, match=r"expected texts without gaps in the heap at .*, got one of 0 bytes"):
         door.load(path)

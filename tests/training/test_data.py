@@ -301,9 +301,9 @@ def test_python_topics():
         (lambda: data.Scaler().fit([[1.0]]).partial_fit([[1, 2]]), r"x: expected 1 features, got 2"),
         (lambda: data.BatchesByLength([]), r"sequences: expected at least one, got none"),
         (lambda: data.BatchesByLength([[1], []]), r"sequences: expected at least one step in each, got none at 1"),
-        (lambda: data.BatchesByLength([[1]], [1, 2]), r"y: expected 1 as there are sequences, got 2"),
+        (lambda: data.BatchesByLength([[1]], [1, 2]), r"y: expected 1, one for each sequence, got 2"),
         (lambda: data.BatchesByLength([[1]]).restore([1]), r"shuffle: expected False to restore the order"),
-        (lambda: data.BatchesByLength([[1]], shuffle=False).restore([1, 2]), r"rows: expected 1 .* got 2"),
+        (lambda: data.BatchesByLength([[1]], shuffle=False).restore([1, 2]), r"rows: expected 1, .* got 2"),
         (lambda: data.BatchesByLength([[1]], batch_size=0), r"batch_size: expected a number >= 1, got 0"),
     ],
 )

@@ -78,7 +78,7 @@ class ModelCheckpoint(Callback):
         self._batches = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Find out whether files can be made in the folder; in the first without fields, where it has some.
+        """Check that files can be made in the folder; of a path with fields, in the last folder before them.
 
         Raises:
             OSError: they cannot.

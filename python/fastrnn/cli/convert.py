@@ -49,7 +49,7 @@ def command(options: dict[str, Any]) -> int:
     if os.path.exists(target) and not options["force"]:
         raise ValueError(f"{target}: it is there already; --force replaces it")
     if options["opset"] is not None and suffix != ".onnx":
-        raise ValueError(f"opset: expected it with an .onnx file alone, got {target}")
+        raise ValueError(f"opset: expected only for an .onnx file, got {target}")
     if source.lower().endswith(".onnx"):
         return _layers_of_a_graph(source, target)
     model = load_file(source, options["parts"])
@@ -59,7 +59,7 @@ def command(options: dict[str, Any]) -> int:
         model = cast(model, options["dtype"])
     if options["names"] == "torch":
         if suffix != ".safetensors":
-            raise ValueError(f"names: expected them with a .safetensors file alone, got {target}")
+            raise ValueError(f"names: expected only for a .safetensors file, got {target}")
         torch_files.save(model, target)
     else:
         save(model, target, **({} if options["opset"] is None else {"opset": options["opset"]}))

@@ -77,7 +77,7 @@ def command(options: dict[str, Any]) -> int:
 
 
 class TimeLimit(Callback):
-    """End training after so many seconds; those before a run was broken and resumed count.
+    """End training after so many seconds; of a resumed run, those before its interruption count, too.
 
     Args:
         seconds: infinity for no limit.

@@ -285,7 +285,7 @@ def _text(source: Source, task: str, options: dict[str, Any]) -> _Problem:
     if source.text is None:
         raise ValueError(f"{source.path}: expected a text for this task, got a table or arrays")
     if options["bidirectional"]:
-        raise ValueError("bidirectional: expected it not, as a text is written from its beginning")
+        raise ValueError("bidirectional: expected False for a text, which is written from its beginning")
     vocabulary = CharVocabulary(source.text)
     numbers = vocabulary.encode(source.text)
     least = int(np.ceil(2 * (WINDOW_OF_TEXT + 1) / options["validation"]))

@@ -80,7 +80,7 @@ class BatchesByLength:
         self._sample_weight = None if sample_weight is None else np.asarray(sample_weight)
         for name, given in (("y", self._y), ("sample_weight", self._sample_weight)):
             if given is not None and len(given) != len(self.lengths):
-                raise ValueError(f"{name}: expected {len(self.lengths)} as there are sequences, got {len(given)}")
+                raise ValueError(f"{name}: expected {len(self.lengths)}, one for each sequence, got {len(given)}")
         self.batch_size, self.value, self.dtype, self.pool = batch_size, value, dtype, pool
         self._rng = np.random.default_rng(seed) if shuffle else None
         self.order: Array
@@ -144,7 +144,7 @@ class BatchesByLength:
         return 1.0 - float(self.lengths.sum()) / computed
 
     def restore(self, rows: Any) -> Array:
-        """Return what a model said of the batches, (N, ...), in the order in which the sequences were given.
+        """Return a model's predictions for the batches, (N, ...), in the order in which the sequences were given.
 
             batches = BatchesByLength(sequences, shuffle=False)
             y = batches.restore(model.predict(batches))
@@ -156,7 +156,7 @@ class BatchesByLength:
         if self._rng is not None:
             raise ValueError("shuffle: expected False to restore the order, got True")
         if len(given) != len(self.order):
-            raise ValueError(f"rows: expected {len(self.order)} as there are sequences, got {len(given)}")
+            raise ValueError(f"rows: expected {len(self.order)}, one for each sequence, got {len(given)}")
         result = np.empty_like(given)
         result[self.order] = given
         return result

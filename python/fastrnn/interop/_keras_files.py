@@ -86,7 +86,7 @@ def _unzip(file: Any) -> dict[str, bytes]:
             if entry.filename not in ("config.json", "metadata.json", "model.weights.h5"):
                 raise ValueError(f"{entry.filename}: expected config.json, metadata.json and model.weights.h5 alone")
             if entry.filename in result:
-                raise ValueError(f"{entry.filename}: expected it once")
+                raise ValueError(f"{entry.filename}: expected one entry of this name, got two")
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
                 raise ValueError(f"{entry.filename}: expected an entry that is stored uncompressed")
             result[entry.filename] = archive.read(entry)
@@ -175,7 +175,9 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
             size = int.from_bytes(content[place + 8 : place + 16], "little")
             room = size if index == 0 else 16 + -(-size // 8) * 8
             if not 16 <= room <= end - place:
-                raise ValueError(f"expected texts that fill the heap at {start}, got one of {size} bytes at {place}")
+                raise ValueError(
+                    f"expected texts without gaps in the heap at {start}, got one of {size} bytes at {place}"
+                )
             place += room
         start = content.find(_HEAP, start + 1)
 

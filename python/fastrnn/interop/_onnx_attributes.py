@@ -187,7 +187,7 @@ def native_to_onnx(activations: Sequence[Any]) -> dict[str, Any]:
         for index, default in enumerate(formula.numbers):
             number = numbers[index] if index < len(numbers) else default
             if number is None:
-                raise ValueError(f"activation: expected the numbers of {native!r}, got it without")
+                raise ValueError(f"activation: expected {native!r} with its numbers, got the name alone")
             lists[index].append(float(number))
     return {"activations": names} | {name: list_ for name, list_ in zip(_NUMBERS, lists, strict=True) if list_}
 

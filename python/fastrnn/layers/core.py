@@ -89,7 +89,6 @@ class Dense(Activated):
         activation: a name or object of `fastrnn.activations`; None is linear.
         use_bias, kernel_initializer, bias_initializer: W (I, units) and b (units,), stored as Keras stores them.
         kernel_regularizer, bias_regularizer: penalties of W and b, names or objects of `fastrnn.regularizers`.
-        name, trainable, dtype, input_shape: as every layer.
         kwargs: name, trainable, dtype and input_shape, as every `Layer`.
 
     Example:

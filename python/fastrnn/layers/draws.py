@@ -60,7 +60,7 @@ class StepSeeds:
         return {"seed": self.seed, "step": self.step}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on where another stood."""
+        """Go on from the seed and the step that `get_state` returned."""
         self.seed, self.step = state["seed"], state["step"]
         # The seed of a step is one number of PCG64, which can skip any count of numbers at once.
         self._generator = np.random.Generator(np.random.PCG64(self.seed).advance(self.step))

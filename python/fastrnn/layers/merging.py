@@ -8,7 +8,7 @@ __all__ = ["Concatenate"]
 
 
 class Concatenate:
-    """Keras' layer of this name cannot stand in a chain; making one says which way to go. `Add` and others likewise."""
+    """A placeholder for Keras' layer, which a chain cannot have: making one raises an error that says what to use."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError(

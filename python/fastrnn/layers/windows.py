@@ -57,7 +57,7 @@ class Windows(NamedTuple):
         return result
 
     def part(self, place: int, count: int) -> slice:
-        """The padded steps that `count` windows have at `place`, of 0..size-1."""
+        """The steps that `count` windows over padded x have at position `place` of 0..size-1."""
         first = place * self.dilation
         return slice(first, first + (count - 1) * self.strides + 1, self.strides)
 

@@ -112,7 +112,7 @@ class Cache:
 
 
 def unpack_batch(x: Array, batch_sizes: Array) -> tuple[Array, Array]:
-    """PyTorch's packed data (N, ...) to (T,B,...), and the (T,B) places where it has come to stand."""
+    """PyTorch's packed data (N, ...) to (T,B,...), and which (T,B) places it fills."""
     active = np.arange(batch_sizes[0] if len(batch_sizes) else 0) < np.asarray(batch_sizes)[:, np.newaxis]
     padded = np.zeros((*active.shape, *x.shape[1:]), x.dtype)
     padded[active] = x

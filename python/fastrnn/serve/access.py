@@ -24,7 +24,7 @@ class Refused(Exception):
 
 @dataclass
 class Account:
-    """What one client has open, and how far ahead of its pace it is."""
+    """What one client has open, and how far it is ahead of its rate."""
 
     name: str
     streams: int = 0
@@ -73,7 +73,7 @@ class Access:
         return str(request.headers.get("X-Forwarded-For", peer)).rpartition(",")[2].strip()
 
     def enter(self, name: str) -> Account:
-        """A stream more for a client; Refused with 429 if that is too many."""
+        """Counts another stream of a client; Refused with 429 if that is too many."""
         account = self.accounts.setdefault(name, Account(name))
         if self.most_streams is not None and account.streams >= self.most_streams:
             raise Refused(429, f"expected at most {self.most_streams} streams of one client")
@@ -81,7 +81,7 @@ class Access:
         return account
 
     def sweep(self, now: float) -> None:
-        """Forgets clients that have nothing open and owe no pause."""
+        """Forgets clients that have nothing open and need not wait."""
         self.accounts = {name: one for name, one in self.accounts.items() if one.streams or one.due > now}
 
 

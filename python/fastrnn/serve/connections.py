@@ -19,11 +19,11 @@ BUFFER_BYTES = 1 << 14  # Linux doubles it, for its own use
 
 class Writer(Protocol):
     def written(self) -> None:
-        """What it wrote has left."""
+        """Called when all that was written has been sent."""
 
 
 class Handler(web.RequestHandler):
-    """A connection. Once it is a stream, that is told when a full buffer has been written."""
+    """A connection. A stream on it is told when all that was written has been sent."""
 
     stream: Writer | None = None
 
@@ -61,7 +61,7 @@ class Connections(web.Server):
         self.transports.pop(handler, None)
 
     async def cut_off_stalled(self) -> None:
-        """Cuts off, until it is cancelled, those for whom answers lay here at every look for `stall_seconds`."""
+        """Until it is cancelled, cuts off clients that have left answers unread for `stall_seconds`."""
         clock = asyncio.get_running_loop().time
         unread: dict[asyncio.Transport, float] = {}  # since when
         while True:
@@ -79,7 +79,7 @@ class Connections(web.Server):
 
 
 class Refusal(asyncio.Protocol):
-    """A connection too many: it is told so, and closed, without a look at what it wants."""
+    """A connection beyond the limit: it is told so and closed; its request is not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         text = b"503: too many connections\n"

@@ -30,7 +30,7 @@ def accept_key(key: str) -> str:
 
 
 def frame(opcode: int, *parts: bytes) -> bytes:
-    """A frame of the server, with no mask, of all parts."""
+    """A frame as servers send it, without a mask: its contents are the parts in their order."""
     size = sum(map(len, parts))
     if size < 126:
         head = bytes((0x80 | opcode, size))
@@ -52,7 +52,7 @@ def unmask(data: bytes, mask: bytes) -> bytes:
 
 
 class Frames:
-    """Messages out of what a client sends. `limit`: bytes that one may have; a longer one is known by its head."""
+    """Reads messages from a client's bytes. `limit`: the most bytes of one; a longer one is refused at its header."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

@@ -63,7 +63,7 @@ class Models:
         self._seen: dict[str, tuple[int, int, int]] = {}
 
     async def load_all(self) -> None:
-        """Raises what stands in the way of the first that cannot be loaded."""
+        """Loads every model; raises the error of the first that cannot be loaded."""
         for name in self.settings.models:
             await self.load(name)
 
@@ -94,7 +94,7 @@ class Models:
             self.old.append(before)
 
     async def failed(self) -> None:
-        """Raises what an engine ended with, which is a bug."""
+        """Waits for an engine to fail, which is a bug, and raises its error."""
         while True:
             running = await self._ended.get()
             if not running.cancelled():

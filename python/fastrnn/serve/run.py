@@ -34,7 +34,7 @@ def run(settings: Settings) -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """An instance. At its end there are no new connections, then `Service.drain`, then it is over."""
+    """Runs an instance. To stop, it refuses new connections, drains its streams (`Service.drain`) and ends."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     metrics = Metrics()
     models, store = Models(settings, metrics), make_store(settings.store, settings.keep_seconds)
@@ -82,7 +82,7 @@ def _told(settings: Settings) -> dict[str, object]:
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, which takes half the time; where it is not to be had, Python's own."""
+    """uvloop's loop, which takes half the time, or Python's own where uvloop is not installed."""
     try:
         import uvloop
     except ImportError:

@@ -59,7 +59,7 @@ class Saver:
                 self._none.set()
 
     async def flush(self, seconds: float) -> bool:
-        """Waits until all is written, so long at most; whether it is."""
+        """Waits until all is written, `seconds` at most; returns whether it is."""
         try:
             await asyncio.wait_for(self._none.wait(), seconds)
         except asyncio.TimeoutError:

@@ -164,7 +164,7 @@ class Service:
             self.access.sweep(now)
 
     async def drain(self) -> None:
-        """Refuses who comes, answers what was taken up, stores all states and closes everyone with 1012."""
+        """Refuses new streams, answers the chunks that came, stores all states and closes all streams with 1012."""
         self.draining = True
         end = asyncio.get_running_loop().time() + self.settings.drain_seconds
         for stream in self.streams:
@@ -178,7 +178,7 @@ class Service:
             await asyncio.sleep(0.01)
 
     async def show_page(self, request: web.BaseRequest) -> web.Response:
-        """What a browser shows. It holds nothing that a token is for, but asks /status and /stream for it."""
+        """The page for browsers. It holds no secret: what takes a token it asks of /status and /stream."""
         name, kind = ("page.html", "text/html") if request.path == "/" else ("page.js", "text/javascript")
         text = Path(__file__).with_name(name).read_text(encoding="utf-8")
         return web.Response(text=text, content_type=kind, headers={"Content-Security-Policy": POLICY})

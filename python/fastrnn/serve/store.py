@@ -33,19 +33,19 @@ class Kept:
 
 
 class Store(Protocol):
-    """Raises StoreError."""
+    """Where states are kept. Its methods raise StoreError."""
 
     async def open(self, key: str, version: str) -> Kept:
-        """What is kept of a stream, which from now on has a new owner. One that begins is of that version."""
+        """Returns what is kept of a stream, now owned by the caller; a new stream is of model version `version`."""
 
     async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
-        """Stores states by their streams' keys; for each, whether its owner still owned the stream."""
+        """Stores states by their streams' keys; returns for each whether its owner still owned the stream."""
 
     async def close(self) -> None: ...
 
 
 class Memory:
-    """In this process: a client may come again, but not to another instance."""
+    """Keeps states in this process: a client can come back to this instance alone."""
 
     def __init__(self, keep_seconds: float) -> None:
         self.keep_seconds = keep_seconds

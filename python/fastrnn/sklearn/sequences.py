@@ -36,7 +36,7 @@ class Sequences:
         return len(self.data)
 
     def take(self, rows: Array) -> Sequences:
-        """The sequences of these numbers."""
+        """The sequences with these indices."""
         if isinstance(self.data, np.ndarray):
             return Sequences(self.data[rows])
         return Sequences([self.data[i] for i in rows])

@@ -93,7 +93,7 @@ _lock = threading.Lock()
 
 
 def store_of(slot: int) -> Store:
-    """The store of this number."""
+    """The store with this number."""
     found = _owned.get(slot)
     if found is not None:
         return found

@@ -87,7 +87,7 @@ class Plan:
         return weights[names.index("w_hr")].shape[0] if "w_hr" in names else weights[names.index("w_hh")].shape[1]
 
     def hidden(self, weights: Any) -> Any:
-        """H, likewise."""
+        """H, off the shapes of the weights."""
         names = self.names
         return weights[names.index("w_hr" if "w_hr" in names else "w_hh")].shape[1]
 

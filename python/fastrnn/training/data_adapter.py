@@ -130,7 +130,7 @@ class ArrayData:
                 raise ValueError(f"{argument}: expected {state.get(name)}{examples} as in the checkpoint, got {own}")
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Begin the next pass as that one."""
+        """Begin the next pass as the one whose state this is."""
         if self.shuffle and self.rng is not None:
             self.rng.bit_generator.state = state["generator"]
 

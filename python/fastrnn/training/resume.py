@@ -52,7 +52,7 @@ def check(state: dict[str, Any], trainer: BatchTrainer, data: Data, hooks: Callb
 
 
 def restore(state: dict[str, Any], trainer: BatchTrainer, data: Data, hooks: CallbackList) -> Position:
-    """Give everybody the state that `collect` found with them, once `check` has passed; return what comes next."""
+    """Give each part of the run the state that `collect` took from it, after `check`; return what comes next."""
     model = trainer.model
     data.set_state(state["data"])
     for parameter, value in zip(model.parameters(), state["weights"], strict=True):

@@ -94,7 +94,7 @@ class Shards:
         return taken
 
     def batch_end(self, hook: Callable[..., None]) -> Callable[..., None]:
-        """`hook`, after which all stop if process 0 does."""
+        """Return `hook` followed by an exchange: all processes stop if process 0 does."""
 
         def call(*args: Any) -> None:
             hook(*args)
@@ -103,7 +103,7 @@ class Shards:
         return call
 
     def epoch_end(self, hook: Callable[..., None]) -> Callable[..., None]:
-        """`hook`, before which all have to have the same weights, and after which they have those of process 0."""
+        """Return `hook` after a check that all have the same weights; after it all take those of process 0."""
 
         def call(*args: Any) -> None:
             parameters = self._trainer.model.parameters()

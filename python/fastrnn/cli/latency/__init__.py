@@ -57,7 +57,9 @@ def run(options: dict[str, Any]) -> int:
         ValueError: something asked for cannot be done here. ImportError: matplotlib is missing.
     """
     if min(options["calls"], options["warm_up"] + 1) < 1:
-        raise ValueError(f"calls, warm-up: expected 1 and 0 or more, got {options['calls']} and {options['warm_up']}")
+        raise ValueError(
+            f"calls, warm-up: expected at least 1 and at least 0, got {options['calls']} and {options['warm_up']}"
+        )
     if options["picture"]:
         import matplotlib  # noqa: F401  # before minutes of work
     program = None if options["only"] == "python" else native.find(options["native"])

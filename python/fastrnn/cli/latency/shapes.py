@@ -55,7 +55,7 @@ LEAST_HIDDEN_OF_THREADS = 256
 
 @dataclass(frozen=True)
 class Case:
-    """One distribution to measure. `load` is "quiet" or "busy": a process of no use spins on another core."""
+    """One distribution to measure. `load` is "quiet" or "busy": another process spins on another core."""
 
     shape: Shape
     dtype: str

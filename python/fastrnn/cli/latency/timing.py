@@ -49,7 +49,7 @@ class Measured:
 
 @contextlib.contextmanager
 def spinning(core: int) -> Iterator[None]:
-    """A process of no use keeps a core busy."""
+    """Within it another process keeps a core busy."""
     process = subprocess.Popen([sys.executable, "-c", _SPIN, str(core)], stdout=subprocess.PIPE)
     try:
         if process.stdout is not None:

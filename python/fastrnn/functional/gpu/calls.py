@@ -58,7 +58,7 @@ def is_gpu(options: Mapping[str, Any], x: object = None, weights: object = None)
 
 
 class GpuCache(NamedTuple):
-    """What a forward call with ``training=True`` keeps on a GPU, among it those of its arrays that are there.
+    """What a forward call with ``training=True`` keeps on a GPU, and the caller's arrays there that it refers to.
 
     Args:
         target: the device and stream of the call's arrays; None if they are NumPy's. wait: whether calls return only
@@ -161,7 +161,7 @@ def backward_on_gpu(
 
 
 def state_parts(array: Any, cache: GpuCache) -> tuple[Any, ...]:
-    """The states of a cell out of the one array that a call has for them, which may be None."""
+    """Split the array of a call's cell states into an array for each state; None gives none."""
     return _parts(array, cache.target)
 
 
