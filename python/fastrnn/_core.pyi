@@ -240,7 +240,7 @@ def forward(
 def quick_forward(function: _Function) -> _Function: ...
 def quick_step(function: _Function) -> _Function: ...
 def backward(
-    dy: Any, cache: Cache, dh_n: Any = None, dc_n: Any = None, *, need_dx: bool = True, threads: int | None = None
+    dy: Any, cache: Cache, dh_n: Any = None, dc_n: Any = None, need_dx: bool = True, threads: int | None = None
 ) -> tuple[Any, NDArray[Any], Any, dict[str, NDArray[Any]]]: ...  # dx or None, dh0, dc0 or None, the parameters
 
 class StackCache:

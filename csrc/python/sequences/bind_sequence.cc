@@ -117,7 +117,7 @@ a call with checkpoint_every, which keeps no gates.)doc")
   module.def("forward", &forward_any, "weights"_a, "x"_a, "h0"_a = py::none(), "c0"_a = py::none(),
              "lengths"_a = py::none(), "reverse"_a = false, "batch_first"_a = false, "training"_a = false,
              "out"_a = py::none(), "threads"_a = py::none(), "run"_a = py::none());
-  module.def("backward", &backward_any, "dy"_a, "cache"_a, "dh_n"_a = py::none(), "dc_n"_a = py::none(), py::kw_only(),
+  module.def("backward", &backward_any, "dy"_a, "cache"_a, "dh_n"_a = py::none(), "dc_n"_a = py::none(),
              "need_dx"_a = true, "threads"_a = py::none());
 }
 

@@ -1,7 +1,8 @@
 // The parameters of a layer out of a dict, checked against the shapes that w_ih and each other give them.
 #pragma once
 
-#include <map>
+#include <algorithm>
+#include <optional>
 
 #include "python/bindings.h"
 
@@ -15,9 +16,18 @@ template <class T>
 class HostParameters {
  public:
   /// `owner` names the argument whose dtype they must have; empty: arrays of any dtype are cast to T.
-  HostParameters(const py::dict& given, const std::string& owner) : given_(given), owner_(owner) {}
+  HostParameters(const py::dict& given, const std::string& owner) : owner_(owner) {
+    for (const auto& [name, value] : given) {
+      if (value.is_none()) continue;
+      for (const auto& row : cells::kParameterTable<T>)
+        if (PyUnicode_CompareWithASCIIString(name.ptr(), row.name.data()) == 0)
+          given_.push_back({row.name, py::reinterpret_borrow<py::object>(value), {}});
+    }
+  }
 
-  bool has(const char* name) const { return !object(name).is_none(); }
+  bool has(const char* name) const {
+    return std::any_of(given_.begin(), given_.end(), [&](const Given& one) { return one.name == name; });
+  }
   std::vector<Index> shape(const char* name) {
     const py::array_t<T>& array = this->array(name);
     return std::vector<Index>(array.shape(), array.shape() + array.ndim());
@@ -25,21 +35,25 @@ class HostParameters {
   const T* data(const char* name) { return array(name).data(); }
 
  private:
-  py::object object(const char* name) const {
-    return given_.contains(name) ? py::object(given_[name]) : py::object(py::none());
-  }
+  struct Given {
+    std::string_view name;
+    py::object value;
+    std::optional<py::array_t<T>> array;  // once it has been asked for
+  };
   /// Converted once: an argument that is no NumPy array may become a new one each time.
   const py::array_t<T>& array(const char* name) {
-    const auto found = arrays_.find(name);
-    if (found != arrays_.end()) return found->second;
-    const py::array array = float_array(name, object(name), dtype_of<T>());
-    if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
-    return arrays_.emplace(name, contiguous<T>(array)).first->second;
+    auto one = std::find_if(given_.begin(), given_.end(), [&](const Given& other) { return other.name == name; });
+    if (one == given_.end()) one = given_.insert(one, {name, py::none(), {}});  // whose error names it
+    if (!one->array) {
+      const py::array array = float_array(name, one->value, dtype_of<T>());
+      if (!owner_.empty()) check_dtype(name, array, dtype_of<T>(), owner_);
+      one->array = contiguous<T>(array);
+    }
+    return *one->array;
   }
 
-  const py::dict& given_;
   const std::string& owner_;
-  std::map<std::string, py::array_t<T>> arrays_;
+  std::vector<Given> given_;
 };
 
 /// Reads and checks the parameters of `source`, which keeps their memory. The form of w_peep is stored in `options`.

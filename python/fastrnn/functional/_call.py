@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from .. import _core
@@ -66,7 +66,10 @@ def run_forward(
             named arguments in the order of `cell.defaults`.
     """
     n = len(cell.states)
-    states, given = more[:n], dict(zip(cell.defaults, more[n:], strict=True))
+    states = more[:n]
+    given = {
+        name: value for (name, usual), value in zip(cell.defaults.items(), more[n:], strict=True) if value is not usual
+    }
     run: Options = {}
     if options:
         check_keywords(cell.forward, options, cell.weights | cell.run)
@@ -147,21 +150,29 @@ def run_backward(
     threads: int | None,
 ) -> Grads:
     """What every <cell>_backward does; `dstates`: the gradients of the final states, h_n's first, None for zero."""
-    dh_n = dstates[0]
-    dc_n = {f"d{name[0]}_n": d for name, d in zip(cell.states[1:], dstates[1:], strict=True)}
+    dh_n, *others = dstates
     if isinstance(cache, GpuCache):
         if threads is not None:
             raise ValueError(f"threads: expected nothing on a GPU, got {threads!r}")
+        dc_n = _named_gradients(cell, others)
         dx, dh0, dc0, ((parameters,),) = backward_on_gpu(cell.name, dy, cache, dh_n, dc_n, need_dx)
         states = state_parts(dc0, cache)
     else:
         checked = _check_cache(cell, cache)
-        weights = checked.weights
-        dc = one_array(dc_n, lambda: ((1, checked.batch, weights.hidden_size), state_dtype(weights)))
-        dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc, need_dx=need_dx, threads=threads)
-        (states,) = split_states(dc0)
+        dc = others[0] if len(others) == 1 else None
+        if len(others) > 1:
+            weights = checked.weights
+            shape = (1, checked.batch, weights.hidden_size)
+            dc = one_array(_named_gradients(cell, others), lambda: (shape, state_dtype(weights)))
+        dx, dh0, dc0, parameters = _core.backward(dy, checked, dh_n, dc, need_dx, threads)
+        states = (dc0,) if len(others) == 1 else split_states(dc0)[0]
     names = result._fields[2 + len(states) :]
-    return result(dx, dh0, *states, *map(parameters.get, names))
+    return result(dx, dh0, *states, *[parameters.get(name) for name in names])
+
+
+def _named_gradients(cell: Cell, dstates: Iterable[object]) -> dict[str, object]:
+    """The gradients of the final states beside h by the names that the user knows them by."""
+    return {f"d{name[0]}_n": d for name, d in zip(cell.states[1:], dstates, strict=True)}
 
 
 def _packed(
