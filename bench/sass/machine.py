@@ -221,9 +221,17 @@ class Machine(Registers):
         self.set_predicate(i.operands[1], mask, second)
 
     def do_VOTE(self, i: Instruction, mask: Array, mods: list[str]) -> None:
-        value = self.predicate(i.operands[-1])[mask]
-        result = value.all() if "ALL" in mods else value.any()
+        """Over all that are here: warps of a block agree, but for the bits of each."""
+        votes = self.predicate(i.operands[-1]) & mask
+        result = votes[mask].all() if "ALL" in mods else votes.any()
         self.set_predicate(next(o for o in i.operands if o.startswith(("P", "UP"))), mask, np.full(self.n, result))
+        if i.operands[0].startswith(("R", "UR")):
+            bits = (votes.reshape(-1, WARP).astype(np.uint64) << np.arange(WARP, dtype=np.uint64)).sum(1)
+            self.set(i.operands[0], mask, np.repeat(bits, WARP))
+
+    def do_POPC(self, i: Instruction, mask: Array, mods: list[str]) -> None:
+        bits = self.value(i.operands[1]).view(np.uint8).reshape(-1, 4)
+        self.set(i.operands[0], mask, np.unpackbits(bits, axis=1).sum(1))
 
     def do_SYNCS(self, i: Instruction, mask: Array, mods: list[str]) -> None:
         """A barrier in shared memory that counts arrivals: what is waited for has come."""

@@ -20,10 +20,9 @@ PROBE probe_sync_block_or(int value, int* out) { *out = sync_block_or(value != 0
 PROBE probe_sync_warp() { sync_warp(); }
 PROBE probe_shuffle_xor(float value, int mask, float* out) { *out = shuffle_xor(value, mask); }
 PROBE probe_ballot(int value, unsigned* out) { *out = fastrnn::cuda::ballot(value != 0); }
+PROBE probe_count_bits(unsigned bits, int* out) { *out = count_bits(bits); }
 PROBE probe_store_release(unsigned* flag, unsigned value) { store_release(flag, value); }
 PROBE probe_load_acquire(const unsigned* flag, unsigned* out) { *out = load_acquire(flag); }
-PROBE probe_load_relaxed(const unsigned* flag, unsigned* out) { *out = load_relaxed(flag); }
-PROBE probe_acquire() { acquire(nullptr); }
 PROBE probe_nanoseconds(unsigned long long* out) { *out = nanoseconds(); }
 PROBE probe_sync_cluster() { sync_cluster(); }
 PROBE probe_cluster_rank(int* out) { *out = cluster_rank(); }
@@ -48,6 +47,7 @@ PROBE probe_end_copies() { end_copies(); }
 PROBE probe_wait_copies_but_last() { wait_copies_but_last(); }
 PROBE probe_wait_copies() { wait_copies(); }
 PROBE probe_reciprocal(float x, float* out) { *out = reciprocal(x); }
+PROBE probe_power_of_two(float x, float* out) { *out = power_of_two(x); }
 PROBE probe_round_to_bfloat16(float value, unsigned short* out) { *out = round_to<Bfloat16>(value).bits; }
 PROBE probe_round_to_float16(float value, unsigned short* out) { *out = round_to<Float16>(value).bits; }
 PROBE probe_round_to_tf32(float value, unsigned* out) { *out = round_to_tf32(value); }

@@ -7,6 +7,8 @@
 // the PTX ISA.
 #pragma once
 
+#include <math.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -95,9 +97,15 @@ FASTRNN_DEVICE float shuffle_xor(float value, int mask, [[maybe_unused]] Site si
   return value;
 #endif
 }
+/// A bit for each lane that brought true.
 FASTRNN_DEVICE unsigned ballot(bool value, [[maybe_unused]] Site site = Site()) {
   FASTRNN_CUDA_FORM(return __ballot_sync(0xffffffffu, value);)
   FASTRNN_EMULATED(return emulation::ballot(value, site);)
+}
+
+FASTRNN_DEVICE int count_bits(unsigned bits) {
+  FASTRNN_CUDA_FORM(return __popc(bits);)
+  FASTRNN_EMULATED(return __builtin_popcount(bits);)
 }
 
 // ---- Flags between blocks, at the scope of the device (PTX: st.release, ld.acquire) ----
@@ -131,23 +139,6 @@ FASTRNN_DEVICE unsigned long long nanoseconds() {
 #else
   return emulation::nanoseconds();
 #endif
-}
-/// A look at a flag that orders nothing: acquire() has to follow.
-FASTRNN_DEVICE unsigned load_relaxed(const unsigned* flag) {
-#if defined(__CUDACC__)
-  unsigned value;
-  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
-#else
-  emulation::point();
-  const unsigned value = __atomic_load_n(flag, __ATOMIC_RELAXED);
-#endif
-  return value;
-}
-/// Turns the last load_relaxed() of a flag into a load_acquire(): once after a loop of looks, each of which would
-/// otherwise empty L1.
-FASTRNN_DEVICE void acquire([[maybe_unused]] const unsigned* flag) {
-  FASTRNN_CUDA_FORM(asm volatile("fence.acq_rel.gpu;" :: : "memory");)
-  FASTRNN_EMULATED(static_cast<void>(__atomic_load_n(flag, __ATOMIC_ACQUIRE));)
 }
 /// Inside a loop that waits for a flag, whose first looks follow each other at once.
 FASTRNN_DEVICE void pause([[maybe_unused]] unsigned looks = 64, [[maybe_unused]] Site site = Site()) {
@@ -329,6 +320,16 @@ FASTRNN_CELL float reciprocal(float x) {
   return y;
 #else
   return 1.0f / x;
+#endif
+}
+/// 2^x, whose error is two units of the last place at most; results below 2^-126 become zero.
+FASTRNN_CELL float power_of_two(float x) {
+#if defined(__CUDA_ARCH__)
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return exp2f(x);
 #endif
 }
 

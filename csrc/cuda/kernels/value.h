@@ -30,12 +30,25 @@ struct Value {
   FASTRNN_CELL friend Value magnitude(Value x) { return Value(fabsf(x.v)); }
 };
 
+/// tanh without a branch: what the library's tanhf becomes has one, and lanes of a warp take both sides. Below 0.6 a
+/// polynomial, x + x^3 p(x^2), whose error is 0.75 units of the last place; above, 1 - 2 / (e^2x + 1), where it is 3.2
+/// if those of the power and of the reciprocal are as large as the PTX ISA allows. NaN stays NaN.
+FASTRNN_CELL float tanh_of(float x) {
+  const float size = fabsf(x), square = x * x;
+  const float large = fmaf(-2.0f, reciprocal(power_of_two(size * 2.885390082f) + 1.0f), 1.0f);  // 2 / ln 2
+  float p = fmaf(-0.005895153154f, square, 0.02079596743f);
+  p = fmaf(p, square, -0.05378383026f);
+  p = fmaf(p, square, 0.1333192438f);
+  p = fmaf(p, square, -0.3333329856f);
+  return size < 0.6f ? fmaf(p * square, x, x) : copysignf(large, x);
+}
+
 /// sigmoid, tanh and their slopes: the activations of plain cells.
 struct PlainActivations {
   using V = Value;
   static constexpr bool kPlain = true;
   FASTRNN_CELL static V sigmoid(V x) { return V(reciprocal(1.0f + expf(-x.v))); }
-  FASTRNN_CELL static V tanh(V x) { return V(tanhf(x.v)); }
+  FASTRNN_CELL static V tanh(V x) { return V(tanh_of(x.v)); }
   FASTRNN_CELL static V gate(V x) { return sigmoid(x); }
   FASTRNN_CELL static V candidate(V x) { return tanh(x); }
   FASTRNN_CELL static V output(V x) { return tanh(x); }

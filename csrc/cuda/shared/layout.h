@@ -127,16 +127,19 @@ struct Divisor {
 struct Layout {
   int padded;          // H, up to whole 16-byte copies: the width of a source in the operand
   int gathered;        // elements of an operand's row that blocks publish
-  int width;           // elements of an operand's row that are multiplied: whole slices
+  int width;           // elements of an operand's row that are multiplied: whole chunks, with zeros behind the operand
   int operand_stride;  // elements between the operand's rows, so that a tile's rows lie in different banks
   int batch_rows;      // rows of the batch, up to whole tiles
   int partial_stride;  // elements between batch rows of partial sums, likewise in different banks
   int elements;        // units * rows: pairs that this block computes the cell for
   Divisor units;       // divides an element's index by the block's units: its row
-  Divisor pieces;      // divides by the 16-byte pieces of a row that blocks of a grid publish
+  Divisor rows_of;     // divides by the rows of a group
+  Divisor pieces;      // divides by the 16-byte pieces that a block of a cluster has in a row
   int operand_bytes;   // bytes of one slot
+  int record;          // floats of an element: fetched ones, states, what a step computes and keeps until it is over
+  int parameters;      // floats of a unit: biases and peepholes; odd, as `record`, so that lanes meet different banks
   Cut cut[kMostPhases];
-  int operand, weights[kMostPhases], partial, staged, state, kept, bias, params, rows, arrivals, total;
+  int operand, weights[kMostPhases], partial, records, units_parameters, rows, arrivals, total;
 };
 
 /// For each element, `staged` floats are fetched at every step, `states` are kept from step to step and `kept` until
@@ -154,15 +157,21 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
     const int gathered = products.sources[p] * layout.padded;
     if (gathered > layout.gathered) layout.gathered = gathered;
   }
-  layout.pieces = Divisor::of(layout.gathered * shape.element / kPieceBytes);
-  layout.width = round_up(layout.gathered, shape.depth);
+  layout.rows_of = Divisor::of(geometry.rows);
+  layout.pieces = Divisor::of(divide_up(geometry.units * shape.element, kPieceBytes));
+  layout.record = (staged + states + kept) | 1;
+  layout.parameters = (biases + 3) | 1;
+  for (int p = 0; p < products.phases; ++p) {
+    const int rows = products.slab_rows[p] * geometry.units, depth = products.sources[p] * layout.padded;
+    layout.cut[p] = Cut::make(shape, rows, depth, warps, shape.register_slices / products.phases);
+    const int width = layout.cut[p].chunks * layout.cut[p].slices * shape.depth;
+    if (width > layout.width) layout.width = width;
+  }
   layout.operand_stride = layout.width + shape.spacing;
   layout.operand_bytes = layout.batch_rows * layout.operand_stride * shape.element;
   layout.operand = at;
   at += slots * layout.operand_bytes;
   for (int p = 0; p < products.phases; ++p) {
-    const int rows = products.slab_rows[p] * geometry.units, depth = products.sources[p] * layout.padded;
-    layout.cut[p] = Cut::make(shape, rows, depth, warps, shape.register_slices / products.phases);
     layout.weights[p] = at;
     at += warps * layout.cut[p].shared_slices * 32 * shape.words * 4;
     const int slab = layout.cut[p].tiles * shape.slab_rows;
@@ -173,16 +182,10 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   partial = most_chunks * layout.batch_rows * layout.partial_stride * 4;
   layout.partial = at;
   at += partial;
-  layout.staged = at;
-  at += staged * layout.elements * 4;
-  layout.state = at;
-  at += states * layout.elements * 4;
-  layout.kept = at;
-  at += kept * layout.elements * 4;
-  layout.bias = at;
-  at += biases * geometry.units * 4;
-  layout.params = at;
-  at += 3 * geometry.units * 4;
+  layout.records = at;
+  at += layout.record * layout.elements * 4;
+  layout.units_parameters = at;
+  at += layout.parameters * geometry.units * 4;
   layout.rows = at = round_up(at, 8);
   at += geometry.rows * int(sizeof(RowPlace));
   layout.arrivals = at;

@@ -67,11 +67,12 @@ def wanted_files() -> list[Path]:
 def kernels(target: str) -> tuple[Kernel, ...]:
     """The kernels of the wanted files, compiled for `target`."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lists = pool.map(lambda path: _compile(path, target), wanted_files())
+        lists = pool.map(lambda path: compiled_file(path, target), wanted_files())
         return tuple(kernel for kernels in lists for kernel in kernels)
 
 
-def _compile(source: Path, target: str) -> list[Kernel]:
+def compiled_file(source: Path, target: str) -> list[Kernel]:
+    """The kernels of one source, compiled for `target`, or as they were kept when its content was the same."""
     compiler = nvcc()
     assert compiler is not None
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout

@@ -14,6 +14,21 @@
 
 namespace fastrnn::cuda {
 
+/// Looks until `there()`. False if `over(waited)` says so, of the nanoseconds since the first looks; that is asked now
+/// and then alone, for what it costs.
+template <class There, class Over>
+FASTRNN_DEVICE bool look_until(const There& there, const Over& over) {
+  unsigned long long begin = 0;
+  for (unsigned looks = 1; !there(); ++looks) {
+    pause(looks);
+    if (looks % 64 != 0) continue;
+    const unsigned long long now = nanoseconds();
+    if (looks == 64) begin = now;
+    if (over(now - begin)) return false;
+  }
+  return true;
+}
+
 /// Two slots in shared memory; Tier::block and Tier::cluster.
 template <class Element>
 class SharedSlots {
@@ -75,6 +90,7 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
     const int left = params.hidden - member() * params.geometry.units;
     const int units = left < 0 ? 0 : left < params.geometry.units ? left : params.geometry.units;
     pieces_ = divide_up(units, kElements);
+    most_pieces_ = params.geometry.units / kElements;
     members_ = divide_up(params.hidden, params.geometry.units);
   }
   FASTRNN_DEVICE int group() const { return block_index() / params_.geometry.members; }
@@ -96,26 +112,23 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
   FASTRNN_DEVICE void arrive(const RowPlace* rows, int count, int step) {
     const Layout& layout = params_.layout;
     sync_block();
-    if (thread_index() == 0) {
+    if (thread_index() >= block_threads() - kWarp) {  // a warp with little else to do
       int sending = 0;
-      for (int row = 0; row < count; ++row) sending += rows[row].length > step;
-      expect_bytes(arrivals(), unsigned(sending * Sources * (layout.padded / kElements - pieces_) * kPieceBytes));
+      for (int row = 0; row < count; row += kWarp)
+        sending += count_bits(ballot(row + lane_index() < count && rows[row + lane_index()].length > step));
+      if (lane_index() == 0)
+        expect_bytes(arrivals(), unsigned(sending * Sources * (layout.padded / kElements - pieces_) * kPieceBytes));
     }
-    const int own = member(), first = own * params_.geometry.units, all = Sources * pieces_;
-    // A warp has a peer, a lane a piece of all sources of a row.
-    for (int rank = thread_index() / kWarp; rank < members_; rank += block_threads() / kWarp) {
-      if (rank == own) continue;
-      int row = 0;
-      for (int at = lane_index();; at += kWarp) {
-        for (; at >= all && row < count; ++row) at -= all;
-        if (row >= count) break;
-        if (rows[row].length <= step) continue;
-        int source = 0, piece = at;
-        for (; piece >= pieces_; ++source) piece -= pieces_;
-        auto* from = reinterpret_cast<Piece*>(this->next() + row * layout.operand_stride + source * layout.padded +
-                                              first + piece * kElements);
-        store_counted(from, rank, *from, arrivals());
-      }
+    // A thread has a piece of a row of a source for a peer.
+    const int own = member(), lines = Sources * params_.geometry.rows;
+    for (int i = thread_index(); i < members_ * lines * most_pieces_; i += block_threads()) {
+      const int line = layout.pieces.divide(i), piece = i - line * most_pieces_;
+      const int side = layout.rows_of.divide(line), row = line - side * params_.geometry.rows;
+      const int rank = side / Sources, source = side % Sources;
+      if (rank == own || piece >= pieces_ || row >= count || rows[row].length <= step) continue;
+      auto* from = reinterpret_cast<Piece*>(this->next() + row * layout.operand_stride + source * layout.padded +
+                                            own * params_.geometry.units + piece * kElements);
+      store_counted(from, rank, *from, arrivals());
     }
   }
   /// Blocks of a cluster are resident together, so that one which does not come has failed: then this one does, too.
@@ -123,15 +136,9 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
   FASTRNN_DEVICE bool wait(const Fetch& fetch) {
     fetch();
     const unsigned parity = exchanges_ / 2 % 2;
-    unsigned looks = 0;
-    unsigned long long begin = 0;
-    while (!have_arrived(arrivals(), parity)) {
-      pause(0);
-      if (++looks % 64 != 0) continue;
-      const unsigned long long now = nanoseconds();
-      if (looks == 64) begin = now;
-      if (now - begin > params_.wait_limit) trap();
-    }
+    const bool arrived = look_until([&] { return have_arrived(arrivals(), parity); },
+                                    [&](unsigned long long waited) { return waited > params_.wait_limit; });
+    if (!arrived) trap();
     ++exchanges_;
     this->advance();
     return true;
@@ -142,8 +149,8 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
 
   const LayerParams& params_;
   Arrivals* arrivals_;
-  int pieces_;   // pieces that this block has in a source of a row
-  int members_;  // blocks of the cluster that have units
+  int pieces_, most_pieces_;  // pieces that this block, and at most any block, has in a source of a row
+  int members_;               // blocks of the cluster that have units
   unsigned exchanges_ = 0;
 };
 
@@ -192,30 +199,20 @@ class Exchange<Element, Tier::grid> {
   FASTRNN_DEVICE int slot_elements() const { return layout_.batch_rows * layout_.operand_stride; }
 
   FASTRNN_DEVICE bool wait_for(const unsigned* flag) const {
-    unsigned looks = 0;
-    unsigned long long begin = 0;
-    while (load_relaxed(flag) < commits_) {
-      pause(looks);
-      if (++looks % 64 != 0) continue;
-      const unsigned long long now = nanoseconds();
-      if (looks == 64) begin = now;
-      if (load_acquire(params_.status) == 0 && now - begin <= params_.wait_limit) continue;
-      store_release(params_.status, kGaveUp);
-      return false;
-    }
-    acquire(flag);
-    return true;
+    const bool there = look_until(
+        [&] { return load_acquire(flag) >= commits_; },
+        [&](unsigned long long waited) { return load_acquire(params_.status) != 0 || waited > params_.wait_limit; });
+    if (!there) store_release(params_.status, kGaveUp);
+    return there;
   }
 
-  /// Begins to copy the operand to shared memory, 16 bytes at a time and past L1, which may still have the slot's older
-  /// contents.
+  /// Begins to copy the operand to shared memory, where it lies as it does here, 16 bytes at a time and past L1, which
+  /// may still have the slot's older contents.
   FASTRNN_DEVICE void gather(const Element* slot) const {
-    constexpr int kElements = 16 / int(sizeof(Element));
-    const int pieces = layout_.gathered / kElements, all = params_.geometry.rows * pieces;
-    for (int i = thread_index(); i < all; i += block_threads()) {
-      const int row = layout_.pieces.divide(i), at = row * layout_.operand_stride + (i - row * pieces) * kElements;
-      copy_async<16>(operand_ + at, slot + at);
-    }
+    constexpr int kElements = kPieceBytes / int(sizeof(Element));
+    for (int i = thread_index() * kElements; i < params_.geometry.rows * layout_.operand_stride;
+         i += block_threads() * kElements)
+      copy_async<kPieceBytes>(operand_ + i, slot + i);
   }
 
   const LayerParams& params_;

@@ -16,6 +16,7 @@ template <class Cell, class Format, Tier tier>
 class Forward {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   static constexpr int kPhases = kCell.phases;
+  using Unit = ForwardUnit<Cell>;
   using PhaseSlab = Slab<Format, Format::kShape.register_slices / kPhases>;
 
  public:
@@ -36,6 +37,7 @@ class Forward {
     tile_.load_rows();
     load_units();
     sync_block();
+    tile_.find_elements();
     begin_rows();
     fetch(0);
     tile_.exchange.begin();
@@ -55,10 +57,10 @@ class Forward {
 
   template <int Phase>
   FASTRNN_DEVICE void load_slab() {
-    const int units = params_.geometry.units;
+    constexpr int kGates = kCell.phase[Phase].gates;  // those of a unit follow each other
     slab<Phase>().load(layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int row, int k) {
-      const int gate = row / units, u = row % units;
-      if (gate >= kCell.phase[Phase].gates || u >= tile_.units || k >= params_.hidden) return 0.0f;
+      const int gate = row % kGates, u = row / kGates;
+      if (u >= tile_.units || k >= params_.hidden) return 0.0f;
       const int block = kCell.phase[Phase].first_gate + gate;
       return params_.w_hh[(Index(block) * params_.hidden + tile_.first_unit + u) * params_.hidden + k];
     });
@@ -67,32 +69,31 @@ class Forward {
   /// Biases and peepholes of this block's units.
   FASTRNN_DEVICE void load_units() const {
     constexpr int kStart = kCell.start_from_b_hh;
-    float* bias = tile_.floats(layout_.bias);
-    float* peep = tile_.floats(layout_.params);
-    const int units = params_.geometry.units, hidden = params_.hidden;
+    const int hidden = params_.hidden;
     for (int u = thread_index(); u < tile_.units; u += block_threads()) {
       const int unit = tile_.first_unit + u;
+      float* bias = tile_.parameters(u);
       for (int g = 0; g < kCell.gates; ++g) {
         const float recurrent = tile_.value_or_zero(params_.b_hh, g * hidden + unit);
-        bias[g * units + u] = tile_.value_or_zero(params_.b_ih, g * hidden + unit) + (g == kStart ? 0.0f : recurrent);
-        if (g == kStart) bias[kCell.gates * units + u] = recurrent;
+        bias[g] = tile_.value_or_zero(params_.b_ih, g * hidden + unit) + (g == kStart ? 0.0f : recurrent);
+        if (g == kStart) bias[kCell.gates] = recurrent;
       }
-      for (int j = 0; j < 3; ++j) peep[j * units + u] = tile_.value_or_zero(params_.w_peep, j * hidden + unit);
+      for (int j = 0; j < 3; ++j) bias[Unit::kPeepholes + j] = tile_.value_or_zero(params_.w_peep, j * hidden + unit);
     }
   }
 
   /// h0 and c0 become the state of this block's units; all of h0 becomes the operand of the first product, which every
   /// block reads for itself.
   FASTRNN_DEVICE void begin_rows() {
-    float* state = tile_.floats(layout_.state);
     tile_.each_element([&](const Element& e) {
       const Index at = Index(e.b) * params_.hidden + e.unit;
       const float h = tile_.value_or_zero(params_.h0, at);
-      state[e.index] = h;
+      float* record = tile_.record(e);
+      record[Unit::kH] = h;
       if (e.length == 0) params_.h_n[at] = h;
       if constexpr (kCell.c_states > 0) {
         const float c = tile_.value_or_zero(params_.c0, at);
-        state[layout_.elements + e.index] = c;
+        record[Unit::kC] = c;
         if (e.length == 0) params_.c_n[at] = c;
       }
       for (int t = e.length; t < params_.steps; ++t) params_.y.at(t, e.b)[e.unit] = 0;
@@ -136,21 +137,19 @@ class Forward {
   FASTRNN_DEVICE void compute(const Element& e, int s) {
     constexpr int kNext = (Phase + 1) % kPhases;
     constexpr cells::Operand kOperand = kCell.phase[kNext].source[0].operand;
-    ForwardUnit<Cell> u;
+    float sums[kCell.phase[Phase].gates];
+    tile_.sums(e, Phase, sums);
+    Unit u;
     u.first_gate = kCell.phase[Phase].first_gate;
-    u.elements = layout_.elements;
-    u.units = params_.geometry.units;
-    u.partial = tile_.partial(e, Phase);
-    u.wx_row = tile_.floats(layout_.staged) + e.index;
-    u.bias = tile_.floats(layout_.bias) + e.u;
-    u.peep = tile_.floats(layout_.params) + e.u;
-    u.state = tile_.floats(layout_.state) + e.index;
-    u.column = kPhases > 1 || params_.gates != nullptr ? tile_.floats(layout_.kept) + e.index : nullptr;
+    u.sums = sums;
+    u.record = tile_.record(e);
+    u.parameters = tile_.parameters(e);
+    u.keeps = kPhases > 1 || params_.gates != nullptr;
     Cell::template forward<Phase>(params_.options, u);
     // At the last step of a row nobody needs its state.
     if (Phase + 1 < kPhases || s + 1 < e.length) {
       const bool kept = kOperand == cells::Operand::kept;
-      tile_.publish(e, 0, kept ? u.column[cells::kOperandColumn * u.elements] : u.state[0]);
+      tile_.publish(e, 0, u.record[kept ? Unit::kKept + cells::kOperandColumn : Unit::kH]);
     }
   }
 
@@ -158,18 +157,17 @@ class Forward {
   FASTRNN_DEVICE void store(int s) const {
     tile_.each_element([&](const Element& e) {
       if (s >= e.length) return;
-      const float* state = tile_.floats(layout_.state) + e.index;
-      params_.y.at(tile_.time(e, s), e.b)[e.unit] = state[0];
+      const float* record = tile_.record(e);
+      params_.y.at(tile_.time(e, s), e.b)[e.unit] = record[Unit::kH];
       if (params_.gates != nullptr) {
-        const float* column = tile_.floats(layout_.kept) + e.index;
         float* gates = params_.gates + tile_.saved(e, s, kCell.columns);
-        for (int j = 0; j < kCell.columns; ++j) gates[Index(j) * params_.hidden] = column[j * layout_.elements];
-        if constexpr (kCell.c_states > 0) params_.c[tile_.saved(e, s, 1)] = state[layout_.elements];
+        for (int j = 0; j < kCell.columns; ++j) gates[Index(j) * params_.hidden] = record[Unit::kKept + j];
+        if constexpr (kCell.c_states > 0) params_.c[tile_.saved(e, s, 1)] = record[Unit::kC];
       }
       if (s + 1 < e.length) return;
       const Index at = Index(e.b) * params_.hidden + e.unit;
-      params_.h_n[at] = state[0];
-      if constexpr (kCell.c_states > 0) params_.c_n[at] = state[layout_.elements];
+      params_.h_n[at] = record[Unit::kH];
+      if constexpr (kCell.c_states > 0) params_.c_n[at] = record[Unit::kC];
     });
   }
 };
@@ -178,6 +176,7 @@ template <class Cell, class Format, Tier tier>
 class Backward {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
   static constexpr int kPhases = kCell.back_phases;
+  using Unit = BackwardUnit<Cell>;
   using PhaseSlab = Slab<Format, Format::kShape.register_slices / kPhases>;
 
  public:
@@ -198,6 +197,7 @@ class Backward {
     tile_.load_rows();
     load_units();
     sync_block();
+    tile_.find_elements();
     begin_rows();
     fetch(tile_.longest - 1);
     tile_.exchange.begin();
@@ -235,19 +235,17 @@ class Backward {
   }
 
   FASTRNN_DEVICE void load_units() const {
-    float* peep = tile_.floats(layout_.params);
-    const int units = params_.geometry.units;
     for (int u = thread_index(); u < tile_.units; u += block_threads())
       for (int j = 0; j < 3; ++j)
-        peep[j * units + u] = tile_.value_or_zero(params_.w_peep, j * params_.hidden + tile_.first_unit + u);
+        tile_.parameters(u)[j] = tile_.value_or_zero(params_.w_peep, j * params_.hidden + tile_.first_unit + u);
   }
 
   FASTRNN_DEVICE void begin_rows() const {
-    float* carry = tile_.floats(layout_.state);
     tile_.each_element([&](const Element& e) {
       const Index at = Index(e.b) * params_.hidden + e.unit;
-      carry[e.index] = tile_.value_or_zero(params_.dh_n, at);
-      if constexpr (kCell.c_states > 0) carry[layout_.elements + e.index] = tile_.value_or_zero(params_.dc_n, at);
+      float* record = tile_.record(e);
+      record[Unit::kCarryH] = tile_.value_or_zero(params_.dh_n, at);
+      if constexpr (kCell.c_states > 0) record[Unit::kCarryC] = tile_.value_or_zero(params_.dc_n, at);
       for (int t = e.length; t < params_.steps; ++t)
         for (int j = 0; j < kCell.dcolumns; ++j)
           params_.dgates[((Index(t) * params_.batch + e.b) * kCell.dcolumns + j) * params_.hidden + e.unit] = 0;
@@ -287,7 +285,7 @@ class Backward {
     tile_.each_element([&](const Element& e) {
       if (s >= e.length) return;
       const bool has_sum = !kNextStep || s + 1 < e.length;
-      compute<Phase>(e, has_sum ? tile_.partial(e, Phase).sum(0) : 0.0f);
+      compute<Phase>(e, has_sum ? sum<Phase>(e) : 0.0f);
     });
     constexpr int kSources = kCell.back[(Phase + 1) % kPhases].sources;
     tile_.exchange.template arrive<kSources>(tile_.row_places(), tile_.rows, s);
@@ -298,15 +296,18 @@ class Backward {
   }
 
   template <int Phase>
+  FASTRNN_DEVICE float sum(const Element& e) const {
+    float sums[1];
+    tile_.sums(e, Phase, sums);
+    return sums[0];
+  }
+
+  template <int Phase>
   FASTRNN_DEVICE void compute(const Element& e, float sum) {
-    BackwardUnit<Cell> u;
-    u.elements = layout_.elements;
-    u.units = params_.geometry.units;
+    Unit u;
     u.sum = Value(sum);
-    u.staged = tile_.floats(layout_.staged) + e.index;
-    u.peep = tile_.floats(layout_.params) + e.u;
-    u.carry = tile_.floats(layout_.state) + e.index;
-    u.dgates = tile_.floats(layout_.kept) + e.index;
+    u.record = tile_.record(e);
+    u.peep = tile_.parameters(e);
     Cell::template backward<Phase>(params_.options, u);
     publish<(Phase + 1) % kPhases>(e, u);
   }
@@ -315,15 +316,15 @@ class Backward {
   FASTRNN_DEVICE void store(int s) const {
     tile_.each_element([&](const Element& e) {
       if (s >= e.length) return;
-      const float* column = tile_.floats(layout_.kept) + e.index;
+      const float* record = tile_.record(e);
       float* dgates = params_.dgates + tile_.saved(e, s, kCell.dcolumns);
-      for (int j = 0; j < kCell.dcolumns; ++j) dgates[Index(j) * params_.hidden] = column[j * layout_.elements];
+      for (int j = 0; j < kCell.dcolumns; ++j) dgates[Index(j) * params_.hidden] = record[Unit::kGates + j];
     });
   }
 
   /// Publishes the operand of a phase: the gate gradients of its sources, side by side.
   template <int Phase, int I = 0>
-  FASTRNN_DEVICE void publish(const Element& e, const BackwardUnit<Cell>& u) {
+  FASTRNN_DEVICE void publish(const Element& e, const Unit& u) {
     constexpr int kColumn = kCell.back[Phase].source[I].column;
     tile_.publish(e, I, u.dgate(kColumn).v);
     if constexpr (I + 1 < kCell.back[Phase].sources) publish<Phase, I + 1>(e, u);
@@ -334,11 +335,11 @@ class Backward {
     if (tile_.longest > 0)
       slab0_.multiply(layout_, layout_.cut[0], tile_.exchange.operand(), tile_.floats(layout_.partial));
     sync_block();
-    const float* carry = tile_.floats(layout_.state);
     tile_.each_element([&](const Element& e) {
       const Index at = Index(e.b) * params_.hidden + e.unit;
-      params_.dh0[at] = carry[e.index] + (e.length > 0 ? tile_.partial(e, 0).sum(0) : 0.0f);
-      if constexpr (kCell.c_states > 0) params_.dc0[at] = carry[layout_.elements + e.index];
+      const float* record = tile_.record(e);
+      params_.dh0[at] = record[Unit::kCarryH] + (e.length > 0 ? sum<0>(e) : 0.0f);
+      if constexpr (kCell.c_states > 0) params_.dc0[at] = record[Unit::kCarryC];
     });
   }
 };

@@ -13,7 +13,7 @@ struct Element {
   int row, u;  // row of the tile, and unit of the block
   int b;       // row of the batch
   int unit;    // unit of the layer
-  int length;
+  int length;  // steps of the row; below zero: there is no such element
 };
 
 /// The most threads of a recurrence kernel: with so many, each may have 255 registers.
@@ -22,11 +22,15 @@ constexpr int kThreads = 256;
 template <class Format, Tier tier>
 struct Tile {
   using Operand = typename Format::Element;
+  /// Whether a thread keeps the place of its first element: products in float32 leave no registers for that.
+  static constexpr bool kKeeps = Format::kType != Type::float32;
   const LayerParams& params;
   const Layout& layout;
   char* shared;
   Exchange<Operand, tier> exchange;
   int first_row, rows, first_unit, units, longest = 0;
+  Element first;  // the first element of this thread: most have no other, and at every step it would be worked out
+                  // several times
 
   FASTRNN_DEVICE Tile(const LayerParams& params)
       : params(params), layout(params.layout), shared(shared_memory()), exchange(params, shared) {
@@ -48,7 +52,7 @@ struct Tile {
   FASTRNN_DEVICE float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
 
   FASTRNN_DEVICE RowPlace* row_places() const { return reinterpret_cast<RowPlace*>(shared + layout.rows); }
-  /// Before the first each_element(), and a barrier between.
+  /// Before find_elements(), and a barrier between.
   FASTRNN_DEVICE void load_rows() const {
     for (int row = thread_index(); row < rows; row += block_threads()) {
       const int b = batch_row(row);
@@ -56,20 +60,33 @@ struct Tile {
     }
   }
 
+  /// Before the first each_element().
+  FASTRNN_DEVICE void find_elements() {
+    if constexpr (kKeeps) first = element(thread_index());
+  }
+  FASTRNN_DEVICE Element element(int index) const {
+    Element e;
+    e.index = index;
+    e.row = layout.units.divide(index);
+    e.u = index - e.row * params.geometry.units;
+    e.unit = first_unit + e.u;
+    e.b = 0;
+    e.length = -1;
+    if (e.row >= rows || e.u >= units) return e;
+    const RowPlace place = row_places()[e.row];
+    e.b = place.b;
+    e.length = place.length;
+    return e;
+  }
   template <class Work>
   FASTRNN_DEVICE void each_element(const Work& work) const {
+    Element e = kKeeps ? first : element(thread_index());
     FASTRNN_NO_UNROLL
-    for (int i = thread_index(); i < layout.elements; i += block_threads()) {
-      Element e;
-      e.index = i;
-      e.row = layout.units.divide(i);
-      e.u = i - e.row * params.geometry.units;
-      if (e.row >= rows || e.u >= units) continue;
-      const RowPlace place = row_places()[e.row];
-      e.b = place.b;
-      e.unit = first_unit + e.u;
-      e.length = place.length;
-      work(e);
+    for (;;) {
+      if (e.length >= 0) work(e);
+      const int next = e.index + block_threads();
+      if (next >= layout.elements) break;
+      e = element(next);
     }
   }
 
@@ -77,8 +94,11 @@ struct Tile {
   FASTRNN_DEVICE int time(const Element& e, int step) const { return params.reverse ? e.length - 1 - step : step; }
   /// Offset in an array (T,B,columns,H).
   FASTRNN_DEVICE Index saved(const Element& e, int step, int columns) const {
-    return (Index(time(e, step)) * params.batch + e.b) * columns * params.hidden + e.unit;
+    return (Index(time(e, step)) * params.batch + e.b) * (columns * params.hidden) + e.unit;
   }
+  FASTRNN_DEVICE float* record(const Element& e) const { return floats(layout.records) + e.index * layout.record; }
+  FASTRNN_DEVICE const float* parameters(const Element& e) const { return parameters(e.u); }
+  FASTRNN_DEVICE float* parameters(int u) const { return floats(layout.units_parameters) + u * layout.parameters; }
   FASTRNN_DEVICE static float value_or_zero(const float* array, Index at) {
     return array != nullptr ? array[at] : 0.0f;
   }
@@ -95,14 +115,16 @@ struct Tile {
     for (int i = thread_index(); i < count; i += block_threads()) words[i] = 0;
   }
 
-  FASTRNN_DEVICE Partial partial(const Element& e, int phase) const {
-    return {floats(layout.partial) + e.row * layout.partial_stride + e.u, layout.cut[phase].chunks,
-            layout.batch_rows * layout.partial_stride};
+  /// The sums of a product at an element: of `Count` rows of the slab for each unit.
+  template <int Count>
+  FASTRNN_DEVICE void sums(const Element& e, int phase, float (&found)[Count]) const {
+    add_chunks(floats(layout.partial) + e.row * layout.partial_stride + e.u * Count, layout.cut[phase].chunks,
+               layout.batch_rows * layout.partial_stride, found);
   }
 
   /// Starts the copy of a float that the next step needs, or stores zero.
   FASTRNN_DEVICE void fetch(const Element& e, int j, const float* from) const {
-    float* to = floats(layout.staged) + j * layout.elements + e.index;
+    float* to = record(e) + j;
     if (from != nullptr)
       copy_async<4>(to, from);
     else

@@ -5,88 +5,98 @@
 // step needs no barrier.
 #pragma once
 
+#include "cuda/kernels/resident/formats.h"
 #include "cuda/kernels/value.h"
 
 namespace fastrnn::cuda {
 
-/// Partial sums of a product, at this unit and row.
-struct Partial {
-  const float* first;
-  int chunks, chunk_stride;
-  /// Four are read together, and added in their order.
-  FASTRNN_CELL float sum(int row) const {
-    float total = 0;
-    FASTRNN_NO_UNROLL
-    for (int i = 0; i < chunks; i += 4) {
-      float part[4];
-      FASTRNN_UNROLL
-      for (int j = 0; j < 4; ++j) part[j] = i + j < chunks ? first[(i + j) * chunk_stride + row] : 0.0f;
-      FASTRNN_UNROLL
-      for (int j = 0; j < 4; ++j) total += part[j];
+/// The sums of `Count` rows of the slab that follow each other, for one row of the batch: those of its chunks in their
+/// order, of which four are read together.
+template <int Count>
+FASTRNN_DEVICE void add_chunks(const float* first, int chunks, int chunk_stride, float (&sums)[Count]) {
+  FASTRNN_UNROLL
+  for (int g = 0; g < Count; ++g) sums[g] = 0;
+  FASTRNN_NO_UNROLL
+  for (int i = 0; i < chunks; i += 4) {
+    float parts[4][Count];
+    FASTRNN_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const bool exists = i + j < chunks;
+      const float* from = first + (i + j) * chunk_stride;
+      if constexpr (Count == 4) {
+        const Four<float> four = exists ? *reinterpret_cast<const Four<float>*>(from) : Four<float>{};
+        FASTRNN_UNROLL
+        for (int g = 0; g < 4; ++g) parts[j][g] = four.v[g];
+      } else {
+        FASTRNN_UNROLL
+        for (int g = 0; g < Count; ++g) parts[j][g] = exists ? from[g] : 0.0f;
+      }
     }
-    return total;
+    FASTRNN_UNROLL
+    for (int j = 0; j < 4; ++j) FASTRNN_UNROLL
+    for (int g = 0; g < Count; ++g) sums[g] += parts[j][g];
   }
-};
+}
 
+/// A record has what is fetched of W x, by gate, then h, then c, then what phases keep for each other and for the
+/// backward pass.
 template <class Cell>
 struct ForwardUnit : PlainActivations {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
+  static constexpr int kH = forward_staged(kCell), kC = kH + 1, kKept = kC + kCell.c_states;
+  static constexpr int kPeepholes = kCell.gates + 1;  // behind the biases
   int first_gate;
-  int elements;         // floats from one column to the next
-  int units;            // floats from one per-unit row to the next
-  Partial partial;      // its row of a gate is gate * units
-  const float* wx_row;  // W x by gate
-  const float* bias;    // by gate, and behind them that of the gate which starts from b_hh
-  const float* peep;
-  float* state;   // h, then c
-  float* column;  // what phases keep for each other and for the backward pass; null: nothing is kept
+  const float* sums;  // what the phase's product gave, by its gates
+  float* record;
+  const float* parameters;  // biases by gate, and behind them that of the gate which starts from b_hh; peepholes
+  bool keeps;               // whether there is room for what is kept
 
-  FASTRNN_CELL V wx(int gate) const { return V(wx_row[gate * elements] + bias[gate * units]); }
+  FASTRNN_CELL V wx(int gate) const { return V(record[gate] + parameters[gate]); }
   FASTRNN_CELL V acc(int g) const {
     const int gate = first_gate + g;
-    const V start = gate == kCell.start_from_b_hh ? V(bias[kCell.gates * units]) : wx(gate);
-    return start + V(partial.sum(g * units));
+    const V start = gate == kCell.start_from_b_hh ? V(parameters[kCell.gates]) : wx(gate);
+    return start + V(sums[g]);
   }
   FASTRNN_CELL V input(int gate) const { return wx(gate); }
-  FASTRNN_CELL V param(int j) const { return V(peep[j * units]); }
-  FASTRNN_CELL V h_prev() const { return V(state[0]); }
+  FASTRNN_CELL V param(int j) const { return V(parameters[kPeepholes + j]); }
+  FASTRNN_CELL V h_prev() const { return V(record[kH]); }
   FASTRNN_CELL V h_operand() const { return h_prev(); }
-  FASTRNN_CELL V c_prev() const { return V(state[elements]); }
-  FASTRNN_CELL V kept(int j) const { return V(column[j * elements]); }
+  FASTRNN_CELL V c_prev() const { return V(record[kC]); }
+  FASTRNN_CELL V kept(int j) const { return V(record[kKept + j]); }
   FASTRNN_CELL void save(int j, V v) {
-    if (column != nullptr) column[j * elements] = v.v;
+    if (keeps) record[kKept + j] = v.v;
   }
-  FASTRNN_CELL void keep(int j, V v) { column[j * elements] = v.v; }
-  FASTRNN_CELL void set_h(V v) { state[0] = v.v; }
-  FASTRNN_CELL void set_c(V v) { state[elements] = v.v; }
+  FASTRNN_CELL void keep(int j, V v) { record[kKept + j] = v.v; }
+  FASTRNN_CELL void set_h(V v) { record[kH] = v.v; }
+  FASTRNN_CELL void set_c(V v) { record[kC] = v.v; }
 };
 
+/// A record has what is fetched (columns, c, c before, h before, dy), then the carries of h and c, then the gate
+/// gradients by column.
 template <class Cell>
 struct BackwardUnit : PlainActivations {
   static constexpr cells::Description kCell = Cell::describe(cells::Options{});
-  int elements, units;
-  V sum;                // what the phase's product gave; zero where there is no next step
-  const float* staged;  // fetched for this step: columns, c, c before, h before, dy
+  static constexpr int kCarryH = backward_staged(kCell), kCarryC = kCarryH + 1, kGates = kCarryC + kCell.c_states;
+  V sum;  // what the phase's product gave; zero where there is no next step
+  float* record;
   const float* peep;
-  float* carry;   // gradients for the step before: of h, then of c
-  float* dgates;  // by column
 
-  FASTRNN_CELL V fetched(int j) const { return V(staged[j * elements]); }
+  FASTRNN_CELL V fetched(int j) const { return V(record[j]); }
   FASTRNN_CELL V acc() const { return sum; }
   FASTRNN_CELL V saved(int j) const { return fetched(j); }
   FASTRNN_CELL V c() const { return fetched(kCell.columns); }
   FASTRNN_CELL V c_prev() const { return fetched(kCell.columns + kCell.c_states); }
   FASTRNN_CELL V h_prev() const { return fetched(kCell.columns + 2 * kCell.c_states); }
   FASTRNN_CELL V h_operand() const { return h_prev(); }
-  FASTRNN_CELL V dh() const { return sum + fetched(kCell.columns + 2 * kCell.c_states + 1) + V(carry[0]); }
+  FASTRNN_CELL V dh() const { return sum + fetched(kCell.columns + 2 * kCell.c_states + 1) + V(record[kCarryH]); }
   FASTRNN_CELL V dc() const { return carry_c(); }
-  FASTRNN_CELL V carry_c() const { return V(carry[elements]); }
-  FASTRNN_CELL V param(int j) const { return V(peep[j * units]); }
-  FASTRNN_CELL void set_carry_h(V v) { carry[0] = v.v; }
-  FASTRNN_CELL void add_carry_h(V v) { carry[0] += v.v; }
-  FASTRNN_CELL void set_carry_c(V v) { carry[elements] = v.v; }
-  FASTRNN_CELL V dgate(int j) const { return V(dgates[j * elements]); }
-  FASTRNN_CELL void set_dgate(int j, V v) { dgates[j * elements] = v.v; }
+  FASTRNN_CELL V carry_c() const { return V(record[kCarryC]); }
+  FASTRNN_CELL V param(int j) const { return V(peep[j]); }
+  FASTRNN_CELL void set_carry_h(V v) { record[kCarryH] = v.v; }
+  FASTRNN_CELL void add_carry_h(V v) { record[kCarryH] += v.v; }
+  FASTRNN_CELL void set_carry_c(V v) { record[kCarryC] = v.v; }
+  FASTRNN_CELL V dgate(int j) const { return V(record[kGates + j]); }
+  FASTRNN_CELL void set_dgate(int j, V v) { record[kGates + j] = v.v; }
 };
 
 }  // namespace fastrnn::cuda
