@@ -61,8 +61,8 @@ update gate z of a GRU is close to 1, a small part of z is a large part of 1 - z
 
 OUTPUTS = """## What the model says in the end
 
-All recurrent layers of a model in one arithmetic, the rest of it as the package runs it, so that errors pass through
-layers, decoders and thresholds: the largest difference of a number, or how many decisions changed."""
+Here all recurrent layers of a model are computed in one dtype, and the rest as the package does, so that errors pass
+through layers, decoders and thresholds. The table has the largest difference of a number, or how many decisions changed."""
 
 METHOD = """## Method
 
