@@ -62,7 +62,7 @@ update gate z of a GRU is close to 1, a small part of z is a large part of 1 - z
 OUTPUTS = """## What the model says in the end
 
 Here all recurrent layers of a model are computed in one dtype, and the rest as the package does, so that errors pass
-through layers, decoders and thresholds. The table has the largest difference of a number, or how many decisions changed."""
+through layers, decoders and thresholds: the largest difference of a number, or how many decisions changed."""
 
 METHOD = """## Method
 
