@@ -1,7 +1,8 @@
 // Transposes, for packing: a whole vector of columns at a time, each 16 bytes of which are squares of their own; what
 // is left over by squares of 16-byte rows, in the compilers' vector extension. A square of 16 by 16, with half of the
 // loads, took as long on Zen 4; squares of 16 bytes alone took 1.5 times as long, as they write a line in four parts.
-// Only multiplying by what is transposed, without storing it, would save more.
+// Only multiplying by what is transposed, without storing it, would save more: making each panel just before it is
+// multiplied, in memory that stays in L2, made training of LSTM T1 B1 H256 slower, 267 us instead of 243.
 #pragma once
 
 #include <string.h>
