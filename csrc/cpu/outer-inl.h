@@ -11,7 +11,8 @@
 
 namespace fastrnn::FASTRNN_ISA {
 
-/// Rows of time and batch that are multiplied without packing: writing the result takes longer than they do.
+/// Rows of time and batch that are multiplied without packing: writing the result takes longer than they do. (More of
+/// them, by eight vectors of a row at a time: 7% off a training step of five rows, nothing off one of ten.)
 constexpr Index kFewRows = 4;
 
 /// outer_product() of few rows: each vector of `out` is written once, from rows of `right` in L1. The sums and their
