@@ -25,7 +25,8 @@ CUDA, PYTHON, EMULATION = ROOT / "csrc" / "cuda", ROOT / "csrc" / "python", ROOT
 
 # What calls CUDA itself, and the table of what nvcc compiles: the emulation has its own.
 _NOT_EMULATED = {"blaslt.cc", "device.cc", "runtime_cuda.cc", "status.cc", "kernel_table.cc"}
-_BINDINGS = ("array_view", "bind_cuda", "bind_device_array", "bind_options", "device_array")
+# Two files of about the same size, since pybind11's headers cost each of them five seconds.
+_BINDINGS = (("array_view", "bind_device_array", "device_array"), ("bind_cuda", "bind_options"))
 _KERNELS = ("rnn", "lstm", "gru_after", "gru_before", "gru_output", "steps")
 _CORE = (
     "core/base/interrupt.cc",
@@ -58,11 +59,11 @@ def module() -> ModuleType:
     KEPT.mkdir(parents=True, exist_ok=True)
     # The kernels first: they take longest.
     sources = [path for name in _KERNELS for path in CUDA.rglob(f"kernels_{name}.cu")]
-    sources += [path for name in _BINDINGS for path in PYTHON.rglob(f"{name}.cc")]
-    sources += [path for path in sorted(CUDA.rglob("*.cc")) if path.name not in _NOT_EMULATED]
-    sources += [
-        EMULATION / f"{name}.cc" for name in ("python_module", "emulated_runtime", "emulation", "fibre", "half")
-    ]
+    for i, names in enumerate(_BINDINGS):
+        sources.append(_together(f"bindings{i}", [path for name in names for path in PYTHON.rglob(f"{name}.cc")]))
+    host_side = [path for path in sorted(CUDA.rglob("*.cc")) if path.name not in _NOT_EMULATED]
+    sources += [_together("host_side", host_side), EMULATION / "python_module.cc"]
+    sources += [EMULATION / f"{name}.cc" for name in ("emulated_runtime", "emulation", "fibre", "half")]
     sources += [ROOT / "csrc" / name for name in _CORE]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = sorted(pool.map(_compile, sources))
@@ -88,14 +89,23 @@ def take_place() -> ModuleType:
     return core
 
 
+def _together(name: str, files: list[Path]) -> Path:
+    """One file that includes some, whose headers are read once then."""
+    result = KEPT / f"{name}.cc"
+    text = "".join(f'#include "{path}"\n' for path in files)
+    if not result.exists() or result.read_text() != text:
+        result.write_text(text)
+    return result
+
+
 def _compile(source: Path) -> Path:
     import pybind11
 
     folders = [ROOT / "csrc", ROOT / "csrc" / "include", EMULATION]
     foreign = [pybind11.get_include(), sysconfig.get_paths()["include"]]
-    # Kernels are run: they are worth optimising. Bindings take half a minute each beyond -O0.
+    # Bindings, and the CPU's kernels, which nothing here calls, would take the compiler longer.
     flags = [
-        "-O1" if {CUDA, EMULATION} & set(source.parents) else "-O0",
+        "-O0" if source.stem.startswith(("bindings", "python_module", "kernels_portable")) else "-O1",
         "-std=c++17",
         "-fPIC",
         "-fvisibility=hidden",
