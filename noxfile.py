@@ -26,7 +26,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 LARGEST = 3  # megabytes of a wheel
 # The part of the tests that a release runs with what is installed; cibuildwheel runs the same.
-RELEASED = PROJECT["tool"]["cibuildwheel"]["test-command"].replace("{project}/", "").split()[2:]
+WHEELS = PROJECT["tool"]["cibuildwheel"]
+RELEASED = WHEELS["test-command"].replace("{project}/", "").split()[2:]
 CPP = ("*.h", "*.hpp", "*.cc", "*.c", "*.cu")
 
 
@@ -169,6 +170,39 @@ def tsan(session: nox.Session) -> None:
 
 
 @nox.session
+def aarch64(session: nox.Session) -> None:
+    """aarch64 under an emulator: the wheel, the native tests, and of the others a part, or what follows ``--``.
+
+    It takes Debian's cross-compiler and emulator, fetches its Python for aarch64, and tells nothing about speed.
+    """
+    packages = {"aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu", "qemu-aarch64": "qemu-user"}
+    if missing := [package for program, package in packages.items() if shutil.which(program) is None]:
+        session.error(f"expected a cross-compiler and an emulator: apt-get install {' '.join(missing)}")
+    install(session, "cmake", "ninja")
+    made = Path("build/aarch64-python").absolute()
+    session.run("bash", "tests/native/aarch64/setup.sh", str(made), external=True)
+    python, site = str(made / "root/usr/bin/python"), made / "root/usr/lib/python3/dist-packages"
+    if not (site / "numpy").exists():
+        needs = ("pip", "numpy", *PROJECT["build-system"]["requires"], *WHEELS["test-requires"])
+        platforms = [f"--platform={name}_aarch64" for name in ("manylinux_2_28", "manylinux2014")]
+        install(session, "--target", str(site), "--only-binary=:all:", "--python-version=3.11", *platforms, *needs)
+    defines = {"FASTRNN_CUDA": "OFF", "FASTRNN_TESTS": "ON", "FASTRNN_WERROR": "ON"}
+    defines["CMAKE_TOOLCHAIN_FILE"] = os.path.abspath("cmake/aarch64.cmake")
+    settings = [f"--config-settings=cmake.define.{name}={value}" for name, value in defines.items()]
+    settings.append("--config-settings=build-dir=build/aarch64")  # that of the preset
+    # By Python for aarch64, which names the wheel; what it calls, CMake and compilers, is this machine's.
+    pip = (python, "-m", "pip", "--disable-pip-version-check")
+    session.run(
+        *(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), *settings, "."), external=True
+    )
+    (wheel,) = made.glob("*.whl")
+    session.run(*pip, "install", "--quiet", "--no-deps", "--upgrade", "--target", str(site), str(wheel), external=True)
+    session.run("ctest", "--test-dir", "build/aarch64", "--output-on-failure")
+    part = (*RELEASED, "tests/functional/test_precision.py")
+    session.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(session.posargs or part), external=True)
+
+
+@nox.session
 def cuda(session: nox.Session) -> None:
     """The CUDA backend for one target: it links, imports, has all kernels and says why there is no device.
 
@@ -236,7 +270,7 @@ def release(session: nox.Session) -> None:
         session.run(*pip, str(wheel), numpy, external=True, silent=True)
         if name == "newest":
             _bill_of_materials(session, python, version)
-        session.run(*pip, *PROJECT["tool"]["cibuildwheel"]["test-requires"], external=True, silent=True)
+        session.run(*pip, *WHEELS["test-requires"], external=True, silent=True)
         if name == "newest" and "--full" in session.posargs:
             session.run(*pip, f"{wheel}[test,serve]", "cmake", "ninja", external=True, silent=True)
             _all_tests(session, os.path.abspath(python))

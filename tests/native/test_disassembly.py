@@ -7,6 +7,8 @@ could run it.
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
 import re
 import shutil
@@ -17,12 +19,20 @@ import pytest
 
 from tests.support.tree import ROOT
 
-# Where pip leaves it: no wheel holds it, and the shared library has no local symbols.
-ARCHIVES = sorted(ROOT.glob("build/cp*/libfastrnn.a"), key=lambda path: path.stat().st_mtime)
-INSTRUCTION_SETS = ("portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
+INSTRUCTION_SETS = {
+    "x86_64": ("portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"),
+    "aarch64": ("neon", "neon_dotprod", "neon_bf16"),
+}
+# Where pip leaves it, for this machine, and cmake or nox -s aarch64 for another one: no wheel holds it, and the shared
+# library has no local symbols.
+ARCHIVES = dict.fromkeys([platform.machine()], sorted(ROOT.glob("build/cp*/libfastrnn.a"), key=os.path.getmtime))
+if crossed := list(ROOT.glob("build/aarch64/libfastrnn.a")):
+    ARCHIVES["aarch64"] = crossed
 FUNCTION = re.compile(r"[0-9a-f]+ <(?:.*? )?fastrnn::(\w+)::(tile|tile_pair|row_step)<(.*)>\(.*>:")
-INSTRUCTION = re.compile(r" *([0-9a-f]+):\t(?:\w+ )*?(\w+) *(.*)")
-VECTOR = re.compile(r"%[xyz]mm\d+")
+INSTRUCTION = re.compile(r" *([0-9a-f]+):\t(?:\w+ )*?(\w[\w.]*)\s*(.*)")
+JUMP = re.compile(r"j\w+|b|b\.\w+|[ct]bn?z")
+END = re.compile(r"jmp\w*|b|ret\w*")
+VECTOR = re.compile(r"%[xyz]mm\d+|\b[qdsv]\d+\b")
 
 
 class Instruction(NamedTuple):
@@ -33,7 +43,7 @@ class Instruction(NamedTuple):
     @property
     def target(self) -> int | None:
         """Where a jump goes, if it does."""
-        found = re.match(r"([0-9a-f]+) ", self.operands) if self.name.startswith("j") else None
+        found = re.search(r"\b([0-9a-f]+) <", self.operands) if JUMP.fullmatch(self.name) else None
         return int(found[1], 16) if found else None
 
 
@@ -50,7 +60,7 @@ def is_loop(code: list[Instruction]) -> bool:
             return True
         if code[n].target in place:
             todo.append(place[code[n].target])
-        if not code[n].name.startswith(("jmp", "ret")):
+        if not END.fullmatch(code[n].name):
             todo.append(n + 1)
     return False
 
@@ -69,7 +79,7 @@ def inner_loops(code: list[Instruction]) -> list[list[Instruction]]:
 def spills(code: list[Instruction]) -> list[str]:
     """Instructions of inner loops that have a vector register and a place in the stack among their operands."""
     framed = any(i.name == "mov" and i.operands == "%rsp,%rbp" for i in code)  # else rbp is a register like the others
-    stack = re.compile(r"\(%r(sp|bp)" if framed else r"\(%rsp")
+    stack = re.compile(r"\(%r(sp|bp)" if framed else r"\(%rsp|\[(sp|x29)")
     return [
         f"{i.address:x}: {i.name} {i.operands}"
         for loop in inner_loops(code)
@@ -78,17 +88,15 @@ def spills(code: list[Instruction]) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def tiles() -> dict[tuple[str, str], list[Instruction]]:
+@functools.cache
+def tiles(machine: str) -> dict[tuple[str, str], list[Instruction]]:
     """The code of every tile, and of steps of a single row, by its instruction set and its symbol."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip(f"reads x86-64 code, not that of {platform.machine()}")
-    objdump = shutil.which("objdump")
+    objdump = shutil.which(f"{machine}-linux-gnu-objdump" if machine != platform.machine() else "objdump")
+    if not ARCHIVES.get(machine):
+        pytest.skip(f"no libfastrnn.a of {machine} under build/: fastrnn was not built from this tree for it")
     if objdump is None:
         pytest.skip("objdump (binutils) was not found")
-    if not ARCHIVES:
-        pytest.skip("no libfastrnn.a under build/: fastrnn was not installed from this tree")
-    command = [objdump, "--disassemble", "--demangle", "--no-show-raw-insn", str(ARCHIVES[-1])]
+    command = [objdump, "--disassemble", "--demangle", "--no-show-raw-insn", str(ARCHIVES[machine][-1])]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     found: dict[tuple[str, str], list[Instruction]] = {}
     code: list[Instruction] | None = None
@@ -102,9 +110,11 @@ def tiles() -> dict[tuple[str, str], list[Instruction]]:
     return found
 
 
-@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
-def test_no_vector_of_an_inner_loop_is_on_the_stack(tiles: dict[tuple[str, str], list[Instruction]], isa: str) -> None:
-    of_isa = {name: code for (found, name), code in tiles.items() if found == isa}
+@pytest.mark.parametrize(
+    ("machine", "isa"), [(machine, isa) for machine in INSTRUCTION_SETS for isa in INSTRUCTION_SETS[machine]]
+)
+def test_no_vector_of_an_inner_loop_is_on_the_stack(machine: str, isa: str) -> None:
+    of_isa = {name: code for (found, name), code in tiles(machine).items() if found == isa}
     if not of_isa and isa.startswith("avx512"):
         pytest.skip("built with FASTRNN_AVX512=OFF")
     assert len(of_isa) >= 10
@@ -122,6 +132,13 @@ def test_a_spilled_accumulator_is_noticed() -> None:
     ]
     assert spills(loop) == ["14: vmovaps %ymm3,-0x20(%rsp)"]
     assert spills([loop[0], loop[2], Instruction(0x1A, *loop[1][1:])]) == []
+    neon = [
+        Instruction(0x10, "fmla", "v3.4s, v1.4s, v4.s[0]"),
+        Instruction(0x14, "str", "q3, [sp, #64]"),
+        Instruction(0x18, "b.ne", "10 <tile>"),
+    ]
+    assert spills(neon) == ["14: str q3, [sp, #64]"]
+    assert spills([neon[0], neon[2], Instruction(0x1A, *neon[1][1:])]) == []
     back_from_cold = [loop[1], Instruction(0x1A, "ret", ""), Instruction(0x1C, "jmp", "14 <tile>")]
     assert spills(back_from_cold) == []
     frame = [Instruction(0x8, "mov", "%rsp,%rbp")]
