@@ -28,6 +28,17 @@ LARGEST = 3  # megabytes of a wheel
 # The part of the tests that a release runs with what is installed; cibuildwheel runs the same.
 WHEELS = PROJECT["tool"]["cibuildwheel"]
 RELEASED = WHEELS["test-command"].replace("{project}/", "").split()[2:]
+# The part that runs under an emulator, in which a test takes ten to twenty times as long.
+EMULATED = (
+    "package/test_system",
+    "functional/test_functional",
+    "functional/test_gradients",
+    "functional/test_precision",
+    "layers/test_recurrent_layers",
+    "streams/test_session",
+    "saving/test_io",
+    "native/test_disassembly",
+)
 CPP = ("*.h", "*.hpp", "*.cc", "*.c", "*.cu")
 
 
@@ -192,13 +203,12 @@ def aarch64(session: nox.Session) -> None:
     settings.append("--config-settings=build-dir=build/aarch64")  # that of the preset
     # By Python for aarch64, which names the wheel; what it calls, CMake and compilers, is this machine's.
     pip = (python, "-m", "pip", "--disable-pip-version-check")
-    session.run(
-        *(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), *settings, "."), external=True
-    )
+    wheel_of_here = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), *settings, ".")
+    session.run(*pip, *wheel_of_here, external=True)
     (wheel,) = made.glob("*.whl")
     session.run(*pip, "install", "--quiet", "--no-deps", "--upgrade", "--target", str(site), str(wheel), external=True)
     session.run("ctest", "--test-dir", "build/aarch64", "--output-on-failure")
-    part = (*RELEASED, "tests/functional/test_precision.py")
+    part = ("--short", *(f"tests/{name}.py" for name in EMULATED))
     session.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(session.posargs or part), external=True)
 
 

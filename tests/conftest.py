@@ -30,6 +30,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="all tests; without it, a part that is chosen by their names")
+    parser.addoption("--short", action="store_true", help="that part of the files named, too, which else run whole")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,7 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
         leave_out(needs_gpu, f"which need an NVIDIA GPU ({CUDA['reason']})")
     if not config.getoption("full"):
-        asked_for = {Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args}
+        named = [] if config.getoption("short") else config.args
+        asked_for = {Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in named}
         leave_out(left_out(items, asked_for, WHOLE), "most of the large parametrisations: `pytest --full` runs all")
 
 
