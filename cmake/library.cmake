@@ -59,6 +59,7 @@ set(FASTRNN_PC_LIBRARY fastrnn)
 if(SKBUILD)
   set(FASTRNN_PC_PREFIX ../..)
   set(FASTRNN_PC_LIBRARY :libfastrnn.so.${FASTRNN_ABI_VERSION})  # without a link, -lfastrnn is the static library
+  set(FASTRNN_PC_RPATH " -Wl,-rpath,\${libdir}")  # no system loader looks into a Python package
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/fastrnn.pc.in fastrnn.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastrnn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

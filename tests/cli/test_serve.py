@@ -48,6 +48,11 @@ def test_what_cannot_be_served_is_one_line(tmp_path, capsys):
     assert "capacity: expected at most 4 connections, got 5" in refused(
         capsys, path, "--capacity", 5, "--connections", 4
     )
+    both = tmp_path / "both.npz"
+    model_files.words().save(both)
+    assert f"{both}: expected a model that runs step by step, got one that needs whole sequences" in refused(
+        capsys, path, both
+    )
     assert "dtype: expected float32 with" in refused(capsys, path, "--dtype", "int8")
     assert "arguments --host and --port: " in refused(capsys, path, "--host", "256.0.0.1")
     assert "store: expected memory or redis://host:port/number, got 'disk'" in refused(capsys, path, "--store", "disk")

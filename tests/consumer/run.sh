@@ -46,7 +46,7 @@ consumer wheel "-Dfastrnn_DIR=$wheel"
 # By the compiler itself: CMake's own module for pkg-config looks for files of -l, and knows none of -l:NAME.
 echo "-- consumer: wheel, pkg-config"
 flags=$(PKG_CONFIG_PATH=$wheel/../../pkgconfig pkg-config --cflags --libs fastrnn)
-cc -std=c99 "$tree/tests/consumer/use.c" $flags "-Wl,-rpath,$wheel/../.." -o use_c # shellcheck: words are meant
+cc -std=c99 "$tree/tests/consumer/use.c" $flags -o use_c # shellcheck: words are meant
 ./use_c "$model" | grep -E "^bits [0-9a-f]+$"
 for name in embed_c embed_cpp; do example "$name" "-Dfastrnn_DIR=$wheel"; done
 cmp embed_c.out embed_cpp.out

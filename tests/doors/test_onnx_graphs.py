@@ -16,46 +16,11 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("safetensors")
 
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from fastrnn.interop.onnx import load, read_layers
 from tests.fuzz import model_files as fuzz
-
-RNG = np.random.default_rng(0)
-T, H = 19, 7
-
-
-def floats(*shape: int) -> Any:
-    return RNG.standard_normal(shape).astype(np.float32)
-
-
-def node(kind: str, inputs: str, outputs: str, **attributes: Any) -> Any:
-    return helper.make_node(kind, inputs.split(" "), outputs.split(" "), **attributes)
-
-
-def graph(
-    nodes: list[Any],
-    constants: dict[str, Any],
-    shape: tuple[Any, ...] = ("time", 1, 6),
-    output: str = "y",
-    more_inputs: tuple[Any, ...] = (),
-    opset: int = 17,
-    **outputs: Any,
-) -> Any:
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
-    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (output, *outputs)]
-    kept = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
-    made = helper.make_graph(nodes, "tried", [x, *more_inputs], results, kept)
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(made, opset_imports=opsets, ir_version=9)
-
-
-def lstm(inputs: int = 6) -> dict[str, Any]:
-    return {"W": floats(1, 4 * H, inputs), "R": floats(1, 4 * H, H), "B": floats(1, 8 * H)}
-
-
-LSTM = node("LSTM", "x W R B", "r", hidden_size=H)
-ONE = {"one": np.array([1])}
+from tests.support.onnx_graphs import LSTM, ONE, RNG, H, T, by_step, floats, frame_by_frame, graph, lstm, node, run
 
 # Graphs of x (time, 1, 6) or (1, 6, time) or (1, 2, time, 5) to y.
 CHANNELS_FIRST: tuple[Any, ...] = (1, 6, "time")
@@ -102,8 +67,43 @@ GRAPHS: dict[str, Any] = {
         {"three": np.float32(3)},
     ),
     "clip": lambda: graph(
-        [node("Clip", "x low high", "a"), node("Clip", "x zero", "b"), node("Add", "a b", "y")],
+        [
+            node("Clip", "x low high", "a"), node("Clip", "x zero", "b"), node("Clip", "x low", "c"),
+            node("Concat", "a b c", "y", axis=2),
+        ],
         {"low": np.float32(-0.5), "high": np.float32(0.7), "zero": np.float32(0)},
+    ),
+    "more functions": lambda: graph(
+        [
+            node("Abs", "x", "a"), node("Add", "a one", "b"), node("Log", "b", "c"), node("Reciprocal", "b", "d"),
+            node("Div", "one b", "e"), node("Erf", "x", "f"), node("PRelu", "x slope", "g"), node("Mish", "x", "h"),
+            node("HardSwish", "x", "i"), node("Gelu", "x", "j"), node("Gelu", "x", "k", approximate="tanh"),
+            node("Max", "x one", "l"), node("Min", "minus x", "m"), node("ThresholdedRelu", "x", "n", alpha=0.5),
+            node("LogSoftmax", "x", "o"), node("ReduceSum", "x two", "p"),
+            node("Concat", "c d e f g h i j k l m n o p", "y", axis=2),
+        ],
+        {"one": np.float32(1), "minus": np.full(6, -0.3, np.float32), "slope": floats(6), "two": np.array([2])},
+        opset=20,
+    ),
+    "a product by bytes": lambda: graph(
+        [
+            node("DynamicQuantizeLinear", "x", "q s z"), node("MatMulInteger", "q w z wz", "p"),
+            node("Cast", "p", "f", to=TensorProto.FLOAT), node("Mul", "s ws", "t"), node("Mul", "f t", "y"),
+        ],
+        {
+            "w": RNG.integers(0, 255, (6, 4)).astype(np.uint8), "wz": RNG.integers(100, 150, 4).astype(np.uint8),
+            "ws": np.full(4, 0.01, np.float32),
+        },
+    ),
+    "a convolution by bytes": lambda: graph(
+        [
+            node("DynamicQuantizeLinear", "x", "q s z"), node("ConvInteger", "q w z wz", "p", pads=[2, 0]),
+            node("Cast", "p", "f", to=TensorProto.FLOAT), node("Mul", "s ws", "t"), node("Mul", "f t", "y"),
+        ],
+        {
+            "w": RNG.integers(0, 255, (4, 6, 3)).astype(np.uint8), "wz": np.uint8(120), "ws": np.float32(0.01),
+        },
+        CHANNELS_FIRST,
     ),
     "softmax": lambda: graph([node("Softmax", "x", "y", axis=1)], {}, (1, 6, "time")),
     "skips": lambda: graph(
@@ -175,19 +175,6 @@ GRAPHS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def run(proto: Any, x: Any, **more: Any) -> list[Any]:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it would quantize x
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x, **more})
-
-
-def by_step(array: Any, steps: int = T) -> Any:
-    """(T, rest): the axis of time is the first of that many steps."""
-    axis = array.shape.index(steps)
-    return np.moveaxis(array, axis, 0).reshape(steps, -1)
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_graph_gives_the_numbers_of_onnxruntime(name: str) -> None:
     proto = GRAPHS[name]()
@@ -196,7 +183,8 @@ def test_a_graph_gives_the_numbers_of_onnxruntime(name: str) -> None:
     (expected, *_) = run(proto, x)
     model = load(proto)
     y = fastrnn.Session(model).run(by_step(x)[:, None])[:, 0]
-    np.testing.assert_allclose(y, by_step(expected), rtol=1e-4, atol=2e-5)
+    rounding = 0.1 if name.endswith("by bytes") else 2e-5  # onnxruntime rounds x to eight bits there
+    np.testing.assert_allclose(y, by_step(expected), rtol=1e-4, atol=rounding)
     session = fastrnn.Session(model)
     np.testing.assert_array_equal(np.stack([session.step(step) for step in by_step(x)]), y)
 
@@ -210,33 +198,6 @@ def test_the_last_step_is_given_at_every_step() -> None:
     y = fastrnn.Session(load(proto)).run(x)[:, 0]
     for t in range(T):
         np.testing.assert_allclose(y[t], run(proto, x[: t + 1])[0][0], rtol=1e-4, atol=1e-5)
-
-
-def frame_by_frame() -> Any:
-    """A frame and both states in one input, the new ones in one output, and a setting, as of silero-vad."""
-
-    def branch(factor: float) -> Any:
-        constant = helper.make_node("Constant", [], ["k"], value_float=factor)
-        return helper.make_graph(
-            [constant, node("Mul", "f k", "g")],
-            "branch",
-            [],
-            [helper.make_tensor_value_info("g", TensorProto.FLOAT, None)],
-        )
-
-    nodes = [
-        node("Equal", "rate fast", "is_fast"), node("Unsqueeze", "x zero", "f"),
-        node("If", "is_fast", "z", then_branch=branch(2.0), else_branch=branch(0.5)),
-        node("Split", "state", "h c", axis=0), node("LSTM", "z W R B none h c", "r hn cn", hidden_size=H),
-        node("Concat", "hn cn", "new", axis=0), node("Squeeze", "r zero", "s"), node("Relu", "s", "y"),
-    ]  # fmt: skip
-    nodes[4].input[4] = ""
-    more = (
-        helper.make_tensor_value_info("state", TensorProto.FLOAT, (2, "batch", H)),
-        helper.make_tensor_value_info("rate", TensorProto.INT64, ()),
-    )
-    constants = lstm() | {"fast": np.int64(16000), "zero": np.array([0])}
-    return graph(nodes, constants, ("batch", 6), more_inputs=more, new=None, opset=13)
 
 
 def test_a_branch_reads_what_the_graph_around_it_reads_too() -> None:
@@ -309,21 +270,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: graph([node("NonZero", "x", "y")], {}),
         "node 'y' (NonZero): operator NonZero is not known to a native model",
     ),
-    "a look ahead": (
-        lambda: graph([node("Conv", "x w", "y", pads=[1, 1])], {"w": floats(4, 6, 3)}, CHANNELS_FIRST),
-        "node 'y' (Conv): a step reads later ones",
-    ),
-    "both directions": (
-        lambda: graph(
-            [node("LSTM", "x W R B", "y", hidden_size=H, direction="bidirectional")],
-            {"W": floats(2, 4 * H, 6), "R": floats(2, 4 * H, H), "B": floats(2, 8 * H)},
-        ),
-        "node 'y' (LSTM): direction: expected forward",
-    ),
-    "a mean over time": (
-        lambda: graph([node("ReduceMean", "x", "y", axes=[0])], {}),
-        "node 'y' (ReduceMean): it takes the mean over time",
-    ),
     "a stride over time": (
         lambda: graph([node("Conv", "x w", "y", strides=[2])], {"w": floats(4, 6, 1)}, CHANNELS_FIRST),
         "node 'y' (Conv)",
@@ -382,7 +328,7 @@ def test_what_a_native_model_cannot_do_is_refused_by_node(name: str) -> None:
 
 def test_settings_and_names_are_checked(tmp_path: Path) -> None:
     proto = frame_by_frame()
-    with pytest.raises(ValueError, match="input 'rate' is no float; fix it by inputs="):
+    with pytest.raises(ValueError, match="input 'rate': expected whole numbers for each step, or a setting: inputs="):
         load(proto)
     with pytest.raises(ValueError, match="inputs: expected names of x, state, rate, got 'sr'"):
         load(proto, inputs={"sr": 16000})

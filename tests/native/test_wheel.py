@@ -75,3 +75,4 @@ def test_pkg_config_finds_the_library_in_the_package():
     flags = {word[:2]: word[2:] for word in found}
     assert (Path(flags["-I"]) / "fastrnn" / "fastrnn.h").is_file()
     assert (Path(flags["-L"]) / flags["-l"].removeprefix(":")).samefile(LIBRARY)
+    assert Path(flags["-W"].removeprefix("l,-rpath,")).samefile(LIBRARY.parent)  # what is linked by it finds it, too

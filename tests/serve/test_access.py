@@ -106,6 +106,7 @@ def test_what_is_no_handshake_is_refused(server):
                     assert response.status == 400
             assert await status_of(session, f"{server.url}/stream?model=other") == 404
             assert await status_of(session, f"{server.url}/stream?id=a%20b") == 400
+            assert await status_of(session, f"{server.url}/stream?modell=lstm") == 400
             async with session.ws_connect(f"{server.url}/stream", compress=15) as socket:  # not agreed to
                 await socket.send_bytes(x_of(1).tobytes())
                 assert await socket.receive_bytes(timeout=20) == alone(x_of(1))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 from typing import Any
@@ -45,6 +46,12 @@ def softmaxed(x: Any) -> Any:
     return (e / e.sum(-1, keepdims=True)).reshape(x.shape)
 
 
+def log_softmaxed(x: Any) -> Any:
+    """Of numbers whose exponentials float has no room for."""
+    z = rows(x, 2).astype(np.float64)
+    return (z - np.logaddexp(z[..., :1], z[..., 1:])).reshape(x.shape)
+
+
 PAIR = {"kind": "gather", "inputs": I, "runs": [(1, 3), (6, 2), (0, 1)]}  # the sixth element is the zero behind them
 
 
@@ -79,11 +86,27 @@ CASES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         [PAIR, {"kind": "power", "number": 2.0}, {"kind": "power", "number": 1.5}],
         lambda x: np.abs(pair(x)) ** 3,
     ),
+    "logarithm": (
+        [PAIR, {"kind": "power", "number": 2.0}, {"kind": "at_least", "number": 1e-6}, {"kind": "log"}],
+        lambda x: np.log(np.maximum(pair(x) ** 2, 1e-6)),
+    ),
+    "error function": ([PAIR, {"kind": "erf"}], lambda x: np.vectorize(math.erf)(pair(x))),
+    "bounds": (
+        [PAIR, {"kind": "at_least", "number": -0.5}, {"kind": "at_most", "number": 0.75}],
+        lambda x: pair(x).clip(-0.5, 0.75),
+    ),
     "layer normalization": (
         [{"kind": "layer_normalization", "inputs": I, "number": 1e-3, "scale": SCALE, "shift": SHIFT}],
         normalized,
     ),
     "softmax of rows": ([PAIR, {"kind": "softmax", "width": 2}], lambda x: softmaxed(pair(x))),
+    "log softmax of rows": (
+        [
+            {"kind": "affine", "inputs": I, "scale": 100 + 0 * SCALE, "shift": SHIFT},
+            {"kind": "log_softmax", "width": 2},
+        ],
+        lambda x: log_softmaxed((rows(x, 3) * 100 + SHIFT).reshape(x.shape)),
+    ),
     "dense of rows": (
         [PAIR, {"kernel": KERNEL, "bias": BIAS, "rows": 2}],
         lambda x: (rows(pair(x), 3) @ KERNEL + BIAS).reshape(*x.shape[:-1], 10),

@@ -143,7 +143,12 @@ constexpr KindRow kKindTable[] = {
     {"reverse", Kind::reverse, 0, 0},
     {"last", Kind::last, 0, 0},
     {"mean", Kind::mean, 0, 0},
-    {"maximum", Kind::maximum, 0, 0}};
+    {"maximum", Kind::maximum, 0, 0},
+    {"log", Kind::log, 0, 0},
+    {"erf", Kind::erf, 0, 0},
+    {"at_least", Kind::at_least, bits(kNumber), 0},
+    {"at_most", Kind::at_most, bits(kNumber), 0},
+    {"log_softmax", Kind::log_softmax, 0, bits(kWidth)}};
 
 Index read_size(JsonReader& json) {
   const Index size = json.integer();

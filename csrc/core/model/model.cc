@@ -112,6 +112,7 @@ Index complete(Stage& stage) {
       stage.kernels = &current_backend().table<float>();
       return inputs;
     case Kind::softmax:
+    case Kind::log_softmax:
       if (layer.width == 0) layer.width = inputs;
       check_rows("width", inputs, std::size_t(layer.width));
       return inputs;
@@ -139,7 +140,11 @@ Index complete(Stage& stage) {
     case Kind::reverse:
     case Kind::last:
     case Kind::mean:
-    case Kind::maximum: return inputs;
+    case Kind::maximum:
+    case Kind::log:
+    case Kind::erf:
+    case Kind::at_least:
+    case Kind::at_most: return inputs;
   }
   return 0;
 }

@@ -70,7 +70,7 @@ SafetensorsFile::SafetensorsFile(const ByteSource& source) : source_(source) {
   if (length > source.size() - prefix)
     throw Error("header: expected at most the " + std::to_string(source.size() - prefix) +
                 " bytes that follow, got a length of " + std::to_string(length) +
-                " (the file is cut short, or no safetensors file)");
+                " (the file is cut short, or no safetensors file: 'fastrnn convert' makes one of other formats)");
   if (length > kMostHeader)
     throw Error("header: expected at most " + std::to_string(kMostHeader) + " bytes, got " + std::to_string(length));
   header_.resize(std::size_t(length));

@@ -19,6 +19,14 @@ void softmax(const float* x, Index n, float* y) noexcept {
   for (Index i = 0; i < n; ++i) y[i] /= sum;
 }
 
+void log_softmax(const float* x, Index n, float* y) noexcept {
+  const float most = *std::max_element(x, x + n);
+  float sum = 0;
+  for (Index i = 0; i < n; ++i) sum += std::exp(x[i] - most);
+  const float log_sum = std::log(sum);
+  for (Index i = 0; i < n; ++i) y[i] = x[i] - most - log_sum;
+}
+
 /// Sums are in double: a row of thousands of floats would lose digits, and the time is small beside that of products.
 void normalize(const ModelLayer& layer, const float* x, Index n, float* y) noexcept {
   double mean = 0, variance = 0;
@@ -46,6 +54,11 @@ void gather(const std::vector<ModelLayer::Run>& runs, const float* x, Index n, f
       std::copy_n(x + run.first, run.count, y);
     y += run.count;
   }
+}
+
+template <class Function>
+void map(const float* x, Index n, float* y, const Function& function) noexcept {
+  for (Index i = 0; i < n; ++i) y[i] = function(x[i]);
 }
 
 template <class Operation>
@@ -80,6 +93,9 @@ void Stage::apply(const float* const* const* x, Index n, float* y, const float**
       case Kind::softmax:
         for (Index i = 0; i < outputs; i += layer.width) softmax(from + i, layer.width, y + i);
         break;
+      case Kind::log_softmax:
+        for (Index i = 0; i < outputs; i += layer.width) log_softmax(from + i, layer.width, y + i);
+        break;
       case Kind::gather: gather(layer.runs, from, inputs, y); break;
       case Kind::concatenate: {
         float* to = y;
@@ -106,6 +122,14 @@ void Stage::apply(const float* const* const* x, Index n, float* y, const float**
         }
         break;
       case Kind::power: raise(from, outputs, layer.number, y); break;
+      case Kind::log: map(from, outputs, y, [](float a) { return std::log(a); }); break;
+      case Kind::erf: map(from, outputs, y, [](float a) { return std::erf(a); }); break;
+      case Kind::at_least:
+        map(from, outputs, y, [least = float(layer.number)](float a) { return a < least ? least : a; });
+        break;
+      case Kind::at_most:
+        map(from, outputs, y, [most = float(layer.number)](float a) { return a > most ? most : a; });
+        break;
       case Kind::layer_normalization: {
         const Index width = Index(layer.scale.size());
         for (Index i = 0; i < outputs; i += width) normalize(layer, from + i, width, y + i);

@@ -45,6 +45,12 @@ struct ModelLayer {
     last,     // the last step, zeros where there is none; here and below one value instead of one for every step:
     mean,     // over the steps, NaN where there are none
     maximum,  // over the steps, -infinity where there are none
+    // Elementwise again; here because programs that were compiled know the numbers of those above.
+    log,          // natural: -infinity at 0, NaN below
+    erf,          // the error function
+    at_least,     // x where it is above the number, else the number; NaN stays:
+    at_most,      //
+    log_softmax,  // as softmax: the logarithms, where those of small parts do not vanish
   };
   /// Elements first, first + 1, ...; where first is the number of inputs, zeros.
   struct Run {
@@ -56,9 +62,9 @@ struct ModelLayer {
   Index inputs = 0;              // elements of a step, for a dense layer of a row; 0: as many as the value has
   Index outputs = 0;             // dense, of a row; embedding, of a row of the table
   Index rows = 1;                // dense
-  Index width = 0;               // softmax; 0: the whole step
+  Index width = 0;               // softmax, log_softmax; 0: the whole step
   Index steps = 0, ahead = 0;    // delay
-  double number = 0;             // power, layer_normalization
+  double number = 0;             // power, layer_normalization, at_least, at_most
   ActivationOption activation = Activation::identity;
   std::vector<Run> runs = {};                          // gather
   std::vector<float> kernel = {};                      // dense, (inputs, outputs); embedding, (N, outputs)

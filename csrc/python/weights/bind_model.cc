@@ -65,7 +65,7 @@ PyModel restore(const py::int_& version, int precision, bool fast_activations, c
     const auto kept = item.cast<py::tuple>();
     if (kept.size() != 18) wrong_value("layers", "layers of 18 fields", std::to_string(kept.size()));
     const int kind = kept[0].cast<int>();
-    if (kind < 0 || kind > int(ModelLayer::Kind::maximum))
+    if (kind < 0 || kind > int(ModelLayer::Kind::log_softmax))
       wrong_value("layers", "a kind of layer", std::to_string(kind));
     ModelLayer layer;
     layer.kind = static_cast<ModelLayer::Kind>(kind);

@@ -6,24 +6,26 @@ import argparse
 import os
 from typing import Any
 
+from .._core import Model
 from ..interop import save
 from ..interop import torch as torch_files
 from ..interop.formats import cast
 from ..interop.onnx import read_layers
 from ..model import Sequential
 from ..saving import save_layers
-from ._models import add_parts, load_file
+from ._models import add_graph_options, add_parts, graph_options, is_graph, load_file
 
 HELP = "write a model's file in another format"
 DESCRIPTION = (
     "Read a model of fastrnn, Keras, PyTorch, RTNeural or NAM, and write it as the ending of OUT says: .npz or "
     ".safetensors (fastrnn's own), .keras, .h5, .onnx, .pt, .json (RTNeural's) or .nam. An ONNX graph becomes a "
-    ".safetensors file that Session, C++ and C run step by step."
+    ".safetensors file that Session, C++ and C run: step by step, or on whole sequences if it needs later steps."
 )
 EXAMPLES = """examples:
   fastrnn convert model.keras model.safetensors
   fastrnn convert model.safetensors model.onnx --opset 17
   fastrnn convert vad.onnx vad.safetensors
+  fastrnn convert silero_vad.onnx vad.safetensors --inputs sr=16000 input=1x576
   fastrnn convert tagger.pt tagger.npz --parts embedding:kind=embedding lstm head:activation=softmax
   fastrnn verify model.keras model.safetensors      afterwards: do they compute the same?
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="whose names a .safetensors file has; default: %(default)s")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace OUT if it is there")
     add_parts(parser)
+    add_graph_options(parser)
 
 
 def command(options: dict[str, Any]) -> int:
@@ -50,11 +53,12 @@ def command(options: dict[str, Any]) -> int:
         raise ValueError(f"{target}: it is there already; --force replaces it")
     if options["opset"] is not None and suffix != ".onnx":
         raise ValueError(f"opset: expected only for an .onnx file, got {target}")
-    if source.lower().endswith(".onnx"):
-        return _layers_of_a_graph(source, target)
+    given = graph_options(options, source)
+    if is_graph(source):
+        return _layers_of_a_graph(source, target, given)
     model = load_file(source, options["parts"])
     if not isinstance(model, Sequential):
-        raise ValueError(f"{source}: a model that runs step by step alone cannot be written in another format")
+        raise ValueError(f"{source}: a native model that no layers in Python make cannot be written in another format")
     if options["dtype"] is not None:
         model = cast(model, options["dtype"])
     if options["names"] == "torch":
@@ -67,10 +71,11 @@ def command(options: dict[str, Any]) -> int:
     return 0
 
 
-def _layers_of_a_graph(source: str, target: str) -> int:
+def _layers_of_a_graph(source: str, target: str, given: dict[str, Any]) -> int:
     if os.path.splitext(target)[1].lower() != ".safetensors":
-        raise ValueError(f"{target}: expected a name ending in .safetensors for an ONNX graph, which runs step by step")
-    layers = read_layers(source)
+        raise ValueError(f"{target}: expected a name ending in .safetensors for what an ONNX graph becomes")
+    layers = read_layers(source, **given)
     save_layers(target, layers)
-    print(f"{target}: {len(layers)} layers that run step by step, {os.path.getsize(target):,} bytes")
+    runs = "that run step by step" if Model.load(target).stepwise else "for whole sequences"
+    print(f"{target}: {len(layers)} layers {runs}, {os.path.getsize(target):,} bytes")
     return 0

@@ -7,12 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Model
 from ..interop import load
 from ..interop._layers import import_library
+from ..interop.formats import native_layers
 from ..model import Sequential
 from ..saving.native_layers import stepwise
 from ._console import one_line, show_table
-from ._models import add_parts, format_of, is_state_dict, load_file, read_state
+from ._models import (
+    add_graph_options,
+    add_parts,
+    format_of,
+    graph_options,
+    is_graph,
+    is_state_dict,
+    load_file,
+    read_state,
+)
 
 HELP = "show what is in a model's file: layers, shapes, parameters, what runs step by step"
 DESCRIPTION = (
@@ -22,6 +33,7 @@ DESCRIPTION = (
 EXAMPLES = """examples:
   fastrnn inspect model.keras
   fastrnn inspect weights.safetensors
+  fastrnn inspect silero_vad.onnx --inputs sr=16000 input=1x576
   fastrnn inspect tagger.pt --parts embedding:kind=embedding lstm head:activation=softmax
 
 exit status: 0, or 2 if the file cannot be read."""
@@ -31,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("file", metavar="FILE")
     add_parts(parser)
+    add_graph_options(parser)
 
 
 def command(options: dict[str, Any]) -> int:
@@ -38,16 +51,37 @@ def command(options: dict[str, Any]) -> int:
     path, parts = options["file"], options["parts"]
     if is_state_dict(path) and parts is None:
         return _show_tensors(path)
-    if path.lower().endswith(".onnx"):
-        return _show_graph(path)
+    given = graph_options(options, path)
+    if is_graph(path):
+        return _show_graph(path, given)
     model = load_file(path, parts)
     print(f"{path}: {format_of(path)}")
     if isinstance(model, Sequential):
         _show_layers(model)
     else:
-        print(f"{model.input_size} inputs, {model.output_size} outputs, {model.layers} recurrent layers")
-        print(f"Runs step by step: {'yes' if model.stepwise else 'no'}")
+        if path.lower().endswith(".safetensors"):
+            _show_entries(native_layers(path))
+        _show_native(model)
     return 0
+
+
+def _show_entries(entries: list[dict[str, Any]]) -> None:
+    rows = []
+    for index, entry in enumerate(entries):
+        own = [
+            f"{name} {entry[name]}"
+            for name in ("inputs", "hidden", "outputs", "rows", "steps", "ahead")
+            if name in entry
+        ]
+        reads = ", ".join(map(str, entry.get("from", [index])))
+        rows.append((index + 1, entry.get("cell", entry["kind"]), reads, ", ".join(own)))
+    show_table(("value", "layer", "of values", "sizes"), rows)
+
+
+def _show_native(model: Model) -> None:
+    print(f"{model.input_size} inputs, {model.output_size} outputs, {model.layers} recurrent layers")
+    whole = "one output for a sequence" if not model.return_sequences else "one for each step"
+    print(f"Runs step by step: {'yes' if model.stepwise else f'no, on whole sequences alone: {whole}'}")
 
 
 def _show_layers(model: Sequential) -> None:
@@ -77,7 +111,7 @@ def _shape(shape: tuple[int | None, ...] | None) -> str:
     return f"({', '.join(sizes)})"
 
 
-def _show_graph(path: str) -> int:
+def _show_graph(path: str, given: dict[str, Any]) -> int:
     onnx = import_library("onnx", "an .onnx file")
     open(path, "rb").close()
     try:
@@ -95,11 +129,12 @@ def _show_graph(path: str) -> int:
     show_table(("operator", "node", "constants"), rows)
     print(f"{sum(int(np.prod(shape)) for shape in constants.values()):,} numbers")
     try:
-        load(path)
+        model = load(path, **given)
     except ValueError as error:
         print(f"Runs step by step: no\n  {one_line(error)}")
     else:
-        print("Runs step by step: yes")
+        assert isinstance(model, Model)
+        _show_native(model)
     return 0
 
 

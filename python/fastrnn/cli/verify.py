@@ -7,17 +7,20 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Session
+from .._core import Model, Session
 from .._typing import Array
+from ..interop import load
 from ..interop._layers import import_library
+from ..interop.onnx._running import original
 from ..layers import Embedding
 from ..model import Sequential
 from ._console import at_least_1, number_over_0, show_table
-from ._models import Part, load_file, parse_part
+from ._models import Part, add_graph_options, graph_options, is_graph, load_file, parse_part
 
 HELP = "compare what two models' files compute, on random input"
 DESCRIPTION = (
@@ -27,6 +30,7 @@ DESCRIPTION = (
 )
 EXAMPLES = """examples:
   fastrnn verify model.keras model.safetensors
+  fastrnn verify silero_vad.onnx vad.safetensors --inputs sr=16000 input=1x576
   fastrnn verify tagger.pt tagger.onnx --parts-a embedding:kind=embedding lstm head --steps 200
 
 exit status: 0 if they agree, 1 if they do not, 2 if a file cannot be read."""
@@ -38,12 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B")
     parser.add_argument("--batch", type=at_least_1, default=4, help="sequences; default: %(default)s")
     parser.add_argument("--steps", type=at_least_1, default=50, help="of each, where it is free; default: %(default)s")
+    parser.add_argument("--range", nargs=2, type=float, metavar=("LOW", "HIGH"),
+                        help="of the input, where a model takes roots or logarithms; default: normal")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the input; default: %(default)s")
     parser.add_argument("--tolerance", type=number_over_0, default=1e-5,
                         help="of the worst error, in parts of A's largest output; default: %(default)s")  # fmt: skip
     for name in ("a", "b"):
         parser.add_argument(f"--parts-{name}", nargs="+", type=parse_part, metavar="NAME",
                             help=f"of {name.upper()}, a PyTorch state dict: as in fastrnn inspect --parts")  # fmt: skip
+    add_graph_options(parser)
 
 
 class _Runner(NamedTuple):
@@ -58,7 +65,7 @@ class _Runner(NamedTuple):
 
 def command(options: dict[str, Any]) -> int:
     """Compare; return the exit status."""
-    a, b = (_open(options[name], options[f"parts_{name}"]) for name in ("a", "b"))
+    a, b = _runners(options)
     x = _input(a, b, options)
     outputs = [np.asarray(runner.run(x), dtype=np.float64) for runner in (a, b)]
     rows = [
@@ -67,6 +74,28 @@ def command(options: dict[str, Any]) -> int:
     ]
     show_table(("file", "run by", "output", "largest "), rows)
     return _judge(outputs[0], outputs[1], options["tolerance"])
+
+
+def _runners(options: dict[str, Any]) -> list[_Runner]:
+    """Of both files. A graph is run as it is beside a model of layers, and on a native model's input beside that."""
+    paths = {name: options[name] for name in ("a", "b")}
+    given = {name: graph_options(options, path) for name, path in paths.items() if is_graph(path)}
+    if not given:
+        graph_options(options, paths["a"])  # refuses what is for graphs
+    models: dict[str, Sequential | Model] = {}
+    for name, path in paths.items():
+        if not _is_foreign(path, options[f"parts_{name}"]):
+            models[name] = load(path, **given[name]) if name in given else load_file(path, options[f"parts_{name}"])
+    native = any(isinstance(model, Model) for model in models.values())
+    runners = []
+    for name, path in paths.items():
+        if name in models:
+            runners.append(_of_model(models[name]))
+        elif name in given:
+            runners.append(_open_graph(path, given[name]) if native else _onnxruntime(path))
+        else:
+            runners.append(_keras(path))
+    return runners
 
 
 def _judge(y_a: Array, y_b: Array, tolerance: float) -> int:
@@ -78,6 +107,8 @@ def _judge(y_a: Array, y_b: Array, tolerance: float) -> int:
     bound = tolerance * max(1.0, float(np.abs(y_a).max(initial=0)))
     place = tuple(int(k) for k in np.unravel_index(int(np.argmax(error)), error.shape)) if error.size else ()
     same = worst <= bound  # false where the error is NaN
+    if np.isnan(worst):
+        print("NaN: does the model take a root or a logarithm of its input? --range 0 1 keeps that above 0")
     print(f"{'The same' if same else 'Not the same'}: worst error {worst:.3g} at {place}, tolerance {bound:.3g}")
     return 0 if same else 1
 
@@ -94,16 +125,28 @@ def _input(a: _Runner, b: _Runner, options: dict[str, Any]) -> Array:
     rng = np.random.default_rng(options["seed"])
     if a.integers or b.integers:
         return rng.integers(0, min(n for n in (a.vocabulary, b.vocabulary, 2**31) if n is not None), shape)
+    if options["range"] is not None:
+        low, high = options["range"]
+        return rng.uniform(low, high, shape).astype(np.float32)
     return rng.standard_normal(shape).astype(np.float32)
 
 
-def _open(path: str, parts: list[Part] | None) -> _Runner:
-    suffix = os.path.splitext(path)[1].lower()
-    others: dict[str, Callable[[str], _Runner]] = {".onnx": _onnxruntime, ".keras": _keras, ".h5": _keras}
-    if suffix in others and parts is None:
-        with contextlib.suppress(ImportError):
-            return others[suffix](path)
-    model = load_file(path, parts)
+_FOREIGN = {".onnx": "onnxruntime", ".keras": "keras", ".h5": "keras"}  # by whom such files are run
+
+
+def _is_foreign(path: str, parts: list[Part] | None) -> bool:
+    library = _FOREIGN.get(os.path.splitext(path)[1].lower())
+    return parts is None and library is not None and find_spec(library) is not None
+
+
+def _open_graph(path: str, given: dict[str, Any]) -> _Runner:
+    """A graph on what its native model takes: row by row, since a graph need not have an axis of them."""
+    by, inputs, vocabulary, run = original(path, **given)
+    shape = (None, None, inputs)
+    return _Runner(by, shape, vocabulary, vocabulary is not None, lambda x: np.stack([run(row) for row in x]))
+
+
+def _of_model(model: Sequential | Model) -> _Runner:
     if isinstance(model, Sequential):
         shape = model.input_shape
         assert shape is not None
@@ -112,10 +155,14 @@ def _open(path: str, parts: list[Part] | None) -> _Runner:
         return _Runner("fastrnn", shape, words, words is not None, lambda x: np.asarray(model.predict(x, verbose=0)))
 
     def run(x: Array) -> Array:
+        if not model.stepwise:
+            y = model.forward(x.swapaxes(0, 1))
+            return np.asarray(y.swapaxes(0, 1) if model.return_sequences else y[:, None])
         session = Session(model, batch=len(x))
         return np.stack([session.step(np.ascontiguousarray(x[:, t])) for t in range(x.shape[1])], axis=1)
 
-    return _Runner("fastrnn, step by step", (None, None, model.input_size), None, False, run)
+    by = "fastrnn, step by step" if model.stepwise else "fastrnn, whole sequences"
+    return _Runner(by, (None, None, model.input_size), None, False, run)
 
 
 def _onnxruntime(path: str) -> _Runner:

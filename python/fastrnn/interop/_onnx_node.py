@@ -236,11 +236,14 @@ def _parameters(operator: _Operator, floats: Mapping[str, Array], direction: int
     return parameters
 
 
-def native_parameters(op_type: str, arrays: Mapping[str, Array], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a node of one direction as `fastrnn.io.save_layers` takes it: the cell, its weights and options.
+def native_parameters(op_type: str, arrays: Mapping[str, Array], attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return each direction of a node as `fastrnn.io.save_layers` takes it: the cell, its weights and options.
 
     Errors as of `onnx_node`.
     """
-    options = read_attributes(op_type, attributes).options[0]
+    options = read_attributes(op_type, attributes).options
     floats = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
-    return {"cell": op_type.lower(), **_parameters(_OPERATORS[op_type], floats, 0), **options}
+    return [
+        {"cell": op_type.lower(), **_parameters(_OPERATORS[op_type], floats, direction), **keywords}
+        for direction, keywords in enumerate(options)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .._core import Model
 from .._file_reading import safetensors_metadata
 from .._registry import choice_error
+from .._typing import Config
 from ..model import Sequential
 from ..saving import load_model
 from . import keras, nam, onnx, rtneural, torch
@@ -26,7 +28,8 @@ def load(path: _Path, **options: Any) -> Sequential | Model:
 
     Args:
         path: ending in .npz or .safetensors (fastrnn's own; a .safetensors of PyTorch too), .keras, .h5, .hdf5, .pt,
-            .pth, .bin, .ckpt (PyTorch's), .json (RTNeural's), .nam, or .onnx, of which a native `Model` is made.
+            .pth, .bin, .ckpt (PyTorch's), .json (RTNeural's), .nam, or .onnx. Of .onnx, and of a .safetensors whose
+            layers no `Sequential` has (what a graph became), a native `Model` is made.
         **options: of the format's own `load`, as ``parts=["lstm", "head"]`` of a state dict.
 
     Raises:
@@ -51,10 +54,31 @@ def load(path: _Path, **options: Any) -> Sequential | Model:
         **dict.fromkeys(TORCH_SUFFIXES, torch.load),
     }
     if suffix == ".safetensors":
-        return load_model(path, **options) if is_own_file(os.fspath(path)) else torch.load(path, **options)
+        return _load_own(path, **options) if is_own_file(os.fspath(path)) else torch.load(path, **options)
     if suffix not in readers:
         raise choice_error("path", sorted([*readers, ".safetensors"]), suffix or os.fspath(path))
     return readers[suffix](path, **options)
+
+
+def _load_own(path: _Path, **options: Any) -> Sequential | Model:
+    """A file of `save_layers` may hold what no layers in Python make; then it is a native model."""
+    try:
+        return load_model(path, **options)
+    except ValueError:
+        if options or "fastrnn" in safetensors_metadata(os.fspath(path)):
+            raise
+        try:
+            return Model.load(path)
+        except ValueError:
+            pass
+        raise  # it is damaged
+
+
+def native_layers(path: str) -> list[Config]:
+    """The layers of a .safetensors file of fastrnn's as its native readers see them."""
+    layers = json.loads(safetensors_metadata(path)["fastrnn.native"])["layers"]
+    assert isinstance(layers, list)
+    return layers
 
 
 def is_own_file(path: str) -> bool:

@@ -193,6 +193,11 @@ _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "last": ((), (), ("inputs",)),
     "mean": ((), (), ("inputs",)),
     "maximum": ((), (), ("inputs",)),
+    "log": ((), (), ("inputs",)),
+    "erf": ((), (), ("inputs",)),
+    "at_least": (("number",), (), ("inputs",)),
+    "at_most": (("number",), (), ("inputs",)),
+    "log_softmax": ((), (), ("width", "inputs")),
 }
 
 

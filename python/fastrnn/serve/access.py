@@ -14,6 +14,9 @@ from .settings import Settings
 BURST_SECONDS = 1.0  # a client may send the steps of so many seconds at once
 
 
+REASON = "X-Reason"  # of a refusal: clients of WebSockets do not show the body of an answer
+
+
 class Refused(Exception):
     """A request that gets no answer but `status` and `reason`."""
 

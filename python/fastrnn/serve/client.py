@@ -16,6 +16,7 @@ import aiohttp
 import numpy as np
 
 from .._typing import Array
+from .access import REASON
 from .stream import TAKEN_OVER
 
 __all__ = ["Client", "StreamLost"]
@@ -183,13 +184,22 @@ class Client:
                 return int(self.about["position"])
             except aiohttp.WSServerHandshakeError as error:
                 if error.status in _REFUSALS:
-                    raise StreamLost(f"{url}: HTTP {error.status}") from error
+                    raise StreamLost(f"{url}: HTTP {_told(error)}") from error
                 reason: BaseException = error
+                why = f"HTTP {_told(error)}"
             except _BREAKS as error:
-                reason = error
+                reason, why = error, str(error) or type(error).__name__
             await self._drop()
             if clock() - begin > self.patience:
-                raise StreamLost(f"{', '.join(self.urls)}: no connection for {self.patience:g} s") from reason
+                raise StreamLost(
+                    f"{', '.join(self.urls)}: no connection for {self.patience:g} s; {url}: {why}"
+                ) from reason
             self.urls.append(self.urls.pop(0))
             await asyncio.sleep(pause * (0.5 + random.random()))  # at random, so that not all clients come at once
             pause = min(2 * pause, 0.5)
+
+
+def _told(error: aiohttp.WSServerHandshakeError) -> str:
+    """A refusal's status, and why, where the service said it."""
+    reason = (error.headers or {}).get(REASON)
+    return f"{error.status}: {reason}" if reason else str(error.status)

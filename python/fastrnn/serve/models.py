@@ -26,7 +26,7 @@ def read(path: str, dtype: str) -> tuple[Model, str]:
 
     A .safetensors of fastrnn is read as `fastrnn.Model.load` does, any other file as `fastrnn.interop.load`.
     """
-    data = Path(path).read_bytes()
+    data = Path(path).read_bytes()  # an OSError names the path
     version = hashlib.sha256(f"{dtype} {current_isa()} ".encode() + data).hexdigest()[:16]
     if path.lower().endswith(".safetensors"):
         return Model.load(data, dtype), version
@@ -72,6 +72,11 @@ class Models:
         path, s, loop = self.settings.models[name], self.settings, asyncio.get_running_loop()
         self._seen[name] = _stamp(path)
         model, version = await asyncio.to_thread(read, path, s.dtype)
+        if not model.stepwise:
+            raise ValueError(
+                f"{path}: expected a model that runs step by step, got one that needs whole sequences, as both "
+                "directions, a mean over time or a centred convolution do ('fastrnn inspect' shows its layers)"
+            )
         before = self.current.get(name)
         if before is not None and before.version == version:
             return

@@ -22,7 +22,7 @@ from typing import Any
 from aiohttp import web
 
 from .._core import FullError
-from .access import Access, Account, Refused
+from .access import REASON, Access, Account, Refused
 from .frames import TEXT, accept_key, frame
 from .log import event
 from .metrics import Metrics
@@ -34,6 +34,7 @@ from .stream import Keeping, Stream
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'"
 SHOWN = 100  # streams on the page
+PARAMETERS = {"id", "model", "token"}  # of a stream
 IDENTITY = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -71,7 +72,7 @@ class Service:
     def _refuse(self, request: web.BaseRequest, status: int, reason: str) -> web.Response:
         self.metrics.refused.add(label=reason)
         event(logging.WARNING, "refused", reason=reason, status=status, client=self.access.address(request))
-        headers = {"Retry-After": "1"} if status in (429, 503) else {}
+        headers = {REASON: reason} | ({"Retry-After": "1"} if status in (429, 503) else {})
         headers |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         return web.Response(text=f"{status}: {reason}\n", status=status, headers=headers)
 
@@ -85,12 +86,14 @@ class Service:
 
     async def _admit(self, request: web.BaseRequest, account: Account) -> web.StreamResponse:
         accept = _accepted(request)
+        if not request.query.keys() <= PARAMETERS:
+            raise Refused(400, f"expected no parameters but {', '.join(sorted(PARAMETERS))}")
         name, identity = request.query.get("model", next(iter(self.models.current))), request.query.get("id")
         if identity is not None and not IDENTITY.fullmatch(identity):
             raise Refused(400, "id: expected 1 to 64 letters, digits, - and _")
         version = self.models.find(name)
         if version is None:
-            raise Refused(404, "there is no such model")
+            raise Refused(404, f"there is no such model; there are {', '.join(self.models.current)}")
         if self.draining:
             raise Refused(503, "the server stops")
         key = f"fastrnn:{name}:{identity}"

@@ -1,4 +1,4 @@
-"""Operators on each element: functions, powers, sums and products of two tensors or with constants."""
+"""Operators on each element: functions, powers, bounds, sums and products of two tensors or with constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from ..._typing import Array
 from ._emit import Emitter, GraphError, Numbers, Step, check_size
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, result_of, symbol_of
 
-__all__ = ["affine", "arithmetic", "clip", "function", "power"]
+__all__ = [
+    "absolute",
+    "affine",
+    "arithmetic",
+    "bound",
+    "clip",
+    "function",
+    "gated",
+    "gelu",
+    "kind_of",
+    "power",
+    "prelu",
+]
 
 
 def function(*native: Any) -> Callable[[Emitter, Node], Results]:
@@ -24,6 +36,16 @@ def function(*native: Any) -> Callable[[Emitter, Node], Results]:
         values = [given[n[0]] if isinstance(n, tuple) else n for n in numbers]
         activation = (name, *map(float, values)) if values else name
         return [Symbol(emit.map(symbol_of(node, 0, "X"), activation=activation))]
+
+    return apply
+
+
+def kind_of(kind: str) -> Callable[[Emitter, Node], Results]:
+    """An elementwise layer without a number."""
+
+    def apply(emit: Emitter, node: Node) -> Results:
+        attributes_of(node)
+        return [Symbol(emit.map(symbol_of(node, 0, "X"), kind=kind))]
 
     return apply
 
@@ -67,7 +89,7 @@ def _with_constant(
     elif kind == "multiply":
         scale = constant
     elif constant_first:
-        raise GraphError("A: a constant divided by what depends on the model's input is not known")
+        numbers, scale = emit.map(numbers, kind="power", number=-1.0), constant
     else:
         scale = 1 / constant
     shape = np.broadcast_shapes(numbers.shape, constant.shape)
@@ -118,20 +140,90 @@ def _period(row: Array, width: int) -> Array | None:
 
 def clip(emit: Emitter, node: Node) -> Results:
     given = attributes_of(node, min=None, max=None)
-    least, most = (
-        given[name] if constant_of(node, index, name) is None else float(given_constant(node, index, name).reshape(()))
-        for index, name in ((1, "min"), (2, "max"))
-    )
     numbers = symbol_of(node, 0, "input")
-    if least is None and most is None:
+    for index, name, kind in ((1, "min", "at_least"), (2, "max", "at_most")):
+        constant = constant_of(node, index, name)
+        limit = given[name] if constant is None else _only(name, constant)
+        if limit is not None and np.isfinite(limit):
+            numbers = emit.map(numbers, kind=kind, number=float(limit))
+    return [Symbol(numbers)]
+
+
+def bound(kind: str) -> Callable[[Emitter, Node], Results]:
+    """The larger or smaller of a tensor and of numbers that are the same everywhere."""
+
+    def apply(emit: Emitter, node: Node) -> Results:
+        attributes_of(node)
+        tensors = [index for index, value in enumerate(node.inputs) if isinstance(value, Symbol)]
+        if len(tensors) != 1:
+            raise GraphError("expected one input that depends on the model's, and numbers")
+        numbers = node.inputs[tensors[0]].numbers
+        for index, value in enumerate(node.inputs):
+            if index != tensors[0]:
+                limit = _only(f"data_{index}", value)
+                if np.shape(value) and np.broadcast_shapes(numbers.shape, np.shape(value)) != numbers.shape:
+                    raise GraphError(f"data_{index}: expected a number, got shape {np.shape(value)}")
+                numbers = emit.map(numbers, kind=kind, number=limit)
         return [Symbol(numbers)]
-    if least is None or most is None or not np.isfinite([least, most]).all():
-        if least == 0 and (most is None or most == np.inf):
-            return function("relu")(emit, Node("Relu", node.inputs[:1], {}, 1, 1))
-        raise GraphError(f"min, max: expected both, or a minimum of 0, got {least} and {most}")
-    # least + (most - least) * clamp((x - least) / (most - least), 0, 1)
-    span = most - least
-    step = emit.step(numbers)
-    width = emit.widths[step.value]
-    unit = emit.add(width, [step.value], activation=("hard_sigmoid", 1 / span, -least / span))
-    return result_of(emit, emit.add(width, [unit], activation=("affine", span, least)), step)
+
+    return apply
+
+
+def _only(name: str, constant: Array) -> float:
+    """The number that a constant holds once or many times."""
+    values = np.unique(constant)
+    if values.size != 1:
+        raise GraphError(f"{name}: expected one number, got {values.size} that differ")
+    return float(values[0])
+
+
+# -- what consists of others -------------------------------------------------------------------------------------------
+
+
+def absolute(emit: Emitter, node: Node) -> Results:
+    attributes_of(node)
+    numbers = symbol_of(node, 0, "X")
+    above, below = (emit.map(numbers, kind=kind, number=0.0) for kind in ("at_least", "at_most"))
+    return [Symbol(emit.combine("subtract", above, below))]
+
+
+def gelu(emit: Emitter, node: Node) -> Results:
+    """x / 2 * (1 + erf(x / sqrt(2))), or with tanh of a polynomial in place of erf."""
+    kind = attributes_of(node, approximate=b"none")["approximate"]
+    kind = kind.decode() if isinstance(kind, bytes) else kind
+    numbers = symbol_of(node, 0, "X")
+    if kind == "none":
+        inner = emit.map(_scaled(emit, numbers, 0.5**0.5), kind="erf")
+    elif kind == "tanh":
+        cube = emit.combine("add", numbers, _scaled(emit, emit.map(numbers, kind="power", number=3.0), 0.044715))
+        inner = emit.map(_scaled(emit, cube, (2 / np.pi) ** 0.5), activation="tanh")
+    else:
+        raise GraphError(f"approximate: expected none or tanh, got {kind}")
+    return [Symbol(emit.combine("multiply", numbers, emit.map(inner, activation=("affine", 0.5, 0.5))))]
+
+
+def _scaled(emit: Emitter, numbers: Numbers, factor: float) -> Numbers:
+    return emit.map(numbers, activation=("affine", float(factor), 0.0))
+
+
+def gated(*native: Any) -> Callable[[Emitter, Node], Results]:
+    """x times a function of x."""
+
+    def apply(emit: Emitter, node: Node) -> Results:
+        attributes_of(node)
+        numbers = gate = symbol_of(node, 0, "X")
+        for activation in native:
+            gate = emit.map(gate, activation=activation)
+        return [Symbol(emit.combine("multiply", numbers, gate))]
+
+    return apply
+
+
+def prelu(emit: Emitter, node: Node) -> Results:
+    """What is above zero, and what is below times a slope."""
+    attributes_of(node)
+    numbers = symbol_of(node, 0, "X")
+    above, below = (emit.map(numbers, kind=kind, number=0.0) for kind in ("at_least", "at_most"))
+    slope = np.asarray(given_constant(node, 1, "slope"), np.float64)
+    (sloped,) = _with_constant(emit, node, "multiply", below, slope, False)
+    return [Symbol(emit.combine("add", above, sloped.numbers))]

@@ -4,6 +4,9 @@ A graph is read by example: once with a sequence of some steps, in which every e
 only moves elements (Transpose, Slice, Pad, Reshape, a convolution's windows) moves these numbers, by ONNX's own
 reference; what computes asks here for a native layer that gathers the elements of a step, whatever way they came, and
 for the steps before it where it reads them. So nothing in this package knows how axes lie.
+
+A graph that needs a whole sequence is read with `whole`: its layers may read later steps, and what holds the last step
+of a value, or one value of all steps, is a value with a single step.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ Numbers = Array  # int64: the elements of a tensor, see Emitter.number
 ZERO = -1  # an element that padding made
 _STATE = -2  # an element of an initial state that the caller gives
 _PLACES, _TIMES = 1 << 28, 1 << 14
+_REDUCTIONS = ("last", "mean", "maximum")
 _MOST = 1 << 25  # elements of a tensor; a damaged file may say anything
 
 
@@ -47,12 +51,14 @@ class Step(NamedTuple):
 class Emitter:
     """The native layers so far, for an example of `steps` steps. Value 0 is the input, n what layer n - 1 gives."""
 
-    def __init__(self, steps: int, width: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, width: int, whole: bool = False) -> None:
+        self.steps, self.whole = steps, whole
         self.layers: list[dict[str, Any]] = []
         self.widths = [width]
+        self.integers: set[int] = set()  # elements of the input that are whole numbers
         self._gathered: dict[bytes, int] = {}
         self._mapped: dict[tuple[int, str], int] = {}
+        self._single: set[int] = set()  # values with one step for a whole sequence
 
     def add(self, width: int, sources: list[int], /, **layer: Any) -> int:
         """Append a layer, as `fastrnn.io.save_layers` takes it, and return its value."""
@@ -60,7 +66,14 @@ class Emitter:
             layer["inputs"] = self.widths[0]
         self.layers.append({**layer, "from": sources})
         self.widths.append(width)
-        return len(self.layers)
+        value = len(self.layers)
+        if layer.get("kind") in _REDUCTIONS or self._single.issuperset(sources):
+            self._single.add(value)
+        return value
+
+    def is_single(self, value: int) -> bool:
+        """Whether a value has one step for a whole sequence."""
+        return value in self._single
 
     # -- numbers -----------------------------------------------------------------------------------------------------
 
@@ -90,6 +103,13 @@ class Emitter:
         """Whether any of it is a state that is no value of the model."""
         return bool((numbers == _STATE).any())
 
+    def is_integer(self, numbers: Numbers) -> bool:
+        """Whether any of it is whole numbers of the input."""
+        if not self.integers:
+            return False
+        of_input = numbers[(numbers >= 0) & (numbers < _TIMES * _PLACES)]
+        return not self.integers.isdisjoint(np.unique(of_input % _PLACES).tolist())
+
     def sources_of_last_step(self, numbers: Numbers) -> set[int] | None:
         """The values whose last step it is made of, None if it has other steps or zeros."""
         if numbers.size == 0 or (numbers < 0).any() or (numbers // _PLACES % _TIMES != self.steps - 1).any():
@@ -112,7 +132,7 @@ class Emitter:
         if isinstance(pattern, str):
             raise GraphError(pattern)
         shape = numbers.shape if axis is None else np.delete(numbers.shape, axis)
-        return Step(self._gather(pattern), tuple(int(n) for n in shape), axis)
+        return Step(self._gather(pattern, axis is None), tuple(int(n) for n in shape), axis)
 
     def map(self, numbers: Numbers, **layer: Any) -> Numbers:
         """Apply an elementwise layer, where the elements lie if they are most of a value, else to a step of them."""
@@ -124,6 +144,10 @@ class Emitter:
                 return numbers + (self._map(source, layer) - source) * (_TIMES * _PLACES)
         step = self.step(numbers)
         return self.number(self._map(step.value, layer), step.shape, step.axis)
+
+    def whole_value(self, source: int, kind: str) -> int:
+        """A value's steps in reverse, its last one, their mean or their maximum."""
+        return self._map(source, {"kind": kind})
 
     def _map(self, source: int, layer: dict[str, Any]) -> int:
         key = (source, repr(layer))
@@ -184,17 +208,19 @@ class Emitter:
         else:
             rows, times = np.moveaxis(numbers, axis, 0).reshape(self.steps, -1), np.arange(self.steps)
         value, back, place = self._split(rows, times)
-        if (back < 0).any():
+        if (back < 0).any() and not self.whole:
             return "a step reads later ones: it looks ahead, and a stream has no later steps yet"
-        last = np.stack([value[-1], back[-1], place[-1]])
-        # Earlier rows must have the same elements, with zeros in place of steps before the first.
-        expected = np.where(last[1] > times[:, None], ZERO, last[0])
+        typical = len(times) // 2 if self.whole else -1  # in the middle, where neither end is near
+        last = np.stack([value[typical], back[typical], place[typical]])
+        # Other rows must have the same elements, with zeros in place of steps before the first or after the last.
+        read = times[:, None] - last[1]
+        expected = np.where((read < 0) | (read >= self.steps), ZERO, last[0])
         if not (value == expected).all():
             return "its elements are not those of one step after the other"
         there = value != ZERO
         if not ((back == last[1]) & (place == last[2]))[there].all():
             return "its elements are not those of one step after the other"
-        if axis is None and (last[1] > 0).any():
+        if axis is None and last[1].any():
             return "it reads single steps of a sequence"
         return last
 
@@ -205,25 +231,30 @@ class Emitter:
         back = np.where(zero, 0, times[:, None] - rows // _PLACES % _TIMES)
         return value, back, np.where(zero, 0, rows % _PLACES)
 
-    def _gather(self, pattern: Numbers) -> int:
-        key = pattern.tobytes()
+    def _gather(self, pattern: Numbers, last: bool) -> int:
+        last = last and self.whole
+        key = pattern.tobytes() + b"last" * last
         if key not in self._gathered:
-            self._gathered[key] = self._gather_new(*pattern)
+            self._gathered[key] = self._gather_new(pattern, last)
         return self._gathered[key]
 
-    def _gather_new(self, value: Numbers, back: Numbers, place: Numbers) -> int:
+    def _gather_new(self, pattern: Numbers, last: bool) -> int:
+        value, back, place = pattern
         sources = [int(v) for v in np.unique(value) if v != ZERO]
         if not sources:
             raise GraphError("all of it is padding")
         delayed = []  # a value with its own steps before it, the oldest first
         for source in sources:
-            most = int(back[value == source].max())
-            width = self.widths[source]
-            delayed.append(
-                self.add((most + 1) * width, [source], kind="delay", inputs=width, steps=most) if most else source
-            )
             mine = value == source
+            most, ahead = max(int(back[mine].max()), 0), max(int(-back[mine].min()), 0)
+            width = self.widths[source]
             place = np.where(mine, place + (most - back) * width, place)
+            if last and not self.is_single(source):
+                source = self.whole_value(source, "last")
+            elif most or ahead:
+                layer = {"inputs": width, "steps": most + ahead, **({"ahead": ahead} if ahead else {})}
+                source = self.add((most + ahead + 1) * width, [source], kind="delay", **layer)
+            delayed.append(source)
         whole = delayed[0]
         if len(delayed) > 1:
             whole = self.add(sum(self.widths[d] for d in delayed), delayed, kind="concatenate")

@@ -26,6 +26,7 @@ class Node(NamedTuple):
     attributes: dict[str, Any]
     outputs: int
     readers: int
+    opset: int = 1 << 30
 
 
 Results = list[Any]

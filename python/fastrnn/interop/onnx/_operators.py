@@ -5,17 +5,19 @@ https://onnx.ai/onnx/operators/ has their definitions. Every attribute and input
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from .._onnx_attributes import DEFAULT_ACTIVATIONS
 from .._onnx_node import native_parameters
 from ._convolutions import convolution, transposed_convolution
-from ._elementwise import affine, arithmetic, clip, function, power
-from ._emit import Emitter, GraphError
+from ._elementwise import absolute, affine, arithmetic, bound, clip, function, gated, gelu, kind_of, power, prelu
+from ._emit import Emitter, GraphError, Numbers, Step
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, result_of, symbol_of
 from ._products import dense, einsum, gemm, matmul, refuse_time_last
+from ._quantized import dynamic_scale, integer_product
 
 __all__ = ["COMPUTES", "MOVES", "check_dropout"]
 
@@ -79,46 +81,69 @@ def _layer_normalization(emit: Emitter, node: Node) -> Results:
     return result_of(emit, value, step)
 
 
-def _softmax(emit: Emitter, node: Node) -> Results:
-    numbers = symbol_of(node, 0, "input")
-    axis = attributes_of(node, axis=-1)["axis"] % numbers.ndim
-    moved = np.moveaxis(numbers, axis, -1)
-    step = emit.step(moved)
-    refuse_time_last(step, moved)
-    value = emit.add(emit.widths[step.value], [step.value], kind="softmax", width=numbers.shape[axis])
-    (made,) = result_of(emit, value, step)
-    return [Symbol(np.moveaxis(made.numbers, -1, axis))]
+def _softmax(kind: str) -> Callable[[Emitter, Node], Results]:
+    def apply(emit: Emitter, node: Node) -> Results:
+        numbers = symbol_of(node, 0, "input")
+        axis = attributes_of(node, axis=-1 if node.opset >= 13 else 1)["axis"] % numbers.ndim
+        if node.opset < 13 and axis != numbers.ndim - 1:
+            raise GraphError(
+                "axis: expected the last one in operator sets before 13, which take all axes behind it too"
+            )
+        moved = np.moveaxis(numbers, axis, -1)
+        step = emit.step(moved)
+        refuse_time_last(step, moved)
+        value = emit.add(emit.widths[step.value], [step.value], kind=kind, width=numbers.shape[axis])
+        (made,) = result_of(emit, value, step)
+        return [Symbol(np.moveaxis(made.numbers, -1, axis))]
+
+    return apply
 
 
-def _mean(whole: bool) -> Callable[[Emitter, Node], Results]:
-    """ReduceMean, or (whole) GlobalAveragePool."""
+def _reduction(name: str, pools: bool = False) -> Callable[[Emitter, Node], Results]:
+    """The mean, sum or maximum over axes; of a pool over all behind the channels."""
 
     def apply(emit: Emitter, node: Node) -> Results:
         numbers = symbol_of(node, 0, "data")
-        given = attributes_of(node) if whole else attributes_of(node, axes=None, keepdims=1, noop_with_empty_axes=0)
-        if whole:
-            axes = list(range(2, numbers.ndim))
-        else:
-            axes = given["axes"] if constant_of(node, 1, "axes") is None else given_constant(node, 1, "axes").tolist()
-            if axes is None:
-                axes = [] if given["noop_with_empty_axes"] else list(range(numbers.ndim))
-        axes = sorted(a % numbers.ndim for a in axes)
-        count = int(np.prod([numbers.shape[a] for a in axes]))
+        axes, keeps = (list(range(2, numbers.ndim)), True) if pools else _axes_of(node, numbers.ndim)
+        if pools:
+            attributes_of(node)
         moved = np.moveaxis(numbers, axes, range(numbers.ndim - len(axes), numbers.ndim))
         rest = moved.shape[: numbers.ndim - len(axes)]
-        if count == 1:
-            made = moved.reshape(rest)
-        else:
-            step = emit.step(moved)
-            if step.axis is not None and step.axis >= len(rest):
-                raise GraphError("it takes the mean over time, of which a stream has not seen the end")
-            value = dense(emit, step, np.full((count, 1), 1 / count))
-            made = emit.number(value, step.shape[: len(step.shape) - len(axes)], step.axis)
-        if whole or given["keepdims"]:
-            made = np.expand_dims(made, axes)
-        return [Symbol(made)]
+        count = int(np.prod(moved.shape[len(rest) :]))
+        made = moved.reshape(rest)[()] if count == 1 else _reduced(emit, moved, len(rest), name)
+        return [Symbol(np.expand_dims(made, axes) if keeps else made)]
 
     return apply
+
+
+def _axes_of(node: Node, axes_there: int) -> tuple[list[int], bool]:
+    """The axes that a node reduces, and whether they stay with an extent of 1."""
+    given = attributes_of(node, axes=None, keepdims=1, noop_with_empty_axes=0)
+    axes = given["axes"] if constant_of(node, 1, "axes") is None else given_constant(node, 1, "axes").tolist()
+    if axes is None:
+        axes = [] if given["noop_with_empty_axes"] else range(axes_there)
+    return sorted(a % axes_there for a in axes), bool(given["keepdims"])
+
+
+def _reduced(emit: Emitter, moved: Numbers, kept: int, name: str) -> Numbers:
+    """Reduce the axes behind the first `kept`."""
+    step = emit.step(moved)
+    shape, axis = step.shape, step.axis
+    count = int(np.prod(shape[kept - (axis is not None and axis < kept) :]))
+    value = step.value
+    if axis is not None and axis >= kept:
+        if not emit.whole:
+            raise GraphError(f"it takes the {name} over time, of which a stream has not seen the end")
+        if name == "sum":
+            raise GraphError("axes: expected others than time, of which a sum is not known")
+        value, axis = emit.whole_value(value, name), None
+        count = int(np.prod(shape[kept:]))
+    if count > 1 and name == "maximum":
+        raise GraphError("axes: expected time alone for a maximum")
+    if count > 1:
+        kernel = np.full((count, 1), 1 / count if name == "mean" else 1.0)
+        value = dense(emit, Step(value, shape, axis), kernel)
+    return emit.number(value, shape[: kept - (axis is not None)], axis)
 
 
 # -- recurrence --------------------------------------------------------------------------------------------------------
@@ -132,7 +157,8 @@ def _recurrent(emit: Emitter, node: Node) -> Results:
     numbers = symbol_of(node, 0, "X")
     if node.attributes.get("layout", 0):
         raise GraphError("layout: expected 0")
-    if node.attributes.get("direction", b"forward") not in (b"forward", "forward"):
+    backwards = _directions(node.attributes)
+    if any(backwards) and not emit.whole:
         raise GraphError("direction: expected forward: a stream has no end to begin at")
     if constant_of(node, 4, "sequence_lens") is not None:
         raise GraphError("sequence_lens: expected none: a stream has no end")
@@ -150,19 +176,39 @@ def _recurrent(emit: Emitter, node: Node) -> Results:
     if numbers.shape[0] != emit.steps:
         raise GraphError(f"X: expected {emit.steps} steps along the first axis in this example, got {numbers.shape}")
     step = emit.step_along(numbers[:, 0], 0)
-    layer = native_parameters(node.kind, {k: v for k, v in arrays.items() if v is not None}, node.attributes)
-    hidden = layer["w_hh"].shape[1]
-    value = emit.add(hidden, [step.value], **layer)
-    y = emit.number(value, (1, 1, hidden), 0)  # (T, D, B, H)
+    layers = native_parameters(node.kind, {k: v for k, v in arrays.items() if v is not None}, node.attributes)
+    hidden = layers[0]["w_hh"].shape[1]
+    y, last = [], []
+    for layer, backward in zip(layers, backwards, strict=True):
+        source = emit.whole_value(step.value, "reverse") if backward else step.value
+        value = emit.add(hidden, [source], **layer)
+        last.append(emit.number(value, (1, 1, hidden), 0)[-1])
+        if backward:
+            value = emit.whole_value(value, "reverse")
+        y.append(emit.number(value, (1, 1, hidden), 0))  # (T, D, B, H)
     # Y, Y_h and Y_c: Y_h is y of the last step; the cell state is none of the model's values.
-    return [Symbol(y), Symbol(y[-1]), Symbol(emit.state((1, 1, hidden)))][: max(node.outputs, 1)]
+    results = [np.concatenate(y, 1), np.concatenate(last), emit.state((len(layers), 1, hidden))]
+    return [Symbol(numbers) for numbers in results[: max(node.outputs, 1)]]
+
+
+def _directions(attributes: Mapping[str, Any]) -> list[bool]:
+    """Of each direction, whether it begins at the end."""
+    given = attributes.get("direction", b"forward")
+    known = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
+    name = given.decode() if isinstance(given, bytes) else given
+    if name not in known:
+        raise GraphError(f"direction: expected one of {', '.join(known)}, got {name!r}")
+    return known[name]
 
 
 def _cast(emit: Emitter, node: Node) -> Results:
-    floats = (1, 10, 11, 16)  # FLOAT, FLOAT16, DOUBLE, BFLOAT16
-    if attributes_of(node, to=None, saturate=1)["to"] not in floats:
+    floats, integers = (1, 10, 11, 16), (6, 7)  # FLOAT, FLOAT16, DOUBLE, BFLOAT16; INT32, INT64
+    to = attributes_of(node, to=None, saturate=1)["to"]
+    numbers = symbol_of(node, 0, "input")
+    whole = emit.is_integer(numbers)
+    if to not in floats and not (whole and to in integers):
         raise GraphError("to: expected a type of floats")
-    return [Symbol(symbol_of(node, 0, "input"))]
+    return [Symbol(emit.map(numbers, activation="identity") if whole and to in floats else numbers)]
 
 
 def _dropout(emit: Emitter, node: Node) -> Results:
@@ -181,37 +227,55 @@ def check_dropout(node: Node) -> None:
 
 
 COMPUTES: dict[str, Callable[[Emitter, Node], Results]] = {
+    "Abs": absolute,
     "Add": arithmetic("add"),
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "Clip": clip,
     "Conv": convolution,
+    "ConvInteger": integer_product,
     "ConvTranspose": transposed_convolution,
     "Div": arithmetic("divide"),
     "Dropout": _dropout,
+    "DynamicQuantizeLinear": dynamic_scale,
     "Einsum": einsum,
     "Elu": function("elu", ("alpha", 1.0)),
+    "Erf": kind_of("erf"),
     "Exp": function("exponential"),
     "GRU": _recurrent,
+    "Gelu": gelu,
     "Gemm": gemm,
-    "GlobalAveragePool": _mean(True),
+    "GlobalAveragePool": _reduction("mean", pools=True),
+    "GlobalMaxPool": _reduction("maximum", pools=True),
     "HardSigmoid": function("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
+    "HardSwish": gated(("hard_sigmoid", 1 / 6, 0.5)),
     "LSTM": _recurrent,
     "LayerNormalization": _layer_normalization,
     "LeakyRelu": function("leaky_relu", ("alpha", 0.01)),
+    "Log": kind_of("log"),
+    "LogSoftmax": _softmax("log_softmax"),
     "MatMul": matmul,
+    "MatMulInteger": integer_product,
+    "Max": bound("at_least"),
+    "Min": bound("at_most"),
+    "Mish": gated("softplus", "tanh"),
     "Mul": arithmetic("multiply"),
     "Neg": function("affine", -1.0, 0.0),
+    "PRelu": prelu,
     "Pow": power(None),
     "RNN": _recurrent,
-    "ReduceMean": _mean(False),
+    "Reciprocal": power(-1.0),
+    "ReduceMax": _reduction("maximum"),
+    "ReduceMean": _reduction("mean"),
+    "ReduceSum": _reduction("sum"),
     "Relu": function("relu"),
     "Selu": function("selu"),
     "Sigmoid": function("sigmoid"),
-    "Softmax": _softmax,
+    "Softmax": _softmax("softmax"),
     "Softplus": function("softplus"),
     "Softsign": function("softsign"),
     "Sqrt": power(0.5),
     "Sub": arithmetic("subtract"),
     "Tanh": function("tanh"),
+    "ThresholdedRelu": function("thresholded_relu", ("alpha", 1.0)),
 }

@@ -1,4 +1,4 @@
-"""Products by a constant matrix: MatMul, Gemm, Einsum."""
+"""Products by a constant matrix, MatMul, Gemm, Einsum, and its rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..._typing import Array
 from ._emit import Emitter, GraphError, Numbers, Step
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, result_of, symbol_of
 
-__all__ = ["dense", "einsum", "gemm", "matmul", "refuse_time_last"]
+__all__ = ["dense", "einsum", "embedding", "gemm", "matmul", "refuse_time_last"]
 
 
 def dense(emit: Emitter, step: Step, kernel: Array, bias: Array | None = None) -> int:
@@ -39,6 +39,18 @@ def matmul(emit: Emitter, node: Node) -> Results:
     refuse_time_last(step, numbers)
     value = dense(emit, step, kernel)
     return result_of(emit, value, step._replace(shape=(*step.shape[:-1], kernel.shape[1])))
+
+
+def embedding(emit: Emitter, node: Node) -> Results:
+    """A Gather of a constant's rows by what depends on the model's input."""
+    table, numbers = given_constant(node, 0, "data"), symbol_of(node, 1, "indices")
+    if attributes_of(node, axis=0)["axis"] % max(table.ndim, 1):
+        raise GraphError("axis: expected 0, the rows of the table")
+    step = emit.step(numbers)
+    rows = np.ascontiguousarray(table.reshape(len(table), -1), np.float32)
+    inputs, outputs = emit.widths[step.value], rows.shape[1]
+    value = emit.add(inputs * outputs, [step.value], kind="embedding", inputs=inputs, outputs=outputs, table=rows)
+    return result_of(emit, value, step._replace(shape=(*step.shape, *table.shape[1:])))
 
 
 def gemm(emit: Emitter, node: Node) -> Results:

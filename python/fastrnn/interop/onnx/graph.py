@@ -1,4 +1,4 @@
-"""An ONNX graph of a recurrent model as a native one, which streams step by step: docs/onnx.md has what it may hold.
+"""An ONNX graph of a recurrent model as a native one, for streams or whole sequences: docs/onnx.md has what it holds.
 
 Nothing here runs a graph in general. Constants are folded by ONNX's own reference; of the rest, each node becomes
 native layers, or is refused by its name.
@@ -6,10 +6,11 @@ native layers, or is refused by its name.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from ...saving.files import pack_layers
 from ._emit import ZERO, Emitter, GraphError, check_size
 from ._nodes import Node, Symbol
 from ._operators import COMPUTES, MOVES, check_dropout
+from ._products import embedding
+from ._quantized import dequantized, quantized_lstm
 
 __all__ = ["load", "read_layers"]
 
@@ -26,6 +29,7 @@ __all__ = ["load", "read_layers"]
 # look far back.
 _EXAMPLES = ((24, 25), (300, 301))
 _FLOATS = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE
+_INTEGERS = (6, 7)  # INT32, INT64
 
 
 def load(
@@ -36,7 +40,7 @@ def load(
     dtype: str = "float32",
     fast_activations: bool = False,
 ) -> Model:
-    """Return the graph as a `fastrnn.Model`, for sessions and pools.
+    """Return the graph as a `fastrnn.Model`: for sessions and pools, or, where it needs later steps, for `forward`.
 
         model = fastrnn.interop.onnx.load("vad.onnx", inputs={"sr": 16000, "input": (1, 576)})
         session = fastrnn.Session(model)
@@ -46,7 +50,12 @@ def load(
     of a session is the graph's input with the other axes flattened, a batch of any size being 1. Where the input's
     shape is fixed, in the graph or by `inputs`, a step is one call: of a graph that takes a frame. States that the
     graph takes as inputs are zero at the beginning, and the session keeps them. Several inputs along one axis of time
-    (of one name) lie one behind the other in x, in the order of the graph.
+    (of one name) lie one behind the other in x, in the order of the graph. An input of whole numbers chooses rows of a
+    table (an embedding).
+
+    A graph with a direction backwards, a centred convolution, a mean or maximum over time needs whole sequences:
+    ``model.stepwise`` is False then, and ``model.forward`` runs it. What it gives of the last step, or of all, is one
+    value for a sequence.
 
     Args:
         path: of an .onnx file, or an ``onnx.ModelProto``.
@@ -86,24 +95,42 @@ def read_layers(
         >>> [layer.get("cell") for layer in fastrnn.interop.onnx.read_layers("model.onnx")]
         ['gru']
     """
+    return read_graph(path, inputs, outputs).layers
+
+
+class Reading(NamedTuple):
+    """A graph as it was read: what its native layers stand for."""
+
+    layers: list[dict[str, Any]]
+    input: str  # what a step of x is of
+    shape: tuple[int, ...]  # of a step of that input
+    axis: int | None  # of time, in that input; None: a step is a call
+    whole: bool  # whether it needs later steps
+    fixed: dict[str, Array]  # inputs that the caller fixed
+    states: dict[str, tuple[int, ...]]  # inputs that are states, with their shapes
+    outputs: dict[str, int | None]  # what y consists of, with the axis of time; None: of the last step or of all
+
+
+def read_graph(path: Any, inputs: Mapping[str, Any] | None, outputs: Sequence[str] | None) -> Reading:
+    """As `read_layers`, with what a caller needs to give the graph the same input."""
     onnx = _import_onnx()
     proto = _read(onnx, path)
     graph = _Graph(onnx, proto, dict(inputs or {}), outputs)
     reasons: list[GraphError] = []
-    for example in _EXAMPLES:
+    for whole, example in itertools.product((False, True), _EXAMPLES):
         for axis in graph.candidates():
             try:
                 if axis is None:
-                    return graph.walk(1, None)
-                first, second = (graph.walk(steps, axis) for steps in example)
+                    return graph.reading(graph.walk(1, None), None, False)
+                first, second = (graph.walk(steps, axis, whole) for steps in example)
             except GraphError as error:
                 reasons.append(error)
                 continue
             if _same(first, second):
-                return first
+                return graph.reading(first, axis, whole)
             reasons.append(GraphError("what it computes depends on the length of the sequence"))
-    furthest = max(reasons, key=lambda error: getattr(error, "reached", 0))
-    raise ValueError(f"{graph.name}: {furthest}") from None
+    furthest = max(reasons, key=lambda error: getattr(error, "reached", (0, False)))
+    raise ValueError(f"{graph.name}: {furthest}{graph.hint()}") from None
 
 
 def _import_onnx() -> Any:
@@ -188,19 +215,27 @@ class _Graph:
         open_inputs = {value.name: value for value in proto.graph.input if value.name not in initializers}
         self.shapes: dict[str, list[int | None]] = {}
         self.symbols: dict[str, list[str]] = {}
+        self.integers: set[str] = set()  # inputs of whole numbers
+        self.fixed: list[str] = []  # inputs that the caller fixed
+        self.output_axes: dict[str, int | None] = {}
         for name, value in given.items():
             if name not in open_inputs:
                 raise ValueError(f"inputs: expected names of {', '.join(open_inputs)}, got {name!r}")
             if not isinstance(value, tuple):
                 kind = onnx.helper.tensor_dtype_to_np_dtype(open_inputs[name].type.tensor_type.elem_type)
                 self.constants[name] = np.asarray(value, kind)
+                self.fixed.append(name)
         for name, value in open_inputs.items():
             if name in self.constants:
                 continue
             kind = value.type.tensor_type
-            if kind.elem_type not in _FLOATS:
+            if kind.elem_type in _INTEGERS:
+                self.integers.add(name)
+            elif kind.elem_type not in _FLOATS:
+                type_name = self.onnx.TensorProto.DataType.Name(kind.elem_type)
                 raise ValueError(
-                    f"{self.name}: input {name!r} is no float; fix it by inputs={{{name!r}: ...}} if it is a setting"
+                    f"{self.name}: input {name!r}: expected floats, or whole numbers that choose rows of a table, got "
+                    f"{type_name}; if it is a setting, say which: {self._setting(name)}"
                 )
             self.symbols[name] = [d.dim_param for d in kind.shape.dim]
             shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
@@ -220,33 +255,63 @@ class _Graph:
         self.outputs = list(outputs) if outputs is not None else None
         self.known_outputs = known
 
+    def _setting(self, name: str) -> str:
+        """How to fix an input, in Python and on the command line."""
+        return f"inputs={{{name!r}: ...}}, --inputs {name}=..."
+
     def candidates(self) -> list[int | None]:
         """Axes of the input that may be that of time: those of any length. None, if there is none: a step is a call."""
         unknown = [axis for axis, extent in enumerate(self.shapes[self.input]) if extent is None]
         return list(unknown) or [None]
 
-    def walk(self, steps: int, axis: int | None) -> list[dict[str, Any]]:
-        """The layers, for an example with so many steps along that axis of the input."""
+    def hint(self) -> str:
+        """What a caller may have to say of a graph that could not be read."""
+        if self.candidates() == [None] or len(self.shapes) == 1:  # without states a call has nothing to go on from
+            return ""
+        shape = "x".join(str(extent or "N") for extent in self.shapes[self.input])
+        return (
+            f"; if each call of this graph is a step, its input's shape has to be known: --inputs {self.input}={shape}"
+        )
+
+    def reading(self, layers: list[dict[str, Any]], axis: int | None, whole: bool) -> Reading:
+        """What the last walk found, with its layers."""
+        shapes = {name: tuple(1 if e is None else e for e in extents) for name, extents in self.shapes.items()}
+        streams = self._streams(axis)
+        if len(streams) > 1:
+            shapes[self.input] = ()  # x is of several
+        shape = tuple(extent for a, extent in enumerate(shapes[self.input]) if a != axis)
+        fixed = {name: self.constants[name] for name in self.fixed}
+        states = {name: shapes[name] for name in shapes if name not in streams}
+        return Reading(layers, self.input, shape, axis, whole, fixed, states, dict(self.output_axes))
+
+    def walk(self, steps: int, axis: int | None, whole: bool = False) -> list[dict[str, Any]]:
+        """The layers, for an example with so many steps along that axis of the input; `whole` as of an Emitter."""
         streams = self._streams(axis)
         of_step = {
             name: tuple(1 if extent is None else extent for a, extent in enumerate(self.shapes[name]) if a != time)
             for name, time in streams.items()
         }
-        emit = Emitter(steps, sum(int(np.prod(shape)) for shape in of_step.values()))
+        emit = Emitter(steps, sum(int(np.prod(shape)) for shape in of_step.values()), whole)
         values: dict[str, Any] = dict(self.constants)
         first = 0
         for name, shape in of_step.items():
             values[name] = Symbol(emit.number(0, shape, streams[name]) + first)
+            if name in self.integers:
+                emit.integers.update(range(first, first + int(np.prod(shape))))
             first += int(np.prod(shape))
         for name, extents in self.shapes.items():
             if name not in streams:
+                if name in self.integers:
+                    raise GraphError(
+                        f"input {name!r}: expected whole numbers for each step, or a setting: {self._setting(name)}"
+                    )
                 values[name] = Symbol(emit.state(tuple(1 if e is None else e for e in extents)))
         self.reached = 0
         try:
             self._nodes(self.proto.graph, values, emit)
             return self._finish(values, emit)
         except GraphError as error:
-            error.reached = self.reached + (axis is not None)  # type: ignore[attr-defined]
+            error.reached = self.reached + (axis is not None), whole  # type: ignore[attr-defined]
             raise
 
     def _streams(self, axis: int | None) -> dict[str, int | None]:
@@ -289,7 +354,7 @@ class _Graph:
         inputs = [values[name] if name else None for name in node.input]
         kind = node.op_type
         if node.domain == "com.microsoft" and kind == "DynamicQuantizeLSTM":
-            return self._quantized_lstm(node, inputs, emit)
+            return COMPUTES["LSTM"](emit, quantized_lstm(inputs, self._attributes(node), len(node.output)))
         if node.domain not in ("", "ai.onnx"):
             raise GraphError(f"an operator of the domain {node.domain!r} is not known")
         if kind == "If":
@@ -300,12 +365,19 @@ class _Graph:
             return self._fold(node, inputs)
         if kind in ("Shape", "Size"):
             return self._fold(node, [v.numbers if isinstance(v, Symbol) else v for v in inputs])
+        if kind == "Gather" and not isinstance(inputs[0], Symbol):
+            return embedding(emit, Node(kind, inputs, self._attributes(node), 1, 1))
         if kind in MOVES:
             return self._move(node, inputs)
         if kind not in COMPUTES:
             raise GraphError(f"operator {kind} is not known to a native model; it knows {', '.join(sorted(COMPUTES))}")
-        readers = self.readers[node.input[0]]
-        return COMPUTES[kind](emit, Node(kind, inputs, self._attributes(node), len(node.output), readers))
+        readers, opset = self.readers[node.input[0]], self.opsets.get("", 1 << 30)
+        node_read = Node(kind, inputs, self._attributes(node), len(node.output), readers, opset)
+        if kind != "Cast" and any(isinstance(v, Symbol) and emit.is_integer(v.numbers) for v in inputs):
+            raise GraphError(
+                "it computes with whole numbers of the model's input, which may choose rows of a table alone"
+            )
+        return COMPUTES[kind](emit, node_read)
 
     def _attributes(self, node: Any) -> dict[str, Any]:
         return {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -315,7 +387,7 @@ class _Graph:
         feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
         _check_growth(node.op_type, inputs)
         if node.op_type == "DequantizeLinear":
-            return [self._dequantize(node, *inputs)]
+            return [dequantized(self._attributes(node), *inputs)]
         try:
             # A model of the one node: given a node alone, the reference of ONNX 1.22 forgets the operator set.
             helper = self.onnx.helper
@@ -325,16 +397,6 @@ class _Graph:
             return list(self.onnx.reference.ReferenceEvaluator(model).run(None, feeds))
         except Exception as error:  # ONNX's reference evaluator may raise anything
             raise GraphError(f"its constants could not be folded ({type(error).__name__}: {_line(error)})") from None
-
-    def _dequantize(self, node: Any, x: Any, scale: Any, zero: Any = 0) -> Array:
-        """By one scale or one for each index of an axis: the reference of ONNX has newer versions of it alone."""
-        attributes = self._attributes(node)
-        axis = attributes.pop("axis", 1)
-        if any(attributes.values()):
-            raise GraphError(f"attributes {', '.join(attributes)} are not known")
-        shape = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)] if np.ndim(scale) == 1 else [1] * np.ndim(x)
-        scale, zero = (np.asarray(p, np.float32).reshape(shape) for p in (scale, 0 if zero is None else zero))
-        return np.asarray((x.astype(np.float32) - zero) * scale)
 
     def _move(self, node: Any, inputs: list[Any]) -> list[Any]:
         first = MOVES[node.op_type]
@@ -382,19 +444,6 @@ class _Graph:
         self._nodes(branch, inner, emit)
         return [inner[value.name] for value in branch.output]
 
-    def _quantized_lstm(self, node: Any, inputs: list[Any], emit: Emitter) -> list[Any]:
-        """An LSTM's inputs with W (D, I, 4H) and R (D, H, 4H) of bytes, then scale and zero point of W and of R."""
-        x, w, r, *rest = inputs
-        w_scale, w_zero, r_scale, r_zero = rest[5:9]
-
-        def plain(q: Any, scale: Any, zero: Any) -> Array:
-            scale, zero = (np.asarray(p, np.float32).reshape(len(q), 1, -1) for p in (scale, zero))
-            return np.asarray(((q.astype(np.float32) - zero) * scale).transpose(0, 2, 1))
-
-        given = [x, plain(w, w_scale, w_zero), plain(r, r_scale, r_zero), *rest[:5]]
-        attributes = self._attributes(node)
-        return COMPUTES["LSTM"](emit, Node("LSTM", given, attributes, len(node.output), 1))
-
     # -- outputs -----------------------------------------------------------------------------------------------------
 
     def _finish(self, values: dict[str, Any], emit: Emitter) -> list[dict[str, Any]]:
@@ -407,13 +456,21 @@ class _Graph:
         if not wanted:
             raise GraphError(f"expected an output that is no state; outputs= may choose of {self.known_outputs}")
         steps = []
+        self.output_axes = {}
         for name in wanted:
             if not isinstance(values[name], Symbol):
                 raise GraphError(f"output {name!r} does not depend on the model's input")
             try:
-                steps.append(emit.step(values[name].numbers).value)
+                step = emit.step(values[name].numbers)
             except GraphError as error:
                 raise GraphError(f"output {name!r}: {error}") from None
+            steps.append(step.value)
+            self.output_axes[name] = step.axis
+        if len({emit.is_single(value) for value in steps}) > 1:
+            raise GraphError(
+                f"outputs: {', '.join(wanted)}: expected them all to have every step, or one value of the whole "
+                "sequence; outputs= may choose"
+            )
         if len(steps) > 1:
             emit.add(sum(emit.widths[value] for value in steps), steps, kind="concatenate")
         elif steps[0] != len(emit.layers) or not emit.layers:
