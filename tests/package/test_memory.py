@@ -96,3 +96,27 @@ def test_training_step(every):
         columns = 2 + (1 + 9) / 20  # y and dx, c at every checkpoint and one segment of the rest
     expected = 4 * 400 * 32 * 128 * columns
     assert expected * 0.9 <= grown <= expected * 1.1 + 8 * 2**20  # weights, scratch, rounding to pages
+
+
+def advised():
+    """Bytes of this process's memory for which huge pages were asked."""
+    total = size = 0
+    with open("/proc/self/smaps") as file:
+        for line in file:
+            words = line.split()
+            if words[0] == "Size:":
+                size = int(words[1]) << 10
+            elif words[0] == "VmFlags:":
+                total += size * ("hg" in words)
+    return total
+
+
+def test_weights_of_a_middling_layer_lie_in_huge_pages():
+    """A model's layers have 4 MB each, and a step reads them all: its time is that of the page tables, too."""
+    try:
+        before = advised()
+    except OSError:
+        pytest.skip("the system does not say how memory is mapped")
+    weights = fastrnn.pack_gru(*parameters("gru", 400, 400)[:2])
+    assert weights.nbytes < 4 << 20
+    assert advised() - before >= 2 << 20

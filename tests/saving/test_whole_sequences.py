@@ -193,7 +193,6 @@ REFUSED = {
     "valid": ([Conv1D(2, 3), Bidirectional(GRU(2))], "layer 0 .*, Conv1D: padding='valid': it gives fewer steps"),
     "repeat": ([Bidirectional(GRU(2)), RepeatVector(3), GRU(2)], "layer 1 .*, RepeatVector: it makes several steps"),
     "kept": ([GlobalMaxPooling1D(keepdims=True), GRU(2)], "layer 0 .*: keepdims=True: a value of all steps is no seq"),
-    "softmax": ([Bidirectional(GRU(2)), Dense(2, "log_softmax")], "layer 1 .*, Dense: log_softmax has no native form"),
 }
 
 

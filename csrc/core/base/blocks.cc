@@ -23,13 +23,17 @@ namespace fastrnn {
 
 namespace {
 
-std::size_t alignment_of(std::size_t bytes) { return bytes >= 2 * kHugePage ? kHugePage : kAlignment; }
+std::size_t alignment_of(std::size_t bytes) { return bytes >= kHugePage ? kHugePage : kAlignment; }
 
-/// The size of the block for so many bytes: in eighths of a power of two, so that batches of nearly one size share it.
+/// The size of the block for so many bytes: in eighths of a power of two, so that batches of nearly one size share it;
+/// whole huge pages where that takes no more than an eighth. A model of 12 MB whose layers had 4 MB each, in ordinary
+/// pages, took up to a quarter longer for a step, by the page tables' entries that it read.
 std::size_t block_size(std::size_t bytes) {
   std::size_t step = kAlignment;
   while (16 * step <= bytes) step *= 2;
-  return (bytes + step - 1) / step * step;
+  const std::size_t size = (bytes + step - 1) / step * step;
+  const std::size_t whole = (size + kHugePage - 1) / kHugePage * kHugePage;
+  return whole - size <= size / 8 ? whole : size;
 }
 
 }  // namespace

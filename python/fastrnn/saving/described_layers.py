@@ -18,6 +18,7 @@ from ..layers.base import Layer, weights_from_file
 from ..layers.recurrent.base import Recurrent
 from ..layers.recurrent.variants import LAYERS
 from ..model import Sequential
+from .layer_entries import SOFTMAXES
 
 __all__ = ["model_from_description"]
 
@@ -26,7 +27,7 @@ _FIELDS = {
     "recurrent": {"kind", "cell", "dtype", "inputs", "hidden", "outputs", "options", "arrays"},
     "dense": {"kind", "dtype", "inputs", "outputs", "arrays"},
     "activation": {"kind", "activation"},
-    "softmax": {"kind"},
+    **dict.fromkeys(SOFTMAXES, {"kind"}),
 }
 # Activations of the kernels with numbers, as `fastrnn.activations` has them.
 _NUMBERED = {("hard_sigmoid", 1 / 6, 0.5): "hard_sigmoid", ("leaky_relu", 0.2): "leaky_relu", ("elu", 1.0): "elu"}
@@ -84,8 +85,8 @@ def _layer(entry: Config, arrays: Mapping[str, Array]) -> tuple[Layer, dict[str,
         raise choice_error("kind", _FIELDS, kind)
     if set(entry) != _FIELDS[str(kind)]:
         raise ValueError(f"expected the fields {', '.join(sorted(_FIELDS[str(kind)]))}, got {', '.join(sorted(entry))}")
-    if kind == "softmax":
-        return Activation("softmax", dtype=_dtype_of(arrays)), {}
+    if kind in SOFTMAXES:
+        return Activation(str(kind), dtype=_dtype_of(arrays)), {}
     if kind == "activation":
         return Activation(_own_activation(entry["activation"]), dtype=_dtype_of(arrays)), {}
     names = entry["arrays"]

@@ -35,6 +35,7 @@ from ..parameters import Parameter
 
 __all__ = [
     "DTYPES",
+    "SOFTMAXES",
     "RefusedError",
     "dense_entry",
     "function_entry",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 DTYPES = {"float32": "F32", "float64": "F64"}
+SOFTMAXES = ("softmax", "log_softmax")  # activations that are layers of their own
 _ACTIVATIONS = ("activation", "recurrent_activation", "output_activation")
 
 _NO_FORM: dict[type[Layer], str] = {
@@ -214,12 +216,10 @@ def _activation(name: str) -> list[Config]:
     """What a Keras-like layer ends in."""
     if name == "linear":
         return []
-    if name == "softmax":
-        return [{"kind": "softmax"}]
+    if name in SOFTMAXES:
+        return [{"kind": name}]
     if name == "relu6":  # 6 clamp(x / 6, 0, 1)
         return [function_entry(("hard_sigmoid", 1 / 6, 0.0)), function_entry(("affine", 6.0, 0.0))]
-    if name == "log_softmax":
-        raise RefusedError("log_softmax has no native form")
     return [function_entry(native_activation(name))]
 
 

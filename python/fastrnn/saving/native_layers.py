@@ -21,6 +21,7 @@ from ..layers.base import Layer
 from ..model import Sequential
 from .layer_entries import (
     DTYPES,
+    SOFTMAXES,
     RefusedError,
     dense_entry,
     function_entry,
@@ -45,7 +46,7 @@ def describe_model(model: Sequential, names: Mapping[int, str]) -> Config:
         return _refusal(f"an input of shape {model.input_shape}: a step of a stream is a vector")
     try:
         entries = _chain(model, lambda layer, before: step_entries(layer, names))
-        if entries and entries[0]["kind"] in ("activation", "softmax"):
+        if entries and entries[0]["kind"] in ("activation", *SOFTMAXES):
             return _refusal(f"layer 0 ({model.layers[0].name}): expected a layer with weights to come first")
     except RefusedError:
         try:
@@ -119,7 +120,7 @@ def describe_layers(layers: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Arra
 
 
 def _is_chained(entry: Config) -> bool:
-    return "from" not in entry and "rows" not in entry and entry["kind"] not in _KINDS.keys() - {"softmax"}
+    return "from" not in entry and "rows" not in entry and entry["kind"] not in _KINDS.keys() - set(SOFTMAXES)
 
 
 _ELSEWHERE = {
@@ -164,8 +165,8 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         raise ValueError("expected a layer with weights to come first, or inputs, got an activation")
     if "activation" not in given:
         return entries
-    if given["activation"] == "softmax":
-        return [*entries, {"kind": "softmax"}]
+    if given["activation"] in SOFTMAXES:
+        return [*entries, {"kind": given["activation"]}]
     one = np.zeros((1, 1), np.float32)
     functional.pack_rnn(one, one, activation=given["activation"])  # checks it
     entries = [*entries, function_entry(given["activation"])]
