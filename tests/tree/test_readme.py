@@ -165,7 +165,7 @@ def names_of_onnx_to_service() -> list[dict[str, Any]]:
     else:
         layers = [fastrnn.Input((None, 576)), fastrnn.LSTM(H, return_sequences=True), fastrnn.Dense(1)]
         fastrnn.interop.onnx.save(fastrnn.Sequential(layers), name)
-    return [{}, {}, {}]
+    return [{}, {}]
 
 
 def names_of_keras() -> list[dict[str, Any]]:
