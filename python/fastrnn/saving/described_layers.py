@@ -27,7 +27,7 @@ _FIELDS = {
     "recurrent": {"kind", "cell", "dtype", "inputs", "hidden", "outputs", "options", "arrays"},
     "dense": {"kind", "dtype", "inputs", "outputs", "arrays"},
     "activation": {"kind", "activation"},
-    **dict.fromkeys(SOFTMAXES, {"kind"}),
+    **{kind: {"kind"} for kind in SOFTMAXES},
 }
 # Activations of the kernels with numbers, as `fastrnn.activations` has them.
 _NUMBERED = {("hard_sigmoid", 1 / 6, 0.5): "hard_sigmoid", ("leaky_relu", 0.2): "leaky_relu", ("elu", 1.0): "elu"}
