@@ -81,7 +81,6 @@ struct Thread {
   bool done = false;
   unsigned warp_meetings = 0, block_meetings = 0;
   std::vector<Copy> copies;
-  std::vector<std::size_t> groups;  // how many copies have been begun when each group ended
 };
 
 struct State {
@@ -450,37 +449,15 @@ void copy_async(void* to, const void* from, std::size_t bytes) {
   self().copies.push_back({to, from, bytes});
 }
 
-void end_copies() { self().groups.push_back(self().copies.size()); }
-
-namespace {
-
-/// The first `count` copies of this thread land.
-void land_copies(std::size_t count) {
-  std::vector<Copy>& copies = self().copies;
-  for (std::size_t i = 0; i < count; ++i) {
-    const Copy& copy = copies[i];
+void wait_copies() {
+  for (const Copy& copy : self().copies) {
     std::memcpy(copy.to, copy.from, copy.bytes);
 #if defined(FASTRNN_TSAN)
     __tsan_read_range(const_cast<void*>(copy.from), copy.bytes);
     __tsan_write_range(copy.to, copy.bytes);
 #endif
   }
-  copies.erase(copies.begin(), copies.begin() + std::ptrdiff_t(count));
-}
-
-}  // namespace
-
-void wait_copies_but_last() {
-  std::vector<std::size_t>& groups = self().groups;
-  if (groups.size() < 2) return;
-  const std::size_t landed = groups[groups.size() - 2];
-  groups = {groups.back() - landed};
-  land_copies(landed);
-}
-
-void wait_copies() {
-  self().groups.clear();
-  land_copies(self().copies.size());
+  self().copies.clear();
 }
 
 }  // namespace fastrnn::cuda::emulation

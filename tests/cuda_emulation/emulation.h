@@ -89,8 +89,6 @@ bool have_arrived(void* arrivals, unsigned parity);
 void store_counted(void* local, int rank, const void* value, std::size_t bytes, void* arrivals, Site site);
 [[noreturn]] void trap(Site site);
 void copy_async(void* to, const void* from, std::size_t bytes);
-void end_copies();
-void wait_copies_but_last();
 void wait_copies();
 /// What all lanes of the warp pass, side by side: (32, words).
 const unsigned* gather_warp(const unsigned* words, int count, Site site);

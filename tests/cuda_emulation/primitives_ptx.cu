@@ -43,8 +43,6 @@ PROBE probe_store_counted(int rank, Piece value) {
 }
 PROBE probe_copy_async_4(const void* global) { copy_async<4>(shared_memory(), global); }
 PROBE probe_copy_async_16(const void* global) { copy_async<16>(shared_memory(), global); }
-PROBE probe_end_copies() { end_copies(); }
-PROBE probe_wait_copies_but_last() { wait_copies_but_last(); }
 PROBE probe_wait_copies() { wait_copies(); }
 PROBE probe_reciprocal(float x, float* out) { *out = reciprocal(x); }
 PROBE probe_power_of_two(float x, float* out) { *out = power_of_two(x); }

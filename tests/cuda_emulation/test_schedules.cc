@@ -102,7 +102,7 @@ void check_lost_bytes() {
       if (thread_index() < 4) exchange.publish(exchange.member() * 4 + thread_index(), 1.0f);
       if (all || exchange.member() == 0) {
         exchange.arrive<1>(&row, 1, 0);
-        exchange.wait([] {});
+        exchange.wait();
       }
       for (int i = 0; i < 8; ++i)
         if (all && exchange.operand()[i] != 1) trap();

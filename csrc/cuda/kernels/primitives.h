@@ -294,16 +294,7 @@ FASTRNN_DEVICE void copy_async(void* shared, const void* global) {
   emulation::copy_async(shared, global, Bytes);
 #endif
 }
-/// Ends a group of copies: those since the last one.
-FASTRNN_DEVICE void end_copies() {
-  FASTRNN_CUDA_FORM(asm volatile("cp.async.commit_group;" :: : "memory");)
-  FASTRNN_EMULATED(emulation::end_copies();)
-}
-/// Waits for all groups of copies but the last one.
-FASTRNN_DEVICE void wait_copies_but_last() {
-  FASTRNN_CUDA_FORM(asm volatile("cp.async.wait_group 1;" :: : "memory");)
-  FASTRNN_EMULATED(emulation::wait_copies_but_last();)
-}
+/// Waits for all copies of this thread.
 FASTRNN_DEVICE void wait_copies() {
   FASTRNN_CUDA_FORM(asm volatile("cp.async.wait_all;" :: : "memory");)
   FASTRNN_EMULATED(emulation::wait_copies();)

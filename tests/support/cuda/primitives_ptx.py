@@ -59,8 +59,6 @@ EXPECTED = {
     ],
     "copy_async_4": ["cp.async.ca.shared.global [memory], [p0], 4"],
     "copy_async_16": ["cp.async.cg.shared.global [memory], [p0], 16"],
-    "end_copies": ["cp.async.commit_group"],
-    "wait_copies_but_last": ["cp.async.wait_group 1"],
     "wait_copies": ["cp.async.wait_all"],
     "reciprocal": ["rcp.approx.ftz.f32 p0 -> $1", "st.global.f32 [p1], $1"],
     "power_of_two": ["ex2.approx.ftz.f32 p0 -> $1", "st.global.f32 [p1], $1"],

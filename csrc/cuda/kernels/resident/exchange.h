@@ -1,9 +1,9 @@
 // How blocks exchange the operand of the next product, h forward or gate gradients backward, at every step: a policy
 // for each tier. Every block publishes the elements of its own units; arrive() tells the others of them, and wait()
 // waits for all blocks of the group, after which each can read the whole operand. What nobody waits for belongs between
-// the two; what the next step reads of memory is fetched by wait(), when nothing that others wait for is delayed by it.
-// Within a block (Tier::block) this is shared memory and a barrier; within a cluster, stores into the shared memory of
-// all its blocks, which count them; across the grid, global memory and a flag for each block.
+// the two. Threads of the last warps do the work of arrive(), since those of the first have elements to store and to
+// fetch. Within a block (Tier::block) this is shared memory and a barrier; within a cluster, stores into the shared
+// memory of all its blocks, which count them; across the grid, global memory and a flag for each block.
 //
 // There are two slots: one is multiplied while the other is published. Since wait() waits for all, no block can be
 // more than one exchange ahead of another, and two are enough.
@@ -13,6 +13,8 @@
 #include "cuda/shared/params.h"
 
 namespace fastrnn::cuda {
+
+FASTRNN_DEVICE int from_last_thread() { return block_threads() - 1 - thread_index(); }
 
 /// Looks until `there()`. False if `over(waited)` says so, of the nanoseconds since the first looks; that is asked now
 /// and then alone, for what it costs.
@@ -65,9 +67,7 @@ class Exchange<Element, Tier::block> : public SharedSlots<Element> {
   FASTRNN_DEVICE bool idle() const { return false; }
   template <int Sources>
   FASTRNN_DEVICE void arrive(const RowPlace*, int, int) {}
-  template <class Fetch>
-  FASTRNN_DEVICE bool wait(const Fetch& fetch) {
-    fetch();
+  FASTRNN_DEVICE bool wait() {
     sync_block();
     this->advance();
     return true;
@@ -112,7 +112,7 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
   FASTRNN_DEVICE void arrive(const RowPlace* rows, int count, int step) {
     const Layout& layout = params_.layout;
     sync_block();
-    if (thread_index() >= block_threads() - kWarp) {  // a warp with little else to do
+    if (thread_index() / kWarp == (block_threads() / kWarp - 1) / 2) {
       int sending = 0;
       for (int row = 0; row < count; row += kWarp)
         sending += count_bits(ballot(row + lane_index() < count && rows[row + lane_index()].length > step));
@@ -121,7 +121,7 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
     }
     // A thread has a piece of a row of a source for a peer.
     const int own = member(), lines = Sources * params_.geometry.rows;
-    for (int i = thread_index(); i < members_ * lines * most_pieces_; i += block_threads()) {
+    for (int i = from_last_thread(); i < members_ * lines * most_pieces_; i += block_threads()) {
       const int line = layout.pieces.divide(i), piece = i - line * most_pieces_;
       const int side = layout.rows_of.divide(line), row = line - side * params_.geometry.rows;
       const int rank = side / Sources, source = side % Sources;
@@ -132,9 +132,7 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
     }
   }
   /// Blocks of a cluster are resident together, so that one which does not come has failed: then this one does, too.
-  template <class Fetch>
-  FASTRNN_DEVICE bool wait(const Fetch& fetch) {
-    fetch();
+  FASTRNN_DEVICE bool wait() {
     const unsigned parity = exchanges_ / 2 % 2;
     const bool arrived = look_until([&] { return have_arrived(arrivals(), parity); },
                                     [&](unsigned long long waited) { return waited > params_.wait_limit; });
@@ -164,7 +162,8 @@ class Exchange<Element, Tier::grid> {
       : params_(params),
         layout_(params.layout),
         operand_(reinterpret_cast<Element*>(shared + params.layout.operand)),
-        slots_(static_cast<Element*>(params.exchange) + Index(group()) * 2 * slot_elements()) {}
+        slots_(static_cast<Element*>(params.exchange) + Index(group()) * 2 * slot_elements()),
+        first_block_(group() * params.geometry.members) {}
   FASTRNN_DEVICE int group() const { return block_index() / params_.geometry.members; }
   FASTRNN_DEVICE int member() const { return block_index() % params_.geometry.members; }
   FASTRNN_DEVICE Element* operand() const { return operand_; }
@@ -175,21 +174,17 @@ class Exchange<Element, Tier::grid> {
   FASTRNN_DEVICE void arrive(const RowPlace*, int, int) {
     ++commits_;
     sync_block();
-    if (thread_index() == 0) store_release(params_.flags + block_index(), commits_);
+    if (from_last_thread() == 0) store_release(params_.flags + block_index(), commits_);
   }
   /// False if a block has waited too long for another, which can only be if not all are resident: the launch is lost,
   /// and `status` says so.
-  template <class Fetch>
-  FASTRNN_DEVICE bool wait(const Fetch& fetch) {
+  FASTRNN_DEVICE bool wait() {
     bool lost = false;
-    for (int i = thread_index(); i < params_.geometry.members && !lost; i += block_threads())
-      lost = !wait_for(params_.flags + group() * params_.geometry.members + i);
+    for (int i = from_last_thread(); i < params_.geometry.members && !lost; i += block_threads())
+      lost = !wait_for(params_.flags + first_block_ + i);
     if (sync_block_or(lost)) return false;
     gather(slots_ + next_ * slot_elements());
-    end_copies();
-    fetch();  // after the gathered operand, which is waited for first
-    end_copies();
-    wait_copies_but_last();
+    wait_copies();
     next_ = 1 - next_;
     sync_block();
     return true;
@@ -210,15 +205,21 @@ class Exchange<Element, Tier::grid> {
   /// may still have the slot's older contents.
   FASTRNN_DEVICE void gather(const Element* slot) const {
     constexpr int kElements = kPieceBytes / int(sizeof(Element));
-    for (int i = thread_index() * kElements; i < params_.geometry.rows * layout_.operand_stride;
-         i += block_threads() * kElements)
-      copy_async<kPieceBytes>(operand_ + i, slot + i);
+    const int first = thread_index() * kElements, step = block_threads() * kElements;
+    Element* to = operand_ + first;
+    slot += first;
+    for (int left = params_.geometry.rows * layout_.operand_stride - first; left > 0; left -= step) {
+      copy_async<kPieceBytes>(to, slot);
+      to += step;
+      slot += step;
+    }
   }
 
   const LayerParams& params_;
   const Layout& layout_;
   Element* operand_;
   Element* slots_;
+  int first_block_;  // of the group
   int next_ = 0;
   unsigned commits_ = 0;  // exchanges so far
 };

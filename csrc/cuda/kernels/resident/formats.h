@@ -2,7 +2,8 @@
 //
 // `words` are the weights of one slice, in the registers of the lanes; a Fragment is what a lane needs of the operand
 // for it, read 16 bytes at a time, and before the slice is multiplied; `sums` are the results of a task, spread over
-// the lanes, until store() writes them as partial[batch row][slab row].
+// the lanes, until store() writes them as partial[batch row][slab row]. lane_operand() and lane_sums() say where a
+// lane's part of either begins.
 #pragma once
 
 #include <math.h>
@@ -49,11 +50,12 @@ struct Float32 {
   struct Fragment {
     Four<float> rows[kShape.batch_rows];
   };
-  FASTRNN_DEVICE static Fragment fetch(const Element* operand, int stride) {
+  FASTRNN_DEVICE static const Element* lane_operand(const Element* operand, int) { return operand + lane_index() * 4; }
+  FASTRNN_DEVICE static Fragment fetch(const Element* from, int stride) {
     Fragment fragment;
     FASTRNN_UNROLL
     for (int c = 0; c < kShape.batch_rows; ++c)
-      fragment.rows[c] = *reinterpret_cast<const Four<float>*>(operand + c * stride + lane_index() * 4);
+      fragment.rows[c] = *reinterpret_cast<const Four<float>*>(from + c * stride);
     return fragment;
   }
   FASTRNN_DEVICE static void multiply(Sums& sums, const Word (&words)[kShape.words], const Fragment& fragment) {
@@ -62,9 +64,12 @@ struct Float32 {
     for (int r = 0; r < kShape.slab_rows; ++r) FASTRNN_UNROLL
     for (int j = 0; j < 4; ++j) sums.v[r * 4 + c] = fmaf(words[r * 4 + j], fragment.rows[c].v[j], sums.v[r * 4 + c]);
   }
-  FASTRNN_DEVICE static void store(Sums& sums, float* partial, int stride) {
+  FASTRNN_DEVICE static float* lane_sums(float* partial, int stride) {
+    return partial + lane_index() % 4 * stride + lane_index() / 4;
+  }
+  FASTRNN_DEVICE static void store(Sums& sums, float* to, int) {
     reduce_scatter(sums.v);
-    partial[lane_index() % 4 * stride + lane_index() / 4] = sums.v[0];
+    *to = sums.v[0];
   }
 };
 
@@ -80,9 +85,13 @@ struct TensorSums {
     Four<unsigned> half[2];
   };
   template <class Element>
-  FASTRNN_DEVICE static Fragment fetch(const Element* operand, int stride) {
+  FASTRNN_DEVICE static const Element* lane_operand(const Element* operand, int stride) {
     constexpr int kPiece = 16 / int(sizeof(Element));
-    const Element* from = operand + lane_index() / 4 * stride + lane_index() % 4 * kPiece;
+    return operand + lane_index() / 4 * stride + lane_index() % 4 * kPiece;
+  }
+  template <class Element>
+  FASTRNN_DEVICE static Fragment fetch(const Element* from, int) {
+    constexpr int kPiece = 16 / int(sizeof(Element));
     return {
         {*reinterpret_cast<const Four<unsigned>*>(from), *reinterpret_cast<const Four<unsigned>*>(from + 4 * kPiece)}};
   }
@@ -97,12 +106,13 @@ struct TensorSums {
       product(i, a, b);
     }
   }
-  FASTRNN_DEVICE static void store(const Sums& sums, float* partial, int stride) {
-    const int lane = lane_index();
+  FASTRNN_DEVICE static float* lane_sums(float* partial, int stride) {
+    return partial + lane_index() % 4 * 2 * stride + lane_index() / 4;
+  }
+  FASTRNN_DEVICE static void store(const Sums& sums, float* to, int stride) {
     FASTRNN_UNROLL
     for (int i = 0; i < 4; ++i)
-      partial[(lane % 4 * 2 + i % 2) * stride + lane / 4 + i / 2 * 8] =
-          (sums.v[0][i] + sums.v[1][i]) + (sums.v[2][i] + sums.v[3][i]);
+      to[i % 2 * stride + i / 2 * 8] = (sums.v[0][i] + sums.v[1][i]) + (sums.v[2][i] + sums.v[3][i]);
   }
 };
 

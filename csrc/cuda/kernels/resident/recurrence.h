@@ -39,7 +39,9 @@ class Forward {
     sync_block();
     tile_.find_elements();
     begin_rows();
-    fetch(0);
+    tile_.each_element([&](const Element& e) {
+      if (e.length > 0) fetch(e, 0);
+    });
     tile_.exchange.begin();
     if (tile_.exchange.idle()) return;
     for (int s = 0; s < tile_.longest; ++s) {
@@ -58,7 +60,7 @@ class Forward {
   template <int Phase>
   FASTRNN_DEVICE void load_slab() {
     constexpr int kGates = kCell.phase[Phase].gates;  // those of a unit follow each other
-    slab<Phase>().load(layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int row, int k) {
+    slab<Phase>().load(layout_, layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int row, int k) {
       const int gate = row % kGates, u = row / kGates;
       if (u >= tile_.units || k >= params_.hidden) return 0.0f;
       const int block = kCell.phase[Phase].first_gate + gate;
@@ -86,6 +88,7 @@ class Forward {
   /// block reads for itself.
   FASTRNN_DEVICE void begin_rows() {
     tile_.each_element([&](const Element& e) {
+      if (e.length < 0) return;
       const Index at = Index(e.b) * params_.hidden + e.unit;
       const float h = tile_.value_or_zero(params_.h0, at);
       float* record = tile_.record(e);
@@ -107,30 +110,31 @@ class Forward {
     }
   }
 
-  FASTRNN_DEVICE void fetch(int s) const {
-    tile_.each_element([&](const Element& e) {
-      if (s >= e.length) return;
-      const float* wx = params_.input + tile_.saved(e, s, kCell.gates);
-      for (int g = 0; g < kCell.gates; ++g) tile_.fetch(e, g, wx + Index(g) * params_.hidden);
-    });
+  FASTRNN_DEVICE void fetch(const Element& e, int s) const {
+    const float* wx = params_.input + tile_.saved(e, s, kCell.gates);
+    float* record = tile_.record(e);
+    for (int g = 0; g < kCell.gates; ++g) copy_async<4>(record + g, wx + Index(g) * params_.hidden);
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE void multiply() {
+    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.shared + layout_.weights[Phase], tile_.exchange.operand(),
+                           tile_.floats(layout_.partial));
   }
 
   /// False if the launch is lost.
   template <int Phase>
   FASTRNN_DEVICE bool phase(int s) {
     constexpr bool kLast = Phase + 1 == kPhases;
-    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));
+    multiply<Phase>();
     sync_block();
     if (Phase == 0) wait_copies();
     tile_.each_element([&](const Element& e) {
       if (s < e.length) compute<Phase>(e, s);
     });
-    const bool over = kLast && s + 1 == tile_.longest;
-    if (!over) tile_.exchange.template arrive<1>(tile_.row_places(), tile_.rows, kLast ? s + 1 : s);
-    if (kLast) store(s);
-    return over || tile_.exchange.wait([&] {
-      if (kLast) fetch(s + 1);
-    });
+    tile_.exchange.template arrive<1>(tile_.row_places(), tile_.rows, kLast ? s + 1 : s);
+    if (kLast) finish(s);
+    return tile_.exchange.wait();
   }
 
   template <int Phase>
@@ -153,8 +157,8 @@ class Forward {
     }
   }
 
-  /// Stores what a step has computed: each thread its own elements.
-  FASTRNN_DEVICE void store(int s) const {
+  /// Stores what a step has computed, and fetches what the next one needs: each thread for its own elements.
+  FASTRNN_DEVICE void finish(int s) const {
     tile_.each_element([&](const Element& e) {
       if (s >= e.length) return;
       const float* record = tile_.record(e);
@@ -164,7 +168,7 @@ class Forward {
         for (int j = 0; j < kCell.columns; ++j) gates[Index(j) * params_.hidden] = record[Unit::kKept + j];
         if constexpr (kCell.c_states > 0) params_.c[tile_.saved(e, s, 1)] = record[Unit::kC];
       }
-      if (s + 1 < e.length) return;
+      if (s + 1 < e.length) return fetch(e, s + 1);
       const Index at = Index(e.b) * params_.hidden + e.unit;
       params_.h_n[at] = record[Unit::kH];
       if constexpr (kCell.c_states > 0) params_.c_n[at] = record[Unit::kC];
@@ -199,7 +203,9 @@ class Backward {
     sync_block();
     tile_.find_elements();
     begin_rows();
-    fetch(tile_.longest - 1);
+    tile_.each_element([&](const Element& e) {
+      if (e.length > 0 && e.length == tile_.longest) fetch(e, e.length - 1);
+    });
     tile_.exchange.begin();
     if (tile_.exchange.idle()) return;
     for (int s = tile_.longest - 1; s >= 0; --s) {
@@ -219,7 +225,7 @@ class Backward {
   /// Rows of the slab are hidden units of h; the operand has a source of H gate gradients for each block of w_hh.
   template <int Phase>
   FASTRNN_DEVICE void load_slab() {
-    slab<Phase>().load(layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int u, int k) {
+    slab<Phase>().load(layout_, layout_.cut[Phase], tile_.shared + layout_.weights[Phase], [&](int u, int k) {
       const int source = k / layout_.padded, j = k % layout_.padded;
       if (u >= tile_.units || source >= kCell.back[Phase].sources || j >= params_.hidden) return 0.0f;
       const int block = block_of<Phase>(source);
@@ -242,6 +248,7 @@ class Backward {
 
   FASTRNN_DEVICE void begin_rows() const {
     tile_.each_element([&](const Element& e) {
+      if (e.length < 0) return;
       const Index at = Index(e.b) * params_.hidden + e.unit;
       float* record = tile_.record(e);
       record[Unit::kCarryH] = tile_.value_or_zero(params_.dh_n, at);
@@ -252,34 +259,35 @@ class Backward {
     });
   }
 
-  FASTRNN_DEVICE void fetch(int s) const {
-    if (s < 0) return;
-    tile_.each_element([&](const Element& e) {
-      if (s >= e.length) return;
-      const Index first = Index(e.b) * params_.hidden + e.unit;
-      const float* column = params_.gates + tile_.saved(e, s, kCell.columns);
-      int j = 0;
-      for (; j < kCell.columns; ++j) tile_.fetch(e, j, column + Index(j) * params_.hidden);
-      if constexpr (kCell.c_states > 0) {
-        tile_.fetch(e, j++, params_.c + tile_.saved(e, s, 1));
-        tile_.fetch(e, j++,
-                    s > 0                   ? params_.c + tile_.saved(e, s - 1, 1)
-                    : params_.c0 != nullptr ? params_.c0 + first
-                                            : nullptr);
-      }
+  FASTRNN_DEVICE void fetch(const Element& e, int s) const {
+    const Index first = Index(e.b) * params_.hidden + e.unit;
+    const float* column = params_.gates + tile_.saved(e, s, kCell.columns);
+    int j = 0;
+    for (; j < kCell.columns; ++j) tile_.fetch(e, j, column + Index(j) * params_.hidden);
+    if constexpr (kCell.c_states > 0) {
+      tile_.fetch(e, j++, params_.c + tile_.saved(e, s, 1));
       tile_.fetch(e, j++,
-                  s > 0                   ? params_.y.at(tile_.time(e, s - 1), e.b) + e.unit
-                  : params_.h0 != nullptr ? params_.h0 + first
+                  s > 0                   ? params_.c + tile_.saved(e, s - 1, 1)
+                  : params_.c0 != nullptr ? params_.c0 + first
                                           : nullptr);
-      tile_.fetch(e, j, params_.dy.data != nullptr ? params_.dy.at(tile_.time(e, s), e.b) + e.unit : nullptr);
-    });
+    }
+    tile_.fetch(e, j++,
+                s > 0                   ? params_.y.at(tile_.time(e, s - 1), e.b) + e.unit
+                : params_.h0 != nullptr ? params_.h0 + first
+                                        : nullptr);
+    tile_.fetch(e, j, params_.dy.data != nullptr ? params_.dy.at(tile_.time(e, s), e.b) + e.unit : nullptr);
+  }
+
+  template <int Phase>
+  FASTRNN_DEVICE void multiply() {
+    slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.shared + layout_.weights[Phase], tile_.exchange.operand(),
+                           tile_.floats(layout_.partial));
   }
 
   template <int Phase>
   FASTRNN_DEVICE bool phase(int s) {
     constexpr bool kNextStep = kCell.back[Phase].source[0].next;
-    if (!kNextStep || s + 1 < tile_.longest)
-      slab<Phase>().multiply(layout_, layout_.cut[Phase], tile_.exchange.operand(), tile_.floats(layout_.partial));
+    if (!kNextStep || s + 1 < tile_.longest) multiply<Phase>();
     sync_block();
     if (Phase == 0) wait_copies();
     tile_.each_element([&](const Element& e) {
@@ -289,10 +297,8 @@ class Backward {
     });
     constexpr int kSources = kCell.back[(Phase + 1) % kPhases].sources;
     tile_.exchange.template arrive<kSources>(tile_.row_places(), tile_.rows, s);
-    if (Phase + 1 == kPhases) store(s);
-    return tile_.exchange.wait([&] {
-      if (Phase + 1 == kPhases) fetch(s - 1);
-    });
+    if (Phase + 1 == kPhases) finish(s);
+    return tile_.exchange.wait();
   }
 
   template <int Phase>
@@ -312,13 +318,15 @@ class Backward {
     publish<(Phase + 1) % kPhases>(e, u);
   }
 
-  /// Stores the gate gradients of a step: each thread those of its own elements.
-  FASTRNN_DEVICE void store(int s) const {
+  /// Stores the gate gradients of a step, and fetches what the one before it needs: each thread for its own elements.
+  FASTRNN_DEVICE void finish(int s) const {
     tile_.each_element([&](const Element& e) {
-      if (s >= e.length) return;
-      const float* record = tile_.record(e);
-      float* dgates = params_.dgates + tile_.saved(e, s, kCell.dcolumns);
-      for (int j = 0; j < kCell.dcolumns; ++j) dgates[Index(j) * params_.hidden] = record[Unit::kGates + j];
+      if (s < e.length) {
+        const float* record = tile_.record(e);
+        float* dgates = params_.dgates + tile_.saved(e, s, kCell.dcolumns);
+        for (int j = 0; j < kCell.dcolumns; ++j) dgates[Index(j) * params_.hidden] = record[Unit::kGates + j];
+      }
+      if (s > 0 && s <= e.length) fetch(e, s - 1);
     });
   }
 
@@ -332,10 +340,10 @@ class Backward {
 
   /// What the matrices give for the first step, and the carries, are the gradients of h0 and c0.
   FASTRNN_DEVICE void end_rows() {
-    if (tile_.longest > 0)
-      slab0_.multiply(layout_, layout_.cut[0], tile_.exchange.operand(), tile_.floats(layout_.partial));
+    if (tile_.longest > 0) multiply<0>();
     sync_block();
     tile_.each_element([&](const Element& e) {
+      if (e.length < 0) return;
       const Index at = Index(e.b) * params_.hidden + e.unit;
       const float* record = tile_.record(e);
       params_.dh0[at] = record[Unit::kCarryH] + (e.length > 0 ? sum<0>(e) : 0.0f);

@@ -18,11 +18,12 @@ class Slab {
  public:
   /// weight(row, k), zero outside the slab; `shared` has the slices beyond the registers.
   template <class Weight>
-  FASTRNN_DEVICE void load(const Cut& cut, char* shared, const Weight& weight) {
+  FASTRNN_DEVICE void load(const Layout& layout, const Cut& cut, char* shared, const Weight& weight) {
     const int warp = thread_index() / kWarp, begin = warp * cut.tasks, left = cut.tiles * cut.chunks - begin;
-    shared_ = reinterpret_cast<Four<Word>*>(shared) + warp * cut.shared_slices * kQuads * kWarp;
-    first_tile_ = begin % cut.tiles;
-    first_chunk_ = begin / cut.tiles;
+    const int chunk = begin / cut.tiles, tile = begin % cut.tiles;
+    first_k_ = chunk * cut.slices * kShape.depth;
+    first_sum_ = chunk * layout.batch_rows * layout.partial_stride + tile * kShape.slab_rows;
+    first_tiles_ = cut.tiles - tile;
     const int slices = (left < 0 ? 0 : left < cut.tasks ? left : cut.tasks) * cut.slices;
     in_registers_ = slices < cut.register_slices ? slices : cut.register_slices;
     in_shared_ = slices - in_registers_;
@@ -36,7 +37,7 @@ class Slab {
       for (int r = 0; r < Registers; ++r)
         if (i == r && r < cut.register_slices) copy(words, words_[r]);
       if (i >= cut.register_slices) {
-        Four<Word>* to = shared_ + (i - cut.register_slices) * kQuads * kWarp + lane_index();
+        Four<Word>* to = of_lane(cut, shared) + (i - cut.register_slices) * kQuads * kWarp;
         FASTRNN_UNROLL
         for (int q = 0; q < kQuads; ++q)
           to[q * kWarp] = Four<Word>{{words[q * 4], words[q * 4 + 1], words[q * 4 + 2], words[q * 4 + 3]}};
@@ -46,76 +47,93 @@ class Slab {
 
   /// partial[chunk][batch row][slab row] = slab * operand. A warp goes through the tiles of a chunk, then through those
   /// of the next chunk. What a slice needs of the operand is read while the one before it is multiplied.
-  FASTRNN_DEVICE void multiply(const Layout& layout, const Cut& cut, const typename Format::Element* operand,
-                               float* partial) const {
+  FASTRNN_DEVICE void multiply(const Layout& layout, const Cut& cut, char* shared,
+                               const typename Format::Element* operand, float* partial) const {
     const int back = kShape.depth - cut.slices * kShape.depth;  // to the next tile of a chunk
-    FASTRNN_NO_UNROLL
-    for (int column = 0; column < layout.batch_rows; column += kShape.batch_rows) {
-      const typename Format::Element* at =
-          operand + column * layout.operand_stride + first_chunk_ * cut.slices * kShape.depth;
-      float* to = partial + (first_chunk_ * layout.batch_rows + column) * layout.partial_stride +
-                  first_tile_ * kShape.slab_rows;
-      int left = cut.slices, tiles = cut.tiles - first_tile_;  // of the task, and of the chunk, this one included
+    const int on = layout.batch_rows * layout.partial_stride - (cut.tiles - 1) * kShape.slab_rows;  // to the next chunk
+    operand = Format::lane_operand(operand + first_k_, layout.operand_stride);
+    partial = Format::lane_sums(partial + first_sum_, layout.partial_stride);
+    const int all = in_registers_ + in_shared_;
+    if (all == 0) return;
+    int columns = layout.batch_rows;  // of the operand that are left
+    do {
+      const typename Format::Element* at = operand;
+      float* to = partial;
+      int left = cut.slices, tiles = first_tiles_;  // of the task, and of the chunk, this one included
       typename Format::Sums sums;
       // Two, by turns: a copy would take as many instructions as the products.
       typename Format::Fragment fragments[2];
-      if (in_registers_ > 0) fragments[0] = Format::fetch(at, layout.operand_stride);
+      const auto fetch = [&] { return Format::fetch(at, layout.operand_stride); };
+      // Whether there is another slice, whose operand is `ahead` if it is to be read. The last one of a warp ends a
+      // task.
       const auto multiply_slice = [&](const Word(&words)[kShape.words], const typename Format::Fragment& now,
-                                      typename Format::Fragment& ahead, bool more) {
+                                      typename Format::Fragment& ahead, bool more, bool reads) {
         const bool ends = --left == 0;
         at += ends && tiles > 1 ? back : kShape.depth;
-        if (more) ahead = Format::fetch(at, layout.operand_stride);
+        if (more && reads) ahead = fetch();
         Format::multiply(sums, words, now);
         if (ends) {
           Format::store(sums, to, layout.partial_stride);
+          if (!more) return false;
           sums = {};
           left = cut.slices;
-          to += kShape.slab_rows;
-          if (--tiles == 0) {
-            tiles = cut.tiles;
-            to += layout.batch_rows * layout.partial_stride - cut.tiles * kShape.slab_rows;
-          }
+          --tiles;
+          to += tiles > 0 ? kShape.slab_rows : on;
+          tiles = tiles > 0 ? tiles : cut.tiles;
         }
+        return true;
       };
+      fragments[0] = fetch();
       FASTRNN_UNROLL
-      for (int i = 0; i <= Registers; ++i) {
-        if (i == Registers || i >= in_registers_) {
-          if (i % 2 == 1) fragments[0] = fragments[1];
-          break;
-        }
-        multiply_slice(words_[i < Registers ? i : 0], fragments[i % 2], fragments[1 - i % 2],
-                       i + 1 < in_registers_ + (kAhead ? in_shared_ : 0));
+      for (int i = 0; i < Registers; ++i) {
+        const bool last = i + 1 == Registers, more = last ? in_shared_ > 0 : i + 1 < in_registers_;
+        if (!multiply_slice(words_[i], fragments[i % 2], fragments[1 - i % 2], more, kAhead || !last)) break;
+        if (last) multiply_shared(cut, shared, fragments[1 - i % 2], fetch, multiply_slice);
       }
-      FASTRNN_NO_UNROLL
-      for (int i = 0; i < in_shared_; ++i) {
-        Word words[kShape.words];
-        FASTRNN_UNROLL
-        for (int q = 0; q < kQuads; ++q) {
-          const Four<Word> four = shared_[(i * kQuads + q) * kWarp + lane_index()];
-          FASTRNN_UNROLL
-          for (int j = 0; j < 4; ++j) words[q * 4 + j] = four.v[j];
-        }
-        if constexpr (kAhead) {
-          multiply_slice(words, fragments[0], fragments[1], i + 1 < in_shared_);
-          fragments[0] = fragments[1];
-        } else {
-          fragments[0] = Format::fetch(at, layout.operand_stride);
-          multiply_slice(words, fragments[0], fragments[0], false);
-        }
-      }
-    }
+      operand += kShape.batch_rows * layout.operand_stride;
+      partial += kShape.batch_rows * layout.partial_stride;
+      columns -= kShape.batch_rows;
+    } while (columns > 0);
   }
 
  private:
+  /// Goes on with the slices in shared memory, of which there is one at least.
+  template <class Fetch, class MultiplySlice>
+  FASTRNN_DEVICE void multiply_shared(const Cut& cut, char* shared, typename Format::Fragment& now, const Fetch& fetch,
+                                      const MultiplySlice& multiply_slice) const {
+    const Four<Word>* from = of_lane(cut, shared);
+    typename Format::Fragment ahead;
+    int i = 0;
+    bool more = true;
+    while (more) {
+      Word words[kShape.words];
+      FASTRNN_UNROLL
+      for (int q = 0; q < kQuads; ++q) {
+        const Four<Word> four = from[q * kWarp];
+        FASTRNN_UNROLL
+        for (int j = 0; j < 4; ++j) words[q * 4 + j] = four.v[j];
+      }
+      from += kQuads * kWarp;
+      if constexpr (!kAhead) now = fetch();
+      more = multiply_slice(words, now, ahead, ++i < in_shared_, kAhead);
+      if constexpr (kAhead) now = ahead;
+    }
+  }
+
+  /// A lane's first weights in shared memory.
+  FASTRNN_DEVICE static Four<Word>* of_lane(const Cut& cut, char* shared) {
+    return reinterpret_cast<Four<Word>*>(shared) + thread_index() / kWarp * cut.shared_slices * kQuads * kWarp +
+           lane_index();
+  }
   FASTRNN_DEVICE static void copy(const Word (&from)[kShape.words], Word (&to)[kShape.words]) {
     FASTRNN_UNROLL
     for (int i = 0; i < kShape.words; ++i) to[i] = from[i];
   }
 
   Word words_[Registers][kShape.words];
-  Four<Word>* shared_;
-  int first_tile_, first_chunk_;  // of this warp
-  int in_registers_, in_shared_;  // slices of this warp
+  // Of this warp: where its operand begins and where its sums go, how many tiles it has of its first chunk, and slices.
+  int first_k_, first_sum_, first_tiles_;
+  int in_registers_, in_shared_;
 };
 
 }  // namespace fastrnn::cuda

@@ -78,12 +78,14 @@ struct Tile {
     e.length = place.length;
     return e;
   }
+  /// Also for an element that is not there, whose length is below that of any row with a step.
   template <class Work>
   FASTRNN_DEVICE void each_element(const Work& work) const {
     Element e = kKeeps ? first : element(thread_index());
     FASTRNN_NO_UNROLL
     for (;;) {
-      if (e.length >= 0) work(e);
+      work(e);
+      if (layout.elements <= block_threads()) break;  // the usual case, by constants alone
       const int next = e.index + block_threads();
       if (next >= layout.elements) break;
       e = element(next);

@@ -16,8 +16,8 @@ template <int Count>
 FASTRNN_DEVICE void add_chunks(const float* first, int chunks, int chunk_stride, float (&sums)[Count]) {
   FASTRNN_UNROLL
   for (int g = 0; g < Count; ++g) sums[g] = 0;
-  FASTRNN_NO_UNROLL
-  for (int i = 0; i < chunks; i += 4) {
+  int i = 0;
+  do {
     float parts[4][Count];
     FASTRNN_UNROLL
     for (int j = 0; j < 4; ++j) {
@@ -35,7 +35,8 @@ FASTRNN_DEVICE void add_chunks(const float* first, int chunks, int chunk_stride,
     FASTRNN_UNROLL
     for (int j = 0; j < 4; ++j) FASTRNN_UNROLL
     for (int g = 0; g < Count; ++g) sums[g] += parts[j][g];
-  }
+    i += 4;
+  } while (i < chunks);
 }
 
 /// A record has what is fetched of W x, by gate, then h, then c, then what phases keep for each other and for the
