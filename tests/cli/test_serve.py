@@ -30,7 +30,7 @@ def test_models_have_names():
         ("m.npz --idle-seconds nan", "argument --idle-seconds: expected a number > 0, got nan"),
         ("m.npz --capacity many", "argument --capacity: expected an integer, got 'many'"),
         ("m.npz --dtype float31", "argument --dtype: invalid choice: 'float31'"),
-        ("m.npz --prot 1", "unrecognized arguments: --prot 1"),
+        ("m.npz --prot 1", "unknown option --prot; did you mean '--port'?"),
         ("=m.npz", "expected NAME=FILE, got '=m.npz'"),
         ("", "the following arguments are required: [NAME=]FILE"),
     ],

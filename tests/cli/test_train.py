@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 import time
@@ -72,7 +73,7 @@ def test_classification_of_a_table(capsys):
     assert set(history[0]) >= {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     assert [row[0] for row in history[1:3]] == ["1", "2"]
     predictions = read(Path("model-report/predictions.csv").read_text())
-    assert (predictions[0], len(predictions)) == (["target", "predicted", "probability"], 13)
+    assert (predictions[0], len(predictions)) == (["rec", "target", "predicted", "probability"], 13)
 
 
 def test_the_same_seed_gives_the_same_model(capsys):
@@ -166,6 +167,7 @@ def test_what_cannot_be_used(capsys):
     with open("short.txt", "w") as file:
         file.write("too short")
     np.savez("other.npz", a=np.ones(3))
+    Path("model.xyz").touch()
     base = ["g.csv", "--sequence", "rec", "--target", "gesture"]
     for words, message in (
         (
@@ -177,16 +179,16 @@ def test_what_cannot_be_used(capsys):
             "target: expected a column of g.csv (rec, note, ax, ay, gesture), got 'gestur'; did",
         ),
         ([*base, "--features", "ax,az"], "features: expected a column of g.csv"),
-        ([*base, "--features", "note"], "names: expected a column of numbers, got 'note'"),
-        ([*base, "--out", "model.txt"], "path: expected a name ending in .npz or .safetensors, got 'model.txt'"),
+        ([*base, "--features", "note"], "features: expected a column of numbers, got 'note' with 'ok' in row 1, and"),
+        ([*base, "--out", "model.txt"], "--out: expected a name ending in .npz or .safetensors, got 'model.txt'"),
         (["none.csv", "--target", "a"], "none.csv: No such file or directory"),
         (
             ["empty.csv", "--target", "a", "--window", "4"],
-            "empty.csv: expected a number in every field, got an empty one in row 2",
+            "empty.csv: expected a number in every field of b, got a missing one in step 2 (1 of 186); --missing",
         ),
         (
             ["empty.csv", "--target", "b", "--task", "regression"],
-            "b: expected a target for every sequence, got empty ones",
+            "b: expected a target for every sequence, got 1 empty ones, the first of row 2",
         ),
         (["short.txt"], "short.txt: expected at least 650 characters, got 9"),
         (["other.npz"], "other.npz: expected an array 'y', got a"),
@@ -246,7 +248,9 @@ def test_a_killed_run_is_resumed_to_the_same_model(capsys):
     assert not Path("model.npz").exists()
     words = [*TEXT, "--patience", "100000", "--epochs", "2"]  # how long it trains may be changed
     out = train(capsys, *words, "--resume")
-    assert "Resumed from checkpoint-00000" in out
+    assert re.search(r"Resumed from model-checkpoints/checkpoint-00000\S+, after \d+ batches of epoch 1\.", out)
+    status, _, err = run(capsys, "train", *words, "--resume")
+    assert (status, "--resume: the run is over, its model is model.npz; another is begun by" in err) == (2, True)
     assert not Path("model-checkpoints").exists()
     train(capsys, *words, "--out", "unbroken.npz", "--report", "elsewhere")
     expected, got = (load_model(name).get_weights() for name in ("unbroken.npz", "model.npz"))

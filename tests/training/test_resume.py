@@ -88,8 +88,9 @@ def same_in_pieces(folder, fit, make=made, every=2, piece=3):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the runs that it kills")
-def test_killed_at_random_moments():
-    command = [sys.executable, "-m", "tests.support.killed_runs", "--kills", "4", "--epochs", "3"]
+@pytest.mark.parametrize("more", [[], pytest.param(["--command-line"], marks=pytest.mark.full)], ids=["fit", "train"])
+def test_killed_at_random_moments(more):
+    command = [sys.executable, "-m", "tests.support.killed_runs", "--kills", "4", "--epochs", "3", *more]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("4 kills, ")

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, NoReturn
 
-__all__ = ["at_least_1", "number_over_0", "one_line", "share", "show_table"]
+from .._hints import did_you_mean
+
+__all__ = ["Parser", "at_least_1", "number_over_0", "one_line", "share", "show_table", "tolerance"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others of the commands."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with status 2."""
+        choice = re.fullmatch(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)", message)
+        hint = did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2])) if choice is not None else ""
+        self.exit(2, f"{self.prog}: error: {message}{hint}; {self.prog} --help tells more\n")
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Refuse words that are no options of the command."""
+        options = [option for action in self._actions for option in action.option_strings]
+        option = next((word for word in words if word.startswith("-")), None)
+        if option is None:
+            self.error(f"unexpected argument {words[0]!r}")
+        self.error(f"unknown option {option}{did_you_mean(option.partition('=')[0], options)}")
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], file: IO[str] | None = None) -> None:
@@ -78,9 +99,17 @@ def number_over_0(text: str) -> float:
     return value
 
 
+def tolerance(text: str) -> float:
+    """An argument's number >= 0."""
+    return 0.0 if text.strip("0.") == "" and "0" in text else number_over_0(text)
+
+
 def share(text: str) -> float:
     """An argument's number in (0, 1)."""
-    value = number_over_0(text)
-    if value >= 1:
+    try:
+        value = number_over_0(text)
+    except argparse.ArgumentTypeError:
+        value = 0.0
+    if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
     return value

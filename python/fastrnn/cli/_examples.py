@@ -1,84 +1,24 @@
-"""From a file to examples, for `train` and `predict`: CSV tables, .npz arrays, text.
-
-What was done to the data in training is a `Recipe`, which goes into the model's file, so that `predict` does the same.
-"""
+"""From a file to examples, for `train` and `predict`: CSV tables, .npz arrays, text."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._hints import did_you_mean
-from .._typing import Array, Config
-from ..data import CharVocabulary, Scaler, columns, group_sequences, pad_sequences, read_csv
+from .._typing import Array
+from ..data import Scaler, columns, fill_missing, group_sequences, pad_sequences, read_csv
+from ..data.csv_files import encoding_error, python_encoding
+from ..data.moments import in_order
+from ._recipe import Recipe
+from ._tables import check_columns, check_numbers
 
-__all__ = [
-    "KEY",
-    "PADDING",
-    "Examples",
-    "Recipe",
-    "Source",
-    "guess_task",
-    "open_source",
-    "read_examples",
-    "read_series",
-]
-
-KEY = "fastrnn.train"
-"""The entry of a model's metadata that has its recipe."""
+__all__ = ["PADDING", "Examples", "Source", "guess_task", "open_source", "read_examples", "read_series"]
 
 PADDING = -1e4
 """What follows a short sequence; a step is masked if all of its scaled features are that."""
-
-TASKS = ("classification", "regression", "forecasting", "text")
-
-
-@dataclass
-class Recipe:
-    """How a file became a model's inputs and targets.
-
-    Attributes:
-        task: one of TASKS.
-        features, target, sequence: names of columns, or of arrays in an .npz; `sequence` tells whose step a row is.
-        classes: what the numbers of a classification stand for.
-        scaler, target_scaler: configs of `Scaler`s, fitted on the training part.
-        window, horizon: steps that a forecast reads, and gives.
-        vocabulary: the characters of a text.
-    """
-
-    task: str
-    features: list[str] = field(default_factory=list)
-    target: str = ""
-    sequence: str | None = None
-    classes: list[Any] | None = None
-    scaler: Config | None = None
-    target_scaler: Config | None = None
-    window: int = 0
-    horizon: int = 0
-    vocabulary: str | None = None
-
-    def as_config(self) -> Config:
-        """What JSON has."""
-        return asdict(self)
-
-    @classmethod
-    def from_metadata(cls, metadata: Config, path: str) -> Recipe:
-        """That of a model's file. ValueError for a model that `fastrnn train` has not made."""
-        settings = metadata.get(KEY)
-        if not isinstance(settings, dict) or set(settings) != set(cls.__dataclass_fields__):
-            raise ValueError(f"{path}: expected a model that `fastrnn train` has saved, with how it reads data")
-        return cls(**settings)
-
-    def unscale(self, y: Array) -> Array:
-        """Targets as they were in the file."""
-        if self.target_scaler is None:
-            return y
-        scaler = Scaler.from_config(self.target_scaler)
-        back: Array = scaler.inverse_transform(y[..., np.newaxis])[..., 0]
-        return back
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -93,27 +33,40 @@ class Source:
     arrays: dict[str, Array] | None = None
     text: str | None = None
 
+    @property
+    def columns(self) -> dict[str, Array]:
+        """Those of a table. ValueError for a text or arrays."""
+        if self.table is None:
+            raise ValueError(f"{self.path}: expected a table or arrays, got a text")
+        return self.table
 
-def open_source(path: str, delimiter: str = ",") -> Source:
+
+def open_source(path: str, delimiter: str | None = None, decimal: str = ".", encoding: str = "utf-8") -> Source:
     """Read a .csv (.tsv), .npz or text file. ValueError for one that cannot be read, OSError."""
     suffix = os.path.splitext(path)[1].lower()
+    if os.path.isdir(path):
+        raise ValueError(f"{path}: expected a file, got a folder")
     if suffix in (".csv", ".tsv"):
-        table = read_csv(path, "\t" if suffix == ".tsv" else delimiter)
+        table = read_csv(path, "\t" if suffix == ".tsv" else delimiter, decimal=decimal, encoding=encoding)
         if not len(next(iter(table.values()))):
             raise ValueError(f"{path}: expected rows below the line of names, got none")
         return Source(path, table=table)
     if suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as archive:
+                if "fastrnn" in archive.files:
+                    raise ValueError("expected arrays, got a model; fastrnn predict uses it")
                 return Source(path, arrays={name: archive[name] for name in archive.files})
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            what = "expected arrays of numbers or texts, got Python objects; ragged sequences are padded to (N, T, I), "
+            known = "Object arrays" not in str(error)
+            raise ValueError(f"{path}: {error if known else what + 'with their lengths (N,)'}") from None
     if suffix in (".txt", ".md", ".text"):
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding=python_encoding(encoding)) as file:
             try:
                 return Source(path, text=file.read())
             except UnicodeDecodeError as error:
-                raise ValueError(f"{path}: expected UTF-8: {error}") from None
+                raise ValueError(encoding_error(path, encoding, error)) from None
     raise ValueError(f"{path}: expected a name ending in .csv, .tsv, .npz, .txt, .text or .md")
 
 
@@ -139,7 +92,7 @@ def _label_array(source: Source, target: str | None) -> Array:
     if target is None:
         raise ValueError(f"target: expected the name of a column of {', '.join(source.table or ())}, got none")
     assert source.table is not None
-    check_columns(source, [target], "target")
+    check_columns(source.path, source.table, [target], "target")
     return columns(source.table, target, None)
 
 
@@ -169,23 +122,6 @@ class Examples:
         return pad_sequences(scaled, dtype="float32", padding="post", value=PADDING)
 
 
-def check_columns(source: Source, names: list[str], argument: str) -> None:
-    """ValueError unless a table has all of the columns."""
-    known = list(source.table or ())
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"{argument}: expected a column of {source.path} ({', '.join(known)}), got {name!r}"
-                f"{did_you_mean(name, known)}"
-            )
-
-
-def numeric_columns(source: Source, leave_out: list[str | None]) -> list[str]:
-    """Names of the columns of numbers, in their order."""
-    assert source.table is not None
-    return [n for n, column in source.table.items() if column.dtype.kind == "f" and n not in leave_out]
-
-
 def read_examples(source: Source, recipe: Recipe, *, labelled: bool = True) -> Examples:
     """The sequences of a classification or a regression.
 
@@ -206,15 +142,17 @@ def read_examples(source: Source, recipe: Recipe, *, labelled: bool = True) -> E
         if y is not None and len(y) != len(x):
             raise ValueError(f"{recipe.target}: expected {len(x)} targets, got {len(y)}")
         return _check(Examples(parts, y, [str(k) for k in range(len(x))]), recipe)
-    if source.table is None:
-        raise ValueError(f"{source.path}: expected a table or arrays, got a text")
-    check_columns(source, [*recipe.features, *([recipe.sequence] if recipe.sequence else [])], "features")
+    table = source.columns
+    check_numbers(source.path, table, recipe.features, recipe.decimal)
     target = recipe.target if labelled else None
     if recipe.sequence is not None:
-        parts, y, names = group_sequences(source.table, recipe.sequence, recipe.features, target)
+        named = [(recipe.sequence, "sequence"), *([(recipe.order, "order")] if recipe.order else [])]
+        for name, argument in named:
+            check_columns(source.path, table, [name], argument)
+        parts, y, names = group_sequences(table, recipe.sequence, recipe.features, target, recipe.order)
         return _check(Examples(parts, y, [_name(n) for n in names]), recipe)
-    rows = columns(source.table, recipe.features)[..., np.newaxis]  # each row a sequence, its columns the steps
-    y = columns(source.table, target, None) if target is not None else None
+    rows = columns(table, recipe.features)[..., np.newaxis]  # each row a sequence, its columns the steps
+    y = columns(table, target, None) if target is not None else None
     return _check(Examples(list(rows), y, [str(k + 1) for k in range(len(rows))]), recipe)
 
 
@@ -223,12 +161,43 @@ def _name(name: Any) -> str:
 
 
 def _check(examples: Examples, recipe: Recipe) -> Examples:
-    for name, part in zip(examples.names, examples.x, strict=True):
-        if not np.isfinite(part).all():
-            raise ValueError(f"{recipe.sequence or 'row'} {name}: expected a number in every field, got an empty one")
-    if examples.y is not None and examples.y.dtype.kind == "f" and not np.isfinite(examples.y).all():
-        raise ValueError(f"{recipe.target}: expected a target for every sequence, got empty ones")
+    steps = recipe.sequence is None  # the features are steps, and not what each step has
+    for index, (name, part) in enumerate(zip(examples.names, examples.x, strict=True)):
+        where = f"{recipe.sequence or 'row'} {name}"
+        names = recipe.features if len(recipe.features) == part.shape[-1] else None
+        examples.x[index] = _complete(part, where, None if steps else names, recipe)
+    y = examples.y
+    if y is not None and len(y.shape) == 1:
+        empty = ~np.isfinite(y) if y.dtype.kind == "f" else np.array([not str(label).strip() for label in y])
+        if empty.any():
+            where = f"{recipe.sequence or 'row'} {examples.names[int(empty.argmax())]}"
+            raise ValueError(
+                f"{recipe.target}: expected a target for every sequence, got {int(empty.sum())} empty ones, the first "
+                f"of {where}"
+            )
     return examples
+
+
+def _complete(steps: Array, where: str, names: list[str] | None, recipe: Recipe) -> Array:
+    """Steps (T, F) without gaps. ValueError for one, unless `recipe.missing` says what to do, and for an infinity."""
+    bad = ~np.isfinite(steps)
+    if not bad.any():
+        return steps
+    gaps = np.isnan(steps)
+    step, feature = (int(k) for k in np.argwhere(bad)[0])
+    of = "" if names is None else f" of {names[feature]}"
+    if recipe.missing == "previous" and (gaps == bad).all():
+        empty = gaps.all(axis=0)
+        if not empty.any():
+            return np.asarray(fill_missing(steps))
+        of = "" if names is None else f" in {names[int(empty.argmax())]}"
+        raise ValueError(f"{where}: expected a number{of}, got none in all {len(steps)} steps")
+    got = "a missing one" if gaps[step, feature] else f"{steps[step, feature]:g}"
+    hint = "; --missing previous repeats the number before it" if gaps[step, feature] else ""
+    raise ValueError(
+        f"{where}: expected a number in every field{of}, got {got} in step {step + 1} ({int(bad.sum())} of "
+        f"{bad.size}){hint}"
+    )
 
 
 def read_series(source: Source, recipe: Recipe) -> tuple[Array, Array]:
@@ -241,18 +210,15 @@ def read_series(source: Source, recipe: Recipe) -> tuple[Array, Array]:
         y = _array(source, recipe.target) if recipe.target in source.arrays else x[:, 0]
         x, y = x.astype(np.float32), y.astype(np.float32)
     else:
-        if source.table is None:
-            raise ValueError(f"{source.path}: expected a table or arrays, got a text")
-        check_columns(source, [*recipe.features, recipe.target], "features")
-        x, y = columns(source.table, recipe.features), columns(source.table, recipe.target)
+        table = source.columns
+        check_numbers(source.path, table, [*recipe.features, recipe.target], recipe.decimal)
+        x, y = columns(table, recipe.features), columns(table, recipe.target)
+        if recipe.order is not None:
+            check_columns(source.path, table, [recipe.order], "order")
+            rows = in_order(columns(table, recipe.order, None))
+            x, y = x[rows], y[rows]
     if y.shape != x.shape[:1]:
         raise ValueError(f"{recipe.target}: expected {len(x)} steps, got shape {y.shape}")
-    bad = ~np.isfinite(x).all(axis=1) | ~np.isfinite(y)
-    if bad.any():
-        raise ValueError(f"{source.path}: expected a number in every field, got an empty one in row {bad.argmax() + 1}")
-    return x, y
-
-
-def vocabulary_of(recipe: Recipe) -> CharVocabulary:
-    """That of a text's recipe."""
-    return CharVocabulary(recipe.vocabulary or "")
+    both = [*recipe.features, recipe.target] if source.table is not None else None
+    whole = _complete(np.column_stack([x, y]), source.path, both, recipe)
+    return whole[:, :-1], whole[:, -1]

@@ -14,13 +14,17 @@ from .. import plot
 from .._file_writing import write_file
 from .._typing import Array
 from ..model import Sequential
-from ._examples import Recipe
+from ._recipe import Recipe
 
 __all__ = ["Result", "write_report"]
 
 
+NO_BETTER = " The model is no better than that guess."
+
+
 class Result(NamedTuple):
-    """A training that has ended. `prediction` and `target` are of the part that is judged on, as the model has them."""
+    """A training that has ended. `prediction` and `target` are of the part that is judged on, as the model has them;
+    `names` are what its examples are called."""
 
     data: str
     out: str
@@ -28,9 +32,10 @@ class Result(NamedTuple):
     model: Sequential
     history: dict[str, list[float]]
     seconds: float
-    about: str
+    about: Sequence[str]
     prediction: Array
     target: Array
+    names: Sequence[str]
 
 
 def write_report(result: Result, folder: str) -> list[str]:
@@ -54,7 +59,7 @@ def write_report(result: Result, folder: str) -> list[str]:
         "",
         f"{result.recipe.task.capitalize()} on {result.data}.",
         "",
-        *(f"- {line}" for line in (result.about, *lines)),
+        *(f"- {line}" for line in (*result.about, *lines)),
         "",
         *_confusion(result),
         *(f"![{name.partition('.')[0]}]({name})" for name in pictures),
@@ -85,21 +90,25 @@ def _figures(result: Result) -> list[str]:
     if task == "text":
         bits = -np.log2(np.maximum(np.take_along_axis(p, y[..., np.newaxis], axis=-1), 1e-30)).mean()
         size = p.shape[-1]
-        return [f"Judged: {bits:.3f} bits per character (guessing evenly: {math.log2(size):.2f})."]
+        unit = "word" if result.recipe.words is not None else "character"
+        return [f"Judged: {bits:.3f} bits per {unit} (guessing evenly: {math.log2(size):.2f})."]
     if task == "classification":
         common = np.bincount(y).max() / len(y)
         right = (p.argmax(axis=-1) == y).mean()
-        return [f"Judged: {right:.1%} right (always saying the most frequent class: {common:.1%})."]
+        text = f"Judged: {right:.1%} right (always saying the most frequent class: {common:.1%})."
+        return [text + (NO_BETTER if right <= common else "")]
     truth, guess = result.recipe.unscale(y), result.recipe.unscale(p)
     error = np.abs(truth - guess).mean()
     if task == "regression":
         assert result.recipe.target_scaler is not None
         mean = result.recipe.target_scaler["shift"][0]
         base = np.abs(truth - mean).mean()
-        return [f"Judged: mean absolute error {error:.4g} (always saying the mean: {base:.4g})."]
+        text = f"Judged: mean absolute error {error:.4g} (always saying the mean: {base:.4g})."
+        return [text + (NO_BETTER if error >= base else "")]
     steps = np.abs(truth - guess).mean(axis=0)
     last = np.abs(truth[1:] - truth[:-1, :1]).mean() if len(truth) > 1 else float("nan")
     text = f"Judged: mean absolute error {error:.4g} (saying that nothing changes: {last:.4g})."
+    text += NO_BETTER if error >= last else ""
     if len(steps) > 1:
         text += f" First step {steps[0]:.4g}, last step {steps[-1]:.4g}."
     return [text]
@@ -107,15 +116,18 @@ def _figures(result: Result) -> list[str]:
 
 def _predictions(result: Result) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
     recipe, y, p = result.recipe, result.target, result.prediction
+    name = recipe.sequence or "row"
     if recipe.classes is not None:
         classes = recipe.classes
-        head = ("target", "predicted", "probability")
-        return head, ((classes[t], classes[k.argmax()], f"{k.max():.6g}") for t, k in zip(y, p, strict=True))
+        head = (name, "target", "predicted", "probability")
+        rows = zip(result.names, y, p, strict=True)
+        return head, ((n, classes[t], classes[k.argmax()], f"{k.max():.6g}") for n, t, k in rows)
     truth, guess = recipe.unscale(y), recipe.unscale(p)
     steps = truth.shape[1]
     names = [""] if steps == 1 else [f"_{k + 1}" for k in range(steps)]
-    heads = tuple(f"target{n}" for n in names) + tuple(f"predicted{n}" for n in names)
-    return heads, ([f"{v:.7g}" for v in (*t, *g)] for t, g in zip(truth, guess, strict=True))
+    heads = (name, *(f"target{n}" for n in names), *(f"predicted{n}" for n in names))
+    rows = zip(result.names, truth, guess, strict=True)
+    return heads, ([n, *(f"{v:.7g}" for v in (*t, *g))] for n, t, g in rows)
 
 
 def _confusion(result: Result) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from typing import Any
 
 from .._file_writing import write_file
@@ -33,7 +34,7 @@ class Unfinished:
         self._options = options
 
     def check(self) -> str | None:
-        """With --resume, return the name of the newest checkpoint.
+        """With --resume, return the newest checkpoint, and where it goes on.
 
         Raises:
             ValueError: nothing to resume, or other inputs than the run was begun with; without --resume, a folder of a
@@ -47,7 +48,8 @@ class Unfinished:
                     "begun"
                 )
             self._compare()
-            return os.path.basename(files[-1])
+            epoch, batch = (int(number) for number in re.findall(r"\d+", os.path.basename(files[-1])))
+            return f"{files[-1]}, after {batch} batches of epoch {epoch + 1}"
         if files and not self._options["force"]:
             raise ValueError(
                 f"{self.folder}: it has a run that was not finished; --resume goes on with it, --force begins anew"

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from .._core import version
 from . import completion, convert, demo, info, inspect_file, latency, predict, serve, train, verify
-from ._console import one_line
+from ._console import Parser, one_line
 
 # Each module is a command: HELP, DESCRIPTION and EXAMPLES are texts, add_arguments(parser) and command(options) do it.
 COMMANDS: dict[str, Any] = {
@@ -31,9 +31,9 @@ EPILOG = """'fastrnn COMMAND --help' tells the options of a command, with exampl
 exit status: 0 done, 1 two models differ (verify), 2 an error, which stands on stderr in one line, 130 interrupted."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line's parser."""
-    main = argparse.ArgumentParser(
+    main = Parser(
         prog="fastrnn",
         description="Recurrent neural networks at the speed of the hardware.",
         epilog=EPILOG,
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(one)
+        one.set_defaults(parser=one)
         one.add_argument("--verbose", action="store_true", help="show where an error comes from")
     return main
 
@@ -64,8 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or another number for an error, which stands on stderr.
     """
-    options = vars(parser().parse_args(argv))
-    command = options.pop("command")
+    known, unknown = parser().parse_known_args(argv)
+    options = vars(known)
+    command, own = options.pop("command"), options.pop("parser", None)
+    if unknown:
+        (own or parser()).refuse(unknown)
     if command is None:
         parser().print_help(sys.stderr)
         return 2

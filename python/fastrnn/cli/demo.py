@@ -16,7 +16,7 @@ import numpy as np
 from .._typing import Array
 from ..callbacks.base import Callback, Logs
 from ..config import set_random_seed
-from ..data import CharVocabulary, python_topics, windows
+from ..data import CharVocabulary, WordVocabulary, python_topics, windows
 from ..layers import LSTM, Dense, Embedding, Input
 from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
@@ -151,9 +151,14 @@ def stateful_twin(model: Sequential) -> Sequential:
 
 
 def generate(
-    model: Sequential, vocabulary: CharVocabulary, prompt: str, length: int, temperature: float, seed: int
+    model: Sequential,
+    vocabulary: CharVocabulary | WordVocabulary,
+    prompt: str,
+    length: int,
+    temperature: float,
+    seed: int,
 ) -> str:
-    """Continue `prompt` by `length` characters drawn from the model's predictions.
+    """Continue `prompt` by `length` characters, or words, drawn from the model's predictions.
 
     Args:
         model: as `character_model` makes it.
@@ -169,7 +174,7 @@ def generate(
     drawn: list[int] = []
     for _ in range(length):
         log_p = np.log(twin.predict_on_batch(last)[0, -1].astype(np.float64) + 1e-30) / temperature
-        log_p[0] = -np.inf  # never the unknown character
+        log_p[: 2 if isinstance(vocabulary, WordVocabulary) else 1] = -np.inf  # never the unknown character
         p = np.exp(log_p - log_p.max())
         drawn.append(int(rng.choice(len(p), p=p / p.sum())))
         last = np.array([[drawn[-1]]])

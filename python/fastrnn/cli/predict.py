@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from .._file_writing import check_suffix
 from .._typing import Array
 from ..data import Scaler
 from ..model import Sequential
 from ..saving import load_model
 from ._console import at_least_1, number_over_0
-from ._examples import Recipe, open_source, read_examples, read_series, vocabulary_of
+from ._examples import open_source, read_examples, read_series
+from ._recipe import Recipe, add_reading, vocabulary_of
 from .demo import generate
 
 HELP = "use a model that `fastrnn train` has saved"
@@ -36,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("file", metavar="DATA", nargs="?", help="as in training; of a model of text none")
     parser.add_argument("--out", metavar="FILE.csv", help="default: the standard output")
-    parser.add_argument("--delimiter", default=",", help="between the fields of a CSV file; default: %(default)s")
+    add_reading(parser)
     parser.add_argument("--prompt", default="The ", help="what a text goes on from; default: %(default)r")
-    parser.add_argument("--length", type=at_least_1, default=240, help="of the text; default: %(default)s")
+    parser.add_argument("--length", type=at_least_1, default=240, help="of the text, in characters or words; default: "
+                        "%(default)s")  # fmt: skip
     parser.add_argument("--temperature", type=number_over_0, default=0.5,
                         help="below 1: the likely characters; above: all kinds; default: %(default)s")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the text; default: %(default)s")
@@ -46,13 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: dict[str, Any]) -> int:
     """Predict; return the exit status."""
+    check_suffix(options["model"], "MODEL")
     model = load_model(options["model"], compile=False)
     recipe = Recipe.from_metadata(model.metadata, options["model"])
+    for name in ("decimal", "encoding", "missing"):
+        if options[name] is not None:
+            setattr(recipe, name, options[name])
     if recipe.task == "text":
         return _write_text(model, recipe, options)
     if options["file"] is None:
         raise ValueError("DATA: expected a file, got none")
-    source = open_source(options["file"], options["delimiter"])
+    source = open_source(options["file"], options["delimiter"], recipe.decimal, recipe.encoding)
     if recipe.task == "forecasting":
         x, _ = read_series(source, recipe) if _has(source, recipe.target) else (_features(source, recipe), None)
         head, rows = _forecast(model, recipe, x)
@@ -80,7 +89,7 @@ def _has(source: Any, name: str) -> bool:
 
 def _features(source: Any, recipe: Recipe) -> Array:
     """Of a file without the target: a forecast reads only the features."""
-    twin = Recipe(recipe.task, features=recipe.features, target=recipe.features[0])
+    twin = replace(recipe, target=recipe.features[0])
     return read_series(source, twin)[0]
 
 
@@ -105,15 +114,26 @@ def _of_sequences(recipe: Recipe, names: list[str], p: Array) -> tuple[Sequence[
 
 def _write_text(model: Sequential, recipe: Recipe, options: dict[str, Any]) -> int:
     if options["file"] is not None:
-        raise ValueError(f"DATA: expected none with a model of text, which --prompt begins, got {options['file']}")
+        raise ValueError(f"DATA: expected none with a model of text: it goes on from --prompt, got {options['file']}")
     if not options["prompt"]:
         raise ValueError("prompt: expected at least one character, got none")
-    text = options["prompt"] + generate(
-        model, vocabulary_of(recipe), options["prompt"], options["length"], options["temperature"], options["seed"]
-    )
+    vocabulary, prompt = vocabulary_of(recipe), options["prompt"]
+    unknown = vocabulary.unknown(prompt)
+    if unknown:
+        print(f"The model has not met {', '.join(map(repr, unknown))}, and goes on as from anything.", file=sys.stderr)
+    if not len(vocabulary.encode(prompt)):
+        raise ValueError(f"prompt: expected at least one word, got {prompt!r}")
+    drawn = generate(model, vocabulary, prompt, options["length"], options["temperature"], options["seed"])
+    text = joined(prompt, drawn) if recipe.words is not None else prompt + drawn
     if options["out"] is None:
         print(text)
     else:
         with open(options["out"], "w", encoding="utf-8") as file:
             file.write(text + "\n")
     return 0
+
+
+def joined(prompt: str, drawn: str) -> str:
+    """A prompt and the words after it, with no space before what ends a part of a sentence."""
+    tidy = re.sub(r" ([.,;:!?%)])", r"\1", f"{prompt.rstrip()} {drawn}")
+    return tidy.replace("( ", "(")

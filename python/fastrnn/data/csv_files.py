@@ -14,7 +14,7 @@ import numpy as np
 from .._registry import choice_error
 from .._typing import Array
 
-__all__ = ["encoding_error", "has_decimal_comma", "no_number", "number_of", "read_csv"]
+__all__ = ["encoding_error", "has_decimal_comma", "no_number", "number_of", "python_encoding", "read_csv"]
 
 DELIMITERS = (",", ";", "\t", "|")
 _MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"}
@@ -53,7 +53,7 @@ def read_csv(
         raise choice_error("decimal", (".", ","), decimal)
     if delimiter is not None and len(delimiter) != 1:
         raise ValueError(f"delimiter: expected one character, got {delimiter!r}")
-    with open(path, newline="", encoding=_known(encoding)) as file:
+    with open(path, newline="", encoding=python_encoding(encoding)) as file:
         try:
             fields = _fields(file, where, delimiter)
         except UnicodeDecodeError as error:
@@ -61,8 +61,8 @@ def read_csv(
     return {name: _numbers(column, decimal) for name, column in fields.items()}
 
 
-def _known(encoding: str) -> str:
-    """The encoding by Python's name; that of UTF-8 passes over a mark at the beginning. ValueError for none."""
+def python_encoding(encoding: str) -> str:
+    """An encoding by Python's name; that of UTF-8 passes over a mark at the beginning. ValueError for none."""
     try:
         name = codecs.lookup(encoding).name
     except LookupError:
@@ -123,12 +123,12 @@ def number_of(field: str, decimal: str = ".") -> float:
         raise
 
 
-def no_number(column: Array) -> tuple[int, str, int] | None:
+def no_number(column: Array, decimal: str = ".") -> tuple[int, str, int] | None:
     """Of a column of texts the first field that is no number, its row, and how many there are; None if all are."""
     found: list[tuple[int, str]] = []
     for row, field in enumerate(column):
         try:
-            number_of(str(field))
+            number_of(str(field), decimal)
         except ValueError:
             found.append((row, str(field)))
     return (*found[0], len(found)) if found else None

@@ -100,7 +100,10 @@ def group_sequences(
         given = columns(table, target, None)
         labels = given[[part[0] for part in parts]]
         for name, label, part in zip(groups, labels, parts, strict=True):
-            if (given[part] != label).any():
+            other = given[part] != label
+            if given.dtype.kind == "f":
+                other &= ~(np.isnan(given[part]) & np.isnan(label))  # a label that is missing in all rows is one, too
+            if other.any():
                 several = ", ".join(map(str, np.unique(given[part])[:3]))
                 raise ValueError(f"target: expected one label in all rows of {group} {str(name)!r}, got {several}")
     return [rows[part] for part in parts], labels, groups

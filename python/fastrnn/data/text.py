@@ -50,6 +50,10 @@ class CharVocabulary:
         """Return the numbers of the characters, int64 (len(text),)."""
         return np.fromiter((self._index.get(c, 0) for c in text), dtype=np.int64, count=len(text))
 
+    def unknown(self, text: str) -> list[str]:
+        """Return the characters that are not known, each once."""
+        return [c for c in dict.fromkeys(text) if c not in self._index]
+
     def decode(self, numbers: Sequence[int] | Array) -> str:
         """Return the text of numbers; 0 becomes U+FFFD."""
         table = self.UNKNOWN + self.characters
@@ -110,6 +114,10 @@ class WordVocabulary:
     def encode(self, text: str) -> Array:
         """Return the numbers of the words, int64."""
         return np.array([self._index.get(word, 1) for word in self.split(text)], dtype=np.int64)
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the words that are not known, each once."""
+        return [word for word in dict.fromkeys(self.split(text)) if word not in self._index]
 
     def decode(self, numbers: Sequence[int] | Array) -> str:
         """Return the words of numbers with spaces between; 0 is left out, 1 becomes U+FFFD."""

@@ -37,7 +37,8 @@ def import_library(name: str, what: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"{what} needs the package {name.partition('.')[0]}: {error}") from None
+        package = name.partition(".")[0]
+        raise ImportError(f"{what} needs the package {package} (pip install {package}): {error}") from None
 
 
 # -- tensors that must all be used -------------------------------------------------------------------------------------
