@@ -48,6 +48,7 @@ linkcheck_ignore = [r"http://127\.0\.0\.1"]  # of examples
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"fastrnn {version}"
+html_sidebars: dict[str, list[str]] = {"gallery": []}  # the only page of its section
 html_theme_options = {"navigation_with_keys": False, "show_prev_next": True, "navbar_align": "left"}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
