@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
@@ -12,7 +13,7 @@ from fastrnn import Model
 from fastrnn.cli import command_line
 from fastrnn.interop.onnx import save
 from tests.support import model_files
-from tests.support.onnx_graphs import floats, frame_by_frame, graph, node
+from tests.support.onnx_graphs import H, floats, frame_by_frame, graph, lstm, node
 
 
 def test_onnx(tmp_path, capsys):
@@ -61,6 +62,14 @@ def test_a_graph_for_whole_sequences(tmp_path, capsys):
     for name in names:
         out = succeed(capsys, "inspect", name)
         assert out.endswith("Runs step by step: no, on whole sequences alone: one output for a sequence\n")
+    assert "The same" in succeed(capsys, "verify", *names)
+
+
+def test_a_graph_that_gives_the_last_step(tmp_path, capsys):
+    names = tmp_path / "m.onnx", tmp_path / "m.safetensors"
+    nodes = [node("LSTM", "x W R B", "r h", hidden_size=H), node("Squeeze", "h zero", "s"), node("Gemm", "s w", "y")]
+    onnx.save(graph(nodes, lstm() | {"w": floats(H, 3), "zero": np.array([0])}), names[0])
+    assert "layers that run step by step" in succeed(capsys, "convert", *names)
     assert "The same" in succeed(capsys, "verify", *names)
 
 

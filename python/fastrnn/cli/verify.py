@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_graph_options(parser)
 
 
+_STEPWISE = "fastrnn, step by step"
+
+
 class _Runner(NamedTuple):
     """A file that can be run: by whom, on inputs of which shape (batch axis included), and words below `vocabulary`."""
 
@@ -69,6 +72,9 @@ def command(options: dict[str, Any]) -> int:
     a, b = _runners(options)
     x = _input(a, b, options)
     outputs = [np.asarray(runner.run(x), dtype=np.float64) for runner in (a, b)]
+    steps = [y.shape[1] if y.ndim == 3 else 0 for y in outputs]
+    if 1 in steps and {a.by, b.by} & {_STEPWISE}:  # a graph of the last step, which a stream gives at every step
+        outputs = [y[:, -1:] for y in outputs]
     rows = [
         (options[name], runner.by, str(y.shape), f"{np.abs(y).max(initial=0):.6g}")
         for name, runner, y in zip("ab", (a, b), outputs, strict=True)
@@ -162,7 +168,7 @@ def _of_model(model: Sequential | Model) -> _Runner:
         session = Session(model, batch=len(x))
         return np.stack([session.step(np.ascontiguousarray(x[:, t])) for t in range(x.shape[1])], axis=1)
 
-    by = "fastrnn, step by step" if model.stepwise else "fastrnn, whole sequences"
+    by = _STEPWISE if model.stepwise else "fastrnn, whole sequences"
     return _Runner(by, (None, None, model.input_size), None, False, run)
 
 

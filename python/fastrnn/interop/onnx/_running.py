@@ -33,6 +33,8 @@ def original(
     reading = read_graph(path, inputs, outputs)
     options = runtime.SessionOptions()
     options.log_severity_level = 4
+    # As the graph stands: what optimization makes of one of PyTorch's may fit the length of its example alone.
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = runtime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # classes of its own for every kind of damage
@@ -45,7 +47,12 @@ def original(
     run = _frames if reading.axis is None else _sequence
 
     def run_rows(x: Array) -> Array:
-        return run(session, reading, x)
+        try:
+            return run(session, reading, x)
+        except Exception as error:  # as above
+            if isinstance(error, ValueError):
+                raise
+            raise ValueError(f"{os.fspath(path)}: onnxruntime could not run it: {error}") from error
 
     return Original(f"onnxruntime {runtime.__version__}", int(np.prod(reading.shape)), vocabulary, run_rows)
 
