@@ -126,5 +126,6 @@ void bind_weights(py::module_& module);
 void bind_sequence(py::module_& module);
 void bind_session(py::module_& module);
 void bind_stack(py::module_& module);
+void bind_tensors(py::module_& module);
 
 }  // namespace fastrnn::python

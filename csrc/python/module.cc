@@ -21,6 +21,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastrnn::python::bind_session(module);
   fastrnn::python::bind_pool(module);
   fastrnn::python::bind_stack(module);
+  fastrnn::python::bind_tensors(module);
 }
 
 /// Refuses sub-interpreters before pybind11 is called, which would wait for ever for the main interpreter's GIL: this

@@ -266,3 +266,30 @@ def stack_forward(
 def stack_backward(
     dy: Any, cache: StackCache, dh_n: Any = None, dc_n: Any = None, *, need_dx: bool = True, threads: int | None = None
 ) -> tuple[Any, NDArray[Any], Any, list[list[dict[str, NDArray[Any]]]]]: ...  # dx or None, dh0, dc0 or None, parameters
+
+class TensorStack: ...
+
+# `copies`: tensors, those that the layers were packed from, with `names` for each layer and direction. None where C
+# cannot read them.
+def tensor_stack(layers: list[list[PackedWeights]], copies: list[Any], names: list[str]) -> TensorStack | None: ...
+
+# y, h_n, c_n or None, and with `keep` a tensor of a byte, else None; NotImplemented where the weights are not those
+# that were packed, or an argument is not a tensor as calls usually have it.
+def tensor_forward(
+    stack: TensorStack,
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weights: tuple[Any, ...],
+    batch_first: bool,
+    threads: int,
+    keep: bool,
+    /,
+) -> Any: ...
+
+# dx, dh0, dc0, each or None, and a list of the parameters' gradients; None where nothing is kept for the byte at this
+# address, NotImplemented where an argument is not as usual.
+def tensor_backward(
+    address: int, dy: Any, dh_n: Any, dc_n: Any, need_dx: bool, need_states: bool, threads: int, /
+) -> Any: ...
+def tensor_caches() -> int: ...  # how many such bytes there are

@@ -75,7 +75,8 @@ def test_gradcheck(name, options):
         return (y, *last) if isinstance(last, tuple) else (y, last)
 
     leaves = [t.detach().clone().requires_grad_() for t in (x, *hx, *module.parameters())]
-    assert torch.autograd.gradcheck(run, leaves)
+    # Every element of the small modules; of the large ones, all elements in one random direction.
+    assert torch.autograd.gradcheck(run, leaves, fast_mode=module.num_layers > 1)
 
 
 def test_double_backward_is_refused():
@@ -190,16 +191,16 @@ def test_edits_in_place_before_the_backward_pass_raise(change):
 
 def test_what_a_graph_keeps_is_freed_with_it():
     gc.collect()
-    before = len(compute._caches)
+    before = compute.count_kept()
     module = make("LSTM", {})
     x = torch.randn(3, 2, 3, dtype=torch.float64)
     loss = module(x)[0].sum()
-    assert len(compute._caches) == before + 1
+    assert compute.count_kept() == before + 1
     loss.backward()
-    assert len(compute._caches) == before
+    assert compute.count_kept() == before
     loss = module(x)[0].sum()
     del loss
-    assert len(compute._caches) == before
+    assert compute.count_kept() == before
 
 
 def test_backward_twice_with_a_graph_kept():

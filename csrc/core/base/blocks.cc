@@ -133,9 +133,18 @@ void BufferPool::close() noexcept {
   if (blocks_ != nullptr) blocks_->close();
 }
 
-void* BufferPool::take(std::size_t bytes) { return blocks_->take(bytes); }
+void* BufferPool::take(std::size_t bytes) {
+  const std::shared_ptr<Blocks> blocks = blocks_ != nullptr ? blocks_ : process_blocks();
+  return blocks != nullptr ? blocks->take(bytes) : allocate_aligned(bytes);
+}
 
-void BufferPool::give(void* data, std::size_t bytes) noexcept { blocks_->give(data, bytes); }
+void BufferPool::give(void* data, std::size_t bytes) noexcept {
+  const std::shared_ptr<Blocks> blocks = blocks_ != nullptr ? blocks_ : process_blocks();
+  if (blocks != nullptr)
+    blocks->give(data, bytes);
+  else
+    free_aligned(data, bytes);
+}
 
 BufferPool use_buffers(BufferPool pool) noexcept {
   if (pool.blocks_ == nullptr) pool.blocks_ = process_blocks();

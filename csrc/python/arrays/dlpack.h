@@ -5,7 +5,7 @@
 
 namespace fastrnn::python::dlpack {
 
-enum DeviceType : std::int32_t { kCuda = 2, kCudaManaged = 13 };
+enum DeviceType : std::int32_t { kCpu = 1, kCuda = 2, kCudaManaged = 13 };
 
 enum TypeCode : std::uint8_t { kInt = 0, kUnsigned = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
 
@@ -52,6 +52,19 @@ struct ManagedVersioned {
   void (*deleter)(ManagedVersioned*);
   std::uint64_t flags;  // 1: read-only, 2: a copy
   Tensor tensor;
+};
+
+/// What a capsule named "dlpack_exchange_api" refers to, which a type has as its `__dlpack_c_exchange_api__`
+/// (DLPack 1.3): the functions by which objects of that type are read and made without Python. They return 0, or else
+/// set an error of Python; none synchronises a stream. `object` is a PyObject.
+struct Exchange {
+  static constexpr const char* kName = "dlpack_exchange_api";
+  Version version;
+  const Exchange* previous;  // a table of an older major version, or null
+  int (*allocate)(Tensor*, ManagedVersioned**, void*, void (*)(void*, const char*, const char*));
+  int (*share)(void* object, ManagedVersioned** shared);
+  int (*adopt)(ManagedVersioned* tensor, void** object);  // takes the tensor
+  int (*look)(void* object, Tensor* seen);                // borrows from the object; the function may be null
 };
 
 }  // namespace fastrnn::python::dlpack

@@ -15,6 +15,7 @@ from .plan import Plan
 
 _get_num_threads = torch.get_num_threads
 _from_numpy = torch.from_numpy
+_tensor_forward, _tensor_backward = _core.tensor_forward, _core.tensor_backward
 
 
 class _Holder(np.ndarray):
@@ -27,6 +28,11 @@ class _Holder(np.ndarray):
 # with a saved tensor, it does with the cache: hold it, free it, drop it for a checkpoint. A copy of the tensor has
 # none: then the forward call is made again.
 _caches: weakref.WeakValueDictionary[int, _Holder] = weakref.WeakValueDictionary()
+
+
+def count_kept() -> int:
+    """How many forward calls are kept for a backward pass."""
+    return len(_caches) + _core.tensor_caches()
 
 
 def _reserve(cache: StackCache) -> torch.Tensor:
@@ -71,6 +77,14 @@ def forward(
     if keep:
         plan.check_gradient()
     lengths, mask, reset_mask, seed = options
+    if plan.plain and lengths is None and mask is None and reset_mask is None:
+        weights = tuple(weights)
+        found = forward_natively(plan, store, x, h0, c0, weights, keep)
+        if found is None:
+            store.packing(plan, weights, keep)
+            found = forward_natively(plan, store, x, h0, c0, weights, keep)
+        if found is not None:
+            return found
     training = keep or plan.random
     run = plan.run
     if plan.packed or mask is not None or reset_mask is not None or plan.random:
@@ -84,7 +98,7 @@ def forward(
         if plan.random:
             run["seed"] = int(seed)
     drops = plan.drops_weights
-    layers = pack(plan, weights, None, int(seed)) if drops else store.layers(plan, weights, training)
+    layers = pack(plan, weights, None, int(seed)) if drops else store.packing(plan, weights, training).layers
     y, h_n, c_n, cache = _core.stack_forward(
         layers,
         view(x),
@@ -103,6 +117,18 @@ def forward(
     return _from_numpy(y), _from_numpy(h_n), c_n, _reserve(cache) if keep else None
 
 
+def forward_natively(
+    plan: Plan, store: Store, x: Any, h0: Any, c0: Any, weights: tuple[Any, ...], keep: bool
+) -> tuple[Any, Any, Any, Any] | None:
+    """As `forward` without options, past Python and NumPy; None where the weights are to be packed, or a tensor or this
+    PyTorch does not lend itself to that."""
+    packing = store.packings.get(plan.exact_key if keep else plan.key)
+    if packing is None or packing.native is None:
+        return None
+    found = _tensor_forward(packing.native, x, h0, c0, weights, plan.batch_first, _get_num_threads(), keep)
+    return None if found is NotImplemented else found
+
+
 def backward(
     plan: Plan,
     store: Store,
@@ -114,20 +140,27 @@ def backward(
     options: Any,
     reserve: Any,
     need_dx: bool,
+    need_states: bool = True,
 ) -> tuple[Any, Any, Any, list[Any]]:
     """Return the gradients of x (None unless needed), h0, c0 (None without c) and the weights.
 
     Args:
         results: the gradients of y, h_n, c_n; None is zero. The others are the arguments of `forward` and what it kept.
+        need_states: whether those of h0 and c0 are wanted; else they may be None.
     """
-    holder = _caches.get(reserve.data_ptr()) if len(reserve) else None
+    address, threads = reserve.data_ptr() if len(reserve) else 0, _get_num_threads()
+    found = _tensor_backward(address, *results, need_dx, need_states, threads)
+    if found is NotImplemented:
+        dy, dh_n, dc_n = (None if g is None else g.detach().resolve_neg().contiguous() for g in results)
+        found = _tensor_backward(address, dy, dh_n, dc_n, need_dx, need_states, threads)
+    if isinstance(found, tuple):
+        return found
+    holder = _caches.get(address)
     if holder is None:
         reserve = forward(plan, store, x, h0, c0, weights, options, True)[3]
-        holder = _caches[reserve.data_ptr()]
+        return backward(plan, store, results, x, h0, c0, weights, options, reserve, need_dx, need_states)
     dy, dh_n, dc_n = map(view, results)
-    dx, dh0, dc0, parts = _core.stack_backward(
-        dy, holder.cache, dh_n, dc_n, need_dx=need_dx, threads=_get_num_threads()
-    )
+    dx, dh0, dc0, parts = _core.stack_backward(dy, holder.cache, dh_n, dc_n, need_dx=need_dx, threads=threads)
     dweights = [_from_numpy(part[name]) for row in parts for part in row for name in plan.names]
     dx, dc0 = (None if array is None else _from_numpy(array) for array in (dx, dc0))
     return dx, _from_numpy(dh0), dc0, dweights

@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from . import cuda
-from .operators import call
+from .operators import PLAIN, call, call_plainly, is_plain
 from .settings import Settings, check_input, function_name
 
 
@@ -105,13 +105,22 @@ class _Recurrent(torch.nn.RNNBase):
         """
         parameters = self._parameters
         names = self._flat_weights_names
-        weights = [parameters[n] if n in parameters else getattr(self, n) for n in names]
+        weights = tuple([parameters[n] if n in parameters else getattr(self, n) for n in names])
+        layers, train = self.num_layers, self.training
+        dropout = self.dropout if train and layers > 1 else 0.0
+        form: tuple[Any, ...]
+        h0: Any
+        c0: Any
+        if lengths is None and mask is None and reset_mask is None and is_plain() and type(input) in PLAIN:
+            form = layers, 1 + self.bidirectional, self.batch_first, False, train, dropout
+            h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else hx
+            found = call_plainly(self._fast, form, input, h0, c0, weights)
+            if found is not None:
+                return found[0], found[1] if found[2] is None else found[1:3]
         packed = isinstance(input, PackedSequence)
         x = input.data if packed else input
         if not (x.is_cpu or x.device.type == "meta" or (x.is_cuda and self._fast.backend == "fastrnn")):
             return self._leave_to_torch(x, input, hx, lengths, mask, reset_mask)
-        h0: Any
-        c0: Any
         h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else hx
         x, h0, c0 = check_input(x, weights, names[0], h0, c0)
         axis = None
@@ -131,8 +140,6 @@ class _Recurrent(torch.nn.RNNBase):
             raise ValueError(f"input: expected 2 or 3 axes, got shape {tuple(x.shape)}")
         if x.shape[-1] != self.input_size:
             raise ValueError(f"input: expected {self.input_size} features, got shape {tuple(x.shape)}")
-        layers, train = self.num_layers, self.training
-        dropout = self.dropout if train and layers > 1 else 0.0
         form = layers, 1 + self.bidirectional, self.batch_first, packed, train, dropout
         if lengths is not None and not packed:
             lengths = torch.as_tensor(lengths)

@@ -142,10 +142,15 @@ class _Recurrence(torch.autograd.Function):
             dx, dh0, dc0, dweights = torch.ops.fastrnn.backward(*arguments)
             dx = dx if need_dx else None
         else:
+            need_states = h0 is not None or c0 is not None
             dx, dh0, dc0, dweights = compute.backward(
-                plan, store, (dy, dh_n, dc_n), x, h0, c0, weights, options, reserve, need_dx
+                plan, store, (dy, dh_n, dc_n), x, h0, c0, weights, options, reserve, need_dx, need_states
             )
         return None, dx, None if h0 is None else dh0, None if c0 is None else dc0, *dweights
+
+
+# PyTorch's `apply` without its look at transforms of torch.func, which `is_plain` had before.
+_apply_recurrence = super(torch.autograd.Function, _Recurrence).apply
 
 
 class _Transformed(torch.autograd.Function):
@@ -196,7 +201,47 @@ class _TransformedBackward(torch.autograd.Function):
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 _transform = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: None)
 _exporting = getattr(torch.compiler, "is_exporting", lambda: False)
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+_NO_OPTIONS = (None, None, None, None)
+_DTYPES = (torch.float32, torch.float64)
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def is_plain() -> bool:
+    """Whether a call on tensors is that and nothing else: nobody compiles, transforms or watches it."""
+    return not torch.compiler.is_compiling() and not _modes() and _transform() is None
+
+
+def call_plainly(settings: Settings, form: tuple[Any, ...], x: Any, h0: Any, c0: Any, weights: tuple[Any, ...]) -> Any:
+    """As `call`, where `is_plain`, for tensors as they usually are: x (T, B, I) on the CPU, one dtype, no options.
+
+    Returns:
+        y, h_n and c_n or None, and what else a forward call returns; None, with nothing done, for other tensors.
+    """
+    plan = settings.plan(*form)
+    if not plan.plain:
+        return None
+    if not (torch.is_grad_enabled() and _needs_gradient(x, h0, c0, weights)):
+        return compute.forward_natively(plan, settings.store, x, h0, c0, weights, False)
+    dtype = weights[0].dtype
+    usual = (
+        x.dtype is dtype
+        and dtype in _DTYPES
+        and x.is_cpu
+        and x.layout is torch.strided
+        and x.dim() == 3
+        and x.shape[2] == plan.inputs(weights)
+    )
+    if not usual or any(state is not None and state.dtype is not dtype for state in (h0, c0)):
+        return None
+    found = _apply_recurrence((plan, settings.store, _NO_OPTIONS), x, h0, c0, *weights)
+    return found if plan.has_c else (*found, None)
+
+
+def _needs_gradient(x: Any, h0: Any, c0: Any, weights: Any) -> bool:
+    for tensor in (*weights, x, h0, c0):  # noqa: SIM110 - any() takes twice as long: the first weight says it
+        if tensor is not None and tensor.requires_grad:
+            return True
+    return False
 
 
 def call(
@@ -216,20 +261,15 @@ def call(
         settings: of the module. form: the arguments of `plan.write` without its first. The others are those of
             `compute.forward`.
     """
-    needed = torch.is_grad_enabled() and (
-        x.requires_grad
-        or (h0 is not None and h0.requires_grad)
-        or (c0 is not None and c0.requires_grad)
-        or any(w.requires_grad for w in weights)
-    )
+    needed = torch.is_grad_enabled() and _needs_gradient(x, h0, c0, weights)
     *_, training, dropout = form
     seed = torch.randint(2**63 - 1, ()) if training and (dropout or settings.draws) else None
     compiling = torch.compiler.is_compiling()
     options = (lengths, mask, reset_mask, seed)
-    if not compiling and type(x) in _PLAIN and x.is_cpu and not _modes() and _transform() is None:
+    if type(x) in PLAIN and x.is_cpu and is_plain():
         plan, store = settings.plan(*form), settings.store
         if needed:
-            found = _Recurrence.apply((plan, store, options), x, h0, c0, *weights)
+            found = _apply_recurrence((plan, store, options), x, h0, c0, *weights)
             return found if plan.has_c else (*found, None)
         return compute.forward(plan, store, x, h0, c0, weights, options, False)[:3]
     the = write(settings.text, *form), settings.store.slot

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from .. import _core
 from .._core import PackedWeights
 from ..functional._cells import CELLS
 from .plan import Plan
@@ -27,7 +28,7 @@ _compare.restype = ctypes.c_int
 Layers = list[list[PackedWeights]]
 
 
-class _Packing:
+class Packing:
     """Weights as they were when they were packed: copies of them, and what came out."""
 
     def __init__(self, plan: Plan, weights: Any, dtype: str | None) -> None:
@@ -36,11 +37,13 @@ class _Packing:
         self.copies = [w.detach().clone(memory_format=torch.preserve_format) for w in weights]
         self.known = [(c.shape, c.stride(), c.dtype, c.data_ptr(), c.nbytes) for c in self.copies]
         self.layers = pack(plan, self.copies, dtype)
+        # Compares and computes without Python; None where this PyTorch has no such way.
+        self.native = _core.tensor_stack(self.layers, self.copies, list(plan.names))
 
     def holds(self, weights: Any) -> bool:
         """Whether the weights are bit for bit what was packed."""
         for w, (shape, strides, dtype, pointer, nbytes) in zip(weights, self.known, strict=True):
-            if w.shape != shape or w.stride() != strides or w.dtype is not dtype:
+            if w.shape != shape or w.stride() != strides or w.dtype is not dtype or w.is_neg():
                 return False
             if _compare(w.data_ptr(), pointer, nbytes):
                 return False
@@ -67,20 +70,20 @@ class Store:
     """
 
     def __init__(self) -> None:
-        self._packings: dict[str, _Packing] = {}
+        self.packings: dict[str, Packing] = {}
         self.slot = next(_slots)
         _owned[self.slot] = self
 
     def __reduce__(self) -> Any:
         return Store, ()
 
-    def layers(self, plan: Plan, weights: Any, exact: bool) -> Layers:
+    def packing(self, plan: Plan, weights: Any, exact: bool) -> Packing:
         """The packed weights; `exact`: in the dtype of the parameters, whatever the plan says."""
         key = plan.exact_key if exact else plan.key
-        packing = self._packings.get(key)
+        packing = self.packings.get(key)
         if packing is None or not packing.holds(weights):
-            packing = self._packings[key] = _Packing(plan, weights, None if exact else plan.dtype)
-        return packing.layers
+            packing = self.packings[key] = Packing(plan, weights, None if exact else plan.dtype)
+        return packing
 
 
 # The number of a store is what an operator is told. One whose module is gone, or of a program that another process

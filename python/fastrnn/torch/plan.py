@@ -56,6 +56,7 @@ class Plan:
         self.has_c = self.cell == "lstm"
         self.zoneout = any(weights.get(name) for name in _ZONEOUT)
         self.random = bool(self.training and (self.dropout or draws(weights, run)))
+        self.plain = not (self.packed or self.random or self.run)  # a call has its tensors alone, then
         self.drops_weights = bool(self.training and weights.get("weight_dropout"))
         if not self.training:
             self.weights.pop("weight_dropout", None)
@@ -76,6 +77,10 @@ class Plan:
                 "zoneout: expected training mode, or no gradient, got a gradient in evaluation mode, which is not "
                 "there; call under torch.no_grad() or after train()"
             )
+
+    def inputs(self, weights: Any) -> Any:
+        """I, off the shapes of the weights."""
+        return weights[self.names.index("w_ih")].shape[1]
 
     def output_width(self, weights: Any) -> int:
         """The last extent of y: D*P."""
