@@ -1,7 +1,7 @@
 """The static budget of every kernel, and what its PTX must and must not have: errors that no CPU build can show.
 
 nvcc compiles the kernels of the heaviest cells for sm_90a; with FASTRNN_TEST_CUDA_TARGETS=all (or names) those of all
-cells for every target, three quarters of an hour of one core when nothing is kept under build/ from before.
+cells for every target, ten minutes of one core when nothing is kept under build/ from before.
 """
 
 from __future__ import annotations
@@ -156,6 +156,14 @@ def test_each_tier_has_its_barrier_and_no_other(compiled):
 
 def test_nothing_lives_in_local_memory(compiled):
     assert not {k.name for k in compiled if count(k, r"\.local\b")}
+
+
+def test_sources_ask_for_clusters_and_nothing_else():
+    """So that what is compiled for compute_90 is what later targets would get (compiled.py)."""
+    texts = [path.read_text() for path in (ROOT / "csrc").rglob("*") if path.suffix in (".h", ".cu")]
+    asked = {line.strip() for text in texts for line in text.splitlines() if re.match("#.*__CUDA_ARCH__", line)}
+    assert any(">= 900" in line for line in asked)
+    assert all(">= 900" in line or re.fullmatch(r"#if defined\(__CUDA_ARCH__\)", line) for line in asked), asked
 
 
 def test_the_reader_of_reports_sees_a_spill():

@@ -1,6 +1,7 @@
 // The primitives of csrc/cuda/kernels/primitives.h in the emulation, and what the emulation must notice.
 #include "cuda/kernels/primitives.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "cuda/kernels/resident/formats.h"
+#include "cuda/kernels/value.h"
 
 namespace {
 
@@ -279,6 +281,20 @@ void check_refusals() {
   emulation::set_device({});
 }
 
+/// With the host's own power and reciprocal: value.h says by how much those of a GPU may be off.
+void check_tanh() {
+  double worst = 0;
+  for (int i = 1; i < 200'000; ++i) {
+    const float x = float(i) * 1e-4f, y = tanh_of(x);
+    const double right = std::tanh(double(x)), unit = std::nextafterf(float(right), 2.0f) - float(right);
+    worst = std::max(worst, std::fabs(y - right) / unit);
+    if (tanh_of(-x) != -y) worst = INFINITY;
+  }
+  check(worst < 1.5, "tanh is off by " + std::to_string(worst) + " units of the last place");
+  check(tanh_of(INFINITY) == 1 && tanh_of(-INFINITY) == -1 && std::isnan(tanh_of(NAN)), "tanh of infinities and NaN");
+  check(tanh_of(1e-30f) == 1e-30f && tanh_of(0.0f) == 0, "tanh of small numbers");
+}
+
 }  // namespace
 
 int main() {
@@ -286,6 +302,7 @@ int main() {
   check_fragments16<Float16>("float16", float16_value);
   check_fragments_tf32();
   check_rounding();
+  check_tanh();
   check_warp();
   check_memory();
   check_errors();

@@ -4,7 +4,7 @@
 
 By default all targets, sm_90 first. A line for each file and target says how many kernels it has, the most registers of
 one and the bytes that spill; `--all` prints a line for each kernel as well, and one that spills has a line in any case.
-What is compiled is kept under build/cuda-budget until a source changes: half an hour of one core, once. Exit status 1:
+What is compiled is kept under build/cuda-budget until a source changes: ten minutes of one core, once. Exit status 1:
 a kernel spills, or has a stack.
 """
 
