@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         named = [] if config.getoption("short") else config.args
         asked_for = {Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in named}
         leave_out(left_out(items, asked_for, WHOLE), "most of the large parametrisations: `pytest --full` runs all")
+
+
+def pytest_collection_finish() -> None:
+    # Tens of thousands of tests: every collection of garbage would look through them again.
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
