@@ -21,6 +21,7 @@ def run(monkeypatch, tmp_path, peer, *more):
     return status, json.loads((tmp_path / "results.json").read_text())
 
 
+@pytest.mark.full
 def test_command_writes_a_complete_report(monkeypatch, tmp_path, capsys):
     status, full = run(monkeypatch, tmp_path, ReferencePeer())
     assert status == 0
@@ -46,6 +47,7 @@ def test_command_writes_a_complete_report(monkeypatch, tmp_path, capsys):
     assert "not measured" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_a_peer_is_compared_with_our_own_precision(monkeypatch, tmp_path):
     peer = ReferencePeer()
     peer.dtype = "int8"
@@ -62,6 +64,7 @@ def test_a_work_that_would_begin_too_late_is_left_out(monkeypatch, tmp_path):
     assert "RNN T1 B1 H8 training: not measured, time was up" in full["notes"]
 
 
+@pytest.mark.full
 def test_command_leaves_out_who_disagrees_and_says_so(monkeypatch, tmp_path, capsys):
     status, full = run(monkeypatch, tmp_path, ReferencePeer("w_hh"), "--sections", "inference")
     assert status == 1
@@ -70,6 +73,7 @@ def test_command_leaves_out_who_disagrees_and_says_so(monkeypatch, tmp_path, cap
     assert capsys.readouterr().err.count("NOT AGREED, not timed") == len(SHAPES)
 
 
+@pytest.mark.full
 def test_each_instruction_set_has_its_own_tables_in_the_readme(monkeypatch, tmp_path):
     _, full = run(monkeypatch, tmp_path, ReferencePeer(), "--sections", "inference")
     readme = tmp_path / "README.md"

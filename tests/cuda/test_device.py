@@ -153,6 +153,7 @@ def test_without_a_gpu_auto_does_not_look_for_nvcc_and_says_how_to_build_all_the
     assert "Looking for a CUDA compiler" not in text
 
 
+@pytest.mark.full
 @needs_cmake
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the PATH")
 def test_auto_builds_for_the_gpus_that_are_here(tmp_path):
@@ -161,6 +162,7 @@ def test_auto_builds_for_the_gpus_that_are_here(tmp_path):
     assert "CUDA backend: for 90-real, by" in text
 
 
+@pytest.mark.full
 @needs_cmake
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the PATH")
 def test_on_leaves_no_device_without_an_image(tmp_path):
@@ -182,6 +184,7 @@ def test_off_does_not_look_for_nvcc_and_other_words_are_refused(tmp_path):
     assert "FASTRNN_CUDA: expected AUTO, ON or OFF, got YES" in text
 
 
+@pytest.mark.full
 @needs_cmake
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the PATH")
 def test_an_old_nvcc_is_refused_by_its_version(tmp_path):
