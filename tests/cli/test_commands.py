@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import subprocess
 import sys
 
@@ -141,6 +142,9 @@ def test_every_command_has_help_with_examples(capsys):
         assert status == 0
         assert "exit status: 0" in out
         assert "--verbose" in out
+        examples = command_line.COMMANDS[name].EXAMPLES.splitlines()
+        for line in (line.strip() for line in examples if line.startswith("  fastrnn ")):
+            command_line.parser().parse_args(shlex.split(line.partition("   ")[0].partition(" > ")[0])[1:])
 
 
 def test_completion(capsys):

@@ -88,6 +88,9 @@ def test_a_file_of_a_german_spreadsheet(capsys):
     out = train(capsys, *words, "--missing", "previous")
     assert "2 features (X, Wärme °C), 2 classes" in out
     assert "Not read: Zeit." in out
+    out = run(capsys, "inspect", "model.npz")[1]
+    assert "Classification: reads X, Wärme °C, steps of each 'Proben ID'; says 'Geste' (ruhe, winken)." in out
+    assert "fastrnn convert --without-masking writes the model without it." in out
     _, out, _ = run(capsys, "predict", "model.npz", "g.csv")  # as in training
     assert len(out.splitlines()) == 21
     head = Path("model-report/predictions.csv").read_text().splitlines()

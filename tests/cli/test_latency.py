@@ -67,8 +67,8 @@ def test_a_stepper_computes_the_stream(threads):
 
 
 def test_cases_are_those_that_mean_something():
-    names = [shape.name for shape in shapes.SHAPES]
-    found = shapes.cases(names, ["float32", "int8"], [1, 2], ["quiet", "busy"])
+    assert [shape.name for shape in shapes.SHAPES] == ["stac-a", "stac-b", "stac-c", "silero"]
+    found = shapes.cases(shapes.SHAPES, ["float32", "int8"], [1, 2], ["quiet", "busy"])
     assert len(found) == 4 * 2 * 2 + 2 * 2 * 2  # two threads for the two large ones
     assert {case.shape.name for case in found if case.threads == 2} == {"stac-b", "stac-c"}
     assert [(s.layers, s.hidden) for s in shapes.SHAPES] == [(2, 128), (3, 256), (3, 480), (1, 128)]
@@ -94,6 +94,35 @@ def test_it_measures_and_writes(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "silero 1x128 int8 busy, from python" in text
     assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_model_of_a_file(tmp_path, capsys):
+    layers = [fastrnn.Input((None, 3)), fastrnn.GRU(4), fastrnn.Dense(2, activation="softmax")]
+    fastrnn.Sequential(layers).save(tmp_path / "plain.npz")
+    masked = fastrnn.Sequential([layers[0], fastrnn.Masking(-1.0), fastrnn.GRU(4)])
+    masked.save(tmp_path / "masked.npz")
+    both = fastrnn.Sequential([layers[0], fastrnn.Bidirectional(fastrnn.GRU(4))])
+    both.save(tmp_path / "both.npz")
+    words = ["--dtypes", "float32", "int8", "--loads", "quiet", "--calls", "3", "--warm-up", "0", "--json", "-"]
+    assert main(["latency", str(tmp_path / "plain.npz"), *words]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [(r["shape"], r["inputs"], r["hidden"], r["dtype"]) for r in results] == [
+        ("plain", 3, 2, "float32"), ("plain", 3, 2, "int8"),
+    ]  # fmt: skip
+    for name, message in (
+        ("masked.npz", "fastrnn convert --without-masking writes one for streams"),
+        ("both.npz", "both.npz: expected a model that runs step by step; fastrnn inspect names the layers"),
+        ("none.npz", "none.npz: No such file or directory"),
+    ):
+        assert main(["latency", str(tmp_path / name), *words]) == 2
+        assert message in capsys.readouterr().err
+    stream = tmp_path / "stream.npz"
+    assert main(["convert", str(tmp_path / "masked.npz"), str(stream), "--without-masking"]) == 0
+    assert main(["latency", str(stream), *words]) == 0
+    assert main(["convert", str(stream), str(tmp_path / "again.npz"), "--without-masking"]) == 2
+    assert "expected a model with Masking" in capsys.readouterr().err
+    x = np.random.default_rng(0).standard_normal((2, 5, 3), np.float32)
+    np.testing.assert_array_equal(fastrnn.load_model(stream).predict(x), masked.predict(x))
 
 
 def test_json_alone_on_the_standard_output(capsys):

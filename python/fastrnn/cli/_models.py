@@ -30,6 +30,7 @@ _FORMATS = {
     ".json": "RTNeural", ".nam": "Neural Amp Modeler", **dict.fromkeys(TORCH_SUFFIXES, "PyTorch"),
 }  # fmt: skip
 Part = tuple[str, Mapping[str, Any]]
+MASKED = "; fastrnn convert --without-masking writes one for streams, which have no padded steps"
 
 
 def add_parts(parser: argparse.ArgumentParser) -> None:

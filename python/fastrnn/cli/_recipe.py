@@ -75,6 +75,16 @@ class Recipe:
             raise ValueError(f"{path}: expected a model that `fastrnn train` has saved, with how it reads data")
         return cls(**settings)
 
+    def about(self) -> str:
+        """A line that tells what is read, and what is said of it."""
+        if self.task == "text":
+            unit, known = ("words", self.words) if self.words is not None else ("characters", self.vocabulary)
+            return f"Text: {len(known or ()):,} {unit}."
+        of = f", steps of each {self.sequence!r}" if self.sequence else ""
+        what = f"{self.horizon} steps of {self.target!r} from {self.window}" if self.window else repr(self.target)
+        classes = f" ({', '.join(map(str, self.classes))})" if self.classes and len(self.classes) <= 20 else ""
+        return f"{self.task.capitalize()}: reads {', '.join(self.features)}{of}; says {what}{classes}."
+
     def unscale(self, y: Array) -> Array:
         """Targets as they were in the file."""
         if self.target_scaler is None:

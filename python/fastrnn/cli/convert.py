@@ -11,6 +11,7 @@ from ..interop import save
 from ..interop import torch as torch_files
 from ..interop.formats import cast
 from ..interop.onnx import read_layers
+from ..layers import Input, Masking
 from ..model import Sequential
 from ..saving import save_layers
 from ._models import add_graph_options, add_parts, graph_options, is_graph, load_file
@@ -26,6 +27,7 @@ EXAMPLES = """examples:
   fastrnn convert model.safetensors model.onnx --opset 17
   fastrnn convert vad.onnx vad.safetensors
   fastrnn convert silero_vad.onnx vad.safetensors --inputs sr=16000 input=1x576
+  fastrnn convert model.npz stream.safetensors --without-masking
   fastrnn convert tagger.pt tagger.npz --parts embedding:kind=embedding lstm head:activation=softmax
   fastrnn verify model.keras model.safetensors      afterwards: do they compute the same?
 
@@ -40,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--opset", type=int, help="of an .onnx file; default: the newest of the package onnx")
     parser.add_argument("--names", choices=("fastrnn", "torch"), default="fastrnn",
                         help="whose names a .safetensors file has; default: %(default)s")  # fmt: skip
+    parser.add_argument("--without-masking", action="store_true",
+                        help="leave out Masking, so that the model runs step by step")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace OUT if it is there")
     add_parts(parser)
     add_graph_options(parser)
@@ -59,6 +63,8 @@ def command(options: dict[str, Any]) -> int:
     model = load_file(source, options["parts"])
     if not isinstance(model, Sequential):
         raise ValueError(f"{source}: a native model that no layers in Python make cannot be written in another format")
+    if options["without_masking"]:
+        model = _without_masking(model, source)
     if options["dtype"] is not None:
         model = cast(model, options["dtype"])
     if options["names"] == "torch":
@@ -69,6 +75,19 @@ def command(options: dict[str, Any]) -> int:
         save(model, target, **({} if options["opset"] is None else {"opset": options["opset"]}))
     print(f"{target}: {model.count_params():,} parameters, {os.path.getsize(target):,} bytes")
     return 0
+
+
+def _without_masking(model: Sequential, source: str) -> Sequential:
+    """A copy of the other layers, with the same weights and metadata."""
+    kept = [layer for layer in model.layers if not isinstance(layer, Masking)]
+    if len(kept) == len(model.layers):
+        raise ValueError(f"without-masking: expected a model with Masking, got {source} without")
+    assert model.input_shape is not None
+    copies = [type(layer).from_config(layer.get_config()) for layer in kept]
+    twin = Sequential([Input(model.input_shape[1:]), *copies], name=model.name)
+    twin.set_weights(model.get_weights())
+    twin.metadata.update(model.metadata)
+    return twin
 
 
 def _layers_of_a_graph(source: str, target: str, given: dict[str, Any]) -> int:

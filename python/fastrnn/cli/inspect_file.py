@@ -11,6 +11,7 @@ from .._core import Model
 from ..interop import load
 from ..interop._layers import import_library
 from ..interop.formats import native_layers
+from ..layers import Masking
 from ..model import Sequential
 from ..saving.native_layers import stepwise
 from ._console import one_line, show_table
@@ -24,6 +25,7 @@ from ._models import (
     load_file,
     read_state,
 )
+from ._recipe import KEY, Recipe
 
 HELP = "show what is in a model's file: layers, shapes, parameters, what runs step by step"
 DESCRIPTION = (
@@ -101,6 +103,10 @@ def _show_layers(model: Sequential) -> None:
     print(f"Runs step by step: {'no' if refused else 'yes'}")
     for line in refused:
         print(f"  {line}")
+    if any(isinstance(layer, Masking) for layer in model.layers):
+        print("  fastrnn convert --without-masking writes the model without it.")
+    if KEY in model.metadata:
+        print(Recipe.from_metadata(model.metadata, model.name).about())
     if model.metadata:
         print(f"Metadata: {', '.join(sorted(model.metadata))}")
 

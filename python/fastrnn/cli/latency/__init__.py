@@ -13,16 +13,20 @@ import sys
 from typing import Any
 
 from . import native, report
-from .shapes import DTYPES, SHAPES, cases
+from .shapes import DTYPES, SHAPES, FileShape, Shape, cases
 from .timing import Measured, cores_of, measure
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "add_arguments", "command", "run"]
 
-HELP = "time single steps: median, tail, histogram, about two minutes"
-DESCRIPTION = "Time single steps of stacked LSTMs: cold first call, p50, p99, p99.9, max and histograms."
+HELP = "time single steps of a model: median, tail, histogram"
+DESCRIPTION = (
+    "Time single steps of a model's file, or, without one, of stacked LSTMs of known sizes: cold first call, p50, p99, "
+    "p99.9, max and histograms."
+)
 EXAMPLES = """examples:
-  fastrnn latency
-  fastrnn latency --shapes small --dtypes float32 int8 --calls 5000
+  fastrnn latency                                       about two minutes
+  fastrnn latency model.npz
+  fastrnn latency --shapes silero --dtypes float32 int8 --calls 5000
 
 exit status: 0, or 2 if something asked for cannot be measured here."""
 
@@ -30,7 +34,9 @@ exit status: 0, or 2 if something asked for cannot be measured here."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     names = [shape.name for shape in SHAPES]
-    parser.add_argument("--shapes", nargs="+", choices=names, default=names, metavar="NAME", help="of %(choices)s")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file whose model runs step by step, by one thread")
+    parser.add_argument("--shapes", nargs="+", choices=names, default=names, metavar="NAME",
+                        help="without MODEL: of %(choices)s")  # fmt: skip
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["float32", "bfloat16", "int8"], metavar="DTYPE")
     parser.add_argument("--threads", nargs="+", type=int, choices=(1, 2), default=[1, 2], help="2: large layers alone")
     loads = ["quiet", "busy"]
@@ -62,12 +68,16 @@ def run(options: dict[str, Any]) -> int:
         )
     if options["picture"]:
         import matplotlib  # noqa: F401  # before minutes of work
-    program = None if options["only"] == "python" else native.find(options["native"])
+    path = options.get("model")
+    shapes: list[Shape] = [shape for shape in SHAPES if shape.name in options["shapes"]]
+    if path is not None:
+        shapes = [FileShape.of(path)]
+    program = None if options["only"] == "python" or path is not None else native.find(options["native"])
     if options["only"] == "native" and program is None:
         raise ValueError(f"native: expected the program {native.PROGRAM} under build/ (cmake -DFASTRNN_TOOLS=ON)")
     quiet = options["json"] == "-"
     results: list[Measured] = []
-    for case in cases(options["shapes"], options["dtypes"], options["threads"], options["loads"]):
+    for case in cases(shapes, options["dtypes"], options["threads"], options["loads"]):
         with cores_of(case):
             found = []
             if options["only"] != "native":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..._core import Model
 from ...functional import pack_lstm
+from .._models import MASKED, load_file
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Shape:
             for width in sizes
         ]
 
+    def model(self, dtype: str) -> Model:
+        """The same, for a session."""
+        return Model(self.weights(dtype))
+
 
 # The sizes of STAC-ML Markets (Inference), suite Tacana: one step of a sliding window. The suite's specification is not
 # public; the vendor of the published FPGA gives layers and units, and inputs as many as units
@@ -54,6 +62,40 @@ LEAST_HIDDEN_OF_THREADS = 256
 
 
 @dataclass(frozen=True)
+class FileShape(Shape):
+    """The model in a file, in place of stacked LSTMs."""
+
+    path: str = ""
+
+    @classmethod
+    def of(cls, path: str) -> FileShape:
+        """Of a file of any format that `fastrnn inspect` reads. ValueError for a model that has no single steps."""
+        model = cls._load(path, "float32")
+        name = os.path.splitext(os.path.basename(path))[0]
+        return cls(name, model.layers, model.output_size, model.input_size, path=path)
+
+    def model(self, dtype: str) -> Model:
+        """The file's, with its recurrent weights in this dtype."""
+        return self._load(self.path, dtype)
+
+    @staticmethod
+    def _load(path: str, dtype: str) -> Model:
+        loaded = load_file(path, None)
+        if isinstance(loaded, Model):
+            if dtype != "float32":
+                raise ValueError(f"dtypes: expected float32 for {path}, got {dtype}")
+            model = loaded
+        else:
+            try:
+                model = loaded.to_native(dtype)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}{MASKED if 'masking' in str(error).lower() else ''}") from None
+        if not model.stepwise:
+            raise ValueError(f"{path}: expected a model that runs step by step; fastrnn inspect names the layers")
+        return model
+
+
+@dataclass(frozen=True)
 class Case:
     """One distribution to measure. `load` is "quiet" or "busy": another process spins on another core."""
 
@@ -64,19 +106,20 @@ class Case:
 
     @property
     def name(self) -> str:
+        if isinstance(self.shape, FileShape):
+            return f"{self.shape.name} {self.dtype} {self.load}"
         size = f"{self.shape.layers}x{self.shape.hidden}"
         threads = "" if self.threads == 1 else f" {self.threads} threads"
         return f"{self.shape.name} {size} {self.dtype}{threads} {self.load}"
 
 
-def cases(shapes: list[str], dtypes: list[str], threads: list[int], loads: list[str]) -> list[Case]:
-    """All combinations that mean something."""
+def cases(shapes: Sequence[Shape], dtypes: list[str], threads: list[int], loads: list[str]) -> list[Case]:
+    """All combinations that mean something; a file's model has one thread."""
     return [
         Case(shape, dtype, count, load)
-        for shape in SHAPES
-        if shape.name in shapes
+        for shape in shapes
         for dtype in dtypes
         for count in threads
-        if count == 1 or shape.hidden >= LEAST_HIDDEN_OF_THREADS
+        if count == 1 or (shape.hidden >= LEAST_HIDDEN_OF_THREADS and not isinstance(shape, FileShape))
         for load in loads
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._core import Model, Session
+from ..._core import Session
 from ...functional import lstm_forward
 from .shapes import Case
 
@@ -86,10 +86,10 @@ def cores_of(case: Case) -> Iterator[None]:
 def stepper(case: Case) -> Callable[[Any], Any]:
     """The call to be timed, x (I,) to y: `Session.step`, or, as a session has one thread, with more the layers'
     functions with the states fed back."""
-    weights = case.shape.weights(case.dtype)
     if case.threads == 1:
-        session, out = Session(Model(weights)), np.empty(case.shape.hidden, np.float32)
+        session, out = Session(case.shape.model(case.dtype)), np.empty(case.shape.hidden, np.float32)
         return lambda x: session.step(x, out)
+    weights = case.shape.weights(case.dtype)
     states: list[Any] = [(np.zeros((1, 1, case.shape.hidden), np.float32),) * 2 for _ in weights]
 
     def step(x: Any) -> Any:
