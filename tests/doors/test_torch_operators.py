@@ -132,6 +132,9 @@ def test_compile_draws_dropout_anew():
     torch._dynamo.reset()
 
 
+# Of torch.export itself in PyTorch 2.4.
+@pytest.mark.filterwarnings("ignore:At pre-dispatch tracing:UserWarning")
+@pytest.mark.filterwarnings("ignore:You are using .torch.load:FutureWarning")
 @pytest.mark.parametrize("strict", [False, True])
 def test_export_with_dynamic_sizes(strict, tmp_path):
     torch.manual_seed(0)
@@ -212,6 +215,7 @@ def test_backward_twice_with_a_graph_kept():
         loss.backward()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.cpu.amp.autocast:FutureWarning")  # of a checkpoint of PyTorch 2.4
 def test_saved_tensors_may_be_copied_or_dropped():
     """Hooks that move them elsewhere, and checkpoints, which make the forward call again."""
     module = make("LSTM", {"num_layers": 2, "dropout": 0.5})
