@@ -91,7 +91,9 @@ def spills(code: list[Instruction]) -> list[str]:
 @functools.cache
 def tiles(machine: str) -> dict[tuple[str, str], list[Instruction]]:
     """The code of every tile, and of steps of a single row, by its instruction set and its symbol."""
-    objdump = shutil.which(f"{machine}-linux-gnu-objdump" if machine != platform.machine() else "objdump")
+    objdump = shutil.which(f"{machine}-linux-gnu-objdump")  # first: an emulated Python has this machine's objdump
+    if objdump is None and machine == platform.machine():
+        objdump = shutil.which("objdump")
     if not ARCHIVES.get(machine):
         pytest.skip(f"no libfastrnn.a of {machine} under build/: fastrnn was not built from this tree for it")
     if objdump is None:
