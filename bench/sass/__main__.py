@@ -45,7 +45,7 @@ PURPOSES = {
     "cell": ("compute",),
     "publish": ("publish",),
     "exchange": ("commit", "arrive", "wait", "sync_block", "sync_cluster"),
-    "saves": ("store", "save"),
+    "saves": ("store", "save", "finish"),
     "fetch": ("fetch", "wait_copies"),
     "loop": ("each_element", "phase", "sequence"),
 }

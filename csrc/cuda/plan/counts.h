@@ -13,26 +13,26 @@ struct CountedCell {
 
 // A product of a phase takes `first` clocks, and `each` for a slice of the warp and a tile of rows.
 constexpr CountedTerm kProductClocks[] = {
-    {343, 534},  // float32
-    {209, 162},  // tf32
-    {311, 122},  // bfloat16
-    {311, 122},  // float16
+    {105, 453},  // float32
+    {117, 79},   // tf32
+    {173, 54},   // bfloat16
+    {173, 54},   // float16
 };
 // A thread takes `first` clocks for an element of a step, and `each` for each chunk of its sums; cells
 // as in FASTRNN_RESIDENT_CELLS, in inference, in training and backward.
 constexpr CountedCell kCellClocks[] = {
     // rnn
-    {{{1236, 44}, {1281, 44}, {1347, 45}}},
+    {{{763, 79}, {763, 79}, {678, 77}}},
     // lstm
-    {{{1920, 44}, {2007, 44}, {2056, 0}}},
+    {{{1054, 77}, {1054, 77}, {574, 77}}},
     // gru_after
-    {{{1665, 44}, {1730, 44}, {1861, 0}}},
+    {{{922, 77}, {922, 77}, {521, 78}}},
     // gru_before
-    {{{2286, 45}, {2349, 45}, {1663, 107}}},
+    {{{1419, 41}, {1419, 41}, {209, 203}}},
     // gru_output
-    {{{1677, 44}, {1739, 44}, {1728, 0}}},
+    {{{624, 203}, {624, 203}, {572, 70}}},
 };
 // From the end of a product, or of publishing, until the next phase: of a block, a cluster, a grid.
-constexpr double kExchangeClocks[] = {60, 1110, 1400};
+constexpr double kExchangeClocks[] = {50, 355, 1007};
 
 }  // namespace fastrnn::cuda
