@@ -24,20 +24,18 @@ class Slab {
     first_k_ = chunk * cut.slices * kShape.depth;
     first_sum_ = chunk * layout.batch_rows * layout.partial_stride + tile * kShape.slab_rows;
     first_tiles_ = cut.tiles - tile;
-    const int slices = (left < 0 ? 0 : left < cut.tasks ? left : cut.tasks) * cut.slices;
-    in_registers_ = slices < cut.register_slices ? slices : cut.register_slices;
-    in_shared_ = slices - in_registers_;
+    slices_ = (left < 0 ? 0 : left < cut.tasks ? left : cut.tasks) * cut.slices;
     // One copy of the loading code: unrolled over the registers it would be most of the kernel.
     FASTRNN_NO_UNROLL
-    for (int i = 0; i < slices; ++i) {
+    for (int i = 0; i < slices_; ++i) {
       const int task = begin + i / cut.slices, slice = task / cut.tiles * cut.slices + i % cut.slices;
       Word words[kShape.words];
       Format::load(words, weight, task % cut.tiles * kShape.slab_rows, slice * kShape.depth);
       FASTRNN_UNROLL
       for (int r = 0; r < Registers; ++r)
-        if (i == r && r < cut.register_slices) copy(words, words_[r]);
-      if (i >= cut.register_slices) {
-        Four<Word>* to = of_lane(cut, shared) + (i - cut.register_slices) * kQuads * kWarp;
+        if (i == r) copy(words, words_[r]);
+      if (i >= Registers) {
+        Four<Word>* to = of_lane(cut, shared) + (i - Registers) * kQuads * kWarp;
         FASTRNN_UNROLL
         for (int q = 0; q < kQuads; ++q)
           to[q * kWarp] = Four<Word>{{words[q * 4], words[q * 4 + 1], words[q * 4 + 2], words[q * 4 + 3]}};
@@ -53,8 +51,7 @@ class Slab {
     const int on = layout.batch_rows * layout.partial_stride - (cut.tiles - 1) * kShape.slab_rows;  // to the next chunk
     operand = Format::lane_operand(operand + first_k_, layout.operand_stride);
     partial = Format::lane_sums(partial + first_sum_, layout.partial_stride);
-    const int all = in_registers_ + in_shared_;
-    if (all == 0) return;
+    if (slices_ == 0) return;
     int columns = layout.batch_rows;  // of the operand that are left
     do {
       const typename Format::Element* at = operand;
@@ -86,8 +83,8 @@ class Slab {
       fragments[0] = fetch();
       FASTRNN_UNROLL
       for (int i = 0; i < Registers; ++i) {
-        const bool last = i + 1 == Registers, more = last ? in_shared_ > 0 : i + 1 < in_registers_;
-        if (!multiply_slice(words_[i], fragments[i % 2], fragments[1 - i % 2], more, kAhead || !last)) break;
+        const bool last = i + 1 == Registers;
+        if (!multiply_slice(words_[i], fragments[i % 2], fragments[1 - i % 2], i + 1 < slices_, kAhead || !last)) break;
         if (last) multiply_shared(cut, shared, fragments[1 - i % 2], fetch, multiply_slice);
       }
       operand += kShape.batch_rows * layout.operand_stride;
@@ -103,7 +100,7 @@ class Slab {
                                       const MultiplySlice& multiply_slice) const {
     const Four<Word>* from = of_lane(cut, shared);
     typename Format::Fragment ahead;
-    int i = 0;
+    int i = Registers;
     bool more = true;
     while (more) {
       Word words[kShape.words];
@@ -115,7 +112,7 @@ class Slab {
       }
       from += kQuads * kWarp;
       if constexpr (!kAhead) now = fetch();
-      more = multiply_slice(words, now, ahead, ++i < in_shared_, kAhead);
+      more = multiply_slice(words, now, ahead, ++i < slices_, kAhead);
       if constexpr (kAhead) now = ahead;
     }
   }
@@ -131,9 +128,10 @@ class Slab {
   }
 
   Word words_[Registers][kShape.words];
-  // Of this warp: where its operand begins and where its sums go, how many tiles it has of its first chunk, and slices.
+  // Of this warp: where its operand begins and where its sums go, how many tiles it has of its first chunk, and slices
+  // in all, of which the first are in registers.
   int first_k_, first_sum_, first_tiles_;
-  int in_registers_, in_shared_;
+  int slices_;
 };
 
 }  // namespace fastrnn::cuda
