@@ -293,7 +293,7 @@ __attribute__((noinline)) static void sweep_tiles(Watch* watch, const Panels<typ
 /// The hooks of a caller that has fill(acc, first, n, panel) and consume(acc, first, n, panel). They are those of a
 /// copy, whose members the compiler may keep in registers; so it should hold values, not references.
 template <class T, class Hooks>
-constexpr TileHooks<T> hooks_of() {
+static constexpr TileHooks<T> hooks_of() {
   return {[](const void* caller, T* acc, Index first, Index n, Index p) {
             const Hooks copy = *static_cast<const Hooks*>(caller);
             copy.fill(acc, first, n, p);
