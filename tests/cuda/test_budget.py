@@ -12,7 +12,18 @@ import sys
 
 import pytest
 
-from tests.support.cuda.compiled import Kernel, _read, capability, kernels, nvcc, wanted_files, wanted_targets
+from tests.support.cuda.compiled import (
+    FAMILIES,
+    TARGETS,
+    Kernel,
+    _read,
+    capability,
+    kernels,
+    nvcc,
+    ptx_of,
+    wanted_files,
+    wanted_targets,
+)
 from tests.support.cuda.primitives_ptx import FORMS, faults
 from tests.support.tree import ROOT
 
@@ -158,12 +169,22 @@ def test_nothing_lives_in_local_memory(compiled):
     assert not {k.name for k in compiled if count(k, r"\.local\b")}
 
 
-def test_sources_ask_for_clusters_and_nothing_else():
-    """So that what is compiled for compute_90 is what later targets would get (compiled.py)."""
-    texts = [path.read_text() for path in (ROOT / "csrc").rglob("*") if path.suffix in (".h", ".cu")]
-    asked = {line.strip() for text in texts for line in text.splitlines() if re.match("#.*__CUDA_ARCH__", line)}
-    assert any(">= 900" in line for line in asked)
-    assert all(">= 900" in line or re.fullmatch(r"#if defined\(__CUDA_ARCH__\)", line) for line in asked), asked
+@pytest.mark.full
+def test_targets_of_a_family_have_one_ptx(tmp_path):
+    """So that what is assembled from the PTX of the first is what a build for the others has (compiled.py)."""
+    source = tmp_path / "kernel.cu"
+    source.write_text(
+        '#include "cuda/kernels/resident/recurrence.h"\n'
+        "template __global__ void fastrnn::cuda::forward_recurrence<fastrnn::cells::GruBefore, fastrnn::cuda::Float32, "
+        "fastrnn::cuda::Tier::cluster>(FASTRNN_CONSTANT fastrnn::cuda::ForwardParams);\n"
+    )
+    texts: dict[int, set[str]] = {}
+    for number in map(capability, TARGETS):
+        text = ptx_of(source, f"compute_{number}")
+        family = max(first for first in FAMILIES if first <= number)
+        texts.setdefault(family, set()).add(re.sub(r"(?m)^(?://|\.target).*$", "", text))
+    assert {family: len(found) for family, found in texts.items()} == dict.fromkeys(FAMILIES, 1)
+    assert len(set.union(*texts.values())) == len(FAMILIES)
 
 
 def test_the_reader_of_reports_sees_a_spill():
