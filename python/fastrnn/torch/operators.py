@@ -149,8 +149,9 @@ class _Recurrence(torch.autograd.Function):
         return None, dx, None if h0 is None else dh0, None if c0 is None else dc0, *dweights
 
 
-# PyTorch's `apply` without its look at transforms of torch.func, which `is_plain` had before.
-_apply_recurrence = super(torch.autograd.Function, _Recurrence).apply
+def _apply_recurrence(*arguments: Any) -> Any:
+    """PyTorch's `apply` without its look at transforms of torch.func, which `is_plain` had before."""
+    return super(torch.autograd.Function, _Recurrence).apply(*arguments)
 
 
 class _Transformed(torch.autograd.Function):
