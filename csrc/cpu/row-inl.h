@@ -138,21 +138,13 @@ static void row_step(const ForwardCall<typename F::Value>& call, bool whole, Ind
   }
 }
 
-#if defined(__AVX512F__) && !defined(__AVX512VNNI__) && !defined(__AVX512BF16__)
-constexpr bool kRowFormats = false;  // AVX-512 without their instructions: they pay in large layers alone
-#else
-constexpr bool kRowFormats = true;
-#endif
-
-/// For the usual cells in float, since each costs the compiler a second in every format and mode; in the narrower
-/// formats for cells with gates, where the instruction set has products for them.
+/// For the usual cells in float: each costs the compiler a second in every format and mode.
 template <class F, class Cell, Mode mode>
 constexpr RowKernel<typename F::Value> row_step_of() {
   using T = typename F::Value;
   constexpr cells::Description fixed = Cell::describe(cells::Options{});
   constexpr bool small = sizeof(T) == 4 && sizeof(Vec<T>) > 16 && fixed.phases == 1 && fixed.c_states <= 1;
-  constexpr bool narrower = kRowFormats && fixed.phase[0].gates > 1 && mode != Mode::training;
-  if constexpr (small && Cell::kHasPlain && fixed.phase[0].sources == 1 && (!F::kConverts || narrower))
+  if constexpr (small && Cell::kHasPlain && fixed.phase[0].sources == 1 && !(F::kConverts && mode == Mode::training))
     return row_step<F, Cell, mode>;
   else
     return nullptr;
