@@ -16,7 +16,7 @@ from .._core import Model, Session
 from .._typing import Array
 from ..interop import load
 from ..interop._layers import import_library
-from ..interop.onnx._running import original
+from ..interop.onnx._running import open_session, original
 from ..layers import Embedding
 from ..model import Sequential
 from ._console import at_least_1, show_table, tolerance
@@ -173,12 +173,8 @@ def _of_model(model: Sequential | Model) -> _Runner:
 
 
 def _onnxruntime(path: str) -> _Runner:
-    onnxruntime = import_library("onnxruntime", "an .onnx file")
     open(path, "rb").close()
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a class of exception for every kind of damage
-        raise ValueError(f"{path}: not readable by onnxruntime: {error}") from error
+    by, session = open_session(path)
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise ValueError(f"{path}: expected a graph of one input, got {len(inputs)}")
@@ -188,7 +184,6 @@ def _onnxruntime(path: str) -> _Runner:
     def run(x: Array) -> Array:
         return np.asarray(session.run(None, {inputs[0].name: x.astype(dtype or np.float32)})[0])
 
-    by = f"onnxruntime {onnxruntime.__version__}"
     return _Runner(by, shape, None, dtype in (np.int64, np.int32), run)
 
 

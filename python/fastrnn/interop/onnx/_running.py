@@ -12,7 +12,7 @@ from ..._typing import Array
 from .._layers import import_library
 from .graph import Reading, read_graph
 
-__all__ = ["Original", "original"]
+__all__ = ["Original", "open_session", "original"]
 
 
 class Original(NamedTuple):
@@ -22,6 +22,16 @@ class Original(NamedTuple):
     inputs: int
     vocabulary: int | None  # x is of whole numbers below it
     run: Callable[[Array], Array]
+
+
+def open_session(path: str, options: Any = None) -> tuple[str, Any]:
+    """Return onnxruntime with its version, and its session of a graph. ValueError for a graph that it refuses."""
+    runtime = import_library("onnxruntime", "an .onnx file")
+    try:
+        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of exception for every kind of damage
+        raise ValueError(f"{path}: not readable by onnxruntime: {error}") from error
+    return f"onnxruntime {runtime.__version__}", session
 
 
 def original(
@@ -35,10 +45,7 @@ def original(
     options.log_severity_level = 4
     # As the graph stands: what optimization makes of one of PyTorch's may fit the length of its example alone.
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = runtime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # classes of its own for every kind of damage
-        raise ValueError(f"{os.fspath(path)}: not readable by onnxruntime: {error}") from error
+    by, session = open_session(os.fspath(path), options)
     given = [value.name for value in session.get_inputs()]
     if set(given) - {reading.input} - reading.fixed.keys() - reading.states.keys():
         raise ValueError(f"{os.fspath(path)}: expected one input that has an axis of time, got {', '.join(given)}")
@@ -49,12 +56,12 @@ def original(
     def run_rows(x: Array) -> Array:
         try:
             return run(session, reading, x)
-        except Exception as error:  # as above
+        except Exception as error:  # of onnxruntime's own classes
             if isinstance(error, ValueError):
                 raise
             raise ValueError(f"{os.fspath(path)}: onnxruntime could not run it: {error}") from error
 
-    return Original(f"onnxruntime {runtime.__version__}", int(np.prod(reading.shape)), vocabulary, run_rows)
+    return Original(by, int(np.prod(reading.shape)), vocabulary, run_rows)
 
 
 def _dtypes(session: Any) -> dict[str, str]:
