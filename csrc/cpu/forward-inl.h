@@ -51,6 +51,17 @@ FASTRNN_INLINE static Factor<F> factor_of(const ForwardCall<typename F::Value>& 
   }
 }
 
+/// Calls move(offset in the panel, gate of the phase, unit) for each vector of panel p.
+template <class T, class Move>
+FASTRNN_INLINE static void each_vector(int gates, int blocks, Index padded, Index p, const Move& move) {
+  constexpr int U = Vec<T>::kLanes;
+  for (int b = 0; b < blocks; ++b) {
+    const Index unit = (p * blocks + b) * U;
+    if (unit >= padded) break;
+    for (int g = 0; g < gates; ++g) move((b * gates + g) * U, g, unit);
+  }
+}
+
 template <class F, int PV>
 static void project_panels(const ForwardCall<typename F::Value>& call, const cells::Phase& phase,
                            const Panels<typename F::Value>& panels, Index first, Index n, Range range) {
@@ -65,11 +76,8 @@ static void project_panels(const ForwardCall<typename F::Value>& call, const cel
       for (int g = 0; g < PV; ++g) copy(g * U, first_column + g * padded + p * U);
       return;
     }
-    for (int b = 0; b < blocks; ++b) {
-      const Index unit = (p * blocks + b) * U;
-      if (unit >= padded) break;
-      for (int g = 0; g < gates; ++g) copy((b * gates + g) * U, first_column + g * padded + unit);
-    }
+    each_vector<T>(gates, blocks, padded, p,
+                   [&](int i, int g, Index unit) { copy(i, first_column + g * padded + unit); });
   };
   for (const Index end = first + n; first < end; first += call.operands.block) {
     const Index rows = end - first < call.operands.block ? end - first : call.operands.block;
@@ -181,17 +189,6 @@ static void multiply_sources(const ForwardCall<typename F::Value>& call, const c
     sweep_tiles<F, 3, 1>(call.watch, panels, range, first_k, factors, phase.sources, n, caller, hooks);
   else
     sweep_tiles<F, 4, 1>(call.watch, panels, range, first_k, factors, phase.sources, n, caller, hooks);
-}
-
-/// Calls move(offset in the panel, gate of the phase, unit) for each vector of panel p.
-template <class T, class Move>
-FASTRNN_INLINE static void each_vector(int gates, int blocks, Index padded, Index p, const Move& move) {
-  constexpr int U = Vec<T>::kLanes;
-  for (int b = 0; b < blocks; ++b) {
-    const Index unit = (p * blocks + b) * U;
-    if (unit >= padded) break;
-    for (int g = 0; g < gates; ++g) move((b * gates + g) * U, g, unit);
-  }
 }
 
 /// Hooks that leave the products of a phase in `raw`, where the cell normalises the sum with W x + b in it.
