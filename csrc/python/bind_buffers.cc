@@ -1,6 +1,5 @@
 // A BufferPool that NumPy's arrays come from, too, by the memory handlers of NEP 49.
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
 #include "fastrnn/buffers.hpp"
@@ -12,8 +11,6 @@ namespace {
 
 /// Before every array stands the size that was asked for; the array keeps the alignment of its block.
 constexpr std::size_t kHead = 64;
-/// Below a page, malloc has a place at hand.
-constexpr std::size_t kSmall = 4096;
 
 std::size_t& size_of(void* array) {
   return *reinterpret_cast<std::size_t*>(static_cast<char*>(array) - sizeof(std::size_t));
@@ -22,8 +19,7 @@ std::size_t& size_of(void* array) {
 void* take_array(void* pool, std::size_t size) noexcept {
   void* block = nullptr;
   try {
-    block = size < kSmall ? std::aligned_alloc(kHead, (size + 2 * kHead - 1) / kHead * kHead)
-                          : static_cast<BufferPool*>(pool)->take(size + kHead);
+    block = static_cast<BufferPool*>(pool)->take(size + kHead);
   } catch (const std::exception&) {
   }
   if (block == nullptr) return nullptr;
@@ -35,11 +31,7 @@ void* take_array(void* pool, std::size_t size) noexcept {
 void give_array(void* pool, void* array, std::size_t) noexcept {
   if (array == nullptr) return;
   void* const block = static_cast<char*>(array) - kHead;
-  const std::size_t size = size_of(array);
-  if (size < kSmall)
-    std::free(block);
-  else
-    static_cast<BufferPool*>(pool)->give(block, size + kHead);
+  static_cast<BufferPool*>(pool)->give(block, size_of(array) + kHead);
 }
 
 void* take_zeros(void* pool, std::size_t count, std::size_t each) noexcept {

@@ -80,9 +80,6 @@ struct PyModel {
 /// A Model, or PackedWeights of float32 as one.
 std::shared_ptr<const Model> model_of(const std::string& name, py::handle object);
 
-/// Work over fewer weights than this takes a few microseconds; releasing the GIL would cost as much.
-constexpr std::size_t kShortWork = 100'000;
-
 /// Held while a thread uses an object. A second thread gets an error, where it would otherwise corrupt the state.
 class Busy {
  public:
@@ -96,6 +93,14 @@ class Busy {
  private:
   std::atomic_flag& flag_;
 };
+
+/// What an instance of a class of the module's holds, past pybind11's look-up; null for one of T.__new__(T) alone, and
+/// for one of a class with several bases.
+template <class T>
+T* object_in(PyObject* instance) {
+  const auto* const held = reinterpret_cast<py::detail::instance*>(instance);
+  return held->simple_layout ? static_cast<T*>(held->simple_value_holder[0]) : nullptr;
+}
 
 /// Called by pybind11 for an argument whose __init__ was never called (T.__new__(T) alone). pybind11 itself would hand
 /// on uninitialised memory.

@@ -133,13 +133,18 @@ void BufferPool::close() noexcept {
   if (blocks_ != nullptr) blocks_->close();
 }
 
+std::shared_ptr<Blocks> BufferPool::blocks_for(std::size_t bytes) const noexcept {
+  if (bytes < kSmallestPooled) return nullptr;
+  return blocks_ != nullptr ? blocks_ : process_blocks();
+}
+
 void* BufferPool::take(std::size_t bytes) {
-  const std::shared_ptr<Blocks> blocks = blocks_ != nullptr ? blocks_ : process_blocks();
+  const std::shared_ptr<Blocks> blocks = blocks_for(bytes);
   return blocks != nullptr ? blocks->take(bytes) : allocate_aligned(bytes);
 }
 
 void BufferPool::give(void* data, std::size_t bytes) noexcept {
-  const std::shared_ptr<Blocks> blocks = blocks_ != nullptr ? blocks_ : process_blocks();
+  const std::shared_ptr<Blocks> blocks = blocks_for(bytes);
   if (blocks != nullptr)
     blocks->give(data, bytes);
   else

@@ -29,6 +29,7 @@ class FASTRNN_API BufferPool {
 
  private:
   friend FASTRNN_API BufferPool use_buffers(BufferPool pool) noexcept;
+  std::shared_ptr<Blocks> blocks_for(std::size_t bytes) const noexcept;
   std::shared_ptr<Blocks> blocks_;
 };
 

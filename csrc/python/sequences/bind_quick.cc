@@ -78,9 +78,8 @@ const PackedWeights* weights_alone(PyObject* cell, PyObject* const* parameters, 
   PyObject* const defaults = field(cell, kDefaults);
   if (Py_TYPE(parameters[0]) != packed_type || !are_none(parameters + 1, 3) || !has_values(defaults, named))
     return nullptr;
-  const auto* const instance = reinterpret_cast<py::detail::instance*>(parameters[0]);
-  const auto* const weights = static_cast<const PackedWeights*>(instance->simple_value_holder[0]);
-  if (weights == nullptr) return nullptr;  // made by PackedWeights.__new__ alone
+  const auto* const weights = object_in<PackedWeights>(parameters[0]);
+  if (weights == nullptr) return nullptr;
   const CellType type = std::visit([](const auto& w) { return w->options().cell; }, weights->weights);
   return PyUnicode_CompareWithASCIIString(field(cell, kName), cell_name(type)) == 0 ? weights : nullptr;
 }
@@ -195,11 +194,7 @@ struct QuickCall {
     arguments.h_n = h_n.data<T>();
     if (states_count > 0) arguments.c_n = c_n.data<T>();
 
-    const auto work = weights.bytes() / sizeof(T) * std::size_t(arguments.steps * arguments.batch);
-    if (work < kShortWork)
-      forward(weights, arguments);
-    else
-      run_interruptible([&] { forward(weights, arguments); });
+    run_by_length(weights.bytes() / sizeof(T), arguments.steps * arguments.batch, [&] { forward(weights, arguments); });
 
     if (output == Py_None) return y.release();
     PyTuple_SET_ITEM(result.object, 0, y.release());

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -40,8 +39,6 @@ struct Block {
   void release() noexcept;
 };
 constexpr std::size_t kBlockHead = (sizeof(Block) + 63) / 64 * 64;
-/// Below a page, malloc has a place at hand.
-constexpr std::size_t kLeastPooled = 4096;
 
 struct Release {
   void operator()(Block* block) const noexcept { block->release(); }
@@ -56,8 +53,7 @@ OwnedBlock new_block(const dlpack::DataType& type, int rank, const Extents& shap
     if (__builtin_mul_overflow(count, shape[axis], &count) || count > PTRDIFF_MAX / 16) throw std::bad_alloc();
   }
   const std::size_t bytes = (kBlockHead + std::size_t(count) * type.bits / 8 + 63) / 64 * 64;
-  void* const memory = bytes < kLeastPooled ? std::aligned_alloc(64, bytes) : BufferPool().take(bytes);
-  if (memory == nullptr) throw std::bad_alloc();
+  void* const memory = BufferPool().take(bytes);
   OwnedBlock block(new (memory) Block);
   block->shape = shape;
   block->strides = strides;
@@ -164,10 +160,7 @@ void Block::release() noexcept {
   if (kept != nullptr) Register::the().remove(data());
   const std::size_t size = bytes;
   this->~Block();
-  if (size < kLeastPooled)
-    std::free(this);
-  else
-    BufferPool().give(this, size);
+  BufferPool().give(this, size);
 }
 
 /// The object's memory, if it is a tensor on the CPU; its sign is not left to be applied, as PyTorch does for an
@@ -237,15 +230,6 @@ struct TensorStack {
   }
 };
 
-/// Without the GIL, unless the work takes no longer than giving it up.
-template <class Work>
-void run_released(std::size_t weight_bytes, std::int64_t rows, const Work& work) {
-  if (weight_bytes / sizeof(float) * std::size_t(rows) < kShortWork)
-    work();
-  else
-    run_interruptible(work);
-}
-
 template <class T>
 std::optional<py::object> forward_of(const TensorStack& self, PyObject* x, PyObject* h0, PyObject* c0,
                                      PyObject* weights, bool batch_first, int threads, bool keep) {
@@ -274,7 +258,7 @@ std::optional<py::object> forward_of(const TensorStack& self, PyObject* x, PyObj
   }
   const Stack<T>& stack = std::get<Stack<T>>(self.layers->stack);
   std::unique_ptr<StackSaved<T>> saved;
-  run_released(self.layers->work, arguments.steps * arguments.batch, [&] {
+  run_by_length(self.layers->work / sizeof(float), arguments.steps * arguments.batch, [&] {
     if (keep)
       saved = std::make_unique<StackSaved<T>>(stack, arguments);
     else if (stack.weights.size() == 1)
@@ -346,7 +330,7 @@ std::optional<py::object> backward_of(const Kept& kept, const StackSaved<T>& sav
                       });
       first += self.names.size();
     }
-  run_released(self.work, saved.steps() * saved.batch(), [&] { backward(saved, arguments); });
+  run_by_length(self.work / sizeof(float), saved.steps() * saved.batch(), [&] { backward(saved, arguments); });
   const auto given = [&](OwnedBlock& block, bool needed) {
     return needed && block != nullptr ? adopt(library, std::move(block)) : py::object(py::none());
   };
@@ -376,9 +360,8 @@ PyObject* tensor_forward(PyObject*, PyObject* const* given, Py_ssize_t count) {
   enum { kStack, kX, kH0, kC0, kWeights, kBatchFirst, kThreads, kKeep, kCount };
   return guarded([&]() -> std::optional<py::object> {
     if (count != kCount || Py_TYPE(given[kStack]) != stack_type) return std::nullopt;
-    const auto* const instance = reinterpret_cast<py::detail::instance*>(given[kStack]);
-    const auto* const self = static_cast<const TensorStack*>(instance->simple_value_holder[0]);
-    if (self == nullptr) return std::nullopt;  // of TensorStack.__new__ alone
+    const auto* const self = object_in<TensorStack>(given[kStack]);
+    if (self == nullptr) return std::nullopt;
     const int threads = int(integer("threads", given[kThreads], 1, kMostThreads));
     return with_type(self->layers->layers[0][0].dtype(), [&](auto* type) {
       return forward_of<std::remove_pointer_t<decltype(type)>>(*self, given[kX], given[kH0], given[kC0],

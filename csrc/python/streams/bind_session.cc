@@ -242,13 +242,10 @@ PyObject* call_step(PyObject* self, PyObject* const* arguments, Py_ssize_t count
   const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
   const bool usual = count + named == 2 && count >= 1 &&
                      (named == 0 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "out") == 0);
-  const auto* const instance = reinterpret_cast<py::detail::instance*>(self);
-  if (usual && instance->simple_layout) {
-    auto* const session = static_cast<PySession*>(instance->simple_value_holder[0]);
-    if (session != nullptr && session->quick_step(arguments[0], arguments[1])) {
-      Py_INCREF(arguments[1]);
-      return arguments[1];
-    }
+  PySession* const session = usual ? object_in<PySession>(self) : nullptr;
+  if (session != nullptr && session->quick_step(arguments[0], arguments[1])) {
+    Py_INCREF(arguments[1]);
+    return arguments[1];
   }
   PyObject* const function = PyObject_GetAttrString(self, "_step");
   if (function == nullptr) return nullptr;
