@@ -258,3 +258,11 @@ def test_a_damaged_pickle_of_weights_is_an_error(change):
     arguments[change] = {0: 2, 1: "ran", 2: {"clip": -1.0}, 3: {}, 4: 3, 5: "int3", 6: "x"}[change]
     with pytest.raises((ValueError, TypeError)):
         function(*arguments)
+
+
+@pytest.mark.parametrize("key", [1, None, (2,), b"w_hh", "w_hh\0", "\ud800"], ids=repr)
+def test_a_pickle_of_weights_with_a_key_of_no_parameter(key):
+    weights = fastrnn.pack_rnn(np.ones((2, 3), np.float32), np.ones((2, 2), np.float32))
+    restore, arguments = weights.__reduce__()
+    arguments[3][key] = np.ones(2, np.float32)
+    assert repr(restore(*arguments)) == repr(weights)

@@ -18,9 +18,12 @@ class HostParameters {
   /// `owner` names the argument whose dtype they must have; empty: arrays of any dtype are cast to T.
   HostParameters(const py::dict& given, const std::string& owner) : owner_(owner) {
     for (const auto& [name, value] : given) {
-      if (value.is_none()) continue;
+      Py_ssize_t length = 0;
+      const char* const text = PyUnicode_AsUTF8AndSize(name.ptr(), &length);
+      if (text == nullptr) PyErr_Clear();  // a key of a dict that somebody made: the name of no parameter
+      if (text == nullptr || value.is_none()) continue;
       for (const auto& row : cells::kParameterTable<T>)
-        if (PyUnicode_CompareWithASCIIString(name.ptr(), row.name.data()) == 0)
+        if (row.name == std::string_view(text, std::size_t(length)))
           given_.push_back({row.name, py::reinterpret_borrow<py::object>(value), {}});
     }
   }
