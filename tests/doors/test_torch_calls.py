@@ -132,6 +132,7 @@ def test_a_copy_of_what_is_kept_is_none():
     assert len(_core.tensor_backward(reserve.data_ptr(), *arguments)) == 4
     assert _core.tensor_backward(reserve.clone().data_ptr(), *arguments) is None
     assert _core.tensor_backward(0, *arguments) is None
+    assert _core.tensor_backward(2**80, *arguments) is NotImplemented
 
 
 def test_results_are_as_torchs_own():

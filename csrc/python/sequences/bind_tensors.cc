@@ -376,8 +376,12 @@ PyObject* tensor_backward(PyObject*, PyObject* const* given, Py_ssize_t count) {
   enum { kAddress, kDy, kDhN, kDcN, kNeedDx, kNeedStates, kThreads, kCount };
   return guarded([&]() -> std::optional<py::object> {
     if (count != kCount || !PyLong_CheckExact(given[kAddress])) return std::nullopt;
-    const Kept* const kept = Register::the().find(PyLong_AsVoidPtr(given[kAddress]));
-    if (PyErr_Occurred() != nullptr) throw py::error_already_set();  // it is no address
+    const void* const address = PyLong_AsVoidPtr(given[kAddress]);
+    if (PyErr_Occurred() != nullptr) {  // a number too large for an address
+      PyErr_Clear();
+      return std::nullopt;
+    }
+    const Kept* const kept = Register::the().find(address);
     if (kept == nullptr) return py::none();
     const int threads = int(integer("threads", given[kThreads], 1, kMostThreads));
     return std::visit(
