@@ -5,7 +5,7 @@ you ask for. docs/scaling.md says what the formulas are and what came out.
 
     pip install 'fastrnn[mpi,serve]'                           # and redis-server, for the writes
     python -m bench.scaling
-    python -m bench.scaling --parts streams plan --streams 1e6 --chunk-ms 32 --server-us 84 --store-steps 32
+    python -m bench.scaling --parts streams plan --streams 1e6 --chunk-ms 32 --server-us 37 --store-steps 32
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--units", type=int, default=128, help="of their LSTM (%(default)s)")
     parser.add_argument("--chunk-ms", type=float, default=32)
     parser.add_argument("--chunk-steps", type=int, default=1)
-    parser.add_argument("--server-us", type=float, default=84, help="of the service a chunk, by bench.serve.load")
+    parser.add_argument("--server-us", type=float, default=37, help="of the service a chunk, by bench.serve.load")
     parser.add_argument("--store-steps", type=int, default=32, help="of `fastrnn serve` (%(default)s)")
     parser.add_argument("--rank", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)

@@ -160,7 +160,7 @@ def ray() -> Job:
     import ray as engine
     import ray.data as data
 
-    engine.init(num_cpus=WORKERS + 2, log_to_driver=False, logging_level="error", include_dashboard=False)
+    engine.init(num_cpus=WORKERS, log_to_driver=False, logging_level="error", include_dashboard=False)
     data.DataContext.get_current().enable_progress_bars = False
     recipe = importlib.import_module("scoring_ray")
     return lambda scores, source, target: recipe.score(scores, str(source), str(target), WORKERS)

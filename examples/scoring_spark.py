@@ -10,6 +10,8 @@ the output of the last step. Spark keeps its Python processes, each of which rea
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -34,6 +36,7 @@ def score(scorer: Scores, source: str, target: str, spark: SparkSession) -> None
 
 def session(workers: int, rows: int = 512) -> SparkSession:
     """Spark in this process; on a cluster spark-submit says the master, and how many cores there are."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else the first python3 of PATH, which may lack fastrnn
     options = {
         "spark.sql.execution.arrow.maxRecordsPerBatch": rows,
         "spark.sql.files.maxPartitionBytes": "16m",  # small tasks, so that no core is left with a long one at the end
