@@ -6,6 +6,7 @@ Keras users write ``"glorot_uniform"``, ``"GlorotUniform"`` or an instance; mode
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
@@ -41,8 +42,7 @@ def serialize(thing: Any) -> Config:
 
     Args:
         thing: an initializer, a loss, a metric, an optimizer, a regularizer, a schedule or a layer of this library,
-            or one
-            that is registered.
+            or one that is registered.
 
     Example:
         >>> fastrnn.initializers.serialize(fastrnn.initializers.Constant(2.0))
@@ -51,9 +51,37 @@ def serialize(thing: Any) -> Config:
     return {"class_name": type(thing).__name__, "config": thing.get_config()}
 
 
-def show(thing: Any) -> str:
-    """Return ``Name(argument=value, ...)`` from what `get_config` gives: the repr of what has a config."""
-    return f"{type(thing).__name__}({', '.join(f'{k}={v!r}' for k, v in thing.get_config().items())})"
+def argument_names(cls: type) -> tuple[str, ...]:
+    """The names of a constructor's arguments, those of a base class that it hands on as ``**kwargs`` among them."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        _, *parameters = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]  # without self
+        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return tuple(dict.fromkeys(names))
+
+
+class Configured:
+    """What can be made again from its config: base class of layers, initializers, losses, optimizers and so on.
+
+    A class keeps its constructor's arguments as attributes of the same names, or overrides `get_config`.
+    """
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments as a JSON-serialisable dict."""
+        kept = vars(self)
+        return {name: _plain(kept[name]) for name in argument_names(type(self)) if name in kept}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+def _plain(value: Any) -> Any:
+    """An argument as JSON gives it back."""
+    if isinstance(value, Configured):
+        return serialize(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 class Registry(Generic[T]):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import config
-from ._registry import Registry, choice_error, positive, serialize, show
+from ._registry import Configured, Registry, choice_error, positive, serialize
 from ._typing import Array, Config, DTypeLike, Identifier
 
 __all__ = [
@@ -30,16 +30,13 @@ __all__ = [
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
-class Initializer:
-    """Base class. A subclass of your own implements `__call__` and `get_config`.
+class Initializer(Configured):
+    """Base class. A subclass of your own implements `__call__`, and keeps its arguments as attributes of their names.
 
     Example:
         >>> class Ramp(fastrnn.initializers.Initializer):
         ...     def __call__(self, shape, dtype):
         ...         return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
-        ...
-        ...     def get_config(self):
-        ...         return {}
         ...
         >>> fastrnn.Dense(2, bias_initializer=Ramp()).bias_initializer.__class__.__name__
         'Ramp'
@@ -61,13 +58,6 @@ class Initializer:
     def _values(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Array:
         raise NotImplementedError
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as a JSON-serialisable dict."""
-        return {}
-
-    def __repr__(self) -> str:
-        return show(self)
-
 
 class Constant(Initializer):
     """Every element is `value`.
@@ -87,9 +77,6 @@ class Constant(Initializer):
     def _values(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Array:
         return np.full(shape, self.value)
 
-    def get_config(self) -> Config:
-        return {"value": self.value}
-
 
 class Zeros(Constant):
     """Every element is 0.
@@ -103,9 +90,6 @@ class Zeros(Constant):
     def __init__(self) -> None:
         super().__init__(0.0)
 
-    def get_config(self) -> Config:
-        return {}
-
 
 class Ones(Constant):
     """Every element is 1.
@@ -118,9 +102,6 @@ class Ones(Constant):
 
     def __init__(self) -> None:
         super().__init__(1.0)
-
-    def get_config(self) -> Config:
-        return {}
 
 
 class Identity(Initializer):
@@ -142,9 +123,6 @@ class Identity(Initializer):
         if len(shape) != 2:
             raise ValueError(f"shape: expected 2 dimensions for the identity, got {shape}")
         return self.gain * np.eye(shape[0], shape[1])
-
-    def get_config(self) -> Config:
-        return {"gain": self.gain}
 
 
 class _Function(Initializer):
@@ -201,9 +179,6 @@ class RandomNormal(_Random):
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return rng.normal(self.mean, self.stddev, shape)
 
-    def get_config(self) -> Config:
-        return {"mean": self.mean, "stddev": self.stddev, "seed": self.seed}
-
 
 class TruncatedNormal(RandomNormal):
     """Normal with `mean` and `stddev`, values further than two `stddev` from the mean drawn again.
@@ -244,9 +219,6 @@ class RandomUniform(_Random):
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return rng.uniform(self.minval, self.maxval, shape)
-
-    def get_config(self) -> Config:
-        return {"minval": self.minval, "maxval": self.maxval, "seed": self.seed}
 
 
 class VarianceScaling(_Random):
@@ -294,9 +266,6 @@ class VarianceScaling(_Random):
             return rng.normal(0.0, math.sqrt(variance), shape)
         return math.sqrt(variance) / _TRUNCATED_STDDEV * _truncated_unit_normal(shape, rng)
 
-    def get_config(self) -> Config:
-        return {"scale": self.scale, "mode": self.mode, "distribution": self.distribution, "seed": self.seed}
-
 
 class _Named(VarianceScaling):
     """A `VarianceScaling` whose three parameters are fixed by the class."""
@@ -305,9 +274,6 @@ class _Named(VarianceScaling):
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(*self._SETTINGS, seed)
-
-    def get_config(self) -> Config:
-        return {"seed": self.seed}
 
 
 class GlorotUniform(_Named):
@@ -427,9 +393,6 @@ class Orthogonal(_Random):
         # QR leaves the signs to LAPACK; fixing them by the diagonal of R makes the draw uniform (Mezzadri 2007).
         q *= np.where(np.diag(r) < 0, -1.0, 1.0)
         return self.gain * (q if rows >= columns else q.T).reshape(shape)
-
-    def get_config(self) -> Config:
-        return {"gain": self.gain, "seed": self.seed}
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[float, float]:

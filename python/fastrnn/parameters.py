@@ -42,6 +42,11 @@ class Parameter:
         self.regularizer: Any = None
 
     @property
+    def own_name(self) -> str:
+        """The name within its layer: "kernel" of "dense/kernel"."""
+        return self.name.rpartition("/")[2]
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the value."""
         return self.value.shape

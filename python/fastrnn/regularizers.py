@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._registry import Registry, positive, serialize, show
-from ._typing import Array, Config, Identifier
+from ._registry import Configured, Registry, positive, serialize
+from ._typing import Array, Identifier
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "serialize"]
 
 
-class Regularizer:
-    """Base class. One of your own implements `__call__`, `gradient` and `get_config`.
+class Regularizer(Configured):
+    """Base class. One of your own implements `__call__` and `gradient`; its arguments are attributes of their names.
 
     Example:
         >>> class Largest(fastrnn.regularizers.Regularizer):
@@ -20,9 +20,6 @@ class Regularizer:
         ...
         ...     def gradient(self, w):
         ...         return np.sign(w) * (np.abs(w) == np.abs(w).max())
-        ...
-        ...     def get_config(self):
-        ...         return {}
         ...
         >>> Largest()(np.array([1.0, -2.0]))
         2.0
@@ -35,13 +32,6 @@ class Regularizer:
     def gradient(self, weight: Array) -> Array:
         """Return its derivative, an array of the weight's shape and dtype."""
         raise NotImplementedError
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as a JSON-serialisable dict."""
-        return {}
-
-    def __repr__(self) -> str:
-        return show(self)
 
 
 class L1L2(Regularizer):
@@ -69,9 +59,6 @@ class L1L2(Regularizer):
         slope: Array = number(self.l1) * np.sign(weight) + number(2 * self.l2) * weight
         return slope
 
-    def get_config(self) -> Config:
-        return {"l1": self.l1, "l2": self.l2}
-
 
 class L1(L1L2):
     """``l1 * sum(abs(w))``.
@@ -86,9 +73,6 @@ class L1(L1L2):
 
     def __init__(self, l1: float = 0.01) -> None:
         super().__init__(l1=l1)
-
-    def get_config(self) -> Config:
-        return {"l1": self.l1}
 
 
 class L2(L1L2):
@@ -106,9 +90,6 @@ class L2(L1L2):
 
     def __init__(self, l2: float = 0.01) -> None:
         super().__init__(l2=l2)
-
-    def get_config(self) -> Config:
-        return {"l2": self.l2}
 
 
 _REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})

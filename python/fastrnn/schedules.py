@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ._registry import Registry, positive, serialize, show
-from ._typing import Config, Identifier
+from ._registry import Configured, Registry, positive, serialize
+from ._typing import Identifier
 
 __all__ = [
     "CosineDecay", "ExponentialDecay", "InverseTimeDecay", "PiecewiseConstantDecay", "PolynomialDecay", "Schedule",
@@ -17,16 +17,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Schedule:
-    """Base class. A subclass implements `__call__` and `get_config`.
+class Schedule(Configured):
+    """Base class. A subclass implements `__call__`, and keeps its arguments as attributes of their names.
 
     Example:
         >>> class Halving(fastrnn.schedules.Schedule):
         ...     def __call__(self, step):
         ...         return 0.1 / 2 ** (step // 100)
-        ...
-        ...     def get_config(self):
-        ...         return {}
         ...
         >>> fastrnn.optimizers.Adam(Halving()).learning_rate
         0.1
@@ -35,13 +32,6 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """Return the learning rate for `step` (>= 0; 0 is the first update)."""
         raise NotImplementedError
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as a JSON-serialisable dict."""
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return show(self)
 
 
 class _Decay(Schedule):
@@ -58,14 +48,6 @@ class _Decay(Schedule):
     def _progress(self, step: int) -> float:
         progress = step / self.decay_steps
         return math.floor(progress) if self.staircase else progress
-
-    def get_config(self) -> Config:
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "decay_rate": self.decay_rate,
-            "staircase": self.staircase,
-        }
 
 
 class ExponentialDecay(_Decay):
@@ -145,15 +127,6 @@ class CosineDecay(Schedule):
         cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / self.decay_steps)))
         return start * ((1.0 - self.alpha) * cosine + self.alpha)
 
-    def get_config(self) -> Config:
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "alpha": self.alpha,
-            "warmup_target": self.warmup_target,
-            "warmup_steps": self.warmup_steps,
-        }
-
 
 class PiecewiseConstantDecay(Schedule):
     """``values[0]`` up to and including step ``boundaries[0]``, then ``values[1]``, and so on.
@@ -178,9 +151,6 @@ class PiecewiseConstantDecay(Schedule):
 
     def __call__(self, step: int) -> float:
         return self.values[sum(step > b for b in self.boundaries)]
-
-    def get_config(self) -> Config:
-        return {"boundaries": self.boundaries, "values": self.values}
 
 
 class PolynomialDecay(Schedule):
@@ -221,15 +191,6 @@ class PolynomialDecay(Schedule):
             at = min(at, length)
         span = self.initial_learning_rate - self.end_learning_rate
         return float(span * (1.0 - at / length) ** self.power + self.end_learning_rate)
-
-    def get_config(self) -> Config:
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "end_learning_rate": self.end_learning_rate,
-            "power": self.power,
-            "cycle": self.cycle,
-        }
 
 
 _REGISTRY: Registry[Schedule] = Registry(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 
 from .. import config, regularizers
 from .._hints import unknown_keyword
-from .._registry import choice_error, serialize
+from .._registry import Configured, argument_names, choice_error, serialize
 from .._typing import Array, Config
 from ..initializers import Initializer
 from ..parameters import Parameter
@@ -133,11 +132,11 @@ def check_flag(value: object, argument: str) -> bool:
     raise TypeError(f"{argument}: expected a bool, got {type(value).__name__}")
 
 
-class Layer:
+class Layer(Configured):
     """Base class of all layers.
 
-    A subclass sets `input_ndim`, overrides `build`, `forward`, `backward`, `compute_output_shape` and `get_config`, and
-    registers its weights with `add_weight`.
+    A subclass sets `input_ndim`, overrides `build`, `forward`, `backward` and `compute_output_shape`, registers its
+    weights with `add_weight`, and keeps its constructor's arguments as attributes of the same names.
 
     Args:
         name: unique within a model; made from the class name when None.
@@ -201,7 +200,7 @@ class Layer:
     def trainable(self, value: bool) -> None:
         self._trainable = check_flag(value, "trainable")
         for parameter in self.parameters():
-            parameter.trainable = self._trainable and parameter.name.rpartition("/")[2] not in self.statistics
+            parameter.trainable = self._trainable and parameter.own_name not in self.statistics
 
     def add_weight(
         self,
@@ -400,7 +399,7 @@ class Layer:
         if self.batch_input_shape is not None:
             settings["input_shape"] = list(self.batch_input_shape[1:])
         settings.update((keyword, serialize(found)) for keyword, found in self._regularizers.items())
-        return settings
+        return {**settings, **super().get_config()}
 
     @classmethod
     def from_config(cls: type[_Self], settings: Config) -> _Self:
@@ -420,11 +419,8 @@ class Layer:
 
     @classmethod
     def _keywords(cls) -> list[str]:
-        """The names of all arguments of the class, those which reach a base class by **kwargs among them."""
-        constructors = [base.__init__ for base in cls.__mro__ if issubclass(base, Layer)]
-        parameters = [p for function in constructors for p in inspect.signature(function).parameters.values()]
-        named = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-        return sorted((named | cls.regularized.keys()) - {"self"})
+        """The names of all arguments of the class."""
+        return sorted({*argument_names(cls), *cls.regularized})
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: all but what a forward pass kept for its backward pass."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import _packed, activations
 from .._core import matmul, pack_matrix
-from .._registry import serialize
 from .._typing import Array, Config
 from ..initializers import get as get_initializer
 from ..parameters import Parameter
@@ -78,6 +77,10 @@ class Activated(Layer):
         if self._cache is not None and self.activation is not activations.linear:
             return self.activation.gradient(self._cache[-1], dy)
         return dy
+
+    def get_config(self) -> Config:
+        """The constructor's arguments, the activation by its name."""
+        return {**super().get_config(), "activation": self.activation.name}
 
 
 @register_layer
@@ -163,17 +166,6 @@ class Dense(Activated):
             self.bias.grad = flat.sum(axis=0)
         return flat
 
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        settings = {
-            "units": self.units,
-            "activation": self.activation.name,
-            "use_bias": self.use_bias,
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-        }
-        return {**super().get_config(), **settings}
-
 
 @register_layer
 class Activation(Activated):
@@ -204,10 +196,6 @@ class Activation(Activated):
         """See `Layer.backward_logits`."""
         self._take_cache()
         return dz
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        return {**super().get_config(), "activation": self.activation.name}
 
 
 @register_layer
@@ -270,11 +258,6 @@ class Dropout(Layer):
         """Draw on from there."""
         if self._seeds is not None:
             self._seeds.set_state(state)
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        noise_shape = None if self.noise_shape is None else list(self.noise_shape)
-        return {**super().get_config(), "rate": self.rate, "noise_shape": noise_shape, "seed": self.seed}
 
 
 @register_layer

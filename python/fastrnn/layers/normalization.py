@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._registry import positive, serialize
-from .._typing import Array, Config
+from .._registry import positive
+from .._typing import Array
 from ..initializers import get as get_initializer
 from ..parameters import Parameter
 from .base import Layer, Shape, check_flag, check_rate, register_layer
@@ -36,9 +36,10 @@ class _Normalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis = axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
+        axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
         if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
             raise TypeError(f"axis: expected an int, got {type(axis).__name__}")
+        self.axis = int(axis)
         self.epsilon = positive("epsilon", epsilon)
         self.center = check_flag(center, "center")
         self.scale = check_flag(scale, "scale")
@@ -81,18 +82,6 @@ class _Normalization(Layer):
         self.gamma.grad = (dy * normalized).sum(axis=axes)
         scaled: Array = dy * self.gamma.value
         return scaled
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        settings = {
-            "axis": int(self.axis),
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": serialize(self.beta_initializer),
-            "gamma_initializer": serialize(self.gamma_initializer),
-        }
-        return {**super().get_config(), **settings}
 
 
 @register_layer
@@ -235,15 +224,6 @@ class BatchNormalization(_Normalization):
         slope = ((d * normalized).sum(axis=axes) / count).astype(d.dtype)
         dx: Array = factor * (d - weight * (mean + normalized * slope))
         return dx
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        settings = {
-            "momentum": self.momentum,
-            "moving_mean_initializer": serialize(self.moving_mean_initializer),
-            "moving_variance_initializer": serialize(self.moving_variance_initializer),
-        }
-        return {**super().get_config(), **settings}
 
 
 def _weights(x: Array, mask: Array | None) -> tuple[Any, float]:

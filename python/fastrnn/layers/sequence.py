@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._registry import serialize
 from .._typing import Array, Config
 from ..initializers import get as get_initializer
 from ..parameters import Parameter
@@ -105,16 +104,6 @@ class Embedding(Layer):
             grad[rows[starts]] = np.add.reduceat(dy.reshape(-1, self.output_dim)[order], starts, axis=0)
         self.embeddings.grad = grad
 
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        settings = {
-            "input_dim": self.input_dim,
-            "output_dim": self.output_dim,
-            "embeddings_initializer": serialize(self.embeddings_initializer),
-            "mask_zero": self.mask_zero,
-        }
-        return {**super().get_config(), **settings}
-
 
 @register_layer
 class Masking(Layer):
@@ -153,10 +142,6 @@ class Masking(Layer):
         (keep,) = self._take_cache()
         return dy if keep is None else dy * keep
 
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        return {**super().get_config(), "mask_value": self.mask_value}
-
 
 @register_layer
 class RepeatVector(Layer):
@@ -194,10 +179,6 @@ class RepeatVector(Layer):
         """The sum over the repetitions."""
         self._take_cache()
         return np.asarray(dy.sum(axis=1))
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        return {**super().get_config(), "n": self.n}
 
 
 @register_layer
@@ -297,10 +278,6 @@ class TimeDistributed(Layer):
     def set_training_state(self, state: dict[str, Any]) -> None:
         """That of the inner layer."""
         self.layer.set_training_state(state["layer"])
-
-    def get_config(self) -> Config:
-        """The constructor's arguments, the inner layer as its config."""
-        return {**super().get_config(), "layer": serialize(self.layer)}
 
     @classmethod
     def from_config(cls, settings: Config) -> TimeDistributed:

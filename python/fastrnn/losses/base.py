@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .._registry import choice_error, show
-from .._typing import Array, Config
+from .._registry import Configured, choice_error
+from .._typing import Array
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 
 
-class Loss:
+class Loss(Configured):
     """Base class. A subclass implements `values` and `value_gradient`, and `fused_value_gradient` where it can.
 
     Args:
@@ -111,7 +111,7 @@ class Loss:
 
     def _factors(self, shape: tuple[int, ...], sample_weight: Array | None, dtype: np.dtype[np.generic]) -> Array:
         """Return what each value is multiplied by before the plain sum; broadcasts to `shape`."""
-        weight = np.ones((1,) * len(shape)) if sample_weight is None else expand_weight(sample_weight, shape)
+        weight = expand_weight(sample_weight, shape)
         divisor = self._divisor(shape, weight)
         return np.asarray(weight / divisor if divisor else weight * 0.0, dtype=dtype)
 
@@ -134,23 +134,20 @@ class Loss:
         """
         if mask is not None and self.reduction == "sum_over_batch_size":  # see `mask_to_weight`
             return float(mask.sum())
-        weight = np.ones((1,) * len(shape)) if sample_weight is None else expand_weight(sample_weight, shape)
+        weight = expand_weight(sample_weight, shape)
         return self._divisor(shape, weight)
 
-    def __repr__(self) -> str:
-        return show(self)
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as a JSON-serialisable dict."""
-        return {"reduction": self.reduction}
-
-
-def expand_weight(sample_weight: Array, shape: tuple[int, ...]) -> Array:
+def expand_weight(sample_weight: Array | None, shape: tuple[int, ...]) -> Array:
     """Return `sample_weight` with trailing axes of length 1 added, or one dropped, so that it broadcasts to `shape`.
+
+    None gives ones.
 
     Raises:
         ValueError: its shape is no prefix of `shape`.
     """
+    if sample_weight is None:
+        return np.ones((1,) * len(shape))
     weight = np.asarray(sample_weight)
     if weight.ndim == len(shape) + 1 and weight.shape[-1] == 1:
         weight = weight[..., 0]
@@ -173,7 +170,7 @@ def mask_to_weight(mask: Array, sample_weight: Array | None = None) -> Array:
         [[1.3333333333333333, 0.0], [1.3333333333333333, 1.3333333333333333]]
     """
     mask = np.asarray(mask, dtype=bool)
-    weight = np.ones((1,) * mask.ndim) if sample_weight is None else expand_weight(sample_weight, mask.shape)
+    weight = expand_weight(sample_weight, mask.shape)
     return np.where(mask, weight * (mask.size / max(1, int(mask.sum()))), 0.0)
 
 

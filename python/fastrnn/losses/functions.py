@@ -104,9 +104,6 @@ class Huber(Loss):
         result: Array = np.clip(y_pred - y_true, -self.delta, self.delta) / y_pred.shape[-1]
         return result
 
-    def get_config(self) -> Config:
-        return {"delta": self.delta, **super().get_config()}
-
 
 class _Crossentropy(Loss):
     """What the three cross-entropies share."""
@@ -120,10 +117,6 @@ class _Crossentropy(Loss):
         self.from_logits = from_logits
         self.label_smoothing = fraction("label_smoothing", label_smoothing)
         self.fused_activation = None if from_logits else self._activation
-
-    def get_config(self) -> Config:
-        config = {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
-        return {**config, **super().get_config()}
 
 
 class BinaryCrossentropy(_Crossentropy):
@@ -242,8 +235,8 @@ class SparseCategoricalCrossentropy(_Crossentropy):
             y_true = y_true[..., 0]
         if y_true.shape != y_pred.shape[:-1]:
             raise ValueError(f"y_true: expected shape {y_pred.shape[:-1]} (class numbers), got {y_true.shape}")
-        classes = y_pred.shape[-1]
         labels = y_true.astype(np.intp, copy=False)
+        classes = y_pred.shape[-1]
         if labels.size and (labels.min() < 0 or labels.max() >= classes):
             bad = labels.min() if labels.min() < 0 else labels.max()
             raise ValueError(f"y_true: expected class numbers in 0..{classes - 1}, got {bad}")
@@ -275,9 +268,6 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         index = y_true[..., np.newaxis]
         np.put_along_axis(result, index, np.take_along_axis(result, index, axis=-1) - 1, axis=-1)
         return result
-
-    def get_config(self) -> Config:
-        return {"from_logits": self.from_logits, "reduction": self.reduction}
 
 
 class FunctionLoss(Loss):

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import Array, Config
+from .._registry import Configured
+from .._typing import Array
 from ..losses.base import expand_weight
 
 __all__ = ["Metric"]
 
 
-class Metric:
+class Metric(Configured):
     """Base class: a weighted mean. A subclass implements `values`.
 
     Args:
@@ -76,10 +77,6 @@ class Metric:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from what `get_state` returned."""
         vars(self).update(state)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as a JSON-serialisable dict."""
-        return {"name": self.name}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r}, result={self.result():.6g})"

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import activations, losses
 from .._registry import choice_error
-from .._typing import Array, Config
+from .._typing import Array
 from ..losses.base import expand_weight
 from .base import Metric
 
@@ -24,7 +24,7 @@ _PLAIN = losses.MeanSquaredError()
 def _entries(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
     """Return which entries are positive, their predictions and their weights, each of the shape of y_pred."""
     y_true, y_pred = _PLAIN.prepare(y_true, y_pred)
-    weight = np.ones(1) if sample_weight is None else expand_weight(sample_weight, y_pred.shape[:-1])[..., np.newaxis]
+    weight = expand_weight(sample_weight, y_pred.shape[:-1])[..., np.newaxis]
     return y_true != 0, y_pred, np.broadcast_to(weight, y_pred.shape)
 
 
@@ -53,9 +53,6 @@ class _Rate(Metric):
 
     def _counted(self, found: Array, positive: Array) -> Array:
         raise NotImplementedError
-
-    def get_config(self) -> Config:
-        return {"thresholds": self.thresholds, "class_id": self.class_id, "name": self.name}
 
 
 class Precision(_Rate):
@@ -180,15 +177,6 @@ class AUC(Metric):
         intercept = tp[1:] - slope * found[1:]
         ratio = np.where((found[:-1] > 0) & (found[1:] > 0), _divide(found[:-1], found[1:]), 1.0)
         return float(np.sum(_divide(slope * (gained + intercept * np.log(ratio)), tp[0])))
-
-    def get_config(self) -> Config:
-        return {
-            "num_thresholds": self.num_thresholds,
-            "curve": self.curve,
-            "summation_method": self.summation_method,
-            "name": self.name,
-            "from_logits": self.from_logits,
-        }
 
 
 def _divide(a: Array, b: Any) -> Array:

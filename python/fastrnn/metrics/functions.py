@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import losses
-from .._registry import Registry, serialize
+from .._registry import Registry, argument_names, serialize
 from .._typing import Array, Config, Identifier
 from ..losses.base import as_float
 from .base import Metric
@@ -90,9 +90,6 @@ class BinaryAccuracy(Metric):
         y_true, y_pred = _PLAIN.prepare(y_true, y_pred)
         result: Array = np.mean((y_pred > self.threshold) == y_true, axis=-1)
         return result
-
-    def get_config(self) -> Config:
-        return {"name": self.name, "threshold": self.threshold}
 
 
 class CategoricalAccuracy(Metric):
@@ -183,9 +180,6 @@ class SparseTopKCategoricalAccuracy(Metric):
         # NaN compares false: without the second test a NaN row would count as right.
         return np.asarray(((y_pred > own).sum(axis=-1) < self.k) & np.isfinite(own[..., 0]), dtype=np.float64)
 
-    def get_config(self) -> Config:
-        return {"k": self.k, "name": self.name}
-
 
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     """`SparseTopKCategoricalAccuracy` for one-hot targets.
@@ -217,6 +211,11 @@ class _LossMetric(Metric):
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return self.loss.values(*self.loss.prepare(y_true, y_pred))
+
+    def get_config(self) -> Config:
+        """The name, and those of the loss's arguments that the metric has, too."""
+        names = argument_names(type(self))
+        return {"name": self.name, **{k: v for k, v in self.loss.get_config().items() if k in names}}
 
 
 class MeanSquaredError(_LossMetric):
@@ -291,10 +290,6 @@ class BinaryCrossentropy(_LossMetric):
     def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
         super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing), name)
 
-    def get_config(self) -> Config:
-        config = self.loss.get_config()
-        return {"name": self.name, "from_logits": config["from_logits"], "label_smoothing": config["label_smoothing"]}
-
 
 class CategoricalCrossentropy(BinaryCrossentropy):
     """`losses.CategoricalCrossentropy` as a metric; the arguments are its.
@@ -327,9 +322,6 @@ class SparseCategoricalCrossentropy(_LossMetric):
 
     def __init__(self, name: str | None = None, from_logits: bool = False) -> None:
         super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
-
-    def get_config(self) -> Config:
-        return {"name": self.name, "from_logits": self.loss.get_config()["from_logits"]}
 
 
 class FunctionMetric(Metric):

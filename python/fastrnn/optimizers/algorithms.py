@@ -7,12 +7,16 @@ formulas w is the weight, g its (clipped) gradient, lr the learning rate and t t
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._registry import Registry, fraction, positive, serialize
-from .._typing import Array, Config, Identifier
-from .base import LearningRate, Optimizer, Slots
+from .._typing import Array, Identifier
+from .base import Clipping, CommonOptions, LearningRate, Optimizer, Slots
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "get", "serialize"]
 
@@ -23,9 +27,10 @@ class SGD(Optimizer):
     Nesterov's form is ``w += momentum * v - lr * g`` with the new v (Sutskever et al. 2013).
 
     Args:
-        learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm: see `Optimizer`.
+        learning_rate: see `Optimizer`.
         momentum: in [0, 1).
         nesterov: look ahead.
+        common: weight_decay, clipnorm, clipvalue, global_clipnorm; see `Optimizer`.
 
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
@@ -40,19 +45,9 @@ class SGD(Optimizer):
         learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        **common: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-        )
+        super().__init__(learning_rate, **common)
         self.momentum = fraction("momentum", momentum)
         self.nesterov = nesterov
 
@@ -73,9 +68,6 @@ class SGD(Optimizer):
         else:
             value += velocity
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
-
 
 class RMSprop(Optimizer):
     """``v = rho * v + (1 - rho) * g**2``, ``w -= lr * g / sqrt(v + epsilon)`` (Hinton 2012).
@@ -84,11 +76,12 @@ class RMSprop(Optimizer):
     ``m = momentum * m + lr * g / sqrt(...)``, ``w -= m``.
 
     Args:
-        learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm: see `Optimizer`.
+        learning_rate: see `Optimizer`.
         rho: in [0, 1).
         momentum: in [0, 1).
         epsilon: > 0; inside the root, as in Keras 3.
         centered: normalise by the variance instead of the second moment.
+        common: weight_decay, clipnorm, clipvalue, global_clipnorm; see `Optimizer`.
 
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
@@ -105,19 +98,9 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        **common: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-        )
+        super().__init__(learning_rate, **common)
         self.rho = fraction("rho", rho)
         self.momentum = fraction("momentum", momentum)
         self.epsilon = positive("epsilon", epsilon)
@@ -150,10 +133,6 @@ class RMSprop(Optimizer):
             tmp = momentum
         value -= tmp
 
-    def get_config(self) -> Config:
-        own = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon, "centered": self.centered}
-        return {**super().get_config(), **own}
-
 
 class Adam(Optimizer):
     """``m += (1 - b1)(g - m)``, ``v += (1 - b2)(g**2 - v)``, ``w -= lr_t * m / (sqrt(v) + epsilon)``.
@@ -162,11 +141,12 @@ class Adam(Optimizer):
     (Reddi et al. 2018) takes the largest v so far.
 
     Args:
-        learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm: see `Optimizer`.
+        learning_rate: see `Optimizer`.
         beta_1: b1, in [0, 1).
         beta_2: b2, in [0, 1).
         epsilon: > 0.
         amsgrad: see above.
+        common: weight_decay, clipnorm, clipvalue, global_clipnorm; see `Optimizer`.
 
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
@@ -183,19 +163,9 @@ class Adam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        **common: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-        )
+        super().__init__(learning_rate, **common)
         self.beta_1 = fraction("beta_1", beta_1)
         self.beta_2 = fraction("beta_2", beta_2)
         self.epsilon = positive("epsilon", epsilon)
@@ -223,17 +193,14 @@ class Adam(Optimizer):
         tmp *= rate
         value -= tmp
 
-    def get_config(self) -> Config:
-        own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon, "amsgrad": self.amsgrad}
-        return {**super().get_config(), **own}
-
 
 class AdamW(Adam):
     """`Adam` with decoupled weight decay (Loshchilov & Hutter 2019).
 
     Args:
         weight_decay: >= 0; every weight loses ``lr * weight_decay`` of itself per step.
-        learning_rate, beta_1, beta_2, epsilon, amsgrad, clipnorm, clipvalue, global_clipnorm: as in `Adam`.
+        learning_rate, beta_1, beta_2, epsilon, amsgrad: as in `Adam`.
+        clipping: clipnorm, clipvalue, global_clipnorm; see `Optimizer`.
 
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
@@ -251,31 +218,19 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        *,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            beta_1,
-            beta_2,
-            epsilon,
-            amsgrad,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-        )
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **clipping)
 
 
 class Adagrad(Optimizer):
     """``a += g**2``, ``w -= lr * g / sqrt(a + epsilon)`` (Duchi et al. 2011).
 
     Args:
-        learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm: see `Optimizer`.
+        learning_rate: see `Optimizer`.
         initial_accumulator_value: what a starts from, >= 0.
         epsilon: > 0.
+        common: weight_decay, clipnorm, clipvalue, global_clipnorm; see `Optimizer`.
 
     Example:
         >>> model = fastrnn.Sequential([fastrnn.Input((2,)), fastrnn.Dense(1)])
@@ -290,19 +245,9 @@ class Adagrad(Optimizer):
         learning_rate: LearningRate = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        **common: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-        )
+        super().__init__(learning_rate, **common)
         self.initial_accumulator_value = positive("initial_accumulator_value", initial_accumulator_value, zero=True)
         self.epsilon = positive("epsilon", epsilon)
 
@@ -316,10 +261,6 @@ class Adagrad(Optimizer):
         np.multiply(grad, rate, out=tmp)
         tmp /= np.sqrt(root, out=root)
         value -= tmp
-
-    def get_config(self) -> Config:
-        own = {"initial_accumulator_value": self.initial_accumulator_value, "epsilon": self.epsilon}
-        return {**super().get_config(), **own}
 
 
 _REGISTRY: Registry[Optimizer] = Registry(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
 from .. import schedules
-from .._registry import positive, show
+from .._registry import Configured, positive
 from .._typing import Array, Config
 from ..parameters import Parameter
 
@@ -16,7 +17,21 @@ Slots = dict[str, Array]
 LearningRate = schedules.Schedule | float | Config
 
 
-class Optimizer:
+class Clipping(TypedDict, total=False):
+    """How gradients are limited: one of these at most."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+
+
+class CommonOptions(Clipping, total=False):
+    """Arguments that every optimizer hands on to `Optimizer`."""
+
+    weight_decay: float | None
+
+
+class Optimizer(Configured):
     """Base class. A subclass names its state in `_slot_values` and implements `_update`.
 
     Args:
@@ -78,6 +93,11 @@ class Optimizer:
     # -- learning rate and configuration --
 
     @property
+    def scheduled(self) -> bool:
+        """Whether a schedule decides the rate."""
+        return isinstance(self._learning_rate, schedules.Schedule)
+
+    @property
     def learning_rate(self) -> float:
         """The rate of the next update. Settable, unless a schedule decides it (TypeError)."""
         rate = self._learning_rate
@@ -100,16 +120,8 @@ class Optimizer:
     def get_config(self) -> Config:
         """Return the constructor's arguments as a JSON-serialisable dict."""
         rate = self._learning_rate
-        return {
-            "learning_rate": schedules.serialize(rate) if isinstance(rate, schedules.Schedule) else rate,
-            "weight_decay": self.weight_decay,
-            "clipnorm": self.clipnorm,
-            "clipvalue": self.clipvalue,
-            "global_clipnorm": self.global_clipnorm,
-        }
-
-    def __repr__(self) -> str:
-        return show(self)
+        shown = schedules.serialize(rate) if isinstance(rate, schedules.Schedule) else rate
+        return {"learning_rate": shown, **super().get_config()}
 
     # -- the update --
 

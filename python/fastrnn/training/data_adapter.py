@@ -23,6 +23,11 @@ class Batch(NamedTuple):
     y: Array | None
     sample_weight: Array | None
 
+    def take(self, rows: Any) -> Batch:
+        """Those rows of it: a slice, which copies nothing, or indices."""
+        y, weight = (None if array is None else array[rows] for array in self[1:])
+        return Batch(self.x[rows], y, weight)
+
 
 def check_array(value: Any, argument: str) -> Array:
     """Return `value` as an array of finite numbers with at least one axis.
@@ -150,9 +155,7 @@ class ArrayData:
         for piece in (slice(0, at), slice(at, self.size)):
             part = ArrayData.__new__(ArrayData)
             part.__dict__.update(self.__dict__)
-            part.x = self.x[piece]
-            part.y = None if self.y is None else self.y[piece]
-            part.sample_weight = None if self.sample_weight is None else self.sample_weight[piece]
+            part.x, part.y, part.sample_weight = self._whole().take(piece)
             part.size = part.x.shape[0]
             parts.append(part)
         parts[1].shuffle = False
@@ -163,21 +166,17 @@ class ArrayData:
 
     def batches(self, first: int) -> Iterator[Batch]:
         """A pass, from batch number `first` on."""
-        order = None
+        whole, order = self._whole(), None
         if self.shuffle:
             self.rng = np.random.default_rng() if self.rng is None else self.rng
             self._pass_state = self.rng.bit_generator.state
             order = self.rng.permutation(self.size)
         for start in range(first * self.batch_size, self.size, self.batch_size):
-            # A slice is a view; only a shuffled pass copies.
-            piece: Any = slice(start, min(start + self.batch_size, self.size))
-            if order is not None:
-                piece = order[piece]
-            yield Batch(
-                self.x[piece],
-                None if self.y is None else self.y[piece],
-                None if self.sample_weight is None else self.sample_weight[piece],
-            )
+            rows = slice(start, min(start + self.batch_size, self.size))
+            yield whole.take(rows if order is None else order[rows])
+
+    def _whole(self) -> Batch:
+        return Batch(self.x, self.y, self.sample_weight)
 
 
 class BatchData:

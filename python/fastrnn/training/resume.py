@@ -14,7 +14,6 @@ __all__ = ["check", "collect", "restore"]
 def collect(trainer: BatchTrainer, data: Data, hooks: CallbackList, position: Position) -> dict[str, Any]:
     """Return the state of a run as dicts, lists, numbers, texts and arrays."""
     model, optimizer = trainer.model, trainer.optimizer
-    rate = optimizer.get_config()["learning_rate"]
     return {
         "position": position._asdict(),
         "stop_training": trainer.stop_training,
@@ -23,7 +22,8 @@ def collect(trainer: BatchTrainer, data: Data, hooks: CallbackList, position: Po
         "layers": [[type(layer).__name__, layer.get_training_state()] for layer in model.layers],
         "optimizer": {
             "class": type(optimizer).__name__,
-            "rate": rate if isinstance(rate, float) else None,  # a schedule follows from the iterations, in `state`
+            # A schedule's follows from the iterations, in `state`.
+            "rate": None if optimizer.scheduled else optimizer.learning_rate,
             "state": optimizer.state_dict(),
         },
         "metrics": [[metric.name, metric.get_state()] for metric in trainer.metrics],

@@ -149,9 +149,8 @@ class Shards:
             if not any(len(self._rows(batch, shard).x) for shard in self._own):
                 # No rows, but layers that count steps have to count this one.
                 trainer.model.forward_batch(batch.x[:1], training=True)
-            rate = optimizer.get_config()["learning_rate"]
-            rates, all_parts = zip(*self._group.exchange((rate, parts)), strict=True)
-            if isinstance(rate, float):  # a callback of process 0 may have changed it
+            rates, all_parts = zip(*self._group.exchange((optimizer.learning_rate, parts)), strict=True)
+            if not optimizer.scheduled:  # a callback of process 0 may have changed it
                 optimizer.learning_rate = rates[0]
             every = [part for parts in all_parts for part in parts]
             value, whole = self._join(every, loss)
@@ -191,8 +190,7 @@ class Shards:
     def _rows(self, batch: Batch, shard: int) -> Batch:
         """The rows of a shard, none where the batch has fewer rows than shards."""
         size, shards = len(batch.x), self._group.shards
-        rows = slice(size * shard // shards, size * (shard + 1) // shards)
-        return Batch(*(None if array is None else array[rows] for array in batch))  # type: ignore[arg-type]
+        return batch.take(slice(size * shard // shards, size * (shard + 1) // shards))
 
     def _part(self, piece: Batch, loss: Loss, training: bool) -> tuple[_Part, Forward | None]:
         """The forward pass of a shard, None where it has no rows, and what comes of it."""

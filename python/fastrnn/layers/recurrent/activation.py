@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._registry import choice_error
 
-__all__ = ["check_activation", "native_activation", "serialize_activation"]
+__all__ = ["check_activation", "native_activation"]
 
 Activation = str | tuple[Any, ...]
 
@@ -73,8 +73,3 @@ def native_activation(activation: Activation) -> Any:
         return _NATIVE[activation]
     name, *numbers = activation
     return ("identity" if name == "linear" else name, *numbers)
-
-
-def serialize_activation(activation: Activation) -> Any:
-    """Return it as JSON gives it back."""
-    return activation if isinstance(activation, str) else list(activation)

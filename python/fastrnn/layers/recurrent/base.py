@@ -17,11 +17,11 @@ from ..._registry import positive
 from ..._typing import Array, Config, Identifier
 from ...functional._cells import CELLS
 from ...functional._options import Cell
-from ...initializers import Initializer, serialize
+from ...initializers import Initializer
 from ...initializers import get as get_initializer
 from ..base import Shape, check_flag, check_rate, check_size
 from ..draws import StepSeeds
-from .activation import check_activation, native_activation, serialize_activation
+from .activation import check_activation, native_activation
 from .masking import MaskPlan, check_mask, plan_mask
 from .weights import RecurrentWeights
 
@@ -389,22 +389,7 @@ class Recurrent(RecurrentWeights):
 
     def get_config(self) -> Config:
         """The constructor's arguments."""
-        settings = {
-            "units": self.units,
-            "use_bias": self.use_bias,
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "recurrent_initializer": serialize(self.recurrent_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-            "seed": self.seed,
-            "return_sequences": self.return_sequences,
-            "return_state": self.return_state,
-            "go_backwards": self.go_backwards,
-            "stateful": self.stateful,
-            "learned_initial_state": self.learned_initial_state,
-            **{name: getattr(self, name) for name in self._option_names()},
-            **{name: serialize_activation(getattr(self, name)) for name in self.activation_names},
-        }
-        return {**super().get_config(), **settings}
+        return {**super().get_config(), **{name: getattr(self, name) for name in self._option_names()}}
 
 
 def zero_rows(output: Array, rows: Array | None) -> Array:

@@ -324,10 +324,10 @@ class Bidirectional(Layer):
 
     def get_config(self) -> Config:
         """The constructor's arguments, the layers as their configs."""
-        settings: Config = {"layer": serialize(self.forward_layer), "merge_mode": self.merge_mode}
-        if self._own_backward:
-            settings["backward_layer"] = serialize(self.backward_layer)
-        return {**super().get_config(), **settings}
+        settings = {**super().get_config(), "layer": serialize(self.forward_layer)}
+        if not self._own_backward:
+            del settings["backward_layer"]
+        return settings
 
     @classmethod
     def from_config(cls, settings: Config) -> Bidirectional:

@@ -18,11 +18,11 @@ import numpy as np
 
 from ..._registry import choice_error
 from ..._typing import Config
-from ...initializers import Ones, serialize
+from ...initializers import Ones
 from ...initializers import get as get_initializer
 from ...parameters import Parameter
 from ..base import Shape, check_flag, check_size, register_layer
-from .activation import check_activation, native_activation, serialize_activation
+from .activation import check_activation, native_activation
 from .base import Init, Recurrent
 
 __all__ = ["GRU", "LSTM", "SimpleRNN"]
@@ -264,17 +264,7 @@ class LSTM(Recurrent):
     def get_config(self) -> Config:
         """The constructor's arguments."""
         output = self._output_activation
-        settings = {
-            "output_activation": None if output is None else serialize_activation(output),
-            "unit_forget_bias": self.unit_forget_bias,
-            "peephole": self.peephole,
-            "peephole_output": self.peephole_output,
-            "peephole_initializer": serialize(self.peephole_initializer),
-            "coupled": self.coupled,
-            "projection_units": self.projection_units,
-            "projection_initializer": serialize(self.projection_initializer),
-        }
-        return {**super().get_config(), **settings}
+        return {**super().get_config(), "output_activation": list(output) if isinstance(output, tuple) else output}
 
 
 @register_layer
@@ -344,7 +334,11 @@ class GRU(Recurrent):
         if reset not in ("after", "before", "output"):
             raise choice_error("reset", ("after", "before", "output"), reset)
         self.reset: Literal["after", "before", "output"] = reset
-        self.reset_after = reset == "after"
+
+    @property
+    def reset_after(self) -> bool:
+        """Whether `reset` is "after"."""
+        return self.reset == "after"
 
     @property
     def two_biases(self) -> bool:
@@ -360,7 +354,3 @@ class GRU(Recurrent):
 
     def _cell_options(self) -> Config:
         return {**super()._cell_options(), "reset": self.reset}
-
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        return {**super().get_config(), "reset": self.reset}

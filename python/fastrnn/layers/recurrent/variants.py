@@ -121,11 +121,6 @@ class SLSTM(Recurrent):
     def _cell_options(self) -> Config:
         return {"forget_gate": self.forget_gate}
 
-    def get_config(self) -> Config:
-        """The constructor's arguments."""
-        settings = {"forget_gate": self.forget_gate, "unit_forget_bias": self.unit_forget_bias}
-        return {**super().get_config(), **settings}
-
 
 LAYERS: dict[str, type[Recurrent]] = {layer.cell: layer for layer in (SimpleRNN, LSTM, GRU, IndRNN, MGU, SLSTM)}
 """The layer of each cell, by the cell's name: the one list of them."""
