@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 try:
@@ -16,16 +16,23 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_path", "check_suffix", "import_safetensors", "write_file"]
+__all__ = ["check_path", "check_suffix", "import_safetensors", "suffix_of", "write_file"]
 
 
 def check_suffix(path: str, argument: str = "path") -> str:
     """Return the suffix of a model's file. ValueError for another one, ImportError if its package is missing."""
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in (".npz", ".safetensors"):
-        raise ValueError(f"{argument}: expected a name ending in .npz or .safetensors, got {path!r}")
+    suffix = suffix_of(path, (".npz", ".safetensors"), argument)
     if suffix == ".safetensors":
         import_safetensors()
+    return suffix
+
+
+def suffix_of(path: str, known: Sequence[str], argument: str = "path") -> str:
+    """Return the ending of a file's name, in lower case. ValueError that names `argument` for none of those known."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in known:
+        endings = " or ".join([", ".join(known[:-1]), known[-1]]) if len(known) > 1 else known[0]
+        raise ValueError(f"{argument}: expected a name ending in {endings}, got {path!r}")
     return suffix
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy.typing as npt
@@ -14,6 +15,9 @@ ArrayLike = npt.ArrayLike
 
 DTypeLike = npt.DTypeLike
 """Anything `numpy.dtype` accepts, usually ``"float32"`` or ``"float64"``."""
+
+PathLike = str | os.PathLike[str]
+"""The name of a file, as `open` takes it."""
 
 Config = dict[str, Any]
 """What `get_config` returns: keyword arguments that rebuild the object; JSON-serialisable."""

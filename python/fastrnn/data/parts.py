@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._file_writing import suffix_of
 from .._typing import Array
 from .windows import forecast_windows
 
@@ -36,9 +37,7 @@ class FileParts:
         self.path, self.names, self.rows = os.fspath(path), names, rows
         if rows < 1:
             raise ValueError(f"rows: expected a number >= 1, got {rows!r}")
-        suffix = os.path.splitext(self.path)[1].lower()
-        if suffix not in (".csv", ".npy"):
-            raise ValueError(f"path: expected a name ending in .csv or .npy, got {self.path!r}")
+        suffix = suffix_of(self.path, (".csv", ".npy"))
         if suffix == ".npy" and names is not None:
             raise ValueError("names: expected None for a .npy file, which has no names")
         self._read = self._read_csv if suffix == ".csv" else self._read_npy

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
+from ._arguments import check_keywords
 from ._cells import CELLS
 
 
@@ -148,10 +149,7 @@ def plan(
         if not isinstance(value, str):
             raise TypeError(f"{name}: expected a str, got {type(value).__name__}")
     if cell in CELLS:
-        known = CELLS[cell].weights | CELLS[cell].defaults.keys() | {"activation"}
-        for name in options:
-            if name not in known:
-                raise TypeError(f"plan: unknown keyword {name!r}")
+        check_keywords(plan, options, CELLS[cell].weights | CELLS[cell].defaults.keys() | {"activation"})
     given = {name: value for name, value in options.items() if value is not None}
     inputs = hidden if inputs is None else inputs
     arguments = (cell, inputs, hidden, batch, steps, dtype, bool(training), peephole, given)

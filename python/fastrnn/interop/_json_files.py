@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .._file_writing import write_file
 from .._typing import Array, Config
 from ._tensors import read_bytes
 
-__all__ = ["as_array", "as_size", "as_text", "read_object"]
+__all__ = ["as_array", "as_size", "as_text", "read_object", "write_object"]
 
 
 def read_object(path: str | os.PathLike[str]) -> Config:
@@ -29,6 +30,12 @@ def read_object(path: str | os.PathLike[str]) -> Config:
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def write_object(path: str | os.PathLike[str], value: Config) -> None:
+    """Write a JSON object to a file. OSError if it cannot be written."""
+    text = json.dumps(value, allow_nan=False)
+    write_file(os.fspath(path), lambda file: file.write(text.encode()))
 
 
 def as_array(value: Any, where: str, axes: int) -> Array:

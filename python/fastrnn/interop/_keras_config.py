@@ -36,7 +36,7 @@ from ..layers.recurrent.base import Recurrent
 from ._layers import LoadedLayer
 from .conventions import CONVENTIONS, from_canonical, to_canonical
 
-__all__ = ["input_shape_of", "layers_of"]
+__all__ = ["LAYERS", "RECURRENT", "input_shape_of", "layers_of"]
 
 # Keys that change nothing of what a trained model computes.
 _FREE = {
@@ -59,7 +59,8 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "rms_scaling": (False,),
     "synchronized": (False, None),
 }
-_RECURRENT = (
+# The settings of a layer that have the same meaning in Keras and here.
+RECURRENT = (
     "units", "use_bias", "return_sequences", "go_backwards", "stateful", "dropout", "recurrent_dropout", "seed",
     "zero_output_for_mask", "activation",
 )  # fmt: skip
@@ -69,10 +70,10 @@ _NORMALIZATION = ("axis", "epsilon", "center", "scale")
 _CONVOLUTION = (
     "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
 )  # fmt: skip
-_KEPT: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
-    "SimpleRNN": (SimpleRNN, _RECURRENT),
-    "LSTM": (LSTM, (*_RECURRENT, "recurrent_activation", "unit_forget_bias")),
-    "GRU": (GRU, (*_RECURRENT, "recurrent_activation", "reset_after")),
+LAYERS: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
+    "SimpleRNN": (SimpleRNN, RECURRENT),
+    "LSTM": (LSTM, (*RECURRENT, "recurrent_activation", "unit_forget_bias")),
+    "GRU": (GRU, (*RECURRENT, "recurrent_activation", "reset_after")),
     "Dense": (Dense, ("units", "activation", "use_bias")),
     "Activation": (Activation, ("activation",)),
     "Dropout": (Dropout, ("rate", "noise_shape", "seed")),
@@ -197,10 +198,10 @@ def _layer(entry: Config, version: str) -> Layer:
     if kind == "SpatialDropout1D":
         chosen = _take(settings, (*_COMMON, "rate", "seed"), {})
         return Dropout(noise_shape=(None, 1, None), dtype=dtype, **chosen)
-    if _CUDNN.get(kind, kind) not in _KEPT:
-        known = ", ".join([*_KEPT, *_CUDNN, *_ACTIVATIONS, "Bidirectional", "TimeDistributed", "SpatialDropout1D"])
+    if _CUDNN.get(kind, kind) not in LAYERS:
+        known = ", ".join([*LAYERS, *_CUDNN, *_ACTIVATIONS, "Bidirectional", "TimeDistributed", "SpatialDropout1D"])
         raise ValueError(f"class_name: expected one of {known}, got {kind!r}")
-    make, kept = _KEPT[_CUDNN.get(kind, kind)]
+    make, kept = LAYERS[_CUDNN.get(kind, kind)]
     chosen = _take(settings, (*_COMMON, *kept), {})
     for name in ("activation", "recurrent_activation"):
         if name in chosen:
@@ -211,7 +212,7 @@ def _layer(entry: Config, version: str) -> Layer:
 
 
 # Keys of the inner layer that Keras repeats in the config of a Bidirectional.
-_OF_THE_INNER_LAYER: dict[str, tuple[Any, ...] | None] = dict.fromkeys(_RECURRENT)
+_OF_THE_INNER_LAYER: dict[str, tuple[Any, ...] | None] = dict.fromkeys(RECURRENT)
 
 
 def _wrapper(kind: str, settings: Config, dtype: str, version: str) -> Layer:

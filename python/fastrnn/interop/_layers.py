@@ -118,7 +118,7 @@ def parameters_of(layer: Layer) -> dict[str, Parameter]:
         return {f"{d}/{name}": p for d, part in both.items() for name, p in parameters_of(part).items()}
     if isinstance(layer, TimeDistributed):
         return parameters_of(layer.layer)
-    return {parameter.name.rpartition("/")[2]: parameter for parameter in layer.parameters()}
+    return {parameter.own_name: parameter for parameter in layer.parameters()}
 
 
 def with_dtype(layer: Layer, dtype: str) -> Layer:

@@ -5,35 +5,32 @@ Shapes in this file: D directions (1 or 2), T steps, B batch, I inputs, H hidden
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import PackedWeights
 from .._registry import choice_error
 from .._typing import Array
-from ..functional import gru_forward, lstm_forward, pack_gru, pack_lstm, pack_rnn, rnn_forward
+from ..functional._cells import CELLS
 from ..functional.stack import stack_forward
 from ._onnx_attributes import Attributes, read_attributes
+from .conventions import CONVENTIONS, to_canonical
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 
 
 class _Operator(NamedTuple):
-    gates: tuple[int, ...]  # for each gate of ours, its place in ONNX's W, R and B
+    cell: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    pack: Callable[..., PackedWeights]
-    forward: Callable[..., Any]
 
 
 _OPERATORS = {
-    "RNN": _Operator((0,), INPUTS[:6], ("Y", "Y_h"), pack_rnn, rnn_forward),
-    "GRU": _Operator((1, 0, 2), INPUTS[:6], ("Y", "Y_h"), pack_gru, gru_forward),  # zrh to rzn
-    "LSTM": _Operator((0, 2, 3, 1), INPUTS, ("Y", "Y_h", "Y_c"), pack_lstm, lstm_forward),  # iofc to ifgo
+    "RNN": _Operator("rnn", INPUTS[:6], ("Y", "Y_h")),
+    "GRU": _Operator("gru", INPUTS[:6], ("Y", "Y_h")),
+    "LSTM": _Operator("lstm", INPUTS, ("Y", "Y_h", "Y_c")),
 }
-_PEEPHOLES = (0, 2, 1)  # iof to ifo
 
 
 def onnx_node(
@@ -149,7 +146,7 @@ def _read_inputs(operator: _Operator, node: Any, inputs: Any) -> dict[str, Array
 def _check(operator: _Operator, options: Attributes, arrays: dict[str, Array]) -> None:
     """Check every input against the others, so that errors speak of ONNX's names."""
     x, r = arrays["X"], arrays["R"]
-    directions, gates = len(options.options), len(operator.gates)
+    directions, gates = len(options.options), len(CONVENTIONS["onnx"][operator.cell].gates)
     for name, array, axes in (("X", x, "(B, T, I)" if options.batch_first else "(T, B, I)"), ("R", r, "(D, G*H, H)")):
         if array.ndim != 3:
             raise ValueError(f"{name}: expected shape {axes}, got {array.shape}")
@@ -196,7 +193,11 @@ def _run(operator: _Operator, options: Attributes, arrays: dict[str, Array], thr
     states = {ours: floats[name] for ours, name in (("h0", "initial_h"), ("c0", "initial_c")) if name in floats}
     if options.batch_first:
         states = {name: np.ascontiguousarray(state.swapaxes(0, 1)) for name, state in states.items()}
-    weights = [_pack(operator, floats, d, keywords) for d, keywords in enumerate(options.options)]
+    cell = CELLS[operator.cell]
+    weights = [
+        cell.pack(**_parameters(operator, floats, direction), **keywords)
+        for direction, keywords in enumerate(options.options)
+    ]
     run: dict[str, Any] = {
         **states,
         "lengths": arrays.get("sequence_lens"),
@@ -206,7 +207,7 @@ def _run(operator: _Operator, options: Attributes, arrays: dict[str, Array], thr
     if len(weights) == 2:
         y, *final = stack_forward(floats["X"], [weights], **run)
     else:
-        y, *final = operator.forward(floats["X"], weights[0], reverse=options.direction == "reverse", **run)
+        y, *final = cell.forward(floats["X"], weights[0], reverse=options.direction == "reverse", **run)
     y = y.reshape(*y.shape[:2], len(weights), final[0].shape[2])
     if options.batch_first:
         final = [state.swapaxes(0, 1) for state in final if state is not None]
@@ -215,24 +216,13 @@ def _run(operator: _Operator, options: Attributes, arrays: dict[str, Array], thr
     return tuple(np.ascontiguousarray(a, dtype) for a in (y, *final[: len(operator.outputs) - 1]))
 
 
-def _pack(operator: _Operator, floats: dict[str, Array], direction: int, keywords: dict[str, Any]) -> PackedWeights:
-    """The weights of one direction, their gates in our order."""
-    return operator.pack(**_parameters(operator, floats, direction), **keywords)
-
-
 def _parameters(operator: _Operator, floats: Mapping[str, Array], direction: int) -> dict[str, Array]:
-    def in_our_order(array: Array, order: tuple[int, ...]) -> Array:
-        return array.reshape(len(order), -1, *array.shape[1:])[list(order)].reshape(array.shape)
-
-    def gates(array: Array) -> Array:
-        return in_our_order(array, operator.gates)
-
-    parameters = {"w_ih": gates(floats["W"][direction]), "w_hh": gates(floats["R"][direction])}
-    if "B" in floats:
-        b_ih, b_hh = np.split(floats["B"][direction], 2)
-        parameters |= {"b_ih": gates(b_ih), "b_hh": gates(b_hh)}
+    """The parameters of one direction as the functions take them."""
+    names = {"w_ih": "W", "w_hh": "R", "b_ih": "B"}
+    given = {ours: floats[theirs][direction] for ours, theirs in names.items() if theirs in floats}
+    parameters = to_canonical(CONVENTIONS["onnx"][operator.cell], given, floats["R"].shape[2])
     if "P" in floats:
-        parameters["w_peep"] = in_our_order(floats["P"][direction], _PEEPHOLES).reshape(3, -1)
+        parameters["w_peep"] = floats["P"][direction].reshape(3, -1)[[0, 2, 1]]  # i, o, f to i, f, o
     return parameters
 
 
@@ -244,6 +234,6 @@ def native_parameters(op_type: str, arrays: Mapping[str, Array], attributes: Map
     options = read_attributes(op_type, attributes).options
     floats = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
     return [
-        {"cell": op_type.lower(), **_parameters(_OPERATORS[op_type], floats, direction), **keywords}
+        {"cell": _OPERATORS[op_type].cell, **_parameters(_OPERATORS[op_type], floats, direction), **keywords}
         for direction, keywords in enumerate(options)
     ]

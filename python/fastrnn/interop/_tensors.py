@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._file_reading import open_regular, read_npz
-from .._file_writing import import_safetensors
+from .._file_writing import import_safetensors, suffix_of
 from .._typing import Array
 
 __all__ = ["read_bytes", "read_tensors"]
@@ -29,12 +29,9 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
         OSError: if the file cannot be opened.
     """
     path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".npz":
+    if suffix_of(path, (".npz", ".safetensors")) == ".npz":
         _, arrays = read_npz(path, "\0")
         return arrays
-    if suffix != ".safetensors":
-        raise ValueError(f"path: expected a name ending in .npz or .safetensors, got {path!r}")
     library = import_safetensors()
     try:
         entries = library.deserialize(read_bytes(path))

@@ -12,10 +12,24 @@ from .._core import PackedWeights
 from .._typing import Array
 from ..functional._cells import CELLS
 
-_NAMES = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_hr": "w_hr"}
-_KEY = re.compile(rf"({'|'.join(_NAMES)})(?:_l(\d+)(_reverse)?)?")
-_KEY_AT_END = re.compile(rf"(?<![^.]){_KEY.pattern}$")
+__all__ = ["KEY", "NAMES", "cell_of", "torch_layers"]
+
+# Of the parameters: as PyTorch calls them, and as the functions do.
+NAMES = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_hr": "w_hr"}
+# The name of a parameter in a module: what it is, the number of the layer, and "_reverse" for the other direction.
+KEY = re.compile(rf"({'|'.join(NAMES)})(?:_l(\d{{1,4}})(_reverse)?)?")
+_KEY_AT_END = re.compile(rf"(?<![^.]){KEY.pattern}$")
 _CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of gates
+
+
+def cell_of(arrays: Mapping[str, Array], where: str) -> str:
+    """The cell of which w_hh is, and w_hr where there is one. ValueError for other shapes; `where` is its name."""
+    shape = arrays["w_hh"].shape
+    *_, hidden = (0, *arrays.get("w_hr", arrays["w_hh"]).shape)
+    gates, rest = divmod(shape[0], hidden) if len(shape) == 2 and hidden else (0, 0)
+    if rest or gates not in _CELLS:
+        raise ValueError(f"{where}: expected shape (G*H, H) with G of 1, 3 or 4 gates, got {shape}")
+    return _CELLS[gates]
 
 
 def torch_layers(state: Mapping[str, Any], prefix: str = "", **options: Any) -> list[tuple[PackedWeights, ...]]:
@@ -54,11 +68,11 @@ def torch_layers(state: Mapping[str, Any], prefix: str = "", **options: Any) -> 
             raise TypeError(f"{expected}, got a key of type {type(key).__name__}")
         if not key.startswith(prefix):
             continue
-        match = _KEY.fullmatch(key[len(prefix) :])
+        match = KEY.fullmatch(key[len(prefix) :])
         if match is None:
             raise ValueError(f"{expected}, got {key!r}{_prefix_hint(state)}")
         name, layer, reverse = match.groups()
-        layers.setdefault((int(layer or 0), int(reverse is not None)), {})[name] = np.asarray(value)
+        layers.setdefault((int(layer or 0), int(reverse is not None)), {})[NAMES[name]] = np.asarray(value)
     if not layers:
         raise ValueError(f"{expected}, got none{_prefix_hint(state)}")
     depth, directions = (1 + max(index) for index in zip(*layers, strict=True))
@@ -75,14 +89,7 @@ def _prefix_hint(state: Mapping[str, Any]) -> str:
 def _pack(arrays: dict[str, Array], layer: int, direction: int, options: dict[str, Any]) -> PackedWeights:
     suffix = f"_l{layer}" + ("_reverse" if direction else "")
     for name in ("weight_ih", "weight_hh"):
-        if name not in arrays:
+        if NAMES[name] not in arrays:
             raise ValueError(f"state: expected {name}{suffix}, got none")
-    shape = arrays["weight_hh"].shape
-    *_, hidden = (0, *arrays.get("weight_hr", arrays["weight_hh"]).shape)
-    gates, rest = divmod(shape[0], hidden) if len(shape) == 2 and hidden else (0, 0)
-    if rest or gates not in _CELLS:
-        raise ValueError(f"weight_hh{suffix}: expected shape (G*H, H) with G of 1, 3 or 4 gates, got {shape}")
-    packed: PackedWeights = CELLS[_CELLS[gates]].pack(
-        **{_NAMES[name]: array for name, array in arrays.items()}, **options
-    )
+    packed: PackedWeights = CELLS[cell_of(arrays, f"weight_hh{suffix}")].pack(**arrays, **options)
     return packed

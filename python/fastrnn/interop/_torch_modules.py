@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from ..layers import (
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
 from ._layers import CELLS, LoadedLayer, Tensors, with_dtype
+from ._torch_layers import KEY, NAMES, cell_of
 
 __all__ = ["Part", "check_sequential", "layers_of", "options_of"]
 
@@ -36,10 +36,6 @@ class Part(NamedTuple):
 
 # -- tensors to layers -------------------------------------------------------------------------------------------------
 
-_NAMES = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_hr": "w_hr"}
-_KEY = re.compile(rf"({'|'.join(_NAMES)})(?:_l(\d{{1,4}})(_reverse)?)?")
-_GATES = {1: "rnn", 3: "gru", 4: "lstm"}
-
 
 def layers_of(part: Part | Layer, tensors: Tensors, dtype: str) -> Iterator[LoadedLayer]:
     """The layers of one part, whose tensors are taken."""
@@ -51,7 +47,7 @@ def layers_of(part: Part | Layer, tensors: Tensors, dtype: str) -> Iterator[Load
         return
     prefix = f"{part.prefix}." if part.prefix else ""
     own = {name[len(prefix) :]: name for name in tensors.names if name.startswith(prefix)}
-    if any(_KEY.fullmatch(key) for key in own):
+    if any(KEY.fullmatch(key) for key in own):
         yield from _recurrent_layers(part, own, tensors, dtype)
     elif "running_mean" in own or _axes_of(own, tensors) == 1:
         yield _normalization(part, own, tensors, dtype)
@@ -123,14 +119,14 @@ def _matrix(part: Part, own: dict[str, str], tensors: Tensors, dtype: str) -> Lo
 def _recurrent_layers(part: Part, own: dict[str, str], tensors: Tensors, dtype: str) -> Iterator[LoadedLayer]:
     found: dict[tuple[int, int], dict[str, Array]] = {}
     for key, name in own.items():
-        match = _KEY.fullmatch(key)
+        match = KEY.fullmatch(key)
         if match is None:
             raise ValueError(f"{name}: expected names as {part.prefix}.weight_ih_l0 beside it, got {key!r}")
         parameter, layer, reverse = match.groups()
         place = (int(layer or 0), int(reverse is not None))
-        if _NAMES[parameter] in found.setdefault(place, {}):
+        if NAMES[parameter] in found.setdefault(place, {}):
             raise ValueError(f"{name}: expected the layer's names once, got two of {parameter}")
-        found[place][_NAMES[parameter]] = tensors.take(name)
+        found[place][NAMES[parameter]] = tensors.take(name)
     depth, directions = (1 + max(index) for index in zip(*found, strict=True))
     if len(found) != depth * directions:
         raise ValueError(f"{part.prefix or 'state'}: expected tensors of {depth} layers, got those of {sorted(found)}")
@@ -169,11 +165,7 @@ def _recurrent(
     state = arrays.get("w_hr", arrays["w_hh"]).shape
     if len(state) != 2:
         raise ValueError(f"{where}: expected a matrix weight_hr, got shape {state}")
-    gates, rest = divmod(len(arrays["w_hh"]), state[1]) if state[1] else (0, 1)
-    if rest or gates not in _GATES:
-        shape = arrays["w_hh"].shape
-        raise ValueError(f"{where}: weight_hh: expected shape (G*H, H) with G of 1, 3 or 4 gates, got {shape}")
-    cell = _GATES[gates]
+    cell = cell_of(arrays, f"{where}: weight_hh")
     keywords: dict[str, Any] = {"return_sequences": sequences, "dtype": dtype, "use_bias": "b_ih" in arrays}
     if cell == "rnn":
         keywords["activation"] = options.get("activation", "tanh")

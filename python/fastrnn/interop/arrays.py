@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .._file_writing import import_safetensors, write_file
-from .._typing import Array
+from .._file_writing import import_safetensors, suffix_of, write_file
+from .._typing import Array, PathLike
 from ..layers import Bidirectional, Dense, Embedding, TimeDistributed
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
@@ -29,11 +29,10 @@ from .conventions import Convention, find_convention, to_canonical
 
 __all__ = ["from_arrays", "load", "save", "to_arrays"]
 
-_Path = str | os.PathLike[str]
 Entry = Mapping[str, Any]
 
 
-def load(path: _Path, mapping: Sequence[Entry]) -> Sequential:
+def load(path: PathLike, mapping: Sequence[Entry]) -> Sequential:
     """Make a model of the arrays in a .npz or .safetensors file; see `from_arrays`.
 
     Raises:
@@ -162,15 +161,13 @@ def to_arrays(model: Sequential) -> dict[str, Array]:
     }
 
 
-def save(model: Sequential, path: _Path) -> None:
+def save(model: Sequential, path: PathLike) -> None:
     """Write `to_arrays(model)` to a .npz or .safetensors file. ValueError for another suffix, OSError as usual."""
     path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = suffix_of(path, (".npz", ".safetensors"))
     arrays: dict[str, Any] = to_arrays(model)
     if suffix == ".npz":
         write_file(path, lambda file: np.savez(file, **arrays))
-    elif suffix == ".safetensors":
+    else:
         blob = import_safetensors().numpy.save(arrays)
         write_file(path, lambda file: file.write(blob))
-    else:
-        raise ValueError(f"path: expected a name ending in .npz or .safetensors, got {path!r}")

@@ -10,7 +10,7 @@ from typing import Any
 from .._core import Model
 from .._file_reading import safetensors_metadata
 from .._registry import choice_error
-from .._typing import Config
+from .._typing import Config, PathLike
 from ..model import Sequential
 from ..saving import load_model
 from . import keras, nam, onnx, rtneural, torch
@@ -18,12 +18,11 @@ from ._layers import LoadedLayer, assemble, check_model, parameters_of, with_dty
 
 __all__ = ["SUFFIXES", "TORCH_SUFFIXES", "cast", "is_own_file", "load", "save"]
 
-_Path = str | os.PathLike[str]
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".npz", ".safetensors", ".keras", ".h5", ".hdf5", ".onnx", *TORCH_SUFFIXES, ".json", ".nam")
 
 
-def load(path: _Path, **options: Any) -> Sequential | Model:
+def load(path: PathLike, **options: Any) -> Sequential | Model:
     """Make a model of a file of any format.
 
     Args:
@@ -60,7 +59,7 @@ def load(path: _Path, **options: Any) -> Sequential | Model:
     return readers[suffix](path, **options)
 
 
-def _load_own(path: _Path, **options: Any) -> Sequential | Model:
+def _load_own(path: PathLike, **options: Any) -> Sequential | Model:
     """A file of `save_layers` may hold what no layers in Python make; then it is a native model."""
     try:
         return load_model(path, **options)
@@ -99,7 +98,7 @@ def cast(model: Sequential, dtype: str) -> Sequential:
     return result
 
 
-def save(model: Sequential, path: _Path, **options: Any) -> None:
+def save(model: Sequential, path: PathLike, **options: Any) -> None:
     """Write a model in the format that the ending names: those of `load`, .bin, .ckpt and .hdf5 left out, and .onnx.
 
     Args:

@@ -15,18 +15,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .._typing import Array, Config
+from .._file_writing import suffix_of
+from .._typing import Array, Config, PathLike
 from ..layers import GRU, LSTM, Bidirectional, Embedding, TimeDistributed
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
-from ._keras_config import input_shape_of, layers_of
+from ._keras_config import LAYERS, RECURRENT, input_shape_of, layers_of
 from ._keras_files import read_h5, read_keras
 from ._layers import assemble, check_model, check_plain, import_library
 
 __all__ = ["from_model", "load", "save", "to_model"]
-
-_Path = str | os.PathLike[str]
 
 
 def from_model(model: Any) -> Sequential:
@@ -56,7 +55,7 @@ def from_model(model: Any) -> Sequential:
     return _from_config(kind, model.get_config(), "3", weights, where, model.input_shape)
 
 
-def load(path: _Path) -> Sequential:
+def load(path: PathLike) -> Sequential:
     """Make a model of a .keras file, or of a .h5 (.hdf5) file of a whole model, the layout of cuDNN's layers too.
 
     Args:
@@ -74,10 +73,7 @@ def load(path: _Path) -> Sequential:
         (None, 4)
     """
     path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in (".keras", ".h5", ".hdf5"):
-        raise ValueError(f"path: expected a name ending in .keras, .h5 or .hdf5, got {path!r}")
-    file = read_keras(path) if suffix == ".keras" else read_h5(path)
+    file = read_keras(path) if suffix_of(path, (".keras", ".h5", ".hdf5")) == ".keras" else read_h5(path)
     return _from_config(file.class_name, file.config, file.version, file.weights, path, None)
 
 
@@ -110,29 +106,6 @@ _ACTIVATIONS = (
     "hard_sigmoid",
 )  # fmt: skip
 _ANYTHING = {name: None for name in ("activation", "recurrent_activation", "reset")}
-# What a layer's get_config has and Keras' layer takes.
-_RECURRENT = (
-    "name", "trainable", "dtype", "units", "use_bias", "return_sequences", "go_backwards", "stateful", "dropout",
-    "recurrent_dropout", "seed", "activation", "zero_output_for_mask",
-)  # fmt: skip
-_PLAIN = {
-    "Dense": ("units", "activation", "use_bias"),
-    "Activation": ("activation",),
-    "Dropout": ("rate", "noise_shape", "seed"),
-    "Flatten": (),
-    "RepeatVector": ("n",),
-    "Masking": ("mask_value",),
-    "Embedding": ("input_dim", "output_dim", "mask_zero"),
-    "Conv1D": (
-        "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
-    ),
-    "LayerNormalization": ("epsilon", "center", "scale"),
-    "BatchNormalization": ("momentum", "epsilon", "center", "scale"),
-    "GlobalAveragePooling1D": ("keepdims",),
-    "GlobalMaxPooling1D": ("keepdims",),
-    "MaxPooling1D": ("pool_size", "strides", "padding"),
-    "AveragePooling1D": ("pool_size", "strides", "padding"),
-}  # fmt: skip
 
 
 def to_model(model: Sequential) -> Any:
@@ -165,7 +138,7 @@ def to_model(model: Sequential) -> Any:
     return result
 
 
-def save(model: Sequential, path: _Path) -> None:
+def save(model: Sequential, path: PathLike) -> None:
     """Write a model as Keras does, to a .keras or .h5 file. Errors as those of `to_model`, and OSError.
 
     Args:
@@ -177,8 +150,7 @@ def save(model: Sequential, path: _Path) -> None:
         >>> fastrnn.interop.keras.save(model, "model.keras")
     """
     path = os.fspath(path)
-    if os.path.splitext(path)[1].lower() not in (".keras", ".h5"):
-        raise ValueError(f"path: expected a name ending in .keras or .h5, got {path!r}")
+    suffix_of(path, (".keras", ".h5"))
     to_model(model).save(path)
 
 
@@ -195,11 +167,11 @@ def _to_layer(keras: Any, layer: Layer) -> Any:
     if isinstance(layer, Recurrent):
         settings = _recurrent_settings(layer, config)
         return getattr(classes, kind)(**settings)
-    if kind not in _PLAIN:
+    if kind not in LAYERS:
         raise ValueError(f"{layer.name}: Keras has no layer as {kind}")
     if config.get("use_mask"):
         raise ValueError(f"{layer.name}: Keras' GlobalMaxPooling1D knows no masks, expected use_mask=False")
-    settings = {name: config[name] for name in _PLAIN[kind]}
+    settings = {name: config[name] for name in LAYERS[kind][1]}
     if settings.get("noise_shape") is not None:
         settings["noise_shape"] = tuple(settings["noise_shape"])
     return getattr(classes, kind)(**common, **settings)
@@ -207,7 +179,7 @@ def _to_layer(keras: Any, layer: Layer) -> Any:
 
 def _recurrent_settings(layer: Recurrent, config: Config) -> Config:
     check_plain(layer, "Keras", output_activation=(), **_ANYTHING)
-    settings = {name: config[name] for name in _RECURRENT}
+    settings = {name: config[name] for name in ("name", "trainable", "dtype", *RECURRENT)}
     if isinstance(layer, LSTM | GRU):
         settings["recurrent_activation"] = config["recurrent_activation"]
     if isinstance(layer, GRU):

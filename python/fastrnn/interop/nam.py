@@ -9,30 +9,27 @@ the states h (H,) and c (H,) before the first sample; then the head (H,) and its
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 import numpy as np
 
-from .._file_writing import write_file
-from .._typing import Array, Config
+from .._typing import Array, Config, PathLike
 from ..layers import LSTM, Dense
 from ..layers.base import Layer
 from ..model import Sequential
-from ._json_files import as_array, as_size, as_text, read_object
+from ._json_files import as_array, as_size, as_text, read_object, write_object
 from ._layers import LoadedLayer, assemble, check_model, check_plain, dense_of, folded_biases, parameters_of
 from .conventions import CONVENTIONS, from_canonical, to_canonical
 
 __all__ = ["from_json", "load", "save", "to_json"]
 
-_Path = str | os.PathLike[str]
 _SIZES = ("input_size", "hidden_size", "num_layers")
 _CONVENTION = CONVENTIONS["nam"]["lstm"]
 _FORMAT = "0.5.4"  # of the files that `save` writes; readers take all 0.5.x
 
 
-def load(path: _Path, *, initial_state: bool = True) -> Sequential:
+def load(path: PathLike, *, initial_state: bool = True) -> Sequential:
     """Make a model of a file.
 
     Args:
@@ -89,15 +86,14 @@ def _cut(values: Array, *shape: int) -> tuple[Array, Array]:
 # -- back --------------------------------------------------------------------------------------------------------------
 
 
-def save(model: Sequential, path: _Path, sample_rate: float | None = None) -> None:
+def save(model: Sequential, path: PathLike, sample_rate: float | None = None) -> None:
     """Write a model of LSTMs of one size and a Dense(1) to a file.
 
     Raises:
         ValueError: a model of another form.
         OSError: if it cannot be written.
     """
-    text = json.dumps(to_json(model, sample_rate), allow_nan=False)
-    write_file(os.fspath(path), lambda file: file.write(text.encode()))
+    write_object(path, to_json(model, sample_rate))
 
 
 def to_json(model: Sequential, sample_rate: float | None = None) -> Config:

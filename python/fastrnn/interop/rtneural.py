@@ -9,30 +9,27 @@ RTNeural runs an LSTM or a GRU with tanh and sigmoid whatever the file says; a f
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
-from .._file_writing import write_file
 from .._registry import choice_error
-from .._typing import Array, Config
+from .._typing import Config, PathLike
 from ..layers import GRU, LSTM, Activation, Dense, Dropout
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
-from ._json_files import as_array, as_size, as_text, read_object
+from ._json_files import as_array, as_size, as_text, read_object, write_object
 from ._layers import LoadedLayer, assemble, check_model, check_plain, dense_of, folded_biases
 from .conventions import CONVENTIONS, from_canonical, to_canonical
 
 __all__ = ["from_json", "load", "save", "to_json"]
 
-_Path = str | os.PathLike[str]
 _ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 _TYPES = ("lstm", "gru", "dense", "time-distributed-dense", "activation")
 _KEYS = {"type", "activation", "shape", "weights"}
 
 
-def load(path: _Path) -> Sequential:
+def load(path: PathLike) -> Sequential:
     """Make a model of a file.
 
     Raises:
@@ -90,14 +87,9 @@ def _from_entry(entry: Any, width: int, at: str) -> list[LoadedLayer]:
             raise ValueError(f"{at}: activation: expected 'tanh', with which RTNeural runs it, got {activation!r}")
         return [_recurrent(kind, units, width, weights, at)]
     arrays = {"kernel": as_array(weights[0], f"{at}: kernel", 2), "bias": as_array(weights[1], f"{at}: bias", 1)}
-    layer = Dense(_check(arrays, units, width, at), activation or None, dtype="float32")
-    return [LoadedLayer(layer, arrays)]
-
-
-def _check(arrays: dict[str, Array], units: int, width: int, at: str) -> int:
     if arrays["kernel"].shape != (width, units):
         raise ValueError(f"{at}: kernel: expected shape {(width, units)}, got {arrays['kernel'].shape}")
-    return units
+    return [LoadedLayer(Dense(units, activation or None, dtype="float32"), arrays)]
 
 
 def _recurrent(cell: str, units: int, width: int, weights: list[Any], at: str) -> LoadedLayer:
@@ -118,15 +110,14 @@ def _recurrent(cell: str, units: int, width: int, weights: list[Any], at: str) -
 # -- back --------------------------------------------------------------------------------------------------------------
 
 
-def save(model: Sequential, path: _Path) -> None:
+def save(model: Sequential, path: PathLike) -> None:
     """Write a model to a file.
 
     Raises:
         ValueError: a layer or an option that RTNeural has not.
         OSError: if it cannot be written.
     """
-    text = json.dumps(to_json(model), allow_nan=False)
-    write_file(os.fspath(path), lambda file: file.write(text.encode()))
+    write_object(path, to_json(model))
 
 
 def to_json(model: Sequential) -> Config:

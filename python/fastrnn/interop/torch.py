@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .._file_writing import import_safetensors, write_file
-from .._typing import Array
+from .._file_writing import import_safetensors, suffix_of, write_file
+from .._typing import Array, PathLike
 from ..layers import (
     Activation,
     BatchNormalization,
@@ -33,11 +33,11 @@ from ..layers.base import Layer
 from ..model import Sequential
 from ._layers import Tensors, assemble, check_model, check_plain, dense_of, folded_biases, import_library, parameters_of
 from ._tensors import read_tensors
+from ._torch_layers import NAMES
 from ._torch_modules import Part, check_sequential, layers_of, options_of
 
 __all__ = ["from_module", "from_state_dict", "load", "read_state", "save", "to_state_dict"]
 
-_Path = str | os.PathLike[str]
 Parts = Sequence["str | Layer | tuple[str, Mapping[str, Any]]"]
 
 
@@ -114,7 +114,7 @@ def from_state_dict(state: Mapping[str, Any], parts: Parts | None = None) -> Seq
     return _from_parts(_arrays(state), chosen, "state")
 
 
-def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Sequential:
+def load(path: PathLike, parts: Parts | None = None, key: str | None = None) -> Sequential:
     """Make a model of the state dict in a .safetensors or a .pt (.pth, .bin, .ckpt) file.
 
     Args:
@@ -141,7 +141,7 @@ def load(path: _Path, parts: Parts | None = None, key: str | None = None) -> Seq
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error  # names of tensors may have line breaks
 
 
-def read_state(path: _Path, key: str | None = None) -> dict[str, Array]:
+def read_state(path: PathLike, key: str | None = None) -> dict[str, Array]:
     """The tensors of a file as arrays, by name; arguments and errors as those of `load`.
 
     Args:
@@ -300,7 +300,7 @@ def to_state_dict(model: Sequential, parts: Sequence[str] | None = None, *, tens
     return state
 
 
-def save(model: Sequential, path: _Path, parts: Sequence[str] | None = None) -> None:
+def save(model: Sequential, path: PathLike, parts: Sequence[str] | None = None) -> None:
     """Write `to_state_dict(model, parts)` to a .safetensors or .pt file.
 
     Args:
@@ -318,16 +318,13 @@ def save(model: Sequential, path: _Path, parts: Sequence[str] | None = None) -> 
         >>> fastrnn.interop.torch.save(model, "lstm.safetensors")
     """
     path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".safetensors":
+    if suffix_of(path, (".safetensors", ".pt", ".pth")) == ".safetensors":
         blob = import_safetensors().numpy.save(to_state_dict(model, parts, tensors=False))
         write_file(path, lambda file: file.write(blob))
-    elif suffix in (".pt", ".pth"):
+    else:
         torch = import_library("torch", "a .pt file")
         state = to_state_dict(model, parts)
         write_file(path, lambda file: torch.save(state, file))
-    else:
-        raise ValueError(f"path: expected a name ending in .safetensors, .pt or .pth, got {path!r}")
 
 
 def _state_of(layer: Layer, depth: int) -> dict[str, Array]:
@@ -366,8 +363,7 @@ def _recurrent_state(layer: Any, depth: int) -> dict[str, Array]:
     weights = folded_biases(layer)
     if "b_ih" in weights:
         weights.setdefault("b_hh", np.zeros_like(weights["b_ih"]))
-    names = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh", "w_hr": "weight_hr"}
-    return {f"{names[name]}_l{depth}": array for name, array in weights.items()}
+    return {f"{name}_l{depth}": weights[ours] for name, ours in NAMES.items() if ours in weights}
 
 
 def _check_between(model: Sequential) -> None:

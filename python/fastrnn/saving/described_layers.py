@@ -148,7 +148,7 @@ def _cell_activation(activation: Any) -> Any:
 def _assign(model: Sequential, names: list[dict[str, str]], arrays: Mapping[str, Array]) -> None:
     used: set[str] = set()
     for index, (layer, own) in enumerate(zip(model.layers, names, strict=True)):
-        parameters = {parameter.name.rpartition("/")[2]: parameter for parameter in layer.parameters()}
+        parameters = {parameter.own_name: parameter for parameter in layer.parameters()}
         values = {}
         for name, key in own.items():
             if key not in arrays or key in used:

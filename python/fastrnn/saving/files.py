@@ -24,15 +24,15 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import _file_writing
 from .._core import Model
 from .._file_reading import read_npz, read_safetensors
-from .._file_writing import check_suffix, import_safetensors, write_file
-from .._typing import Array, Config
+from .._file_writing import check_suffix, import_safetensors, suffix_of, write_file
+from .._typing import Array, Config, PathLike
 from ..layers.base import weights_from_file
 from ..model import Sequential
 from ..parameters import Parameter
@@ -44,11 +44,10 @@ __all__ = ["check_path", "load_model", "load_weights", "save_layers", "save_mode
 _FORMAT_VERSION = 1
 _CONFIG_KEY = "fastrnn"
 _NATIVE_KEY = "fastrnn.native"
-_PathLike = Union[str, "os.PathLike[str]"]
 _T = TypeVar("_T")
 
 
-def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = True) -> None:
+def save_model(model: Sequential, path: PathLike, include_optimizer: bool = True) -> None:
     """Write a model to one file.
 
     The file is written under another name in the same folder and then renamed: an interrupted save leaves the one
@@ -78,14 +77,10 @@ def save_model(model: Sequential, path: _PathLike, include_optimizer: bool = Tru
     if compile_config is not None:
         arrays.update({f"optimizer/{key}": np.asarray(a) for key, a in model.optimizer.state_dict().items()})
     header = {"class_name": "Sequential", "config": model.get_config(), "compile": compile_config}
-    metadata: Config = {}
-    if suffix == ".safetensors":
-        native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
-        metadata[_NATIVE_KEY] = _json(native)
-    _write(path, suffix, header, arrays, metadata)
+    _write(path, suffix, header, arrays, _native_entry(model, parameters) if suffix == ".safetensors" else {})
 
 
-def save_weights(model: Sequential, path: _PathLike) -> None:
+def save_weights(model: Sequential, path: PathLike) -> None:
     """Write the weights of a model alone to one file, for `load_weights` of a model of the same architecture.
 
     Arguments and errors as those of `save_model`.
@@ -100,10 +95,10 @@ def save_weights(model: Sequential, path: _PathLike) -> None:
     """
     path = os.fspath(path)
     suffix = check_suffix(path)
-    _write(path, suffix, {"class_name": "Weights"}, _finite_arrays(_placed_parameters(model)))
+    _write(path, suffix, {"class_name": "Weights"}, _finite_arrays(_placed_parameters(model)), {})
 
 
-def load_weights(model: Sequential, path: _PathLike) -> None:
+def load_weights(model: Sequential, path: PathLike) -> None:
     """Set the weights of a built model from a file of `save_weights` or `save_model`.
 
     They are matched by the places of the layers, whatever the layers are called. Nothing is changed when one does not
@@ -138,7 +133,7 @@ def load_weights(model: Sequential, path: _PathLike) -> None:
     _as_value_errors(path, restore)
 
 
-def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
+def save_layers(path: PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
     """Write layers given as arrays to one file, for `fastrnn::Model::load` in C++ and its likes in C and Python.
 
     For example::
@@ -169,9 +164,7 @@ def save_layers(path: _PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
         4
     """
     path = os.fspath(path)
-    if os.path.splitext(path)[1].lower() != ".safetensors":
-        raise ValueError(f"path: expected a name ending in .safetensors, got {path!r}")
-    check_suffix(path)
+    suffix_of(path, (".safetensors",))
     blob = pack_layers(layers)
     Model.load(blob)  # refuses what does not fit together
     write_file(path, lambda file: file.write(blob))
@@ -183,7 +176,7 @@ def pack_layers(layers: Sequence[Mapping[str, Any]]) -> bytes:
     return _pack(arrays, {_NATIVE_KEY: _json(native)})
 
 
-def check_path(path: _PathLike) -> None:
+def check_path(path: PathLike) -> None:
     """Raise what saving a model to `path` would raise for the path alone: before hours of training, not after them.
 
     Args:
@@ -200,7 +193,7 @@ def check_path(path: _PathLike) -> None:
     _file_writing.check_path(os.fspath(path))
 
 
-def load_model(path: _PathLike, compile: bool = True) -> Sequential:
+def load_model(path: PathLike, compile: bool = True) -> Sequential:
     """Read a model written by `save_model`, ready to predict and, when it was compiled, to train on.
 
     A file of `save_layers` becomes a model of the same layers, whose recurrent ones give every step.
@@ -331,7 +324,7 @@ def _placed_parameters(model: Sequential) -> dict[str, Parameter]:
     """Return "layers/<index>/<place>/<weight>" for every weight: what layers are called plays no part."""
     _check_built(model)
     return {
-        f"layers/{index}/{place}/{parameter.name.rpartition('/')[2]}": parameter
+        f"layers/{index}/{place}/{parameter.own_name}": parameter
         for index, layer in enumerate(model.layers)
         for place, parameter in enumerate(layer.parameters())
     }
@@ -355,26 +348,23 @@ def _compile_config(model: Sequential) -> Config | None:
 def native_model(model: Sequential, dtype: str, fast_activations: bool) -> Model:
     """What `Sequential.to_native` returns, by way of the file that `save_model` would write."""
     parameters = _named_parameters(model)
-    native = describe_model(model, {id(parameter): key for key, parameter in parameters.items()})
     arrays = {key: parameter.value for key, parameter in parameters.items()}
-    blob = _pack(arrays, {_NATIVE_KEY: _json(native)})
-    return Model.load(blob, dtype, fast_activations)
+    return Model.load(_pack(arrays, _native_entry(model, parameters)), dtype, fast_activations)
 
 
-def _write(
-    path: str, suffix: str, header: Config, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
-) -> None:
+def _native_entry(model: Sequential, parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    """The metadata by which C++ and C read the model."""
+    return {_NATIVE_KEY: _json(describe_model(model, {id(parameter): key for key, parameter in parameters.items()}))}
+
+
+def _write(path: str, suffix: str, header: Config, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     text = json.dumps({"format_version": _FORMAT_VERSION, **header})
     if suffix == ".safetensors":
-        _write_safetensors(path, arrays, {_CONFIG_KEY: text, **(metadata or {})})
+        blob = _pack(arrays, {_CONFIG_KEY: text, **metadata})
+        write_file(path, lambda file: file.write(blob))
     else:
         entries: dict[str, Any] = {_CONFIG_KEY: np.array(text), **arrays}
         write_file(path, lambda file: np.savez(file, **entries))
-
-
-def _write_safetensors(path: str, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    blob = _pack(arrays, metadata)
-    write_file(path, lambda file: file.write(blob))
 
 
 def _pack(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:

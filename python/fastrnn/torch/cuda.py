@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .. import functional
+from ..functional._cells import CELLS
 from .plan import Plan
 
 
@@ -18,14 +18,15 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, options: dict[str, Any], x: Any, h0: Any, c0: Any, *weights: Any) -> Any:
-        function = getattr(functional, f"{plan.cell}_forward")
         needed = any(ctx.needs_input_grad)
         if needed:
             plan.check_gradient()
         states = {"h0": h0, "c0": c0} if plan.has_c else {"h0": h0}
         tensors = {name: None if t is None else t.detach() for name, t in states.items()}
         tensors |= {name: w.detach() for name, w in zip(plan.names, weights, strict=True)}
-        found = function(x.detach(), **tensors, **plan.weights, **options, training=needed or plan.random)
+        found = CELLS[plan.cell].forward(
+            x.detach(), **tensors, **plan.weights, **options, training=needed or plan.random
+        )
         results = found[: 2 + plan.has_c]
         if needed:
             ctx.plan, ctx.cache, ctx.states = plan, found[-1], (h0 is not None, c0 is not None)
@@ -36,9 +37,8 @@ class _Layer(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: Any, dh_n: Any, *dc_n: Any) -> Any:
         _ = ctx.saved_tensors  # raises where x or y was edited in place
-        function = getattr(functional, f"{ctx.plan.cell}_backward")
-        gradients = [g.contiguous() for g in (dy, dh_n, *dc_n)]
-        grads = function(gradients[0], ctx.cache, *gradients[1:])
+        dy, *dstates = (g.contiguous() for g in (dy, dh_n, *dc_n))
+        grads = CELLS[ctx.plan.cell].backward(dy, ctx.cache, *dstates)
         dh0 = grads.h0 if ctx.states[0] else None
         dc0 = grads.c0 if ctx.states[1] else None
         return None, None, grads.x, dh0, dc0, *(getattr(grads, name) for name in ctx.plan.names)
@@ -58,10 +58,8 @@ def call(
         raise ValueError(f"weight_dtype: expected None on a GPU, got {plan.dtype!r}")
     options = dict(plan.run)
     options["batch_first"] = plan.batch_first
-    for name, value in (("batch_sizes" if plan.packed else "lengths", lengths),):
-        if value is not None:
-            options[name] = value.cpu().numpy()
-    options |= {n: m.cpu().numpy() for n, m in (("mask", mask), ("reset_mask", reset_mask)) if m is not None}
+    tensors = {"batch_sizes" if plan.packed else "lengths": lengths, "mask": mask, "reset_mask": reset_mask}
+    options |= {name: tensor.cpu().numpy() for name, tensor in tensors.items() if tensor is not None}
     count, index, last = len(plan.names), 0, []
     for layer in range(plan.layers):
         outputs = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._file_writing import write_file
+from ..._file_writing import suffix_of, write_file
 from ..._typing import Array
 from ...layers import (
     LSTM,
@@ -106,8 +106,7 @@ def save(
         >>> fastrnn.interop.onnx.save(model, "model.onnx")
     """
     path = os.fspath(path)
-    if os.path.splitext(path)[1].lower() != ".onnx":
-        raise ValueError(f"path: expected a name ending in .onnx, got {path!r}")
+    suffix_of(path, (".onnx",))
     blob = to_model(model, opset=opset, dtype=dtype).SerializeToString()
     write_file(path, lambda file: file.write(blob))
 
