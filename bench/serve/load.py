@@ -27,8 +27,8 @@ import numpy as np
 
 import fastrnn
 from fastrnn.cli._console import at_least_1, number_over_0
-from fastrnn.serve.models import DTYPES
 from fastrnn.serve.run import event_loop
+from fastrnn.serve.settings import DTYPES
 
 ANSWER_SECONDS = 10.0  # after which a chunk counts as lost
 CONNECT_SECONDS = 60.0  # for which who is refused tries again

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import IO, NoReturn
 
 from .._hints import did_you_mean
 
-__all__ = ["Parser", "at_least_1", "number_over_0", "one_line", "share", "show_table", "tolerance"]
+__all__ = ["Parser", "at_least_1", "number_from_0", "number_over_0", "one_line", "share", "show_table", "write_csv"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,6 +71,12 @@ def _show_rich(head: Sequence[str], cells: Sequence[Sequence[str]], file: IO[str
     rich.console.Console(file=file).print(table)
 
 
+def write_csv(path: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to a file. OSError if it cannot be written."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
 def one_line(error: BaseException) -> str:
     """An error's message without line breaks; an OSError's with the file's name."""
     if isinstance(error, OSError) and error.strerror and error.filename:
@@ -99,7 +106,7 @@ def number_over_0(text: str) -> float:
     return value
 
 
-def tolerance(text: str) -> float:
+def number_from_0(text: str) -> float:
     """An argument's number >= 0."""
     return 0.0 if text.strip("0.") == "" and "0" in text else number_over_0(text)
 

@@ -77,13 +77,9 @@ def _recurrent(options: dict[str, Any], *, sequences: bool) -> list[Layer]:
 def _sequences(source: Source, task: str, options: dict[str, Any]) -> Problem:
     """Classification and regression of whole sequences."""
     recipe = Recipe(task, sequence=options["sequence"], **_reading(options))
-    lines: list[str] = []
-    if source.table is not None:
-        lines = _choose_columns(source, recipe, options, [recipe.sequence, recipe.order])
-        if recipe.sequence is None:
-            lines += looks_like_steps(source.table, recipe.target, recipe.features)
-    else:
-        recipe.target, recipe.features = options["target"] or "y", _names(options["features"]) or ["x"]
+    lines = _choose(source, recipe, options, [recipe.sequence, recipe.order])
+    if source.table is not None and recipe.sequence is None:
+        lines += looks_like_steps(source.table, recipe.target, recipe.features)
     examples = read_examples(source, recipe)
     assert examples.y is not None
     order = train_test_split(
@@ -112,8 +108,11 @@ def _kind(labels: Array) -> str:
     return f"words, as {str(labels.flat[0])!r}" if labels.dtype.kind in "USO" else f"{labels.dtype} {labels.shape}"
 
 
-def _choose_columns(source: Source, recipe: Recipe, options: dict[str, Any], taken: list[str | None]) -> list[str]:
-    """Set the recipe's target and features; return lines about what is not read. `taken` are no features."""
+def _choose(source: Source, recipe: Recipe, options: dict[str, Any], taken: list[str | None]) -> list[str]:
+    """Set the recipe's target and features; return lines about columns that are not read. `taken` are no features."""
+    if source.arrays is not None:
+        recipe.target, recipe.features = options["target"] or "y", _names(options["features"]) or ["x"]
+        return []
     table = source.columns
     if options["target"] is None:
         raise ValueError(f"target: expected the name of a column of {', '.join(table)}, got none")
@@ -156,11 +155,7 @@ def _targets(labels: Array, recipe: Recipe, train: Array) -> Array:
 def _forecasting(source: Source, task: str, options: dict[str, Any]) -> Problem:
     """The next steps of a series."""
     recipe = Recipe(task, window=options["window"] or 48, horizon=options["horizon"] or 1, **_reading(options))
-    lines: list[str] = []
-    if source.table is not None:
-        lines = _choose_columns(source, recipe, options, [recipe.order])
-    else:
-        recipe.target, recipe.features = options["target"] or "y", _names(options["features"]) or ["x"]
+    lines = _choose(source, recipe, options, [recipe.order])
     x, y = read_series(source, recipe)
     x_train, x_test, y_train, y_test = split_by_time(x, y, test_size=options["validation"])
     shorter = min(len(x_train), len(x_test))

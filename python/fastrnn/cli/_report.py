@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from .. import plot
 from .._file_writing import write_file
 from .._typing import Array
 from ..model import Sequential
+from ._console import write_csv
 from ._recipe import Recipe
 
 __all__ = ["Result", "write_report"]
@@ -48,9 +48,10 @@ def write_report(result: Result, folder: str) -> list[str]:
         *_figures(result),
     ]
     epochs = zip(*result.history.values(), strict=True)
-    _write_csv(folder, "history.csv", ("epoch", *result.history), ((k + 1, *row) for k, row in enumerate(epochs)))
+    rows = ((k + 1, *row) for k, row in enumerate(epochs))
+    write_csv(os.path.join(folder, "history.csv"), ("epoch", *result.history), rows)
     if result.recipe.task != "text":
-        _write_csv(folder, "predictions.csv", *_predictions(result))
+        write_csv(os.path.join(folder, "predictions.csv"), *_predictions(result))
     pictures = _draw(result, folder)
     if not pictures:
         lines.append("No pictures: they need matplotlib (pip install 'fastrnn[plot]').")
@@ -143,13 +144,6 @@ def _confusion(result: Result) -> list[str]:
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
-
-
-def _write_csv(folder: str, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with open(os.path.join(folder, name), "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)
 
 
 def _draw(result: Result, folder: str) -> list[str]:

@@ -17,7 +17,7 @@ from .._typing import Array
 from ..data import Scaler
 from ..model import Sequential
 from ..saving import load_model
-from ._console import at_least_1, number_over_0
+from ._console import at_least_1, number_over_0, write_csv
 from ._examples import open_source, read_examples, read_series
 from ._recipe import Recipe, add_reading, vocabulary_of
 from .demo import generate
@@ -71,16 +71,10 @@ def command(options: dict[str, Any]) -> int:
         prediction = model.predict(examples.padded(Scaler.from_config(recipe.scaler)), batch_size=256, verbose=0)
         head, rows = _of_sequences(recipe, examples.names, np.asarray(prediction))
     if options["out"] is None:
-        _write(csv.writer(sys.stdout, lineterminator="\n"), head, rows)
+        csv.writer(sys.stdout, lineterminator="\n").writerows([head, *rows])
     else:
-        with open(options["out"], "w", newline="", encoding="utf-8") as file:
-            _write(csv.writer(file), head, rows)
+        write_csv(options["out"], head, rows)
     return 0
-
-
-def _write(writer: Any, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    writer.writerow(head)
-    writer.writerows(rows)
 
 
 def _has(source: Any, name: str) -> bool:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..serve.settings import Settings
-from ._console import at_least_1, number_over_0
+from ..serve.log import LEVELS
+from ..serve.settings import DTYPES, Settings
+from ._console import at_least_1, number_from_0, number_over_0
 
 HELP = "serve models to many streams over WebSockets"
 DESCRIPTION = (
@@ -38,16 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--host", "address to listen on")
     add("--port", "0: one that is free, which is printed", type=_port)
-    add("--dtype", "of the weights", choices=("float32", "bfloat16", "bfloat16_weights", "int8"))
+    add("--dtype", "of the weights", choices=DTYPES)
     add("--capacity", "streams of a model; who comes then gets HTTP 503", type=at_least_1)
     add("--connections", "streams and all others; who comes then gets HTTP 503", type=at_least_1)
-    add("--deadline-ms", "how long a chunk may wait for others", type=_number)
+    add("--deadline-ms", "how long a chunk may wait for others", type=number_from_0)
     add("--max-steps", "of one message", type=at_least_1)
     add("--header-seconds", "after which half a request is cut off", type=number_over_0)
     add("--stall-seconds", "after which a client that does not read is cut off", type=number_over_0)
     add("--idle-seconds", "after which a silent stream is closed", type=number_over_0)
     add("--drain-seconds", "for answers that are due when it stops", type=number_over_0)
-    add("--reload-seconds", "between looks whether a file has changed; 0: never", type=_number)
+    add("--reload-seconds", "between looks whether a file has changed; 0: never", type=number_from_0)
     add("--store", "of streams' states: memory, or redis://HOST:PORT/NUMBER for several instances", metavar="URL")
     add("--store-steps", "after which a stream's state is stored", type=at_least_1)
     add("--keep-seconds", "for which the state of a stream that ended is kept", type=number_over_0)
@@ -58,11 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS", default=[])  # fmt: skip
     add("--client-streams", "that one client may have open", type=at_least_1)
     add("--client-steps", "a second to which one client is slowed down", type=number_over_0)
-    add(
-        "--log-level",
-        "of the log on stderr, a line of JSON for each event",
-        choices=("debug", "info", "warning", "error"),
-    )
+    add("--log-level", "of the log on stderr, a line of JSON for each event", choices=LEVELS)
 
 
 def command(options: dict[str, Any]) -> int:
@@ -92,7 +89,3 @@ def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text!r}")
     return int(text)
-
-
-def _number(text: str) -> float:
-    return 0.0 if text == "0" else number_over_0(text)

@@ -19,7 +19,7 @@ from ..interop._layers import import_library
 from ..interop.onnx._running import open_session, original
 from ..layers import Embedding
 from ..model import Sequential
-from ._console import at_least_1, show_table, tolerance
+from ._console import at_least_1, number_from_0, show_table
 from ._models import Part, add_graph_options, graph_options, is_graph, load_file, parse_part
 
 HELP = "compare what two models' files compute, on random input"
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--range", nargs=2, type=float, metavar=("LOW", "HIGH"),
                         help="of the input, where a model takes roots or logarithms; default: normal")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the input; default: %(default)s")
-    parser.add_argument("--tolerance", type=tolerance, default=1e-5,
+    parser.add_argument("--tolerance", type=number_from_0, default=1e-5,
                         help="of the worst error, in parts of A's largest output; 0: the same bits; default: "
                         "%(default)s")  # fmt: skip
     for name in ("a", "b"):

@@ -18,8 +18,6 @@ from .log import event
 from .metrics import Metrics
 from .settings import Settings
 
-DTYPES = ("float32", "bfloat16", "bfloat16_weights", "int8")
-
 
 def read(path: str, dtype: str) -> tuple[Model, str]:
     """The model of a file, and its version: two that have the same give the same bits.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+DTYPES = ("float32", "bfloat16", "bfloat16_weights", "int8")
+"""Of the weights of a model that runs step by step."""
+
 
 @dataclass
 class Settings:

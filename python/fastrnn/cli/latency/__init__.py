@@ -12,8 +12,9 @@ import os
 import sys
 from typing import Any
 
+from ...serve.settings import DTYPES
 from . import native, report
-from .shapes import DTYPES, SHAPES, FileShape, Shape, cases
+from .shapes import SHAPES, FileShape, Shape, cases
 from .timing import Measured, cores_of, measure
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "add_arguments", "command", "run"]

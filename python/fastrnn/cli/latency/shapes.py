@@ -56,7 +56,6 @@ SHAPES = (
     # silero-vad 5's recurrent part: one step for each 32 ms of sound.
     Shape("silero", 1, 128, 128),
 )
-DTYPES = ("float32", "bfloat16", "bfloat16_weights", "int8")
 # Below, a step is over before a second thread has begun.
 LEAST_HIDDEN_OF_THREADS = 256
 
