@@ -39,8 +39,11 @@ def on_tensors(name: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
-    names = [f"{cell}_{way}" for cell in ("rnn", "lstm", "gru") for way in ("forward", "backward")]
-    monkeypatch.setattr(cuda, "functional", SimpleNamespace(**{name: on_tensors(name) for name in names}))
+    cells = {
+        cell: SimpleNamespace(forward=on_tensors(f"{cell}_forward"), backward=on_tensors(f"{cell}_backward"))
+        for cell in ("rnn", "lstm", "gru")
+    }
+    monkeypatch.setattr(cuda, "CELLS", cells)
 
 
 FORMS = ["plain", "lengths", "packed", "reset", "states"]

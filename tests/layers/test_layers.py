@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from fastrnn import config
+from fastrnn import config, initializers
 from fastrnn.initializers import serialize
 from fastrnn.layers import (
     GRU,
@@ -21,7 +23,7 @@ from fastrnn.layers import (
     RepeatVector,
     TimeDistributed,
 )
-from fastrnn.layers.base import layer_from_config
+from fastrnn.layers.base import LAYERS, Layer, layer_from_config
 from tests.support.layer_problems import D64, MASKS, NORMAL, B, H, I, T
 
 
@@ -153,6 +155,20 @@ def test_config_round_trip(make):
     again = layer_from_config(serialize(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
+
+
+def test_a_layer_of_ones_own_needs_no_get_config(monkeypatch):
+    class Scaled(Layer):
+        def __init__(self, factor, axes=(1, 2), initializer="ones", **kwargs):
+            super().__init__(**kwargs)
+            self.factor, self.axes, self.initializer = factor, tuple(axes), initializers.get(initializer)
+
+    monkeypatch.setitem(LAYERS, "Scaled", Scaled)
+    layer = Scaled(3, (0,), "he_normal", name="mine", trainable=False)
+    again = layer_from_config(json.loads(json.dumps(serialize(layer))))
+    assert (again.factor, again.axes, again.name, again.trainable) == (3, (0,), "mine", False)
+    assert again.get_config() == layer.get_config()
+    assert again.get_config()["initializer"]["class_name"] == "HeNormal"
 
 
 def test_floatx_is_the_dtype_of_new_layers():
