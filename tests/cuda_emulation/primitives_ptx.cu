@@ -26,6 +26,7 @@ PROBE probe_load_acquire(const unsigned* flag, unsigned* out) { *out = load_acqu
 PROBE probe_nanoseconds(unsigned long long* out) { *out = nanoseconds(); }
 PROBE probe_sync_cluster() { sync_cluster(); }
 PROBE probe_cluster_rank(int* out) { *out = cluster_rank(); }
+PROBE probe_not_before(unsigned value, unsigned* out) { *out = not_before(value); }
 PROBE probe_store_cluster_2(int rank, unsigned short value) {
   store_cluster(reinterpret_cast<unsigned short*>(shared_memory()), rank, value);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+
 import pytest
 
 from tests import mutants
@@ -20,3 +22,13 @@ def test_every_mutant_finds_its_text_and_its_tests():
             assert not function or f"def {function}(" in (mutants.ROOT / file).read_text(), f"{mutant.name}: no {test}"
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 66
     assert sum(mutant.ci for mutant in MUTANTS) == 6
+
+
+def test_every_mutant_of_the_cuda_kernels_finds_its_text():
+    """tests/cuda_emulation/mutants.py runs them, which takes an hour."""
+    kernels = runpy.run_path(str(mutants.ROOT / "tests" / "cuda_emulation" / "mutant_list.py"))["MUTANTS"]
+    files = [path for folder in ("cuda", "core/backend") for path in (mutants.ROOT / "csrc" / folder).rglob("*.*")]
+    for mutant in kernels:
+        (path,) = (path for path in files if path.name == mutant.file)
+        assert path.read_text().count(mutant.old) == 1, mutant.name
+        assert mutant.old != mutant.new, mutant.name

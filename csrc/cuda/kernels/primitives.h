@@ -300,6 +300,15 @@ FASTRNN_DEVICE void wait_copies() {
   FASTRNN_EMULATED(emulation::wait_copies();)
 }
 
+// ---- Registers ----
+
+/// The value. What is computed of it is computed behind this place, not before a loop around it, where each result
+/// would take a register for as long as the loop runs.
+FASTRNN_DEVICE unsigned not_before(unsigned value) {
+  FASTRNN_CUDA_FORM(asm volatile("" : "+r"(value));)
+  return value;
+}
+
 // ---- Arithmetic ----
 
 /// 1 / x, whose error is one unit of the last place at most, for the equations: what `/` becomes takes ten instructions

@@ -132,6 +132,7 @@ struct Layout {
   int batch_rows;      // rows of the batch, up to whole tiles
   int partial_stride;  // elements between batch rows of partial sums, likewise in different banks
   int elements;        // units * rows: pairs that this block computes the cell for
+  int working;         // blocks of a group that have units
   Divisor units;       // divides an element's index by the block's units: its row
   Divisor rows_of;     // divides by the rows of a group
   Divisor pieces;      // divides by the 16-byte pieces that a block of a cluster has in a row
@@ -151,6 +152,7 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   layout.padded = round_up(hidden, 16 / shape.element);
   layout.batch_rows = round_up(geometry.rows, shape.batch_rows);
   layout.elements = geometry.units * geometry.rows;
+  layout.working = divide_up(hidden, geometry.units);
   layout.units = Divisor::of(geometry.units);
   int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
   for (int p = 0; p < products.phases; ++p) {

@@ -43,6 +43,7 @@ EXPECTED = {
     "nanoseconds": ["st.global.u64 [p0], %globaltimer"],
     "sync_cluster": ["barrier.cluster.arrive.release.aligned", "barrier.cluster.wait.acquire.aligned"],
     "cluster_rank": ["st.global.u32 [p0], %cluster_ctarank"],
+    "not_before": ["st.global.u32 [p1], p0"],
     "store_cluster_2": ["mapa.shared::cluster.u32 memory, p0 -> $1", "st.shared::cluster.u16 [$1], p1"],
     "store_cluster_4": ["mapa.shared::cluster.u32 memory, p0 -> $1", "st.shared::cluster.u32 [$1], p1"],
     "init_arrivals": ["mbarrier.init.shared::cta.b64 [memory], 1", "fence.mbarrier_init.release.cluster"],
@@ -155,7 +156,7 @@ def faults(tree: pathlib.Path) -> list[str]:
     for name, lines in found.items():
         if lines != EXPECTED.get(name):
             faults.append("\n  ".join([f"{name}: expected", *EXPECTED.get(name, []), "got", *lines]))
-    known = {*FORMS, "mov.u32", "mov.u64", "{.reg"}
+    known = {*FORMS, "", "mov.u32", "mov.u64", "{.reg"}
     text = (tree / PRIMITIVES).read_text()
     written = [re.split(r"[ ;]", name)[0] for name in re.findall(r'asm(?: volatile)?\(\s*"(.*?)"', text)]
     faults += [f"{name}: no probe" for name in written if name not in known]

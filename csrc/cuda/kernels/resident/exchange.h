@@ -90,8 +90,6 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
     const int left = params.hidden - member() * params.geometry.units;
     const int units = left < 0 ? 0 : left < params.geometry.units ? left : params.geometry.units;
     pieces_ = divide_up(units, kElements);
-    most_pieces_ = params.geometry.units / kElements;
-    members_ = divide_up(params.hidden, params.geometry.units);
   }
   FASTRNN_DEVICE int group() const { return block_index() / params_.geometry.members; }
   FASTRNN_DEVICE int member() const { return cluster_rank(); }
@@ -121,8 +119,9 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
     }
     // A thread has a piece of a row of a source for a peer.
     const int own = member(), lines = Sources * params_.geometry.rows;
-    for (int i = from_last_thread(); i < members_ * lines * most_pieces_; i += block_threads()) {
-      const int line = layout.pieces.divide(i), piece = i - line * most_pieces_;
+    const int most_pieces = params_.geometry.units / kElements;
+    for (int i = from_last_thread(); i < layout.working * lines * most_pieces; i += block_threads()) {
+      const int line = layout.pieces.divide(i), piece = i - line * most_pieces;
       const int side = layout.rows_of.divide(line), row = line - side * params_.geometry.rows;
       const int rank = side / Sources, source = side % Sources;
       if (rank == own || piece >= pieces_ || row >= count || rows[row].length <= step) continue;
@@ -147,8 +146,7 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
 
   const LayerParams& params_;
   Arrivals* arrivals_;
-  int pieces_, most_pieces_;  // pieces that this block, and at most any block, has in a source of a row
-  int members_;               // blocks of the cluster that have units
+  int pieces_;  // that this block has in a source of a row
   unsigned exchanges_ = 0;
 };
 

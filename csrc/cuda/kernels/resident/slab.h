@@ -1,9 +1,32 @@
 // A block's slab of the recurrent matrix: loaded once, kept in registers and shared memory, multiplied at every step.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/kernels/resident/formats.h"
 
 namespace fastrnn::cuda {
+
+/// Where a warp's part of a phase begins: that of the operand and of the sums, in elements; the tiles that it has of
+/// its first chunk, and slices in all, of which the first are in registers.
+struct Walk {
+  int first_k, first_sum, first_tiles, slices;
+};
+/// The same in half as many registers. Each number is below 2^16, since they count what lies in shared memory.
+class PackedWalk {
+ public:
+  FASTRNN_DEVICE void operator=(const Walk& walk) {
+    begin_ = unsigned(walk.first_k) << 16 | unsigned(walk.first_sum);
+    counts_ = unsigned(walk.first_tiles) << 16 | unsigned(walk.slices);
+  }
+  FASTRNN_DEVICE operator Walk() const {
+    const unsigned begin = not_before(begin_), counts = not_before(counts_);
+    return {int(begin >> 16), int(begin & 0xffff), int(counts >> 16), int(counts & 0xffff)};
+  }
+
+ private:
+  unsigned begin_, counts_;
+};
 
 /// One phase's slab. The slices of a warp's tasks come one after the other: those below `Registers` from registers, the
 /// others from shared memory. Lanes of a warp never diverge: every condition is the same for all of them.
@@ -14,6 +37,8 @@ class Slab {
   static constexpr int kQuads = kShape.words / 4;
   /// Whether there are registers for the operand of two slices beside the words of one from shared memory.
   static constexpr bool kAhead = kShape.words <= 16;
+  /// Whether another phase's slab leaves none for more than half of a walk.
+  static constexpr bool kPacks = !kAhead && Registers < kShape.register_slices;
 
  public:
   /// weight(row, k), zero outside the slab; `shared` has the slices beyond the registers.
@@ -21,13 +46,12 @@ class Slab {
   FASTRNN_DEVICE void load(const Layout& layout, const Cut& cut, char* shared, const Weight& weight) {
     const int warp = thread_index() / kWarp, begin = warp * cut.tasks, left = cut.tiles * cut.chunks - begin;
     const int chunk = begin / cut.tiles, tile = begin % cut.tiles;
-    first_k_ = chunk * cut.slices * kShape.depth;
-    first_sum_ = chunk * layout.batch_rows * layout.partial_stride + tile * kShape.slab_rows;
-    first_tiles_ = cut.tiles - tile;
-    slices_ = (left < 0 ? 0 : left < cut.tasks ? left : cut.tasks) * cut.slices;
+    const int slices = (left < 0 ? 0 : left < cut.tasks ? left : cut.tasks) * cut.slices;
+    walk_ = Walk{chunk * cut.slices * kShape.depth,
+                 chunk * layout.batch_rows * layout.partial_stride + tile * kShape.slab_rows, cut.tiles - tile, slices};
     // One copy of the loading code: unrolled over the registers it would be most of the kernel.
     FASTRNN_NO_UNROLL
-    for (int i = 0; i < slices_; ++i) {
+    for (int i = 0; i < slices; ++i) {
       const int task = begin + i / cut.slices, slice = task / cut.tiles * cut.slices + i % cut.slices;
       Word words[kShape.words];
       Format::load(words, weight, task % cut.tiles * kShape.slab_rows, slice * kShape.depth);
@@ -47,16 +71,17 @@ class Slab {
   /// of the next chunk. What a slice needs of the operand is read while the one before it is multiplied.
   FASTRNN_DEVICE void multiply(const Layout& layout, const Cut& cut, char* shared,
                                const typename Format::Element* operand, float* partial) const {
+    const Walk walk = walk_;
     const int back = kShape.depth - cut.slices * kShape.depth;  // to the next tile of a chunk
     const int on = layout.batch_rows * layout.partial_stride - (cut.tiles - 1) * kShape.slab_rows;  // to the next chunk
-    operand = Format::lane_operand(operand + first_k_, layout.operand_stride);
-    partial = Format::lane_sums(partial + first_sum_, layout.partial_stride);
-    if (slices_ == 0) return;
+    operand = Format::lane_operand(operand + walk.first_k, layout.operand_stride);
+    partial = Format::lane_sums(partial + walk.first_sum, layout.partial_stride);
+    if (walk.slices == 0) return;
     int columns = layout.batch_rows;  // of the operand that are left
     do {
       const typename Format::Element* at = operand;
       float* to = partial;
-      int left = cut.slices, tiles = first_tiles_;  // of the task, and of the chunk, this one included
+      int left = cut.slices, tiles = walk.first_tiles;  // of the task, and of the chunk, this one included
       typename Format::Sums sums;
       // Two, by turns: a copy would take as many instructions as the products.
       typename Format::Fragment fragments[2];
@@ -84,8 +109,9 @@ class Slab {
       FASTRNN_UNROLL
       for (int i = 0; i < Registers; ++i) {
         const bool last = i + 1 == Registers;
-        if (!multiply_slice(words_[i], fragments[i % 2], fragments[1 - i % 2], i + 1 < slices_, kAhead || !last)) break;
-        if (last) multiply_shared(cut, shared, fragments[1 - i % 2], fetch, multiply_slice);
+        if (!multiply_slice(words_[i], fragments[i % 2], fragments[1 - i % 2], i + 1 < walk.slices, kAhead || !last))
+          break;
+        if (last) multiply_shared(cut, shared, walk.slices, fragments[1 - i % 2], fetch, multiply_slice);
       }
       operand += kShape.batch_rows * layout.operand_stride;
       partial += kShape.batch_rows * layout.partial_stride;
@@ -96,8 +122,8 @@ class Slab {
  private:
   /// Goes on with the slices in shared memory, of which there is one at least.
   template <class Fetch, class MultiplySlice>
-  FASTRNN_DEVICE void multiply_shared(const Cut& cut, char* shared, typename Format::Fragment& now, const Fetch& fetch,
-                                      const MultiplySlice& multiply_slice) const {
+  FASTRNN_DEVICE void multiply_shared(const Cut& cut, char* shared, int slices, typename Format::Fragment& now,
+                                      const Fetch& fetch, const MultiplySlice& multiply_slice) const {
     const Four<Word>* from = of_lane(cut, shared);
     typename Format::Fragment ahead;
     int i = Registers;
@@ -112,7 +138,7 @@ class Slab {
       }
       from += kQuads * kWarp;
       if constexpr (!kAhead) now = fetch();
-      more = multiply_slice(words, now, ahead, ++i < slices_, kAhead);
+      more = multiply_slice(words, now, ahead, ++i < slices, kAhead);
       if constexpr (kAhead) now = ahead;
     }
   }
@@ -128,10 +154,7 @@ class Slab {
   }
 
   Word words_[Registers][kShape.words];
-  // Of this warp: where its operand begins and where its sums go, how many tiles it has of its first chunk, and slices
-  // in all, of which the first are in registers.
-  int first_k_, first_sum_, first_tiles_;
-  int slices_;
+  std::conditional_t<kPacks, PackedWalk, Walk> walk_;
 };
 
 }  // namespace fastrnn::cuda
