@@ -108,6 +108,46 @@ def test_what_is_replaced_and_what_is_left():
     assert str(fastrnn.torch.accelerate(torch.nn.Linear(2, 2))) == "no recurrent layer"
 
 
+def test_a_dtype_may_be_pytorchs():
+    model = torch.nn.Sequential(torch.nn.LSTM(3, 4))
+    fastrnn.torch.accelerate(model, torch.bfloat16)
+    assert model[0]._fast.dtype == "bfloat16"
+
+
+class Steps(torch.nn.Module):
+    """What comes in is among what goes out, so that a trace which lost the rest would not be noticed."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.inner = getattr(torch.nn, kind)(3, 3)
+
+    def forward(self, x: Any) -> Any:
+        if isinstance(self.inner, torch.nn.RNNBase):
+            return x + self.inner(x)[0]
+        return x[0] + self.inner(x[0])[0]
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("grad", [True, False], ids=["gradient", "no_grad"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN", "LSTMCell"])
+def test_a_trace_has_torchs_own_layer(kind, grad):
+    """torch.jit.trace sees operators of PyTorch alone: what fastrnn computes would be a constant to it."""
+    model = Steps(kind).eval()
+    fastrnn.torch.accelerate(model)
+    with torch.set_grad_enabled(grad):
+        traced = torch.jit.trace(model, torch.randn(4, 2, 3))
+        x = torch.randn(4, 2, 3)
+        torch.testing.assert_close(traced(x), model(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("make", [fastrnn.torch.LSTM, fastrnn.torch.LSTMCell], ids=["LSTM", "LSTMCell"])
+def test_a_trace_of_options_that_torch_lacks_is_refused(make):
+    x = torch.randn(4, 2, 3) if make is fastrnn.torch.LSTM else torch.randn(2, 3)
+    with pytest.raises(ValueError, match=f"{make.__name__}: expected no options .* torch.jit.trace"):
+        torch.jit.trace(make(3, 4, zoneout_h=0.1).eval(), x)
+
+
 def test_an_optimizer_goes_on():
     torch.manual_seed(0)
     model = Tagger()

@@ -254,7 +254,7 @@ ERRORS = [
     (lambda m: m(X, torch.zeros(1, 2, 4).half()), TypeError, r"h0: expected torch.float32"),
     (lambda m: m(X, lengths=[1, 9]), ValueError, r"lengths"),
     (lambda m: m(X, mask=torch.ones(4, 3, dtype=torch.bool)), ValueError, r"mask: expected shape \(4, 2\)"),
-    (lambda m: m.bfloat16()(X), TypeError, r"weight_ih_l0: expected torch.float32 .* got torch.bfloat16"),
+    (lambda m: m.bfloat16()(X), TypeError, r"weight_ih_l0: expected torch.float32 .* got torch.bfloat16; .*restore"),
     (lambda m: m(X.to_sparse()), TypeError, r"input: expected a dense tensor"),
 ]
 
@@ -271,10 +271,16 @@ BAD_ARGUMENTS = [
     (lambda: fastrnn.torch.LSTM(3, 4, reset="before"), TypeError, r"LSTM: unknown keyword 'reset'"),
     (lambda: fastrnn.torch.GRU(3, 4, proj_size=2), ValueError, r"proj_size: expected nothing"),
     (lambda: fastrnn.torch.RNN(3, 4, nonlinearity="elu"), ValueError, r"nonlinearity: expected 'tanh' or 'relu'"),
-    (lambda: fastrnn.torch.LSTM(3, 4, weight_dtype="int4"), ValueError, r"weight_dtype: expected one of .* got 'int4'"),
+    (lambda: fastrnn.torch.LSTM(3, 4, weight_dtype="int4"), ValueError, r"^weight_dtype: .* one of .* got 'int4'"),
+    (lambda: fastrnn.torch.LSTM(3, 4, bidirectonal=True), TypeError, r"; did you mean 'bidirectional'\?$"),
+    (lambda: fastrnn.torch.LSTM(3, 4, layernorm=True), TypeError, r"; did you mean 'layer_norm'\?$"),
+    (lambda: fastrnn.torch.GRUCell(3, 4, biass=True), TypeError, r"; did you mean 'bias'\?$"),
+    (lambda: fastrnn.torch.LSTM(3, 4)(X, X), TypeError, r"hx: expected the two states \(h0, c0\) .* got a Tensor"),
+    (lambda: fastrnn.torch.LSTM(3, 4)(X, (X,)), TypeError, r"hx: expected the two states \(h0, c0\) .* got 1 of them"),
+    (lambda: fastrnn.torch.LSTMCell(3, 4)(X[0], X[0]), TypeError, r"hx: expected the two states .* got a Tensor"),
     (lambda: fastrnn.torch.LSTM(3, 4, backend="cudnn"), ValueError, r"backend: expected None or 'fastrnn'"),
     (lambda: fastrnn.torch.accelerate([]), TypeError, r"module: expected a torch.nn.Module, got list"),
-    (lambda: fastrnn.torch.accelerate(torch.nn.GRU(3, 4), "int4"), ValueError, r"weight_dtype: .* got 'int4'"),
+    (lambda: fastrnn.torch.accelerate(torch.nn.GRU(3, 4), "int4"), ValueError, r"^dtype: .* got 'int4'"),
     (lambda: fastrnn.torch.LSTMCell(3, 4)(torch.zeros(2, 5)), ValueError, r"input: expected shape \(B, 3\)"),
 ]
 
@@ -290,3 +296,23 @@ def test_every_array_of_the_functions_has_a_parameter_here():
     from fastrnn.torch.plan import PARAMETERS as NAMES
 
     assert set(NAMES.values()) == PARAMETERS
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["gradient", "no_grad"])
+@pytest.mark.parametrize("make", [fastrnn.torch.LSTM, fastrnn.torch.LSTMCell], ids=["LSTM", "LSTMCell"])
+def test_a_model_that_was_moved_away_says_so(make, grad):
+    layer = make(3, 4)
+    x = X if make is fastrnn.torch.LSTM else X[0]
+    with torch.set_grad_enabled(grad):
+        layer(x)  # the weights are packed, and looked at when the next call comes
+        layer.to("meta")
+        with pytest.raises(
+            ValueError, match=r"input: expected a tensor on meta \(the device of the weights\), got cpu"
+        ):
+            layer(x)
+
+
+def test_states_on_another_device():
+    states = tuple(torch.zeros(1, X.shape[1], 4, device="meta") for _ in range(2))
+    with pytest.raises(ValueError, match=r"h0: expected a tensor on cpu \(the device of the weights\), got meta"):
+        fastrnn.torch.LSTM(3, 4)(X, states)

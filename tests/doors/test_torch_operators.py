@@ -119,6 +119,32 @@ def test_compile_has_no_graph_break(backend):
     torch._dynamo.reset()
 
 
+class Packed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = fastrnn.torch.LSTM(3, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return torch.nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # PyTorch's own
+def test_compile_of_packed_sequences():
+    """PyTorch breaks the graph at them; what runs beside it must not be traced down into this package."""
+    model = Packed()
+    x, lengths = torch.randn(3, 5, 3), torch.tensor([2, 5, 4])
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager")
+    results = []
+    for call in (model, compiled):
+        y = call(x, lengths)
+        results.append((y, *torch.autograd.grad(y.square().sum(), [*model.parameters()])))
+    torch._dynamo.reset()
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_compile_draws_dropout_anew():
     model = Model(num_layers=2, dropout=0.5)
     torch._dynamo.reset()

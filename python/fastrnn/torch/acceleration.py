@@ -8,7 +8,7 @@ import torch
 
 from .._acceleration import Report
 from . import cells, modules
-from .settings import Settings, function_name
+from .settings import Settings, function_name, weight_dtype
 
 _OURS = {
     ours._counterpart: ours
@@ -17,7 +17,7 @@ _OURS = {
 _RECURRENT = (torch.nn.RNNBase, torch.nn.RNNCellBase)
 
 
-def accelerate(module: Any, dtype: str | None = None, backend: str | None = None) -> Report:
+def accelerate(module: Any, dtype: Any = None, backend: str | None = None) -> Report:
     """Have every recurrent layer and cell of a model computed by fastrnn, in place.
 
     The modules stay the same objects, with their parameters, hooks, names and whatever else they have; what changes is
@@ -25,7 +25,8 @@ def accelerate(module: Any, dtype: str | None = None, backend: str | None = None
 
     Args:
         module: the model, or a layer itself.
-        dtype: of the weights where no gradient is needed: "bfloat16", "bfloat16_weights" or "int8"; None is theirs.
+        dtype: of the weights where no gradient is needed: "bfloat16" (or torch.bfloat16), "bfloat16_weights" or "int8";
+            None is theirs.
         backend: as of :class:`fastrnn.torch.LSTM`; only layers have it.
 
     Returns:
@@ -42,6 +43,7 @@ def accelerate(module: Any, dtype: str | None = None, backend: str | None = None
         ('0',)
     """
     _check(module)
+    dtype = weight_dtype("dtype", dtype)
     replaced, left = [], {}
     changes: list[tuple[Any, Any, Settings]] = []
     for name, one in module.named_modules():

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from .operators import call
-from .settings import Settings, check_input
+from .operators import call, is_traced, refuse_trace
+from .settings import Settings, check_input, pair
 
 
 class _Cell:
@@ -24,7 +24,8 @@ class _Cell:
 
     def _settle(self, weight_dtype: str | None, options: dict[str, Any]) -> None:
         names = ["w_ih", "w_hh", "b_ih", "b_hh"] if self.bias else ["w_ih", "w_hh"]
-        self._fast = Settings(type(self).__name__, self._cell, names, options, weight_dtype)
+        known = ("input_size", "hidden_size", "bias", "nonlinearity", "device", "dtype", "weight_dtype")
+        self._fast = Settings(type(self).__name__, self._cell, names, options, weight_dtype, known=known)
         if self._cell == "rnn" and self.nonlinearity == "relu":
             self._fast.set_activation("relu")
 
@@ -44,10 +45,13 @@ class _Cell:
         return h_n, c_n
 
     def _elsewhere(self, input: Any) -> bool:
-        """Whether a call is torch.nn's, its tensors being on another device; refuses options there."""
-        if input.is_cpu or input.device.type == "meta":
+        """Whether a call is torch.nn's, its tensors being on another device, or traced; refuses options there."""
+        traced = is_traced()
+        if not traced and (input.is_cpu or input.device.type == "meta"):
             return False
         if not self._fast.plain():
+            if traced:
+                raise refuse_trace(type(self).__name__)
             raise ValueError(f"input: expected a tensor on the CPU for options that torch.nn lacks, got one on "
                              f"{input.device}")  # fmt: skip
         return True
@@ -79,7 +83,7 @@ class LSTMCell(_Cell, torch.nn.LSTMCell):
         if self._elsewhere(input):
             found: tuple[Any, Any] = torch.nn.LSTMCell.forward(self, input, hx)
             return found
-        return self._step(input, *((None, None) if hx is None else hx))
+        return self._step(input, *((None, None) if hx is None else pair(hx)))
 
 
 class GRUCell(_Cell, torch.nn.GRUCell):

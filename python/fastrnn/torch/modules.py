@@ -8,8 +8,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from . import cuda
-from .operators import PLAIN, call, call_plainly, is_plain
-from .settings import Settings, check_input, function_name
+from .operators import PLAIN, call, call_plainly, is_plain, is_traced, refuse_trace
+from .settings import Settings, check_input, function_name, pair
 
 
 class _Recurrent(torch.nn.RNNBase):
@@ -36,7 +36,8 @@ class _Recurrent(torch.nn.RNNBase):
         super().__init__(mode, *args, **kwargs)
         self._add_parameters(peephole, layer_norm)
         names = [function_name(name) for name in self._all_weights[0]]
-        self._fast = Settings(type(self).__name__, self._cell, names, ours, weight_dtype, backend)
+        known = _CONSTRUCTOR | {"peephole", "layer_norm", "weight_dtype", "backend"}
+        self._fast = Settings(type(self).__name__, self._cell, names, ours, weight_dtype, backend, known)
         if mode == "RNN_RELU":
             self._fast.set_activation("relu")
 
@@ -113,15 +114,16 @@ class _Recurrent(torch.nn.RNNBase):
         c0: Any
         if lengths is None and mask is None and reset_mask is None and is_plain() and type(input) in PLAIN:
             form = layers, 1 + self.bidirectional, self.batch_first, False, train, dropout
-            h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else hx
+            h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else pair(hx)
             found = call_plainly(self._fast, form, input, h0, c0, weights)
             if found is not None:
                 return found[0], found[1] if found[2] is None else found[1:3]
         packed = isinstance(input, PackedSequence)
         x = input.data if packed else input
-        if not (x.is_cpu or x.device.type == "meta" or (x.is_cuda and self._fast.backend == "fastrnn")):
+        here = x.is_cpu or x.device.type == "meta" or (x.is_cuda and self._fast.backend == "fastrnn")
+        if not here or is_traced():
             return self._leave_to_torch(x, input, hx, lengths, mask, reset_mask)
-        h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else hx
+        h0, c0 = (hx, None) if self._cell != "lstm" or hx is None else pair(hx)
         x, h0, c0 = check_input(x, weights, names[0], h0, c0)
         axis = None
         if packed:
@@ -160,8 +162,10 @@ class _Recurrent(torch.nn.RNNBase):
         return y, h_n if c_n is None else (h_n, c_n)
 
     def _leave_to_torch(self, x: Any, input: Any, hx: Any, *ours: Any) -> Any:
-        """The call of torch.nn's own module, where the tensors are none of the CPU."""
+        """The call of torch.nn's own module, where the tensors are none of the CPU, or torch.jit.trace watches."""
         if not self._fast.plain() or any(value is not None for value in ours):
+            if x.is_cpu:
+                raise refuse_trace(type(self).__name__)
             raise ValueError(
                 f"input: expected a tensor on the CPU for options that torch.nn lacks, got one on {x.device}"
                 "; backend='fastrnn' takes those of CUDA"

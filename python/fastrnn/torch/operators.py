@@ -111,8 +111,10 @@ def _refuse(ctx: Any, *gradients: Any) -> None:
     )
 
 
-_library.impl("forward", _forward, "CPU")
-_library.impl("backward", _backward, "CPU")
+# Where a program cannot be compiled whole, as one with packed sequences, torch.compile would trace these, too.
+_untraced = getattr(torch, "_disable_dynamo", lambda function: function)
+_library.impl("forward", _untraced(_forward), "CPU")
+_library.impl("backward", _untraced(_backward), "CPU")
 torch.library.register_fake("fastrnn::forward", _forward_fake, lib=_library)
 torch.library.register_fake("fastrnn::backward", _backward_fake, lib=_library)
 torch.library.register_autograd("fastrnn::forward", _differentiate, setup_context=_save, lib=_library)
@@ -201,6 +203,7 @@ class _TransformedBackward(torch.autograd.Function):
 # and not documented; without them, every call goes through the dispatcher.
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 _transform = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: None)
+_tracing = getattr(torch._C, "_is_tracing", lambda: False)
 _exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 _NO_OPTIONS = (None, None, None, None)
 _DTYPES = (torch.float32, torch.float64)
@@ -209,7 +212,20 @@ PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 def is_plain() -> bool:
     """Whether a call on tensors is that and nothing else: nobody compiles, transforms or watches it."""
-    return not torch.compiler.is_compiling() and not _modes() and _transform() is None
+    return not torch.compiler.is_compiling() and not _modes() and _transform() is None and not _tracing()
+
+
+def is_traced() -> bool:
+    """Whether torch.jit.trace watches, which sees PyTorch's operators alone: what is computed here were a constant."""
+    return not torch.compiler.is_compiling() and bool(_tracing())
+
+
+def refuse_trace(name: str) -> ValueError:
+    """The error of a call that torch.jit.trace watches, with options that torch.nn lacks."""
+    return ValueError(
+        f"{name}: expected no options that torch.nn lacks under torch.jit.trace, which knows torch.nn's layers alone; "
+        "torch.export takes all of them"
+    )
 
 
 def call_plainly(settings: Settings, form: tuple[Any, ...], x: Any, h0: Any, c0: Any, weights: tuple[Any, ...]) -> Any:
@@ -228,11 +244,12 @@ def call_plainly(settings: Settings, form: tuple[Any, ...], x: Any, h0: Any, c0:
         x.dtype is dtype
         and dtype in _DTYPES
         and x.is_cpu
+        and weights[0].is_cpu
         and x.layout is torch.strided
         and x.dim() == 3
         and x.shape[2] == plan.inputs(weights)
     )
-    if not usual or any(state is not None and state.dtype is not dtype for state in (h0, c0)):
+    if not usual or any(s is not None and (s.dtype is not dtype or not s.is_cpu) for s in (h0, c0)):
         return None
     found = _apply_recurrence((plan, settings.store, _NO_OPTIONS), x, h0, c0, *weights)
     return found if plan.has_c else (*found, None)

@@ -43,7 +43,7 @@ class Packing:
     def holds(self, weights: Any) -> bool:
         """Whether the weights are bit for bit what was packed."""
         for w, (shape, strides, dtype, pointer, nbytes) in zip(weights, self.known, strict=True):
-            if w.shape != shape or w.stride() != strides or w.dtype is not dtype or w.is_neg():
+            if w.shape != shape or w.stride() != strides or w.dtype is not dtype or w.is_neg() or not w.is_cpu:
                 return False
             if _compare(w.data_ptr(), pointer, nbytes):
                 return False

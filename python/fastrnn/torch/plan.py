@@ -6,9 +6,11 @@ An operator of PyTorch takes tensors, numbers and strings, so a plan is written 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from .._hints import unknown_keyword
 from ..functional._cells import CELLS
 
 # Beginning of the name of a parameter in PyTorch -> its name in the functions.
@@ -118,8 +120,12 @@ def draws(weights: dict[str, Any], run: dict[str, Any]) -> bool:
     return any(rates)
 
 
-def sort_options(owner: str, cell: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def sort_options(
+    owner: str, cell: str, options: dict[str, Any], known: Iterable[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort the further keywords of a module into options of the weights and of the run; None counts as absent.
+
+    `known` are its other keywords.
 
     Raises:
         TypeError: for one that the cell does not have, or that a module takes in another way.
@@ -130,8 +136,7 @@ def sort_options(owner: str, cell: str, options: dict[str, Any]) -> tuple[dict[s
     found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for name, value in options.items():
         if name not in weights and name not in run:
-            expected = ", ".join(sorted(weights | run))
-            raise TypeError(f"fastrnn.torch.{owner}: unknown keyword {name!r}, expected one of {expected}")
+            raise unknown_keyword(f"fastrnn.torch.{owner}", name, sorted({*weights, *run, *known}))
         if value is not None:
             found[name in run][name] = value
     return found

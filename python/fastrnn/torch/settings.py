@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ class Settings:
         cell: "rnn", "lstm" or "gru". names: of the parameters of a layer in one direction, as the functions call them.
         weights, run: the options beyond torch.nn's. dtype: of the packed weights in inference, None for the module's.
         backend: "fastrnn" for a module whose tensors on a GPU go to fastrnn's kernels, None for torch.nn's there.
+        known: the keywords that the module takes beside its options, for the error of one that it does not take.
     """
 
     def __init__(
@@ -31,13 +33,13 @@ class Settings:
         options: dict[str, Any],
         dtype: str | None = None,
         backend: str | None = None,
+        known: Iterable[str] = (),
     ) -> None:
-        if dtype is not None and dtype not in _DTYPES:
-            raise ValueError(f"weight_dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}")
+        dtype = weight_dtype("weight_dtype", dtype)
         if backend not in _BACKENDS:
             raise ValueError(f"backend: expected None or 'fastrnn', got {backend!r}")
         self.cell, self.names, self.dtype, self.backend = cell, names, dtype, backend
-        self.weights, self.run = sort_options(owner, cell, options)
+        self.weights, self.run = sort_options(owner, cell, options, known)
         self.store = Store()
         self.has_c = cell == "lstm"
         self._describe()
@@ -74,6 +76,22 @@ def function_name(name: str) -> str:
     return NAMES[name.split("_l")[0]]
 
 
+def weight_dtype(argument: str, value: Any) -> str | None:
+    """The name of the dtype that weights are packed in, given as such or as a torch.dtype; None stays None."""
+    name = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+    if name is not None and name not in _DTYPES:
+        raise ValueError(f"{argument}: expected None or one of {', '.join(_DTYPES)}, got {value!r}")
+    return name
+
+
+def pair(hx: Any) -> tuple[Any, Any]:
+    """The two states of an LSTM; TypeError where one tensor or something else came."""
+    if not isinstance(hx, (tuple, list)) or len(hx) != 2:
+        got = f"{len(hx)} of them" if isinstance(hx, (tuple, list)) else f"a {type(hx).__name__}"
+        raise TypeError(f"hx: expected the two states (h0, c0) of an LSTM, got {got}")
+    return hx[0], hx[1]
+
+
 def check_input(x: Any, weights: Any, first: str, h0: Any, c0: Any) -> tuple[Any, Any, Any]:
     """Return x and the states in a dtype that can be computed: autocast's half precision becomes float32.
 
@@ -82,10 +100,18 @@ def check_input(x: Any, weights: Any, first: str, h0: Any, c0: Any) -> tuple[Any
 
     Raises:
         TypeError: a dtype is none that can be computed, or not that of the parameters.
+        ValueError: not everything is on one device.
     """
     dtype = weights[0].dtype
     if dtype is not _FLOAT and dtype is not _DOUBLE:
-        raise TypeError(f"{first}: expected torch.float32 or torch.float64, got {dtype}")
+        raise TypeError(
+            f"{first}: expected torch.float32 or torch.float64, got {dtype}; fastrnn.torch.restore(model) gives such "
+            "layers back to torch.nn"
+        )
+    device = weights[0].device
+    for name, tensor in (("input", x), ("h0", h0), ("c0", c0)):
+        if tensor is not None and tensor.device != device:
+            raise ValueError(f"{name}: expected a tensor on {device} (the device of the weights), got {tensor.device}")
     if x.layout is not torch.strided:
         raise TypeError(f"input: expected a dense tensor, got one of layout {x.layout}")
     if torch.is_autocast_enabled("cpu"):
