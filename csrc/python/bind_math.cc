@@ -15,7 +15,7 @@ py::array activate_array(const std::string& name, py::handle object, bool fast) 
   return with_type(float_dtype(x), [&](auto* type) -> py::array {
     using T = std::remove_pointer_t<decltype(type)>;
     const py::array_t<T> in = contiguous<T>(x);
-    py::array_t<T> out(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
+    py::array_t<T> out(shape_of(x));
     const T* from = in.data();
     T* to = out.mutable_data();
     run_interruptible([&] { activate(activation, from, to, in.size(), fast); });

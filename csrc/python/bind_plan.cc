@@ -23,7 +23,7 @@ PlanQuery make_query(const std::string& cell, py::handle inputs, py::handle hidd
 }
 
 py::dict cpu(const PlanQuery& query, py::handle threads) {
-  const CpuPlan plan = plan_cpu(query, threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads)));
+  const CpuPlan plan = plan_cpu(query, thread_count(threads));
   py::dict result;
   result["kernel"] = plan.kernel;
   result["split"] = plan.split;

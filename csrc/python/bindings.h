@@ -118,6 +118,12 @@ py::class_<T> bind_class(const py::module_& module, const char* name, const Extr
   return type;
 }
 
+/// A function of the calling convention METH_FASTCALL as PyMethodDef has it.
+template <class F>
+PyCFunction fast_call(F* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
 void bind_buffers(py::module_& module);
 void bind_cuda(py::module_& module);
 void bind_device_array(py::module_& module);

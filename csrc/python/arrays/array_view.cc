@@ -21,9 +21,11 @@ std::string shape_text(const std::vector<Index>& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-std::string shape_text(const py::array& array) {
-  return shape_text(std::vector<Index>(array.shape(), array.shape() + array.ndim()));
+std::vector<Index> shape_of(const py::array& array) {
+  return std::vector<Index>(array.shape(), array.shape() + array.ndim());
 }
+
+std::string shape_text(const py::array& array) { return shape_text(shape_of(array)); }
 
 namespace {
 
@@ -119,17 +121,20 @@ bool overlap(const py::array& a, const py::array& b) {
   return a_low < b_high && b_low < a_high;
 }
 
-std::vector<Index> length_list(py::handle object, Index batch, Index steps) {
+py::array_t<Index> integer_array(const std::string& name, py::handle object) {
   const auto array = py::array::ensure(object);
-  if (!array) {
-    PyErr_Clear();
-    wrong_type("lengths", "an integer array", Py_TYPE(object.ptr())->tp_name);
-  }
+  const char kind = array ? array.dtype().kind() : 'O';
   // An empty list becomes float64: with nothing in it, its dtype says nothing.
-  if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u' && array.size() > 0)
-    wrong_type("lengths", "an integer array", std::string(py::str(array.dtype())));
-  check_shape("lengths", array, {batch});
-  const py::array_t<Index> values = contiguous<Index>(array);
+  if (!array || (kind != 'i' && kind != 'u' && array.size() > 0)) {
+    PyErr_Clear();
+    wrong_type(name, "an integer array", array ? std::string(py::str(array.dtype())) : Py_TYPE(object.ptr())->tp_name);
+  }
+  return contiguous<Index>(array);
+}
+
+std::vector<Index> length_list(py::handle object, Index batch, Index steps) {
+  const py::array_t<Index> values = integer_array("lengths", object);
+  check_shape("lengths", values, {batch});
   std::vector<Index> lengths(values.data(), values.data() + batch);
   for (Index b = 0; b < batch; ++b)
     if (lengths[b] < 0 || lengths[b] > steps)
@@ -149,6 +154,10 @@ Index integer(const std::string& name, py::handle object, Index least, Index mos
         most == PTRDIFF_MAX ? std::to_string(least) + " or more" : std::to_string(least) + ".." + std::to_string(most),
         std::string(py::str(object)));
   return Index(value);
+}
+
+int thread_count(py::handle threads) {
+  return threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
 }
 
 }  // namespace fastrnn::python

@@ -22,6 +22,9 @@ constexpr Dtype dtype_of() {
   return sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
 }
 const char* dtype_name(Dtype dtype);
+/// NumPy's number of the type.
+template <class T>
+constexpr int kNumpyType = sizeof(T) == 4 ? py::detail::npy_api::NPY_FLOAT_ : py::detail::npy_api::NPY_DOUBLE_;
 
 /// Calls f with a null pointer of the dtype's C++ type.
 template <class F>
@@ -32,6 +35,7 @@ auto with_type(Dtype dtype, F&& f) {
 [[noreturn]] void wrong_type(const std::string& name, const std::string& expected, const std::string& actual);
 [[noreturn]] void wrong_value(const std::string& name, const std::string& expected, const std::string& actual);
 
+std::vector<Index> shape_of(const py::array& array);
 /// "(2, 3)".
 std::string shape_text(const std::vector<Index>& shape);
 std::string shape_text(const py::array& array);
@@ -54,6 +58,19 @@ template <class T>
 py::array_t<T> contiguous(const py::array& array) {
   constexpr int flags = py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
   return py::array_t<T, flags>(array);
+}
+
+/// The array, if it is a numpy.ndarray of T itself, aligned, in native order and with these flags of NumPy's; else
+/// null. For calls that have no time for more.
+template <class T>
+const py::detail::PyArray_Proxy* usual_array(PyObject* object, int flags) {
+  using Numpy = py::detail::npy_api;
+  if (Py_TYPE(object) != Numpy::get().PyArray_Type_) return nullptr;
+  const auto* array = py::detail::array_proxy(object);
+  const auto* dtype = py::detail::array_descriptor_proxy(array->descr);
+  flags |= Numpy::NPY_ARRAY_ALIGNED_;
+  const bool usual = dtype->type_num == kNumpyType<T> && dtype->byteorder == '=' && (array->flags & flags) == flags;
+  return usual ? array : nullptr;
 }
 
 /// An optional argument of a known shape: None is an empty handle. Copied if not contiguous.
@@ -116,6 +133,12 @@ bool overlap(const py::array& a, const py::array& b);
 
 /// A Python int within bounds; TypeError for anything else, bool too.
 Index integer(const std::string& name, py::handle object, Index least, Index most);
+
+/// `threads`: 1 or more; None is 0, which stands for the number of set_num_threads.
+int thread_count(py::handle threads);
+
+/// An array of integers, or an empty list.
+py::array_t<Index> integer_array(const std::string& name, py::handle object);
 
 /// `lengths`: integers (B,) in 0..T.
 std::vector<Index> length_list(py::handle object, Index batch, Index steps);

@@ -17,28 +17,17 @@ namespace {
 using Numpy = py::detail::npy_api;
 using Shape = std::array<Py_intptr_t, 3>;
 
-/// NumPy's number of the type.
-template <class T>
-constexpr int kNumber = sizeof(T) == 4 ? Numpy::NPY_FLOAT_ : Numpy::NPY_DOUBLE_;
-
 /// A new C-contiguous array; null with an error set.
 template <class T>
 PyObject* new_array(int rank, const Shape& shape) {
   Numpy& numpy = Numpy::get();
-  return numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, numpy.PyArray_DescrFromType_(kNumber<T>), rank, shape.data(),
-                                     nullptr, nullptr, 0, nullptr);
+  return numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, numpy.PyArray_DescrFromType_(kNumpyType<T>), rank,
+                                     shape.data(), nullptr, nullptr, 0, nullptr);
 }
 
-/// The array, if it is one of NumPy's of T, aligned and in native order, with these flags and of this rank; else null.
-template <class T>
-const py::detail::PyArray_Proxy* usual_array(PyObject* object, int rank, int flags) {
-  if (Py_TYPE(object) != Numpy::get().PyArray_Type_) return nullptr;
-  const auto* array = py::detail::array_proxy(object);
-  const auto* dtype = py::detail::array_descriptor_proxy(array->descr);
-  flags |= Numpy::NPY_ARRAY_ALIGNED_;
-  const bool usual =
-      dtype->type_num == kNumber<T> && dtype->byteorder == '=' && array->nd == rank && (array->flags & flags) == flags;
-  return usual ? array : nullptr;
+/// Whether there is an array, and of this shape.
+bool has_shape(const py::detail::PyArray_Proxy* array, int rank, const Shape& shape) {
+  return array != nullptr && array->nd == rank && std::equal(shape.begin(), shape.begin() + rank, array->dimensions);
 }
 
 /// A C-contiguous array of this shape, or None, which is null. False for any other.
@@ -46,8 +35,8 @@ template <class T>
 bool usual_state(PyObject* object, int rank, const Shape& shape, const T*& data) {
   data = nullptr;
   if (object == Py_None) return true;
-  const auto* array = usual_array<T>(object, rank, Numpy::NPY_ARRAY_C_CONTIGUOUS_);
-  if (array == nullptr || !std::equal(shape.begin(), shape.begin() + rank, array->dimensions)) return false;
+  const auto* array = usual_array<T>(object, Numpy::NPY_ARRAY_C_CONTIGUOUS_);
+  if (!has_shape(array, rank, shape)) return false;
   data = reinterpret_cast<const T*>(array->data);
   return true;
 }
@@ -109,9 +98,9 @@ bool place_views(PyObject* tuple, Py_ssize_t first, PyObject* c_n, Index states,
   Numpy& numpy = Numpy::get();
   char* data = py::detail::array_proxy(c_n)->data;
   for (Index k = 0; k < states; ++k, data += py::detail::array_proxy(c_n)->strides[0]) {
-    PyObject* const part =
-        numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, numpy.PyArray_DescrFromType_(kNumber<T>), rank, shape.data(),
-                                    nullptr, data, Numpy::NPY_ARRAY_WRITEABLE_ | Numpy::NPY_ARRAY_ALIGNED_, nullptr);
+    PyObject* const part = numpy.PyArray_NewFromDescr_(
+        numpy.PyArray_Type_, numpy.PyArray_DescrFromType_(kNumpyType<T>), rank, shape.data(), nullptr, data,
+        Numpy::NPY_ARRAY_WRITEABLE_ | Numpy::NPY_ARRAY_ALIGNED_, nullptr);
     if (part == nullptr) return false;
     PyTuple_SET_ITEM(tuple, first + k, part);
     Py_INCREF(c_n);  // SetBaseObject takes a reference, also where it fails
@@ -139,9 +128,9 @@ struct QuickCall {
   /// The result, or null with an error set; nothing, with nothing done, if an array is not usual.
   template <class T>
   std::optional<PyObject*> run(const Weights<T>& weights) const {
-    const auto* const from = usual_array<T>(x, one_step ? 2 : 3, 0);
-    if (from == nullptr) return std::nullopt;
-    const int rank = from->nd, last = rank - 1;
+    const auto* const from = usual_array<T>(x, 0);
+    const int rank = one_step ? 2 : 3, last = rank - 1;
+    if (from == nullptr || from->nd != rank) return std::nullopt;
     const Index item = sizeof(T), states_count = cell_state_count(weights.options().cell);
     const int time = batch_first ? 1 : 0, row = one_step ? 0 : 1 - time;
     ForwardArguments<T> arguments;
@@ -171,8 +160,8 @@ struct QuickCall {
     if (out == nullptr) {
       y.object = new_array<T>(rank, y_shape);
     } else {
-      const auto* to = usual_array<T>(out, rank, Numpy::NPY_ARRAY_C_CONTIGUOUS_ | Numpy::NPY_ARRAY_WRITEABLE_);
-      if (to == nullptr || !std::equal(y_shape.begin(), y_shape.begin() + rank, to->dimensions)) return std::nullopt;
+      const auto* to = usual_array<T>(out, Numpy::NPY_ARRAY_C_CONTIGUOUS_ | Numpy::NPY_ARRAY_WRITEABLE_);
+      if (!has_shape(to, rank, y_shape)) return std::nullopt;
       const auto shares = [&](PyObject* given) {
         return given != Py_None &&
                overlap(py::reinterpret_borrow<py::array>(out), py::reinterpret_borrow<py::array>(given));
@@ -266,8 +255,7 @@ PyObject* call_quickly(PyObject* self, PyObject* const* given, Py_ssize_t count)
 
 template <std::optional<PyObject*> (*usual)(PyObject* const*, Py_ssize_t)>
 void add_decorator(py::module_& module, const char* name) {
-  static PyMethodDef method = {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call_quickly<usual>)),
-                               METH_FASTCALL, nullptr};
+  static PyMethodDef method = {name, fast_call(&call_quickly<usual>), METH_FASTCALL, nullptr};
   module.def(name, [](py::handle function) {
     PyObject* const quick = PyCFunction_New(&method, function.ptr());
     if (quick == nullptr) throw py::error_already_set();

@@ -430,12 +430,8 @@ void bind_tensors(py::module_& module) {
       },
       "layers"_a, "copies"_a, "names"_a);
   module.def("tensor_caches", [] { return Register::the().size(); });
-  static PyMethodDef forward = {"tensor_forward",
-                                reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tensor_forward)),
-                                METH_FASTCALL, nullptr};
-  static PyMethodDef backward = {"tensor_backward",
-                                 reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tensor_backward)),
-                                 METH_FASTCALL, nullptr};
+  static PyMethodDef forward = {"tensor_forward", fast_call(tensor_forward), METH_FASTCALL, nullptr};
+  static PyMethodDef backward = {"tensor_backward", fast_call(tensor_backward), METH_FASTCALL, nullptr};
   add_function(module, forward);
   add_function(module, backward);
 }

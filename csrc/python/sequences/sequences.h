@@ -38,9 +38,6 @@ struct SequenceArguments {
   }
 };
 
-inline std::vector<Index> shape_of(const py::array& array) {
-  return std::vector<Index>(array.shape(), array.shape() + array.ndim());
-}
 /// The shape of `array` with another last axis.
 inline std::vector<Index> shape_like(const py::array& array, Index last) {
   std::vector<Index> shape = shape_of(array);
@@ -105,7 +102,7 @@ class ForwardArrays {
     }
     run_ = parse_run(run, sequence_.extent, training);
     run_.apply(arguments);
-    arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
+    arguments.threads = thread_count(threads);
     if (!out.is_none()) {
       if (overlap(y, x)) throw Error("out: shares memory with x");
       if (h0_.given() && overlap(y, h0_.array())) throw Error("out: shares memory with h0");
@@ -159,7 +156,7 @@ struct BackwardArrays {
     }
     arguments.dh_n = dh_n_.data();
     arguments.dc_n = dc_n_.data();
-    arguments.threads = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
+    arguments.threads = thread_count(threads);
     if (need_dx) {
       dx_ = py::array_t<T>(shape_like(y, sizes.inputs));
       arguments.dx = new_view(dx_, batch_first);

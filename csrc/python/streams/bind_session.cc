@@ -195,13 +195,10 @@ class PySession {
 
   /// A numpy.ndarray of float32 (B,n), or (n,) where B is 1, as it lies in memory.
   bool is_plain(PyObject* object, Index n, bool writeable, const char*& data) const {
-    using api = py::detail::npy_api;
-    if (Py_TYPE(object) != api::get().PyArray_Type_) return false;
-    const auto* array = py::detail::array_proxy(object);
-    const auto* dtype = py::detail::array_descriptor_proxy(array->descr);
-    const int flags =
-        api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ | (writeable ? api::NPY_ARRAY_WRITEABLE_ : 0);
-    if (dtype->type_num != api::NPY_FLOAT_ || dtype->byteorder != '=' || (array->flags & flags) != flags) return false;
+    using Numpy = py::detail::npy_api;
+    const int flags = Numpy::NPY_ARRAY_C_CONTIGUOUS_ | (writeable ? Numpy::NPY_ARRAY_WRITEABLE_ : 0);
+    const auto* array = usual_array<float>(object, flags);
+    if (array == nullptr) return false;
     data = array->data;
     if (array->nd == 1) return batch_ == 1 && array->dimensions[0] == n;
     return array->nd == 2 && array->dimensions[0] == batch_ && array->dimensions[1] == n;
@@ -254,8 +251,8 @@ PyObject* call_step(PyObject* self, PyObject* const* arguments, Py_ssize_t count
   return y;
 }
 
-PyMethodDef step_method = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call_step)),
-                           METH_FASTCALL | METH_KEYWORDS, R"doc(step($self, /, x, out=None)
+PyMethodDef step_method = {"step", fast_call(call_step), METH_FASTCALL | METH_KEYWORDS,
+                           R"doc(step($self, /, x, out=None)
 --
 
 One time step.

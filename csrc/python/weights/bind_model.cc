@@ -134,7 +134,7 @@ py::array_t<float> forward_model(const PyModel& self, py::handle x_given, py::ha
   if (model.sequences()) shape.insert(shape.begin(), steps);
   py::array_t<float> y = output_array<float>(out, shape, "the model");
   if (!out.is_none() && overlap(y, in)) throw Error("out: shares memory with x");
-  const int count = threads.is_none() ? 0 : int(integer("threads", threads, 1, kMostThreads));
+  const int count = thread_count(threads);
   const float* const from = in.data();
   float* const to = y.mutable_data();
   run_interruptible(

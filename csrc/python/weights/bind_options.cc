@@ -201,14 +201,9 @@ std::vector<Index> parse_batch_sizes(py::handle run) {
   if (run.is_none()) return {};
   const py::dict given = py::cast<py::dict>(run);
   if (!given.contains("batch_sizes") || py::handle(given["batch_sizes"]).is_none()) return {};
-  const auto array = py::array::ensure(given["batch_sizes"]);
-  if (!array || (array.dtype().kind() != 'i' && array.dtype().kind() != 'u' && array.size() > 0)) {
-    PyErr_Clear();
-    wrong_type("batch_sizes", "an integer array",
-               array ? std::string(py::str(array.dtype())) : Py_TYPE(py::object(given["batch_sizes"]).ptr())->tp_name);
-  }
-  if (array.ndim() != 1 || array.size() == 0) wrong_value("batch_sizes", "shape (T,) with T >= 1", shape_text(array));
-  const py::array_t<Index> values = contiguous<Index>(array);
+  const py::array_t<Index> values = integer_array("batch_sizes", given["batch_sizes"]);
+  if (values.ndim() != 1 || values.size() == 0)
+    wrong_value("batch_sizes", "shape (T,) with T >= 1", shape_text(values));
   return std::vector<Index>(values.data(), values.data() + values.size());
 }
 

@@ -31,10 +31,7 @@ class HostParameters {
   bool has(const char* name) const {
     return std::any_of(given_.begin(), given_.end(), [&](const Given& one) { return one.name == name; });
   }
-  std::vector<Index> shape(const char* name) {
-    const py::array_t<T>& array = this->array(name);
-    return std::vector<Index>(array.shape(), array.shape() + array.ndim());
-  }
+  std::vector<Index> shape(const char* name) { return shape_of(array(name)); }
   const T* data(const char* name) { return array(name).data(); }
 
  private:
