@@ -40,6 +40,12 @@ class RedisServer:
         words += ["--appendonly", "yes", "--appendfsync", "always"]
         self.process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
         wait_for_port(self.port, self.process)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as client:  # it may read its file yet
+            while True:
+                client.sendall(b"PING\r\n")
+                if client.recv(1 << 10).startswith(b"+"):
+                    break
+                time.sleep(0.01)
 
     def kill(self) -> None:
         """As kill -9 does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 
 import pytest
@@ -13,7 +14,7 @@ import aiohttp
 
 from fastrnn.serve.access import Account, read_tokens
 from fastrnn.serve.metrics import Metrics
-from tests.support.served import alone, options, running, x_of
+from tests.support.served import HANDSHAKE, alone, options, running, x_of
 
 
 async def status_of(session: aiohttp.ClientSession, url: str, **more: object) -> int:
@@ -114,6 +115,21 @@ def test_what_is_no_handshake_is_refused(server):
                 assert response.status == 404
 
     asyncio.run(main())
+
+
+def test_headers_that_are_no_text_are_refused(tmp_path):
+    """Bytes that are not UTF-8, and an origin that is no address, were HTTP 500."""
+    (tmp_path / "tokens").write_text("ann secret\n")
+    with running("--token-file", str(tmp_path / "tokens"), "--origin", "https://a.example") as server:
+        for line, status in (
+            (b"Authorization: Bearer \xff\xfe", 401),
+            (b"Origin: http://[", 403),
+            (b"Origin: \xff", 403),
+        ):
+            with socket.create_connection(server.address, timeout=20) as client:
+                client.sendall(HANDSHAKE[:-2] + line + b"\r\n\r\n")
+                assert client.recv(12) == b"HTTP/1.1 %d" % status, line
+        assert '"error"' not in server.log.read_text()
 
 
 def test_a_token_file_is_read_strictly(tmp_path):

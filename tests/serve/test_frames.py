@@ -10,6 +10,7 @@ from fastrnn.serve.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    PARTS,
     PING,
     TEXT,
     FrameError,
@@ -74,6 +75,7 @@ def test_a_message_in_parts_with_a_ping_between():
         (client_frame(BINARY, bytes(101)), 1009),
         (b"\x82\xff" + (1 << 62).to_bytes(8, "big"), 1009),  # known by its head
         (client_frame(BINARY, bytes(60), last=False) + client_frame(CONTINUATION, bytes(41)), 1009),
+        (client_frame(BINARY, b"", last=False) + client_frame(CONTINUATION, b"", last=False) * PARTS, 1008),
     ],
 )
 def test_what_is_wrong_has_a_code(data, code):

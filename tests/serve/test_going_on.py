@@ -19,7 +19,9 @@ import aiohttp
 
 from fastrnn.serve import Client, StreamLost
 from fastrnn.serve.metrics import Metrics
+from fastrnn.serve.models import MOST_OLD, Models
 from fastrnn.serve.saver import Saver
+from fastrnn.serve.settings import Settings
 from fastrnn.serve.store import Kept, Memory, StoreError
 from tests.support.served import closed, model_file, options, running, session_on, x_of
 
@@ -75,6 +77,80 @@ def test_an_answer_that_did_not_arrive_is_given_again(server):
             await second.send_bytes(x[8:].tobytes())
             answer = await second.receive_bytes(timeout=20)
             assert answer[16:] == session_on(x)[8:].tobytes()
+
+    asyncio.run(main())
+
+
+@options(store_steps=1000)
+def test_the_caller_may_use_its_buffer_again(server):
+    """What is sent again behind a break is what was sent first; it was whatever the buffer held by then."""
+
+    async def main() -> None:
+        x, buffer, outputs = x_of(12), np.empty((2, 128), np.float32), []
+        async with Client(server.url) as stream:
+            for at in range(0, 12, 2):
+                buffer[:] = x[at : at + 2]
+                outputs.append(await stream.run(buffer))
+            cut(stream)
+            buffer[:] = x[:2]
+            await stream.run(buffer)
+            assert stream.reconnections == 1
+            outputs.append(await stream.run(buffer))
+        right = session_on(np.concatenate([x, x[:2], x[:2]]))
+        np.testing.assert_array_equal(np.concatenate(outputs), np.delete(right, [12, 13], axis=0))
+
+    asyncio.run(main())
+
+
+@options(store_steps=4, max_steps=8)
+def test_a_call_that_is_cancelled_was_never_made(server):
+    """The next one was given its answer."""
+
+    async def main() -> None:
+        x = x_of(12)
+        async with Client(server.url) as stream:
+            outputs = [await stream.run(x[:4])]
+            server.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(stream.run(np.ones((4, 128), np.float32)), 0.05)
+            server.process.send_signal(signal.SIGCONT)
+            assert stream.position == 4
+            outputs.append(await stream.run(x[4:8]))
+            np.testing.assert_array_equal(outputs[1], session_on(x)[4:8])
+            # Calls of several tasks take turns.
+            outputs += await asyncio.gather(stream.run(x[8:10]), stream.run(x[10:]))
+        np.testing.assert_array_equal(np.concatenate(outputs), session_on(x))
+
+    asyncio.run(main())
+
+
+def test_who_ends_every_connection_is_left():
+    """A server that takes connections and closes them was tried for ever, without a pause."""
+    web = aiohttp.web
+
+    async def main() -> None:
+        tries = 0
+
+        async def answer(request: web.BaseRequest) -> web.WebSocketResponse:
+            nonlocal tries
+            tries += 1
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            about = {"position": 0, "version": "v", "input_size": 3, "output_size": 3, "max_steps": 8}
+            await socket.send_json(about)
+            await socket.close()
+            return socket
+
+        runner = web.ServerRunner(web.Server(answer))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}", patience=0.3, answer_seconds=0.2) as stream:
+            with pytest.raises(StreamLost, match="no answer for"):
+                await stream.run(np.zeros((1, 3)))
+        await runner.cleanup()
+        assert tries < 20
 
     asyncio.run(main())
 
@@ -237,6 +313,64 @@ def test_the_saver_tries_again_and_writes_the_newest():
         assert (await store.open("a", "v")).state == b"2"
         assert (metrics.stored.values[""], metrics.store_failures.values[""]) == (1, 2)
         running.cancel()
+
+    asyncio.run(main())
+
+
+def test_the_log_says_once_that_the_store_does_not_answer(caplog):
+    async def main() -> None:
+        store = Failing(60.0)
+        store.failures = 10**9
+        saver = Saver(store, Metrics())
+        saver.put(Owner(), "a", Kept("", 1, "v", b"1"))
+        running = asyncio.create_task(saver.run())
+        while saver.metrics.store_failures.values[""] < 3:
+            await asyncio.sleep(0.01)
+        store.failures = 0
+        assert await saver.flush(20)
+        running.cancel()
+
+    caplog.set_level("INFO", "fastrnn.serve")
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the store does not answer",
+        "the store answers again",
+    ]
+
+
+def test_a_write_that_arrives_late_changes_nothing():
+    async def main() -> None:
+        store = Memory(60.0)
+        owner = (await store.open("a", "v")).owner
+        for position in (9, 5):
+            assert await store.save([("a", Kept(owner, position, "v", b"%d" % position))]) == [True]
+        kept = await store.open("a", "v")
+        assert (kept.position, kept.state) == (9, b"9")
+
+    asyncio.run(main())
+
+
+def test_old_versions_of_a_file_are_few(tmp_path):
+    """A file that is written again and again kept memory for all streams of each, and one put back was loaded anew."""
+
+    async def main() -> None:
+        path = tmp_path / "a.safetensors"
+        models = Models(Settings(models={"a": str(path)}, capacity=1), Metrics())
+        seen = []
+        for number in [*range(MOST_OLD + 3), MOST_OLD]:
+            layer = {"cell": "rnn", "w_ih": np.full((1, 1), number, np.float32), "w_hh": np.eye(1, dtype=np.float32)}
+            fastrnn.io.save_layers(path, [layer])
+            await models.load("a")
+            seen.append(models.current["a"])
+        assert seen[-1] is seen[MOST_OLD]
+        slot = await seen[0].engine.open()
+        models.drop_old(0.0)
+        assert models.old == [one for one in seen if one not in (seen[1], seen[-1])]
+        assert len(models.old) == MOST_OLD + 1
+        await seen[0].engine.close(slot)
+        models.drop_old(0.0)
+        assert len(models.old) == MOST_OLD
+        models.stop()
 
     asyncio.run(main())
 

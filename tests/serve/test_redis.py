@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ pytest.importorskip("redis", reason="the service's extra is not installed: pip i
 if shutil.which("redis-server") is None:
     pytest.skip("there is no redis-server: apt-get install redis-server", allow_module_level=True)
 
+import aiohttp
+
 from bench.serve.programs import RedisServer
 from fastrnn.serve import Client, StreamLost
 from fastrnn.serve.store import Kept, Redis, StoreError
-from tests.support.served import Served, running, session_on, side_by_side, x_of
+from tests.support.served import Served, closed, running, session_on, side_by_side, x_of
 
 
 @pytest.fixture
@@ -96,6 +100,63 @@ def test_redis_hangs(redis):
         asyncio.run(main())
 
 
+def test_chunks_wait_for_a_store_that_is_too_far_behind(redis):
+    """A client kept chunks without a bound while Redis was down."""
+    with instance(redis, "--unstored-bytes", "1") as one:  # the least: --store-steps and two chunks
+
+        async def main() -> None:
+            x = x_of(80)
+            async with Client(one.url, answer_seconds=60) as stream:
+                assert stream.about["unstored_steps"] == 20
+                outputs, at = [await stream.run(x[:8])], 8
+                await asyncio.to_thread(redis.kill)
+                while True:
+                    waiting = asyncio.create_task(stream.run(x[at : at + 1]))
+                    if not (await asyncio.wait([waiting], timeout=1))[0] and at - stream.stored >= 20:
+                        break
+                    outputs.append(await waiting)
+                    at += 1
+                assert at - stream.stored == 20
+                await asyncio.to_thread(redis.start)
+                outputs += [await waiting, await stream.run(x[at + 1 :])]
+                assert stream.reconnections == 0
+            np.testing.assert_array_equal(np.concatenate(outputs), session_on(x))
+
+        asyncio.run(main())
+
+
+def test_a_chunk_that_waits_for_the_store_delays_no_end(redis):
+    with instance(redis, "--unstored-bytes", "1", "--drain-seconds", "60") as one:
+
+        async def main() -> None:
+            async with aiohttp.ClientSession() as session, session.ws_connect(f"{one.url}/stream?id=one") as socket:
+                await socket.receive_str()
+                await asyncio.to_thread(redis.kill)
+                for _ in range(3):
+                    await socket.send_bytes(x_of(8).tobytes())
+                for _ in range(2):
+                    await socket.receive_bytes(timeout=20)
+                one.process.send_signal(signal.SIGTERM)
+                assert (await closed(socket))[0] == 1012
+            assert await asyncio.to_thread(one.process.wait, 30) == 0
+
+        asyncio.run(main())
+        assert '"all_stored": false' in one.log.read_text()
+
+
+def test_the_log_says_early_what_is_wrong_with_redis(redis):
+    with socket.create_connection(("127.0.0.1", redis.port), timeout=20) as client:
+        client.sendall(b"CONFIG SET requirepass right\r\n")
+        assert client.recv(5) == b"+OK\r\n"
+    with running("--store", f"redis://:wrong@127.0.0.1:{redis.port}/0") as one:
+        end = time.monotonic() + 20
+        while "the store" not in (log := one.log.read_text()) and time.monotonic() < end:
+            time.sleep(0.02)
+    assert '"the store does not answer"' in log
+    assert "password" in log
+    assert "wrong@" not in log
+
+
 def test_what_is_no_state_is_refused(redis):
     """And takes no place, of which there is one."""
     with instance(redis, "--capacity", "1") as one:
@@ -166,6 +227,8 @@ def test_a_state_has_one_owner(redis):
         assert (second.position, second.version, second.state) == (5, "v", b"\0\xff")
         states = [("fastrnn:a:1", Kept(owner, 9, "v", b"9")) for owner in (first.owner, second.owner)]
         assert await one.save([*states, ("fastrnn:a:2", Kept("new", 1, "v", b"1"))]) == [False, True, True]
+        late = [("fastrnn:a:1", Kept(second.owner, 7, "v", b"7"))]  # a write that was given up, and arrives now
+        assert await two.save(late) == [True]
         assert (await two.open("fastrnn:a:1", "v")).position == 9
         assert 50 < await two._redis.ttl("fastrnn:a:1") <= 60
         await asyncio.to_thread(redis.kill)

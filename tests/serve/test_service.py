@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import json
 import signal
 import socket
+from collections.abc import Iterable
 
 import pytest
 
@@ -14,7 +17,9 @@ import fastrnn
 pytest.importorskip("aiohttp", reason="the service's extra is not installed: pip install '.[serve]'")
 import aiohttp
 
+from fastrnn.serve.connections import Connections, Handler
 from fastrnn.serve.engine import Engine, Request
+from fastrnn.serve.settings import Settings
 from tests.support.served import HANDSHAKE, I, O, alone, closed, model, never_reading, options, x_of
 
 
@@ -112,6 +117,47 @@ def test_who_never_reads_loses_its_place(server):
                 assert socket is not None
                 await socket.send_bytes(x.tobytes())
                 assert await socket.receive_bytes(timeout=20) == alone(x)[0]
+
+    asyncio.run(main())
+    [line, *_] = [json.loads(line) for line in server.log.read_text().splitlines() if '"cut off"' in line]
+    assert (line["reason"], line["client"]) == ("read nothing for 0.5 seconds", "127.0.0.1")
+
+
+class Written:
+    """A connection's transport: how many bytes are unread at each look."""
+
+    def __init__(self, sizes: Iterable[int], handler: Handler | None = None) -> None:
+        self.sizes, self.handler, self.aborted = iter(sizes), handler, False
+
+    def get_write_buffer_size(self) -> int:
+        if self.handler is not None:
+            self.handler.emptied += 1
+        return next(self.sizes)
+
+    def get_extra_info(self, name: str) -> str:
+        return name
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_who_reads_slowly_keeps_its_place():
+    """Who reads little by little, or is always one answer behind, was cut off as if it did not read."""
+
+    async def main() -> None:
+        connections = Connections(None, Settings(stall_seconds=0.2))
+        handlers = [connections() for _ in range(4)]
+        stuck, empty = Written(itertools.repeat(9)), Written(itertools.repeat(0))
+        slow, behind = Written(itertools.count(10**9, -1)), Written(itertools.repeat(9), handlers[3])
+        transports = [stuck, empty, slow, behind]
+        connections.transports = dict(zip(handlers, transports, strict=True))
+        looking = asyncio.create_task(connections.cut_off_stalled())
+        while not stuck.aborted and not looking.done():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert not looking.done()
+        assert [one.aborted for one in (slow, behind, empty)] == [False] * 3
+        looking.cancel()
 
     asyncio.run(main())
 

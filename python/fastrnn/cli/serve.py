@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reload-seconds", "between looks whether a file has changed; 0: never", type=number_from_0)
     add("--store", "of streams' states: memory, or redis://HOST:PORT/NUMBER for several instances", metavar="URL")
     add("--store-steps", "after which a stream's state is stored", type=at_least_1)
+    add("--unstored-bytes", "of a stream's chunks behind its stored state; then it waits for the store",
+        type=at_least_1)  # fmt: skip
     add("--keep-seconds", "for which the state of a stream that ended is kept", type=number_over_0)
     add("--origin", "of pages that may connect, besides the service's own; without it, all", action="append",
         dest="origins", default=[])  # fmt: skip

@@ -38,6 +38,9 @@ class Client:
     the new server needs that, sends it again, and leaves out the answers that it had. So its outputs have the bits of
     one `fastrnn.Session` over all chunks, whatever became of the servers.
 
+    What it keeps is bounded by the server, which takes no more chunks while the store is too far behind
+    (`about["unstored_steps"]`, from ``fastrnn serve --unstored-bytes``).
+
     Use it as ``async with Client(...) as stream: y = await stream.run(x)``.
 
     Args:
@@ -46,7 +49,7 @@ class Client:
         token: where the service wants one.
         identity: up to 64 letters, digits, - and _; whoever knows it can take the stream over. None: a random one.
         answer_seconds: after which a server that does not answer is given up.
-        patience: seconds for which it tries to reach a server before it gives up.
+        patience: seconds for which it tries to reach a server, or to have a chunk answered, before it gives up.
         ssl: whom an https URL trusts; None: what the machine does.
     """
 
@@ -66,12 +69,15 @@ class Client:
         self.answer_seconds, self.patience = answer_seconds, patience
         self.position = self.stored = 0  # steps answered; steps whose state is in the store
         self.reconnections = 0
-        self.about: dict[str, Any] = {}  # the model: input_size, output_size, max_steps, dtype, version
+        # The model: input_size, output_size, max_steps, dtype, version; and how far the store may be behind.
+        self.about: dict[str, Any] = {}
         self._query = {"id": self.identity} | ({} if model is None else {"model": model})
         self._ssl: Any = True if ssl is None else ssl
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        # Chunks after `stored`, to be sent again after a break, each with its first step.
-        self._kept: deque[tuple[int, Array]] = deque()
+        # Chunks after `stored`, to be sent again after a break, each with its first step. They are copies: the caller
+        # may write the next chunk where the last one was.
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._turn = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
@@ -101,7 +107,9 @@ class Client:
             await socket.close()
 
     async def run(self, x: Any) -> Array:
-        """The outputs (T, O) of the stream's next steps x (T, I), float32, T >= 1.
+        """The outputs (T, O) of the stream's next steps x (T, I), float32, T >= 1. Several calls take turns.
+
+        A call that is cancelled, or raises, leaves the stream where `position` says: the next one goes on from there.
 
         Raises:
             ValueError: x has another shape.
@@ -111,27 +119,43 @@ class Client:
         inputs, most = self.about["input_size"], self.about["max_steps"]
         if x.ndim != 2 or x.shape[1] != inputs or not len(x):
             raise ValueError(f"x: expected (T, {inputs}) with T >= 1, got {x.shape}")
-        return np.concatenate([await self._step(x[at : at + most]) for at in range(0, len(x), most)])
+        async with self._turn:
+            return np.concatenate([await self._step(x[at : at + most].tobytes()) for at in range(0, len(x), most)])
 
-    async def _step(self, chunk: Array) -> Array:
+    def _steps(self, chunk: bytes) -> int:
+        return len(chunk) // (4 * int(self.about["input_size"]))
+
+    async def _step(self, chunk: bytes) -> Array:
         """One message and its answer, through as many connections as it takes."""
-        self._kept.append((self.position, chunk))
-        while True:
-            try:
-                answer = await self._exchange(chunk)
-                break
-            except _BREAKS:
-                await self._recover()
-        if self.position != self._kept[-1][0] + len(chunk):
-            raise StreamLost(f"expected the answer to step {self._kept[-1][0] + len(chunk)}, got {self.position}")
-        while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self.stored:
+        clock, begin, pause = asyncio.get_running_loop().time, self.position, 0.0
+        start, end = clock(), begin + self._steps(chunk)
+        self._kept.append((begin, chunk))
+        try:
+            while True:
+                try:
+                    answer = await self._exchange(chunk)
+                    break
+                except _BREAKS as error:
+                    if clock() - start > self.patience + self.answer_seconds:
+                        raise StreamLost(f"{', '.join(self.urls)}: no answer for {clock() - start:.0f} s") from error
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause + 0.01, 0.5)
+                    await self._recover()
+            if self.position != end:
+                raise StreamLost(f"expected the answer to step {end}, got {self.position}")
+        except BaseException:  # the chunk counts as never sent, and its answer may come yet, so not on this connection
+            self._kept.pop()
+            self.position = begin
+            await self._drop()
+            raise
+        while self._kept and self._kept[0][0] + self._steps(self._kept[0][1]) <= self.stored:
             self._kept.popleft()
         return answer
 
-    async def _exchange(self, chunk: Array) -> Array:
+    async def _exchange(self, chunk: bytes) -> Array:
         if self._socket is None:
             raise ConnectionError
-        await self._socket.send_bytes(chunk.tobytes())
+        await self._socket.send_bytes(chunk)
         message = await self._socket.receive(timeout=self.answer_seconds)
         if message.type is not aiohttp.WSMsgType.BINARY:
             if self._socket.close_code in _ENDS:
@@ -140,21 +164,22 @@ class Client:
         data = message.data
         self.position = int.from_bytes(data[:8], "little")
         self.stored = max(self.stored, int.from_bytes(data[8:16], "little"))
-        return np.frombuffer(data, "<f4", offset=16).reshape(len(chunk), -1)
+        return np.frombuffer(data, "<f4", offset=16).reshape(self._steps(chunk), -1)
 
     async def _recover(self) -> None:
         """Connects again, and sends what the server lacks, up to the last chunk, which is for `_step`."""
         before = self.position
-        version, most = self.about["version"], self.about["max_steps"]
+        version, size = self.about["version"], 4 * self.about["input_size"]
         self.urls.append(self.urls.pop(0))
         begin = await self._connect()
         self.reconnections += 1
-        kept = list(self._kept)
+        first, last = self._kept[0][0], self._kept[-1][0]
         if self.about["version"] != version:
             raise StreamLost(f"expected the model's version {version}, got {self.about['version']}")
-        if not kept[0][0] <= begin <= kept[-1][0]:
-            raise StreamLost(f"expected a state of step {kept[0][0]} to {kept[-1][0]}, got one of step {begin}")
-        missing = np.concatenate([chunk for _, chunk in kept])[begin - kept[0][0] : kept[-1][0] - kept[0][0]]
+        if not first <= begin <= last:
+            raise StreamLost(f"expected a state of step {first} to {last}, got one of step {begin}")
+        missing = b"".join(chunk for _, chunk in self._kept)[(begin - first) * size : (last - first) * size]
+        most = size * self.about["max_steps"]
         try:
             for at in range(0, len(missing), most):  # cut anew: results do not depend on the cuts
                 await self._exchange(missing[at : at + most])

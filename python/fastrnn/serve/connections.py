@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from .access import Account
+from .log import event
 from .settings import Settings
 
 OWN_FILES = 64  # besides the connections
@@ -18,6 +21,8 @@ BUFFER_BYTES = 1 << 14  # Linux doubles it, for its own use
 
 
 class Writer(Protocol):
+    account: Account
+
     def written(self) -> None:
         """Called when all that was written has been sent."""
 
@@ -26,8 +31,10 @@ class Handler(web.RequestHandler):
     """A connection. A stream on it is told when all that was written has been sent."""
 
     stream: Writer | None = None
+    emptied = 0  # how often all that was written had been sent
 
     def resume_writing(self) -> None:
+        self.emptied += 1
         super().resume_writing()
         if self.stream is not None:
             self.stream.written()
@@ -46,31 +53,39 @@ class Connections(web.Server):
             "keepalive_timeout": seconds, "lingering_time": seconds, "loop": asyncio.get_running_loop(),
         }  # fmt: skip
         self.most, self.stall_seconds = settings.connections, settings.stall_seconds
-        self.transports: dict[web.RequestHandler, asyncio.Transport] = {}
+        self.transports: dict[Handler, asyncio.Transport] = {}
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
         return Handler(self, **self.options) if len(self.transports) < self.most else Refusal()
 
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+    def connection_made(self, handler: Handler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self.transports[handler] = transport
 
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+    def connection_lost(self, handler: Handler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self.transports.pop(handler, None)
 
     async def cut_off_stalled(self) -> None:
-        """Until it is cancelled, cuts off clients that have left answers unread for `stall_seconds`."""
+        """Until it is cancelled, cuts off clients that have read nothing of their answers for `stall_seconds`."""
         clock = asyncio.get_running_loop().time
-        unread: dict[asyncio.Transport, float] = {}  # since when
+        unread: dict[Handler, tuple[int, int, float]] = {}  # how often it was emptied, its bytes, and since when
         while True:
             await asyncio.sleep(min(1.0, self.stall_seconds / 4))
-            now = clock()
-            full = [transport for transport in self.transports.values() if transport.get_write_buffer_size()]
-            unread = {transport: unread.get(transport, now) for transport in full}
-            for transport, since in unread.items():
+            now, before, unread = clock(), unread, {}
+            for handler, transport in list(self.transports.items()):
+                size = transport.get_write_buffer_size()
+                if not size:
+                    continue
+                emptied, least, since = before.get(handler, (handler.emptied, size, now))
+                if handler.emptied != emptied or size < least:  # slow, but it reads
+                    since = now
+                unread[handler] = handler.emptied, size, since
                 if now - since > self.stall_seconds:
+                    name = handler.stream.account.name if handler.stream else str(transport.get_extra_info("peername"))
+                    reason = f"read nothing for {self.stall_seconds:g} seconds"
+                    event(logging.WARNING, "cut off", reason=reason, client=name, unread_bytes=size)
                     transport.abort()
 
     def cut_off_all(self) -> None:

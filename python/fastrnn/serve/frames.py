@@ -11,6 +11,7 @@ import hashlib
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 _CONTROL = 8  # opcodes from here on
+PARTS = 1000  # of one message; each costs time, and empty ones would come under no other limit
 
 
 class FrameError(Exception):
@@ -56,11 +57,20 @@ class Frames:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._buffer, self._at = b"", 0  # what came, and how much of it has been read
-        self._opcode, self._fragments = 0, b""  # of a message that has not ended yet
+        # What came, and how much of it has been read; a bytearray while a frame comes in pieces.
+        self._buffer: bytes | bytearray = b""
+        self._at = 0
+        # Of a message that has not ended yet: its opcode, its parts, and their bytes.
+        self._opcode, self._parts, self._size = 0, list[bytes](), 0
 
     def feed(self, data: bytes) -> None:
-        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else bytes(data)
+        if self._at == len(self._buffer):
+            self._buffer = bytes(data)
+        else:
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(self._buffer)
+            del self._buffer[: self._at]
+            self._buffer += data
         self._at = 0
 
     def next(self) -> tuple[int, bytes] | None:
@@ -71,13 +81,17 @@ class Frames:
                 return opcode, data
             if (opcode == CONTINUATION) != bool(self._opcode):
                 raise FrameError(1002, "a message that goes on without a beginning, or begins within another")
-            self._opcode = self._opcode or opcode
-            if not last or self._fragments:
-                self._fragments += data
-                data = self._fragments
-            if last:
-                opcode, self._opcode, self._fragments = self._opcode, 0, b""
+            if last and opcode:  # a message in one part
                 return opcode, data
+            self._opcode = self._opcode or opcode
+            self._parts.append(data)
+            self._size += len(data)
+            if last:
+                opcode, data = self._opcode, b"".join(self._parts)
+                self._opcode, self._parts, self._size = 0, [], 0
+                return opcode, data
+            if len(self._parts) >= PARTS:
+                raise FrameError(1008, f"expected at most {PARTS} parts of a message")
         return None
 
     def _next_frame(self) -> tuple[bool, int, bytes] | None:
@@ -96,11 +110,11 @@ class Frames:
             if end - at < width:
                 return None
             size, at = int.from_bytes(buffer[at : at + width], "big"), at + width
-        if opcode < _CONTROL and size + len(self._fragments) > self.limit:
-            raise FrameError(1009, f"expected at most {self.limit} bytes, got {size + len(self._fragments)}")
+        if opcode < _CONTROL and size + self._size > self.limit:
+            raise FrameError(1009, f"expected at most {self.limit} bytes, got {size + self._size}")
         if end - at < 4 + size:
             return None
         self._at = at + 4 + size
-        mask = buffer[at : at + 4]
-        data = buffer[at + 4 : self._at]
+        mask = bytes(buffer[at : at + 4])
+        data = bytes(buffer[at + 4 : self._at])
         return last, opcode, data if mask == b"\0\0\0\0" else unmask(data, mask)

@@ -18,6 +18,8 @@ from .log import event
 from .metrics import Metrics
 from .settings import Settings
 
+MOST_OLD = 8  # versions of a model that are kept though no stream has them open
+
 
 def read(path: str, dtype: str) -> tuple[Model, str]:
     """The model of a file, and its version: two that have the same give the same bits.
@@ -78,6 +80,20 @@ class Models:
         before = self.current.get(name)
         if before is not None and before.version == version:
             return
+        self.metrics.loaded.add(label=name)
+        one = next((one for one in self.old if (one.name, one.version) == (name, version)), None)
+        if one is None:
+            one = self._begin(name, version, model)
+        else:  # a file that was put back
+            self.old.remove(one)
+        if before is not None:
+            before.last = loop.time()
+            self.old.append(before)
+        self.current[name] = one
+        event(logging.INFO, "model loaded", model=name, path=path, **one.about)
+
+    def _begin(self, name: str, version: str, model: Model) -> Version:
+        s, loop = self.settings, asyncio.get_running_loop()
         engine = Engine(model, s.capacity, s.max_steps, s.deadline_ms / 1e3)
 
         def count(streams: int, steps: int) -> None:
@@ -89,12 +105,7 @@ class Models:
         running.add_done_callback(self._ended.put_nowait)
         about: dict[str, Any] = {"input_size": engine.inputs, "output_size": engine.outputs, "max_steps": s.max_steps}
         about |= {"dtype": s.dtype, "version": version}
-        self.current[name] = Version(name, version, engine, running, loop.time(), about)
-        self.metrics.loaded.add(label=name)
-        event(logging.INFO, "model loaded", model=name, path=path, **about)
-        if before is not None:
-            before.last = loop.time()
-            self.old.append(before)
+        return Version(name, version, engine, running, loop.time(), about)
 
     async def failed(self) -> None:
         """Waits for an engine to fail, which is a bug, and raises its error."""
@@ -117,11 +128,19 @@ class Models:
             if self.settings.reload_seconds:
                 for name, path in self.settings.models.items():
                     await self._look(name, path)
-            limit = asyncio.get_running_loop().time() - self.settings.keep_seconds
-            for one in [one for one in self.old if not one.engine.open_streams and one.last < limit]:
-                self.old.remove(one)
-                one.stop()
-                event(logging.INFO, "model dropped", model=one.name, version=one.version)
+            self.drop_old(asyncio.get_running_loop().time() - self.settings.keep_seconds)
+
+    def drop_old(self, limit: float) -> None:
+        """Drops versions that no stream has open: all that were last used before `limit`, and all but the newest few,
+        each of which has memory for as many streams as the model may have."""
+        for name in self.settings.models:
+            unused = [one for one in self.old if one.name == name and not one.engine.open_streams]
+            unused.sort(key=lambda one: one.last, reverse=True)
+            for place, one in enumerate(unused):
+                if place >= MOST_OLD or one.last < limit:
+                    self.old.remove(one)
+                    one.stop()
+                    event(logging.INFO, "model dropped", model=one.name, version=one.version)
 
     async def _look(self, name: str, path: str) -> None:
         try:

@@ -103,7 +103,8 @@ class Service:
             if version is None:
                 raise Refused(409, "the model is not the one that the stream began with")
             slot = await version.engine.open(kept.state if kept else None)
-        except StoreError:
+        except StoreError as error:
+            self.saver.failed(error)
             raise Refused(503, "the store does not answer") from None
         except FullError:
             raise Refused(503, "all streams are taken") from None
@@ -117,8 +118,10 @@ class Service:
             with contextlib.suppress(ConnectionError):  # the client is gone
                 await response.prepare(request)
             if request.transport is not None:
-                every = self.settings.store_steps
-                keeping = Keeping(self.saver, key, kept, version.version, every) if kept else None
+                s, engine = self.settings, version.engine
+                # By then a state is on its way to the store, whose arrival lets the stream go on.
+                most = max(s.unstored_bytes // (4 * engine.inputs), s.store_steps + 2 * s.max_steps)
+                keeping = Keeping(self.saver, key, kept, version.version, s.store_steps, most) if kept else None
                 stream = self._begin(request.protocol, version, slot, account, keeping)
                 await stream.closed
         finally:
@@ -139,7 +142,7 @@ class Service:
         self.metrics.open.add(label=name)
         event(logging.INFO, "stream opened", model=name, client=account.name, position=stream.position)
         if keeping is not None:
-            hello = {"model": name, "position": stream.position, **version.about}
+            hello = {"model": name, "position": stream.position, "unstored_steps": keeping.most, **version.about}
             protocol.transport.write(frame(TEXT, json.dumps(hello).encode()))
         protocol.stream = stream
         protocol.set_parser(stream)
@@ -175,7 +178,7 @@ class Service:
             stream.keep()  # so that another instance finds the state
         await self.saver.flush(min(1.0, self.settings.drain_seconds))
         for stream in self.streams:
-            if not stream.busy:  # a busy stream is closed after its answer
+            if stream.held or not stream.busy:  # else it is closed after its answer
                 stream.close(1012, "the server stops")
         while self.streams and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)

@@ -27,6 +27,7 @@ class Settings:
     reload_seconds: float = 1.0  # between looks at the models' files; 0: never looked at
     store: str = "memory"  # or redis://host:port/number
     store_steps: int = 32  # after which a stream's state is stored
+    unstored_bytes: int = 1 << 24  # of a stream's chunks behind its stored state, which its client has to keep
     keep_seconds: float = 3600.0  # for which the state of a stream that ended is kept
     origins: list[str] = field(default_factory=list)  # of pages that may connect, besides the service's own; none: all
     token_file: str | None = None  # lines "name token"; without it, everyone may connect

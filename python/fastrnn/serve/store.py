@@ -39,7 +39,10 @@ class Store(Protocol):
         """Returns what is kept of a stream, now owned by the caller; a new stream is of model version `version`."""
 
     async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
-        """Stores states by their streams' keys; returns for each whether its owner still owned the stream."""
+        """Stores states by their streams' keys; returns for each whether its owner still owned the stream.
+
+        A state older than the one that is stored changes nothing: it is a write that was given up and arrives late.
+        """
 
     async def close(self) -> None: ...
 
@@ -72,8 +75,9 @@ class Memory:
     async def save(self, states: list[tuple[str, Kept]]) -> list[bool]:
         owned = []
         for key, kept in states:
-            owned.append(key not in self._kept or self._kept[key][1].owner == kept.owner)
-            if owned[-1]:
+            now = self._kept.get(key, (0.0, kept))[1]
+            owned.append(now.owner == kept.owner)
+            if owned[-1] and kept.position >= now.position:
                 self._put(key, kept)
         return owned
 
@@ -95,9 +99,9 @@ SAVE = """
 local owned = {}
 for n, key in ipairs(KEYS) do
   local owner, position, version, state = unpack(ARGV, 4 * n - 2, 4 * n + 1)
-  local now = redis.call('HGET', key, 'owner')
+  local now, stored = unpack(redis.call('HMGET', key, 'owner', 'position'))
   owned[n] = (not now or now == owner) and 1 or 0
-  if owned[n] == 1 then
+  if owned[n] == 1 and tonumber(position) >= tonumber(stored or 0) then
     redis.call('HSET', key, 'owner', owner, 'position', position, 'version', version, 'state', state)
     redis.call('EXPIRE', key, ARGV[1])
   end

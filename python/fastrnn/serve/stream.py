@@ -30,6 +30,7 @@ class Keeping:
     kept: Kept  # the state with which the stream was opened
     version: str
     every: int  # steps
+    most: int  # steps that may be answered and not stored: a client keeps their chunks
     before: tuple[int, bytes] | None = None  # the last chunk: the position, and the state
 
 
@@ -62,6 +63,7 @@ class Stream:
         self._frames = Frames(4 * engine.inputs * engine.max_steps)
         self._pings, self._steps = 0, 0  # pings since the last chunk; steps of this chunk
         self._writing, self._paused, self._asked = False, False, self.stored
+        self._held: Request | None = None  # a chunk that waits for the store
         self.draining = False
         transport.set_write_buffer_limits(0)  # 0: `written` is called once everything has been sent
 
@@ -123,11 +125,26 @@ class Stream:
             return
         self.busy, self._pings, self._steps, self.last = True, 0, steps, self.loop.time()
         request = Request(self.slot, chunk, steps, self.keeping is not None, self._done)
-        delay = 0.0 if self.rate is None else self.account.delay(steps, self.rate, self.last)
+        if self._too_far_ahead():
+            self._held = request  # until `saved`
+        else:
+            self._at_its_rate(request)
+
+    def _too_far_ahead(self) -> bool:
+        """Whether this chunk would leave the client with more to keep than it was told."""
+        return self.keeping is not None and self.position + self._steps - self.stored > self.keeping.most
+
+    @property
+    def held(self) -> bool:
+        """Whether its chunk waits for the store: nothing has been made of it."""
+        return self._held is not None
+
+    def _at_its_rate(self, request: Request) -> None:
+        delay = 0.0 if self.rate is None else self.account.delay(request.steps, self.rate, self.loop.time())
         if delay:
             self.loop.call_later(delay, self._push, request)
         else:
-            self.engine.push(request)
+            self._push(request)
 
     def _push(self, request: Request) -> None:
         if not self.closed.done():
@@ -175,6 +192,9 @@ class Stream:
 
     def saved(self, position: int) -> None:
         self.stored = max(self.stored, position)
+        if self._held is not None and self.code is None and not self._too_far_ahead():
+            request, self._held = self._held, None
+            self._at_its_rate(request)
 
     def taken_over(self) -> None:
         self.close(TAKEN_OVER, "the stream goes on at another connection")
