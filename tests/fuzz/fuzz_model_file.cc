@@ -134,6 +134,14 @@ std::string sound_file(unsigned seed) {
     file.add_recurrent(problem);
     width = problem.state;
     if (draw(6) == 0) file.add_layer("{\"kind\":\"reverse\"}");
+    static const char* const windows[] = {"windows", "window_maximum", "window_mean"};
+    if (draw(4) == 0) {
+      const std::string kind = windows[draw(3)], size = std::to_string(1 + draw(3)),
+                        stride = std::to_string(1 + draw(3));
+      file.add_layer("{\"kind\":\"" + kind + "\",\"size\":" + size + ",\"stride\":" + stride +
+                     ",\"same\":" + (draw(2) == 0 ? "true" : "false") + "}");
+      if (kind == windows[0]) width *= Index(size[0] - '0');
+    }
   }
   static const char* const kinds[] = {"last", "mean", "maximum"};
   if (draw(4) == 0) file.add_layer("{\"kind\":\"" + std::string(kinds[draw(3)]) + "\"}");

@@ -56,7 +56,9 @@ def damage_graph(content: bytes, rng: np.random.Generator) -> bytes:
 
     proto = onnx.load_model_from_string(content)
     graph = proto.graph
-    kinds = ("Relu", "Conv", "Expand", "Tile", "Pad", "Reshape", "LSTM", "MatMul", "Concat", "Softmax", "Nothing")
+    kinds = (
+        "Relu", "Conv", "Expand", "Tile", "Pad", "Reshape", "LSTM", "MatMul", "Concat", "Softmax", "MaxPool", "Nothing",
+    )  # fmt: skip
     for _ in range(rng.integers(1, 4)):
         node = graph.node[rng.integers(len(graph.node))]
         tensor = graph.initializer[rng.integers(len(graph.initializer))]

@@ -21,6 +21,7 @@ from fastrnn.layers import (
     Input,
     LayerNormalization,
     Masking,
+    MaxPooling1D,
     SimpleRNN,
 )
 from fastrnn.model import Sequential
@@ -80,6 +81,11 @@ def main() -> None:
             [BatchNormalization(), GRU(1, go_backwards=True, return_sequences=True), GlobalMaxPooling1D()],
         ),
         ("embedding", (None,), [Embedding(4, 1), SimpleRNN(1, learned_initial_state=True)]),
+        (
+            "windows",
+            (None, 2),
+            [Conv1D(4, 3, strides=2, groups=2), MaxPooling1D(2, padding="same"), GRU(1)],
+        ),
     ):
         Sequential([Input(shape), *layers]).save(folder / f"{name}.safetensors")
     # Types that the library reads and does not write.

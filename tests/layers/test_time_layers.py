@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import config
+from fastrnn import config, reference
 from fastrnn.initializers import serialize
 from fastrnn.layers import (
     GRU,
@@ -41,24 +41,8 @@ def rng():
 
 def convolution(layer, x):
     """The definition: of each step, the window's product with the kernel, group by group."""
-    kernel, bias = layer.get_weights()
-    size, strides, padding, dilation = layer.windows
-    steps, span = x.shape[1], (size - 1) * dilation + 1
-    if padding == "valid":
-        count, first = (steps - span) // strides + 1, 0
-    else:
-        count = -(-steps // strides)
-        first = 1 - span if padding == "causal" else -(max(0, (count - 1) * strides + span - steps) // 2)
-    width, filters = kernel.shape[1], kernel.shape[2] // layer.groups
-    y = np.zeros((len(x), count, kernel.shape[2])) + bias
-    for t in range(count):
-        for k in range(size):
-            at = first + t * strides + k * dilation
-            if 0 <= at < steps:
-                for f in range(kernel.shape[2]):
-                    group = f // filters
-                    y[:, t, f] += x[:, at, group * width : (group + 1) * width] @ kernel[k, :, f]
-    return y
+    _, strides, padding, dilation = layer.windows
+    return reference.conv1d(x, *layer.get_weights(), strides, padding, dilation, layer.groups)
 
 
 CONVOLUTIONS = [
@@ -136,14 +120,15 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize("settings", WINDOWS, ids=str)
-@pytest.mark.parametrize(("kind", "reduce"), [(MaxPooling1D, np.max), (AveragePooling1D, np.mean)])
-def test_pooling_of_windows(kind, reduce, settings, rng):
+@pytest.mark.parametrize(
+    ("kind", "definition"),
+    [(MaxPooling1D, reference.max_pooling1d), (AveragePooling1D, reference.average_pooling1d)],
+)
+def test_pooling_of_windows(kind, definition, settings, rng):
     layer, x = kind(**settings, **D64), rng.standard_normal((B, T, I))
     y = layer(x)
-    before = layer.windows.pad(T)[0]
-    for t in range(y.shape[1]):
-        first = t * layer.windows.strides - before
-        np.testing.assert_allclose(y[:, t], reduce(x[:, max(0, first) : first + layer.windows.size], axis=1))
+    size, strides, padding, _ = layer.windows
+    np.testing.assert_allclose(y, definition(x, size, strides, padding))
     assert layer.compute_output_shape((None, T, I)) == (None, *y.shape[1:])
     assert_gradients(layer, x, None, rng)
 

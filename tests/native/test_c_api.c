@@ -80,6 +80,7 @@ static void check_forward(const fastrnn_model* model) {
   const size_t lengths[1] = {2};
   size_t t;
   CHECK(fastrnn_model_is_stepwise(model) == 1 && fastrnn_model_gives_sequences(model) == 1);
+  CHECK(fastrnn_model_output_steps(model, STEPS) == STEPS && fastrnn_model_output_steps(NULL, STEPS) == 0);
   CHECK_REFUSED(fastrnn_model_forward(model, x[0], 1, 1, lengths, y[0]), "lengths: expected values in 0..1, got 2");
   CHECK_REFUSED(fastrnn_model_forward(NULL, x[0], 1, 1, NULL, y[0]), "model: expected a pointer, got NULL");
   for (t = 0; t < STEPS; ++t) memcpy(whole_x + t * inputs, x[t], inputs * sizeof(float));

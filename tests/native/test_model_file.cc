@@ -209,6 +209,52 @@ void check_both_directions() {
       "a session of it: got '" + got + "'");
 }
 
+/// Windows over time: a strided convolution in groups and a pool over it, rows of several lengths.
+void check_windows() {
+  const std::vector<Index> lengths = {kSteps, 2, 7};
+  const Index batch = Index(lengths.size());
+  ModelFile file;
+  file.add_layer("{\"kind\":\"windows\",\"inputs\":4,\"size\":3,\"stride\":2,\"before\":1}");
+  std::vector<float> kernel(6 * 4), x(std::size_t(kSteps * batch * 4));
+  for (std::size_t i = 0; i < kernel.size(); ++i) kernel[i] = float(i % 5) - 2;
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = float(i * i % 11) - 4;
+  const std::string array = file.add_array("kernel", {6, 4}, kernel);
+  file.add_layer(
+      "{\"kind\":\"dense\",\"dtype\":\"F32\",\"inputs\":12,\"outputs\":4,\"width\":4,\"groups\":2,\"arrays\":{" +
+      array + "}}");
+  file.add_layer("{\"kind\":\"window_maximum\",\"size\":2}");
+  const std::string text = file.text();
+  const auto model = Model::load(text.data(), text.size());
+  const auto convolved = [](Index steps) { return steps < 2 ? 0 : (steps - 2) / 2 + 1; };
+  const auto pooled = [&](Index steps) { return std::max<Index>(convolved(steps) - 1, 0); };
+  for (Index steps = 0; steps <= kSteps; ++steps)
+    test::check(model->output_steps(steps) == pooled(steps), "windows of " + std::to_string(steps) + " steps");
+  const Index most = model->output_steps(kSteps);
+  std::vector<float> y(std::size_t(most * batch * 4), 1.0f), expected(y.size(), 0.0f);
+  for (Index b = 0; b < batch; ++b)
+    for (Index t = 0; t < pooled(lengths[std::size_t(b)]); ++t)
+      for (Index o = 0; o < 4; ++o) {
+        float both[2] = {0, 0};
+        for (Index k = 0; k < 2; ++k)
+          for (Index place = 0; place < 3; ++place)
+            for (Index i = 0, time = 2 * (t + k) + place - 1; time >= 0 && i < 2; ++i)
+              both[k] +=
+                  x[std::size_t((time * batch + b) * 4 + o / 2 * 2 + i)] * kernel[std::size_t((place * 2 + i) * 4 + o)];
+        expected[std::size_t((t * batch + b) * 4 + o)] = std::max(both[0], both[1]);
+      }
+  model->forward(x.data(), kSteps, batch, lengths.data(), y.data());
+  test::check(y == expected, "a strided convolution of two groups, and a pool over it");
+  std::string got;
+  try {
+    const fastrnn::ModelSession session(model);
+  } catch (const fastrnn::Error& error) {
+    got = error.what();
+  }
+  test::check(
+      got.find("got layer 0, which gives a step for each window of steps; forward() runs it") != std::string::npos,
+      "a session of it: got '" + got + "'");
+}
+
 /// A stepwise model: the bits of a session, from learned states.
 void check_bits_of_a_session() {
   test::Problem<float> problem(fastrnn::CellOptions(), kSteps, kBatch, 3, 7, 1);
@@ -253,6 +299,7 @@ int main(int argc, char** argv) {
     for (const auto& [name, variant] : test::variants()) check_round_trip(isa + " " + name, variant);
     check_dtypes();
     check_both_directions();
+    check_windows();
     check_bits_of_a_session();
   }
   check_paths();

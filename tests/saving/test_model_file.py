@@ -27,7 +27,6 @@ from fastrnn.layers import (
     IndRNN,
     Input,
     Masking,
-    MaxPooling1D,
     RepeatVector,
     SimpleRNN,
     TimeDistributed,
@@ -93,10 +92,6 @@ REFUSED = {
     "masking": ([Masking(), LSTM(2)], "layer 0 .*, Masking: lengths take the place of a mask; a model without it"),
     "repeat": ([LSTM(2), RepeatVector(3), GRU(2)], "layer 1 .*, RepeatVector: it makes several steps"),
     "activation_first": ([Activation("relu"), LSTM(2)], "layer 0 .*: expected a layer with weights to come first"),
-    "convolution": ([Conv1D(2, 3)], "layer 0 .*, Conv1D: padding='valid': it gives fewer steps than it takes"),
-    "strides": ([Conv1D(2, 3, 2, padding="causal")], "layer 0 .*, Conv1D: strides=2: it gives fewer steps"),
-    "groups": ([Conv1D(2, 1, groups=2), Dense(1)], "layer 0 .*, Conv1D: groups=2 has no native form", (None, 4)),
-    "windows": ([MaxPooling1D(), GRU(2)], "layer 0 .*, MaxPooling1D: it gives fewer steps than it takes"),
     "nothing": ([Dropout(0.5)], "no layer with weights"),
 }
 

@@ -16,6 +16,7 @@ from fastrnn.layers import (
     LSTM,
     SLSTM,
     Activation,
+    AveragePooling1D,
     BatchNormalization,
     Bidirectional,
     Conv1D,
@@ -39,7 +40,7 @@ from fastrnn.model import Sequential
 pytest.importorskip("safetensors")
 
 I, WORDS, T, B = 3, 7, 9, 4  # noqa: E741 - I is the input size everywhere
-LENGTHS = np.array([T, 1, 5, 3])
+LENGTHS = [T, 1, 5, 3]
 
 WHOLE = {
     "bidirectional": [Bidirectional(LSTM(4, return_sequences=True)), Dense(2)],
@@ -56,11 +57,25 @@ WHOLE = {
     "pooled": [GRU(4, return_sequences=True), GlobalAveragePooling1D(), Dense(2), Activation("relu6")],
     "largest": [Conv1D(5, 4, padding="same", activation="relu"), Dropout(0.5), GlobalMaxPooling1D(use_mask=True)],
     "pooled at once": [GlobalAveragePooling1D(), Dense(2)],
+    "centred groups": [Conv1D(9, 3, padding="same", groups=3), Conv1D(9, 4, padding="same", groups=9), GRU(2)],
     "centred": [Conv1D(5, 3, padding="same", dilation_rate=2), LayerNormalization(), Conv1D(4, 2, padding="same")],
     "normalised": [
         Bidirectional(GRU(2, return_sequences=True)), BatchNormalization(center=False), TimeDistributed(Dense(2)),
         LayerNormalization(center=False, scale=False), BatchNormalization(scale=False),
     ],
+}  # fmt: skip
+# Windows change how many steps there are: the layers, the fewest that give one, and how many T of them give.
+WINDOWS = {
+    "as deployed": ([Conv1D(8, 3, strides=2, activation="relu"), MaxPooling1D(2), LSTM(4), Dense(2)], 5, 1),
+    "valid": ([Conv1D(5, 3, dilation_rate=2), GRU(4, return_sequences=True), Dense(2)], 5, 5),
+    "valid groups": ([Conv1D(16, 1), Conv1D(32, 2, dilation_rate=3, groups=2), Conv1D(32, 2, groups=32)], 5, 5),
+    "one step of two": ([Conv1D(4, 1, strides=2, groups=1), AveragePooling1D(2, 1)], 3, 4),
+    "same": ([Conv1D(6, 4, 3, padding="same", groups=3), AveragePooling1D(4, 2, "same"), LayerNormalization()], 1, 2),
+    "causal": ([Conv1D(4, 3, 2, padding="causal"), MaxPooling1D(3, 1, "same"), Bidirectional(GRU(2))], 1, 1),
+    "after words": ([MaxPooling1D(3, 2, "same"), Conv1D(4, 2), GlobalAveragePooling1D(), Dense(2, "softmax")], 3, 1),
+    "both directions": ([
+        Bidirectional(GRU(3, return_sequences=True)), MaxPooling1D(2, 2), GRU(2, go_backwards=True,
+        return_sequences=True), GlobalMaxPooling1D(use_mask=True)], 2, 1),
 }  # fmt: skip
 OF_WORDS = {
     "words": [Embedding(WORDS, 5), Bidirectional(GRU(3, return_sequences=True)), GlobalAveragePooling1D(), Dense(2)],
@@ -70,6 +85,12 @@ STEPWISE = {
     "normalisation": [
         Conv1D(5, 2, padding="causal"), BatchNormalization(), GRU(4, return_sequences=True), LayerNormalization(),
         Dense(2),
+    ],
+    "groups": [
+        Conv1D(6, 3, padding="causal", groups=3, dilation_rate=2), Conv1D(6, 4, padding="causal", groups=6),
+        Conv1D(32, 1, groups=2, use_bias=False), Conv1D(16, 3, padding="causal", groups=2, dilation_rate=2),
+        Conv1D(16, 1, groups=2, activation="tanh"), Conv1D(8, 2, padding="causal", groups=4),
+        GRU(3, return_sequences=True),
     ],
     "learned states": [
         LSTM(4, learned_initial_state=True, return_sequences=True, projection_units=3),
@@ -89,21 +110,22 @@ def made(layers, shape=(None, I)):
     return model
 
 
-def check(model, x):
-    """Whole, and row by row by its length; returns the native model."""
+def check(model, x, fewest=0):
+    """Whole, and row by row by its length if that is enough for a window; returns the native model."""
     native = model.to_native()
     steps = np.moveaxis(x, 0, 1)
     y, expected = native.forward(steps), model.predict(x)
     assert native.return_sequences == (expected.ndim == 3)
-    assert y.shape == (*((T,) if native.return_sequences else ()), B, native.output_size)
+    assert y.shape == (*((native.output_steps(T),) if native.return_sequences else ()), B, native.output_size)
     np.testing.assert_allclose(y, np.moveaxis(expected, 0, 1) if native.return_sequences else expected, 2e-5, 2e-6)
     ragged = native.forward(steps, LENGTHS, threads=2)
     np.testing.assert_array_equal(ragged, native.forward(steps, LENGTHS))
     for b, length in enumerate(LENGTHS):
-        alone = model.predict(x[b : b + 1, :length])[0]
-        np.testing.assert_allclose(ragged[:length, b] if native.return_sequences else ragged[b], alone, 2e-5, 2e-6)
+        if length >= fewest:
+            alone, there = model.predict(x[b : b + 1, :length])[0], native.output_steps(length)
+            np.testing.assert_allclose(ragged[:there, b] if native.return_sequences else ragged[b], alone, 2e-5, 2e-6)
         if native.return_sequences:
-            assert not ragged[length:, b].any()
+            assert not ragged[native.output_steps(length) :, b].any()
     return native
 
 
@@ -124,6 +146,56 @@ def test_layers_that_look_ahead(case, tmp_path):
     ):
         np.testing.assert_array_equal(again.forward(np.moveaxis(x, 0, 1)), y)
     np.testing.assert_array_equal(fastrnn.load_model(tmp_path / "m.safetensors").predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize("case", WINDOWS)
+def test_windows_over_time(case, tmp_path):
+    layers, fewest, steps = WINDOWS[case]
+    model, x = made(layers), np.random.default_rng(6).standard_normal((B, T, I)).astype(np.float32)
+    native = check(model, x, fewest)
+    assert native.output_steps(T) == steps
+    for length in range(T):  # as many as the layers in Python say
+        if length >= fewest:
+            shape = model.predict(x[:1, :length]).shape
+            assert native.output_steps(length) == (shape[1] if native.return_sequences else 1)
+    assert not native.stepwise
+    with pytest.raises(ValueError, match=r"got layer \d+, which (gives a step for each window of steps|begins at the)"):
+        fastrnn.Session(native)
+    model.save(tmp_path / "m.safetensors")
+    time_major = np.moveaxis(x, 0, 1)
+    y = native.forward(time_major)
+    for again in (fastrnn.Model.load(tmp_path / "m.safetensors"), pickle.loads(pickle.dumps(native))):
+        np.testing.assert_array_equal(again.forward(time_major), y)
+    few = native.forward(time_major[: fewest - 1])
+    assert few.shape[0] == (0 if native.return_sequences else B)
+
+
+def test_values_of_as_many_steps(tmp_path):
+    """Branches may meet where windows give the same number of steps, whatever the sequence."""
+    path, start = tmp_path / "m.safetensors", {"kind": "power", "number": 1.0, "inputs": I}
+    two = {"stride": 2, "from": [1]}
+    branches = [
+        start, {"kind": "window_maximum", "size": 4, "before": 2, **two}, {"kind": "window_mean", "size": 2, **two},
+        {"kind": "windows", "size": 1, "from": [2]}, {"kind": "concatenate", "from": [2, 3, 4]},
+    ]  # fmt: skip
+    io.save_layers(path, branches)
+    x = np.random.default_rng(1).standard_normal((T, B, I)).astype(np.float32)
+    y = fastrnn.Model.load(path).forward(x)
+    mean = (x[:-1:2] + x[1::2]) / 2
+    largest = np.stack([x[max(0, 2 * t - 2) : 2 * t + 2].max(axis=0) for t in range(4)])
+    np.testing.assert_allclose(y, np.concatenate([largest, mean, largest], axis=-1), 1e-6)
+    for entry, message in (
+        ({"kind": "window_mean", "size": 3, **two}, r"from: expected values of as many steps, got values 2 and 6, whi"),
+        ({"kind": "window_mean", "size": 2, "from": [1]}, "from: expected values of as many steps"),
+        ({"kind": "window_mean", "size": 2, "same": True, **two}, "from: expected values of as many steps"),
+        ({"kind": "window_mean", "size": 2, "before": 2}, "before and after: expected fewer than 2, which a window"),
+        ({"kind": "windows", "size": 2, "after": 1, "same": True}, "same: expected no padding beside it"),
+        ({"kind": "windows", "size": 2**28}, "size: expected windows of at most"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            io.save_layers(path, [*branches, entry, {"kind": "concatenate", "from": [2, 6]}])
+    with pytest.raises(ValueError, match="steps: expected"):
+        fastrnn.Model.load(path).output_steps(-1)
 
 
 @pytest.mark.parametrize("case", OF_WORDS)
@@ -189,8 +261,6 @@ def test_rows_of_nothing():
 
 REFUSED = {
     "masks": ([Masking(), Bidirectional(GRU(2))], r"layer 0 .*, Masking: lengths take the place of a mask"),
-    "windows": ([MaxPooling1D(), GRU(2)], "layer 0 .*, MaxPooling1D: it gives fewer steps than it takes"),
-    "valid": ([Conv1D(2, 3), Bidirectional(GRU(2))], "layer 0 .*, Conv1D: padding='valid': it gives fewer steps"),
     "repeat": ([Bidirectional(GRU(2)), RepeatVector(3), GRU(2)], "layer 1 .*, RepeatVector: it makes several steps"),
     "kept": ([GlobalMaxPooling1D(keepdims=True), GRU(2)], "layer 0 .*: keepdims=True: a value of all steps is no seq"),
 }

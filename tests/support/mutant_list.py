@@ -86,7 +86,7 @@ MUTANTS = [
     Mutant("states", "a delay goes on with the steps of another row", "model_session.cc", "std::copy_n(y + width_, size(), before);", "std::copy_n(y + width_, size(), before_);", "test_model_graph.py"),
     Mutant("cuts", "a row that is read backwards begins at the end of the longest", "model_forward.cc", "batch.length(b) - 1 - t", "batch.steps - 1 - t", "test_model_file.cc test_whole_sequences.py::test_layers_that_look_ahead"),
     Mutant("tails", "a window reads behind the end of its row", "model_forward.cc", "time < batch.length(b)", "time < batch.steps", "test_whole_sequences.py::test_layers_that_look_ahead"),
-    Mutant("tails", "one step behind a row's end is not zero", "model_forward.cc", "if (t >= lengths[b]) std::fill_n", "if (t > lengths[b]) std::fill_n", "test_whole_sequences.py::test_layers_that_look_ahead"),
+    Mutant("tails", "one step behind a row's end is not zero", "model_forward.cc", "if (t >= out.lengths[b]) std::fill_n", "if (t > out.lengths[b]) std::fill_n", "test_whole_sequences.py::test_layers_that_look_ahead"),
     Mutant("states", "a session forgets the learned c", "model_session.cc", "for (Index j = 0; !source_->c0.empty()", "for (Index j = 1; !source_->c0.empty()", "test_model_file.cc test_whole_sequences.py::test_a_stepwise_model_gives_the_bits_of_a_session_and_of_a_pool"),
     Mutant("numbers", "a folded mean is not scaled", "model_file.cc", "layer.shift[i] - mean[i] * factor", "layer.shift[i] - mean[i]", "test_whole_sequences.py::test_a_stepwise_model_gives_the_bits_of_a_session_and_of_a_pool"),
     Mutant("checks", "a state of another batch", "model_state.h", "      header.batch != std::uint32_t(batch) || ", "      ", "test_native_model.py::test_bytes_of_another_session_are_refused"),

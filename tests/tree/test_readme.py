@@ -82,7 +82,7 @@ def names_of_interop() -> list[dict[str, Any]]:
 
 def names_of_model_file() -> list[dict[str, Any]]:
     pytest.importorskip("safetensors")
-    return [{**names_of_readme()[1], "kernel": array(H, 9), "bias": array(9)}, {}]
+    return [{**names_of_readme()[1], "kernel": array(H, 9), "bias": array(9)}, {}, {}]
 
 
 def names_of_clusters() -> list[dict[str, Any]]:

@@ -182,6 +182,10 @@ int fastrnn_model_is_stepwise(const fastrnn_model* model) {
 int fastrnn_model_gives_sequences(const fastrnn_model* model) {
   return model != nullptr && model->model->sequences() ? 1 : 0;
 }
+size_t fastrnn_model_output_steps(const fastrnn_model* model, size_t steps) {
+  return model != nullptr ? size_t(model->model->output_steps(fastrnn::Index(std::min<size_t>(steps, PTRDIFF_MAX / 4))))
+                          : 0;
+}
 fastrnn_status fastrnn_model_forward(const fastrnn_model* model, const float* x, size_t steps, size_t batch,
                                      const size_t* lengths, float* y) {
   FASTRNN_NEED(model);

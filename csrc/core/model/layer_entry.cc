@@ -104,11 +104,19 @@ enum Field : unsigned {
   kFrom,
   kRows,
   kWidth,
+  kGroups,
+  kSize,
+  kStride,
+  kDilation,
+  kBefore,
+  kAfter,
+  kSame,
   kFields
 };
-constexpr std::string_view kFieldNames[kFields] = {"kind",   "cell",    "dtype",      "inputs", "hidden", "outputs",
-                                                   "arrays", "options", "activation", "runs",   "steps",  "ahead",
-                                                   "number", "from",    "rows",       "width"};
+constexpr std::string_view kFieldNames[kFields] = {"kind",   "cell",     "dtype",      "inputs", "hidden", "outputs",
+                                                   "arrays", "options",  "activation", "runs",   "steps",  "ahead",
+                                                   "number", "from",     "rows",       "width",  "groups", "size",
+                                                   "stride", "dilation", "before",     "after",  "same"};
 
 template <class... Fields>
 constexpr unsigned bits(Fields... fields) {
@@ -122,10 +130,11 @@ struct KindRow {
   unsigned required, optional;
 };
 using Kind = ModelLayer::Kind;
+constexpr unsigned kOfWindows = bits(kStride, kDilation, kBefore, kAfter, kSame);
 constexpr std::string_view kBatchNormalization = "batch_normalization";
 constexpr KindRow kKindTable[] = {
     {"recurrent", Kind::recurrent, bits(kCell, kDtype, kInputs, kHidden, kOutputs, kArrays, kCellOptions), 0},
-    {"dense", Kind::dense, bits(kDtype, kInputs, kOutputs, kArrays), bits(kRows)},
+    {"dense", Kind::dense, bits(kDtype, kInputs, kOutputs, kArrays), bits(kRows, kWidth, kGroups)},
     {"activation", Kind::activation, bits(kActivation), 0},
     {"softmax", Kind::softmax, 0, bits(kWidth)},
     {"gather", Kind::gather, bits(kInputs, kRuns), 0},
@@ -148,7 +157,10 @@ constexpr KindRow kKindTable[] = {
     {"erf", Kind::erf, 0, 0},
     {"at_least", Kind::at_least, bits(kNumber), 0},
     {"at_most", Kind::at_most, bits(kNumber), 0},
-    {"log_softmax", Kind::log_softmax, 0, bits(kWidth)}};
+    {"log_softmax", Kind::log_softmax, 0, bits(kWidth)},
+    {"windows", Kind::windows, bits(kSize), kOfWindows},
+    {"window_maximum", Kind::window_maximum, bits(kSize), kOfWindows},
+    {"window_mean", Kind::window_mean, bits(kSize), kOfWindows}};
 
 Index read_size(JsonReader& json) {
   const Index size = json.integer();
@@ -211,6 +223,13 @@ LayerEntry read_layer(JsonReader& json) {
       case kNumber: layer.number = json.number(); break;
       case kRows: layer.rows = read_size(json); break;
       case kWidth: layer.width = read_size(json); break;
+      case kGroups: layer.groups = read_size(json); break;
+      case kSize: layer.windows.size = std::int32_t(read_size(json)); break;
+      case kStride: layer.windows.stride = std::int32_t(read_size(json)); break;
+      case kDilation: layer.windows.dilation = std::int32_t(read_size(json)); break;
+      case kBefore: layer.windows.before = std::int32_t(read_size(json)); break;
+      case kAfter: layer.windows.after = std::int32_t(read_size(json)); break;
+      case kSame: layer.windows.same = json.boolean(); break;
       case kFrom: json.array([&](std::size_t) { layer.from.push_back(json.integer()); }); break;
       default: json.fail("a field of a layer", quoted(key));
     }

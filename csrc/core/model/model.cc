@@ -6,6 +6,7 @@
 
 #include "core/backend/dispatch.h"
 #include "core/backend/options.h"
+#include "core/model/refuse.h"
 #include "fastrnn/unpack.hpp"
 
 namespace fastrnn {
@@ -20,25 +21,6 @@ constexpr Index kMostWidth = Index(1) << 26;
 
 Index values_read(Kind kind) {
   return kind == Kind::add || kind == Kind::subtract || kind == Kind::multiply || kind == Kind::divide ? 2 : 1;
-}
-
-[[noreturn]] void refuse(const std::string& what, const std::string& expected, const std::string& got) {
-  throw Error(what + ": expected " + expected + ", got " + got);
-}
-
-std::string plural(std::size_t n, const char* word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
-
-/// Checks that the values which the layer reads all have a step for each of the input, or none has.
-void check_time(const Model& model, Stage& stage) {
-  const auto sequence = [&](Index value) { return value == 0 || model.stages()[std::size_t(value - 1)]->sequence; };
-  const bool first = sequence(stage.layer.from[0]);
-  for (const Index value : stage.layer.from)
-    if (sequence(value) != first)
-      refuse("from", "values that all have every step, or none",
-             "value " + std::to_string(first ? value : stage.layer.from[0]) + ", which is one for the whole sequence");
-  if (!first && (stage.has_state() || stage.looks_ahead()))
-    refuse("from", "a value with every step", "one for the whole sequence");
-  stage.sequence = first && !stage.reduces();
 }
 
 /// Checks which values the layer reads, and notes their widths.
@@ -97,16 +79,50 @@ Index gathered(const ModelLayer& layer, Index inputs) {
   return all;
 }
 
+/// A matrix is padded to whole panels, of which a group of fewer outputs would fill little; and a product of its own
+/// for each group costs more than that of a few inputs.
+constexpr Index kNarrow = 8;
+
+void pack_dense(Stage& stage) {
+  ModelLayer& layer = stage.layer;
+  const Index groups = layer.groups, inputs = layer.inputs / groups, outputs = layer.outputs / groups;
+  if (groups > 1 && (layer.width < layer.inputs || std::min(inputs, outputs) < kNarrow)) return;
+  std::vector<float> part(std::size_t(groups > 1 ? inputs * outputs : 0));
+  for (Index g = 0; g < groups; ++g) {
+    for (Index i = 0; groups > 1 && i < inputs; ++i)
+      std::copy_n(layer.kernel.data() + i * layer.outputs + g * outputs, outputs, part.data() + i * outputs);
+    stage.matrices.emplace_back(groups > 1 ? part.data() : layer.kernel.data(), inputs, outputs);
+  }
+  layer.kernel = {};
+}
+
+void check_windows(const ModelLayer& layer, Index inputs) {
+  const ModelLayer::Windows& own = layer.windows;
+  constexpr Index most = Index(1) << 30;
+  const auto check = [](const char* name, Index value, Index least) {
+    if (value < least || value > most)
+      refuse(name, std::to_string(least) + " to " + std::to_string(most), std::to_string(value));
+  };
+  check("size", own.size, 1);
+  check("stride", own.stride, 1);
+  check("dilation", own.dilation, 1);
+  check("before", own.before, 0);
+  check("after", own.after, 0);
+  if (own.same && Index(own.before) + own.after > 0) refuse("same", "no padding beside it", "before or after");
+  if (Index(own.before) + own.after >= own.span())
+    refuse("before and after", "fewer than " + std::to_string(own.span()) + ", which a window goes over",
+           std::to_string(Index(own.before) + own.after));
+  if (layer.kind == Kind::windows && own.size > kMostWidth / inputs)
+    refuse("size", "windows of at most " + std::to_string(kMostWidth) + " elements", std::to_string(own.size));
+}
+
 /// Checks and packs what this kind of layer needs; returns the width of the layer's value.
 Index complete(Stage& stage) {
   ModelLayer& layer = stage.layer;
   const Index inputs = stage.inputs;
   switch (layer.kind) {
     case Kind::recurrent: return layer.weights->outputs();
-    case Kind::dense:
-      stage.matrix = std::make_unique<const Matrix<float>>(layer.kernel.data(), layer.inputs, layer.outputs);
-      layer.kernel = {};
-      return layer.outputs * layer.rows;
+    case Kind::dense: pack_dense(stage); return layer.outputs * layer.rows;
     case Kind::activation:
       stage.activation = activation_spec(layer.activation);
       stage.kernels = &current_backend().table<float>();
@@ -123,6 +139,9 @@ Index complete(Stage& stage) {
         refuse("ahead", "0 to " + std::to_string(layer.steps) + ", the steps", std::to_string(layer.ahead));
       return (layer.steps + 1) * inputs;
     case Kind::concatenate: return sum(stage.widths);
+    case Kind::windows:
+    case Kind::window_maximum:
+    case Kind::window_mean: return layer.kind == Kind::windows ? layer.windows.size * inputs : inputs;
     case Kind::affine:
     case Kind::layer_normalization:
       check_rows("scale", inputs, layer.scale.size());
@@ -177,15 +196,24 @@ void Model::add(ModelLayer layer) {
     if (layer.inputs < 1 || layer.outputs < 1) throw Error("dense layer: expected at least one input and one output");
     if (layer.rows < 1 || layer.rows > kMostWidth / std::max(layer.inputs, layer.outputs))
       refuse("rows", "1 or more, of a step of at most " + std::to_string(kMostWidth), std::to_string(layer.rows));
-    if (layer.kernel.size() / std::size_t(layer.outputs) != std::size_t(layer.inputs) ||
+    if (layer.width == 0) layer.width = layer.inputs;
+    check_rows("width", layer.inputs, std::size_t(layer.width));
+    if (layer.groups < 1 || layer.width % layer.groups != 0 || layer.outputs % layer.groups != 0)
+      refuse("groups",
+             "a divisor of " + std::to_string(layer.width) + ", the width, and " + std::to_string(layer.outputs) +
+                 ", the outputs",
+             std::to_string(layer.groups));
+    const Index rows = layer.inputs / layer.groups;
+    if (layer.kernel.size() / std::size_t(layer.outputs) != std::size_t(rows) ||
         layer.kernel.size() % std::size_t(layer.outputs) != 0)
-      refuse("kernel", std::to_string(layer.inputs) + " x " + std::to_string(layer.outputs) + " numbers",
+      refuse("kernel", std::to_string(rows) + " x " + std::to_string(layer.outputs) + " numbers",
              std::to_string(layer.kernel.size()));
     if (!layer.bias.empty() && layer.bias.size() != std::size_t(layer.outputs))
       refuse("bias", plural(std::size_t(layer.outputs), "number"), std::to_string(layer.bias.size()));
   }
   stage->layer = std::move(layer);
   connect(*this, *stage);
+  if (stage->has_windows()) check_windows(stage->layer, stage->inputs);
   check_time(*this, *stage);
   stage->outputs = complete(*stage);
   if (stage->outputs > kMostWidth)
@@ -240,36 +268,12 @@ Index Model::width(Index value) const noexcept {
 Index Model::layers() const noexcept {
   return std::count_if(stages_.begin(), stages_.end(), [](const auto& stage) { return stage->is_recurrent(); });
 }
-bool Model::stepwise() const noexcept {
-  return std::none_of(stages_.begin(), stages_.end(), [](const auto& stage) { return stage->looks_ahead(); });
-}
-bool Model::sequences() const noexcept { return stages_.empty() || stages_.back()->sequence; }
-
-namespace {
-
-/// What of a sequence a layer needs beyond the steps so far.
-std::string needs(const Stage& stage) {
-  if (stage.layer.kind == Kind::reverse) return "begins at the end of the sequence";
-  if (stage.is_delay()) return "reads " + plural(std::size_t(stage.layer.ahead), "later step");
-  return "makes one value of all steps";
-}
-
-}  // namespace
-
-void check_stepwise(const Model& model) {
-  for (std::size_t i = 0; i < model.stages().size(); ++i)
-    if (model.stages()[i]->looks_ahead())
-      refuse("model", "one that runs step by step",
-             "layer " + std::to_string(i) + ", which " + needs(*model.stages()[i]) +
-                 "; forward() runs it on whole sequences");
-}
-
 std::size_t Model::bytes() const noexcept {
   std::size_t sum = 0;
   for (const auto& stage : stages_) {
     const ModelLayer& layer = stage->layer;
     if (stage->is_recurrent()) sum += layer.weights->bytes();
-    if (layer.kind == Kind::dense) sum += std::size_t(layer.inputs * layer.outputs) * sizeof(float);
+    for (const auto& matrix : stage->matrices) sum += std::size_t(matrix.rows() * matrix.columns()) * sizeof(float);
     sum += (layer.scale.size() + layer.shift.size() + layer.kernel.size() + layer.h0.size() + layer.c0.size()) *
                sizeof(float) +
            layer.runs.size() * sizeof(ModelLayer::Run);
@@ -281,9 +285,16 @@ std::vector<ModelLayer> unpack(const Model& model) {
   std::vector<ModelLayer> layers;
   for (const auto& stage : model.stages()) {
     ModelLayer& layer = layers.emplace_back(stage->layer);
-    if (layer.kind != Kind::dense) continue;
-    layer.kernel.resize(std::size_t(layer.inputs * layer.outputs));
-    stage->matrix->unpack(layer.kernel.data());
+    if (stage->matrices.empty()) continue;
+    layer.kernel.resize(std::size_t(layer.inputs / layer.groups * layer.outputs));
+    float* to = layer.kernel.data();
+    for (const auto& matrix : stage->matrices) {
+      std::vector<float> part(std::size_t(matrix.rows() * matrix.columns()));
+      matrix.unpack(part.data());
+      for (Index i = 0; i < matrix.rows(); ++i)
+        std::copy_n(part.data() + i * matrix.columns(), matrix.columns(), to + i * layer.outputs);
+      to += matrix.columns();
+    }
   }
   return layers;
 }

@@ -113,10 +113,11 @@ void add_recurrent(Model& model, LayerEntry& entry, SafetensorsFile& file) {
 void add_dense(Model& model, LayerEntry& entry, SafetensorsFile& file) {
   ModelLayer& layer = entry.layer;
   Arrays arrays(entry, file);
-  const float* kernel = arrays.read("kernel", {layer.inputs, layer.outputs}, true);
+  const Index rows = layer.inputs / layer.groups;  // Model::add checks that it divides
+  const float* kernel = arrays.read("kernel", {rows, layer.outputs}, true);
   const float* bias = arrays.read("bias", {layer.outputs});
   arrays.check_all_read("kernel and bias");
-  layer.kernel.assign(kernel, kernel + layer.inputs * layer.outputs);
+  layer.kernel.assign(kernel, kernel + rows * layer.outputs);
   if (bias != nullptr) layer.bias.assign(bias, bias + layer.outputs);
   model.add(std::move(layer));
 }

@@ -30,7 +30,15 @@ struct Value {
   const float* data = nullptr;
   AlignedBuffer memory;
   Index last_reader = -1;
+  Batch batch = {};            // its steps, and how many each row has
+  std::vector<Index> lengths;  // of windows, which `batch` refers to; later values share them
 };
+
+void count_windows(const ModelLayer::Windows& windows, const Batch& in, Value& value) {
+  value.batch.steps = windows.count(in.steps);
+  for (Index b = 0; b < in.rows && in.lengths != nullptr; ++b) value.lengths.push_back(windows.count(in.lengths[b]));
+  if (in.lengths != nullptr) value.batch.lengths = value.lengths.data();
+}
 
 void check_call(const Model& model, const Batch& batch) {
   if (model.stages().empty()) throw Error("model: expected at least one layer");
@@ -76,6 +84,12 @@ void run_recurrent(const Stage& stage, const Batch& batch, const float* x, float
   forward(*layer.weights, arguments);
 }
 
+/// NaN in gives NaN out.
+void take_maximum(const float* x, Index n, float* y) {
+  for (Index i = 0; i < n; ++i)
+    if (x[i] > y[i] || std::isnan(x[i])) y[i] = x[i];
+}
+
 void run_delay(const Stage& stage, const Batch& batch, const float* x, float* y) {
   const Index width = stage.inputs, steps = stage.layer.steps, ahead = stage.layer.ahead;
   for (Index t = 0; t < batch.steps; ++t)
@@ -86,6 +100,61 @@ void run_delay(const Stage& stage, const Batch& batch, const float* x, float* y)
         else
           std::fill_n(y, width, 0.0f);
       }
+}
+
+/// The steps of a window that lie within a sequence: places begin .. end of it, at times first + place * dilation.
+struct Window {
+  Index first, begin, end;
+};
+
+Window window_at(const ModelLayer::Windows& windows, Index t, Index length) {
+  const Index first = t * windows.stride - windows.padding(length);
+  const Index begin = first < 0 ? (-first + windows.dilation - 1) / windows.dilation : 0;
+  const Index end = length > first ? (length - 1 - first) / windows.dilation + 1 : 0;
+  return {first, begin, std::max(begin, std::min<Index>(end, windows.size))};
+}
+
+/// A step for each window of the row's own steps, zeros behind the last. `write(window, x of the row, y)` makes one.
+template <class Write>
+void run_windows(const Stage& stage, const Batch& in, const Batch& out, const float* x, float* y, const Write& write) {
+  const Index work = out.rows * stage.inputs * std::min<Index>(stage.layer.windows.size, in.steps);
+  for (Index t = 0; t < out.steps; ++t, check_interrupted(work))
+    for (Index b = 0; b < out.rows; ++b, y += stage.outputs) {
+      if (t < out.length(b))
+        write(window_at(stage.layer.windows, t, in.length(b)), x + b * stage.inputs, y);
+      else
+        std::fill_n(y, stage.outputs, 0.0f);
+    }
+}
+
+void join_windows(const Stage& stage, const Batch& in, const Batch& out, const float* x, float* y) {
+  const Index width = stage.inputs, step = in.rows * width, dilation = stage.layer.windows.dilation;
+  run_windows(stage, in, out, x, y, [&](const Window& window, const float* from, float* to) {
+    std::fill_n(to, window.begin * width, 0.0f);
+    for (Index place = window.begin; place < window.end; ++place)
+      std::copy_n(from + (window.first + place * dilation) * step, width, to + place * width);
+    std::fill_n(to + window.end * width, (stage.layer.windows.size - window.end) * width, 0.0f);
+  });
+}
+
+void pool_maximum(const Stage& stage, const Batch& in, const Batch& out, const float* x, float* y) {
+  const Index width = stage.inputs, step = in.rows * width, dilation = stage.layer.windows.dilation;
+  run_windows(stage, in, out, x, y, [&](const Window& window, const float* from, float* to) {
+    std::fill_n(to, width, -std::numeric_limits<float>::infinity());
+    for (Index place = window.begin; place < window.end; ++place)
+      take_maximum(from + (window.first + place * dilation) * step, width, to);
+  });
+}
+
+void pool_mean(const Stage& stage, const Batch& in, const Batch& out, const float* x, float* y) {
+  const Index width = stage.inputs, step = in.rows * width, dilation = stage.layer.windows.dilation;
+  std::vector<double> sum(static_cast<std::size_t>(width));
+  run_windows(stage, in, out, x, y, [&](const Window& window, const float* from, float* to) {
+    std::fill(sum.begin(), sum.end(), 0.0);
+    for (Index place = window.begin; place < window.end; ++place)
+      for (Index i = 0; i < width; ++i) sum[std::size_t(i)] += from[(window.first + place * dilation) * step + i];
+    for (Index i = 0; i < width; ++i) to[i] = float(sum[std::size_t(i)] / double(window.end - window.begin));
+  });
 }
 
 void run_reverse(const Stage& stage, const Batch& batch, const float* x, float* y) {
@@ -123,16 +192,11 @@ void run_mean(const Stage& stage, const Batch& batch, const float* x, float* y) 
   }
 }
 
-/// NaN in gives NaN out.
 void run_maximum(const Stage& stage, const Batch& batch, const float* x, float* y) {
   const Index width = stage.inputs;
   for (Index b = 0; b < batch.rows; ++b, y += width) {
     std::fill_n(y, width, -std::numeric_limits<float>::infinity());
-    for (Index t = 0; t < batch.length(b); ++t)
-      for (Index i = 0; i < width; ++i) {
-        const float value = x[(t * batch.rows + b) * width + i];
-        if (value > y[i] || std::isnan(value)) y[i] = value;
-      }
+    for (Index t = 0; t < batch.length(b); ++t) take_maximum(x + (t * batch.rows + b) * width, width, y);
   }
 }
 
@@ -157,17 +221,20 @@ void run_rows(const Stage& stage, Index rows, const std::vector<Value>& values, 
 }  // namespace
 
 void Model::forward(const float* x, Index steps, Index batch, const Index* lengths, float* y, int threads) const {
-  const Batch call = {steps, batch, lengths};
-  check_call(*this, call);
+  check_call(*this, {steps, batch, lengths});
   const Index stages = Index(stages_.size());
   std::vector<Value> values(static_cast<std::size_t>(stages) + 1);
   values[0].data = x;
+  values[0].batch = {steps, batch, lengths};
   for (Index i = 0; i < stages; ++i)
     for (const Index value : stages_[std::size_t(i)]->layer.from) values[std::size_t(value)].last_reader = i;
   for (Index i = 0; i < stages; ++i) {
     const Stage& stage = *stages_[std::size_t(i)];
     Value& value = values[std::size_t(i + 1)];
-    const Index rows = stage.sequence ? steps * batch : batch;
+    const Batch& in = values[std::size_t(stage.layer.from[0])].batch;
+    value.batch = in;
+    if (stage.has_windows()) count_windows(stage.layer.windows, in, value);
+    const Index rows = stage.sequence ? value.batch.steps * batch : batch;
     float* to = y;
     if (i + 1 < stages) {
       value.memory = AlignedBuffer(std::size_t(rows * stage.outputs) * sizeof(float));
@@ -176,14 +243,17 @@ void Model::forward(const float* x, Index steps, Index batch, const Index* lengt
     value.data = to;
     const float* const from = values[std::size_t(stage.layer.from[0])].data;
     switch (stage.layer.kind) {
-      case Kind::recurrent: run_recurrent(stage, call, from, to, threads); break;
-      case Kind::delay: run_delay(stage, call, from, to); break;
-      case Kind::reverse: run_reverse(stage, call, from, to); break;
-      case Kind::last: run_last(stage, call, from, to); break;
-      case Kind::mean: run_mean(stage, call, from, to); break;
-      case Kind::maximum: run_maximum(stage, call, from, to); break;
+      case Kind::recurrent: run_recurrent(stage, in, from, to, threads); break;
+      case Kind::delay: run_delay(stage, in, from, to); break;
+      case Kind::reverse: run_reverse(stage, in, from, to); break;
+      case Kind::last: run_last(stage, in, from, to); break;
+      case Kind::mean: run_mean(stage, in, from, to); break;
+      case Kind::maximum: run_maximum(stage, in, from, to); break;
+      case Kind::windows: join_windows(stage, in, value.batch, from, to); break;
+      case Kind::window_maximum: pool_maximum(stage, in, value.batch, from, to); break;
+      case Kind::window_mean: pool_mean(stage, in, value.batch, from, to); break;
       case Kind::embedding:
-        if (stage.layer.from[0] == 0) check_choices(stage, call, x);
+        if (stage.layer.from[0] == 0) check_choices(stage, in, x);
         [[fallthrough]];
       default: run_rows(stage, rows, values, options_.fast_activations, to);
     }
@@ -193,9 +263,10 @@ void Model::forward(const float* x, Index steps, Index batch, const Index* lengt
     if (value.last_reader < 0) value.memory = {};
   }
   if (!sequences() || lengths == nullptr) return;
-  for (Index t = 0; t < steps; ++t)
+  const Batch& out = values.back().batch;
+  for (Index t = 0; t < out.steps; ++t)
     for (Index b = 0; b < batch; ++b)
-      if (t >= lengths[b]) std::fill_n(y + (t * batch + b) * outputs(), outputs(), 0.0f);
+      if (t >= out.lengths[b]) std::fill_n(y + (t * batch + b) * outputs(), outputs(), 0.0f);
 }
 
 }  // namespace fastrnn

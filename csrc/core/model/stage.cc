@@ -56,6 +56,23 @@ void gather(const std::vector<ModelLayer::Run>& runs, const float* x, Index n, f
   }
 }
 
+/// One row of a dense layer of narrow groups. Each sum runs over the kernel's rows in their order.
+void multiply_groups(const ModelLayer& layer, const float* x, float* y) noexcept {
+  const Index groups = layer.groups, outputs = layer.outputs;
+  const Index read = layer.width / groups, written = outputs / groups;
+  const float* weights = layer.kernel.data();
+  std::fill_n(y, outputs, 0.0f);
+  for (Index stretch = 0; stretch < layer.inputs; stretch += layer.width)
+    for (Index i = 0; i < read; ++i, weights += outputs) {
+      const float* const from = x + stretch + i;
+      if (written == 1)  // as of a depthwise convolution
+        for (Index g = 0; g < groups; ++g) y[g] += from[g * read] * weights[g];
+      else
+        for (Index g = 0; g < groups; ++g)
+          for (Index j = g * written; j < (g + 1) * written; ++j) y[j] += from[g * read] * weights[j];
+    }
+}
+
 template <class Function>
 void map(const float* x, Index n, float* y, const Function& function) noexcept {
   for (Index i = 0; i < n; ++i) y[i] = function(x[i]);
@@ -67,6 +84,18 @@ void combine(const float* a, const float* b, Index n, float* y, const Operation&
 }
 
 }  // namespace
+
+void Stage::apply_groups(const float* x, float* y, Watch* watch) const noexcept {
+  if (matrices.empty()) {
+    if (!stops(watch, Index(layer.kernel.size()) * kPerElement)) multiply_groups(layer, x, y);
+    return;
+  }
+  for (const auto& matrix : matrices) {
+    multiply(matrix.data(), &x, y, 1, watch);
+    x += matrix.rows();
+    y += matrix.columns();
+  }
+}
 
 void Stage::apply(const float* const* const* x, Index n, float* y, const float** pointers, bool fast,
                   Watch* watch) const noexcept {
@@ -80,7 +109,10 @@ void Stage::apply(const float* const* const* x, Index n, float* y, const float**
       rows = pointers;
     }
     const Index count = n * layer.rows, width = outputs / layer.rows;
-    multiply(matrix->data(), rows, y, count, watch);
+    if (layer.groups == 1)
+      multiply(matrices[0].data(), rows, y, count, watch);
+    else
+      for (Index r = 0; r < count; ++r) apply_groups(rows[r], y + r * width, watch);
     if (!layer.bias.empty())
       for (Index r = 0; r < count; ++r)
         for (Index i = 0; i < width; ++i) y[r * width + i] += layer.bias[i];
@@ -141,7 +173,10 @@ void Stage::apply(const float* const* const* x, Index n, float* y, const float**
       case Kind::reverse:
       case Kind::last:
       case Kind::mean:
-      case Kind::maximum: break;
+      case Kind::maximum:
+      case Kind::windows:
+      case Kind::window_maximum:
+      case Kind::window_mean: break;
     }
   }
 }

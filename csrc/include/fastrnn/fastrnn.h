@@ -104,9 +104,15 @@ FASTRNN_API size_t fastrnn_model_bytes(const fastrnn_model* model);
 FASTRNN_API int fastrnn_model_is_stepwise(const fastrnn_model* model);
 FASTRNN_API int fastrnn_model_gives_sequences(const fastrnn_model* model);
 
-/* Whole sequences, from the first states, through a model of any layers: x (T,B,I) to y (T,B,O), or (B,O) where it
- * gives no sequences. Row b has lengths[b] steps, all T where lengths is NULL, and gives what it would give alone; y
- * beyond them is zero. It allocates. Any number of threads may call it. */
+/* How many steps y of fastrnn_model_forward has where x has so many: as many, or fewer where layers go over windows of
+ * steps, as a convolution with strides does; 1 where it gives no sequences; 0 for NULL. Never more than `steps`, or 1.
+ */
+FASTRNN_API size_t fastrnn_model_output_steps(const fastrnn_model* model, size_t steps);
+
+/* Whole sequences, from the first states, through a model of any layers: x (T,B,I) to y (T',B,O), where T' is
+ * fastrnn_model_output_steps(model, T), or (B,O) where it gives no sequences. Row b has lengths[b] steps, all T where
+ * lengths is NULL, and gives what it would give alone; y beyond that is zero. It allocates. Any number of threads may
+ * call it. */
 FASTRNN_API fastrnn_status fastrnn_model_forward(const fastrnn_model* model, const float* x, size_t steps, size_t batch,
                                                  const size_t* lengths, float* y);
 

@@ -24,7 +24,7 @@ struct Stage;  // csrc/core/model/model.h
 struct ModelLayer {
   enum class Kind : signed char {
     recurrent,            // forwards in time
-    dense,                // each of `rows` rows of a step times the kernel, and the bias
+    dense,                // each of `rows` rows of a step times the kernel, and the bias; see `groups`
     activation,           // elementwise
     softmax,              // over each row of `width`
     gather,               // elements of the step, or zeros, in the order of `runs`
@@ -51,10 +51,35 @@ struct ModelLayer {
     at_least,     // x where it is above the number, else the number; NaN stays:
     at_most,      //
     log_softmax,  // as softmax: the logarithms, where those of small parts do not vanish
+    // Over windows, a step for each, which changes how many steps there are: for Model::forward alone.
+    windows,         // the steps of the window, one behind the other; zeros outside of the sequence
+    window_maximum,  // of the steps inside of the sequence, likewise:
+    window_mean,     //
   };
   /// Elements first, first + 1, ...; where first is the number of inputs, zeros.
   struct Run {
     Index first, count;
+  };
+  /// Windows of `size` steps, `dilation` apart, the first of each `stride` after that of the window before. They lie
+  /// within the sequence with `before` and `after` steps put around it, or are ceil(T / stride), centred, the odd step
+  /// of the padding at the end (`same`). Padding is shorter than a window, so that there are never more windows than
+  /// steps.
+  struct Windows {
+    std::int32_t size = 1, stride = 1, dilation = 1, before = 0, after = 0;
+    bool same = false;
+
+    /// From the first step of a window to its last, both counted.
+    Index span() const noexcept { return Index(size - 1) * dilation + 1; }
+    /// What is added to the number of steps before it is divided by the stride: that is how many windows there are.
+    Index added() const noexcept { return same ? stride - 1 : Index(before) + after - span() + stride; }
+    /// How many there are over so many steps.
+    Index count(Index steps) const noexcept { return steps + added() < 0 ? 0 : (steps + added()) / stride; }
+    /// Steps of padding before a sequence of so many.
+    Index padding(Index steps) const noexcept {
+      if (!same) return before;
+      const Index missing = (count(steps) - 1) * stride + span() - steps;
+      return missing > 0 ? missing / 2 : 0;
+    }
   };
 
   Kind kind = Kind::dense;
@@ -62,16 +87,20 @@ struct ModelLayer {
   Index inputs = 0;              // elements of a step, for a dense layer of a row; 0: as many as the value has
   Index outputs = 0;             // dense, of a row; embedding, of a row of the table
   Index rows = 1;                // dense
-  Index width = 0;               // softmax, log_softmax; 0: the whole step
+  Index width = 0;               // softmax, log_softmax, dense: of a stretch; 0: the whole step, or row
   Index steps = 0, ahead = 0;    // delay
   double number = 0;             // power, layer_normalization, at_least, at_most
   ActivationOption activation = Activation::identity;
   std::vector<Run> runs = {};                          // gather
-  std::vector<float> kernel = {};                      // dense, (inputs, outputs); embedding, (N, outputs)
+  std::vector<float> kernel = {};                      // dense, (inputs / groups, outputs); embedding, (N, outputs)
   std::vector<float> bias = {};                        // dense, (outputs), or empty
   std::vector<float> scale = {}, shift = {};           // affine, layer_normalization
   std::shared_ptr<const Weights<float>> weights = {};  // recurrent
   std::vector<float> h0 = {}, c0 = {};                 // recurrent, the first states (P) and (S,H), or empty: zeros
+  /// Of a dense layer: so many parts of equal size, of the outputs and of each stretch of `width` inputs. An output
+  /// reads the part of its own in every stretch: the kernel is (inputs / groups, outputs).
+  Index groups = 1;
+  Windows windows;  // windows, window_maximum, window_mean
 };
 
 /// Layers, each of which reads what earlier ones gave, most of them the one before: recurrent ones, forwards in time,
@@ -110,9 +139,13 @@ class FASTRNN_API Model {
   bool stepwise() const noexcept;
   /// Whether it gives a value for every step, and not one for the whole sequence.
   bool sequences() const noexcept;
+  /// How many steps y has where x has so many: as many, or fewer where layers go over windows of steps; 1 unless
+  /// sequences().
+  Index output_steps(Index steps) const noexcept;
 
-  /// Whole sequences, from the first states: x (T,B,I) to y (T,B,O), or (B,O) unless sequences(); contiguous. Row b has
-  /// lengths[b] steps, all T where lengths is null, and gives what it would give alone; y beyond them is zero. Threads
+  /// Whole sequences, from the first states: x (T,B,I) to y (output_steps(T),B,O), or (B,O) unless sequences();
+  /// contiguous. Row b has lengths[b] steps, all T where lengths is null, and gives what it would give alone,
+  /// output_steps(lengths[b]) of them; y beyond is zero. Threads
   /// share the recurrent layers; 0: num_threads(). What a stepwise model gives is what a session does, to the last bit.
   /// Throws Error for a length beyond T, and for an x that an embedding has no row for. Any number of threads may call
   /// it.

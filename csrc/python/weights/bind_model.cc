@@ -50,22 +50,27 @@ py::tuple reduce(const PyModel& self) {
         int(layer.kind), layer.from, layer.inputs, layer.outputs, layer.rows, layer.width, layer.steps, layer.number,
         py::make_tuple(activation_name(layer.activation.kind), layer.activation.alpha, layer.activation.beta), runs,
         array_of(layer.kernel), array_of(layer.bias), array_of(layer.scale), array_of(layer.shift), weights,
-        layer.ahead, array_of(layer.h0), array_of(layer.c0)));
+        layer.ahead, array_of(layer.h0), array_of(layer.c0), layer.groups,
+        py::make_tuple(layer.windows.size, layer.windows.stride, layer.windows.dilation, layer.windows.before,
+                       layer.windows.after, layer.windows.same)));
   }
   const PackOptions& options = self.model->options();
   return py::make_tuple(py::module_::import("fastrnn._core").attr("restore_model"),
-                        py::make_tuple(3, int(options.precision), options.fast_activations, layers));
+                        py::make_tuple(4, int(options.precision), options.fast_activations, layers));
 }
 
 PyModel restore(const py::int_& version, int precision, bool fast_activations, const py::list& layers) {
-  if (version.cast<Index>() != 3) wrong_value("version", "3", py::str(version));
+  const Index read = version.cast<Index>();
+  if (read != 3 && read != 4) wrong_value("version", "3 or 4", py::str(version));
+  const std::size_t fields = read == 3 ? 18 : 20;  // 3 knew neither groups nor windows
   if (precision < 0 || precision >= kPrecisions) wrong_value("precision", "0 to 3", std::to_string(precision));
   auto model = std::make_shared<Model>(PackOptions{static_cast<Precision>(precision), fast_activations});
   for (const py::handle item : layers) {
     const auto kept = item.cast<py::tuple>();
-    if (kept.size() != 18) wrong_value("layers", "layers of 18 fields", std::to_string(kept.size()));
+    if (kept.size() != fields)
+      wrong_value("layers", "layers of " + std::to_string(fields) + " fields", std::to_string(kept.size()));
     const int kind = kept[0].cast<int>();
-    if (kind < 0 || kind > int(ModelLayer::Kind::log_softmax))
+    if (kind < 0 || kind > int(ModelLayer::Kind::window_mean))
       wrong_value("layers", "a kind of layer", std::to_string(kind));
     ModelLayer layer;
     layer.kind = static_cast<ModelLayer::Kind>(kind);
@@ -87,6 +92,13 @@ PyModel restore(const py::int_& version, int precision, bool fast_activations, c
     layer.ahead = kept[15].cast<Index>();
     layer.h0 = floats_of("h0", kept[16]);
     layer.c0 = floats_of("c0", kept[17]);
+    if (read > 3) {
+      layer.groups = kept[18].cast<Index>();
+      const auto windows =
+          kept[19].cast<std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int32_t, std::int32_t, bool>>();
+      const auto& [size, stride, dilation, before, after, same] = windows;
+      layer.windows = {size, stride, dilation, before, after, same};
+    }
     model->add(std::move(layer));
   }
   if (model->stages().empty()) wrong_value("layers", "one or more", "none");
@@ -131,7 +143,7 @@ py::array_t<float> forward_model(const PyModel& self, py::handle x_given, py::ha
   std::vector<Index> lengths;
   if (!lengths_given.is_none()) lengths = length_list(lengths_given, batch, steps);
   std::vector<Index> shape = {batch, model.outputs()};
-  if (model.sequences()) shape.insert(shape.begin(), steps);
+  if (model.sequences()) shape.insert(shape.begin(), model.output_steps(steps));
   py::array_t<float> y = output_array<float>(out, shape, "the model");
   if (!out.is_none() && overlap(y, in)) throw Error("out: shares memory with x");
   const int count = thread_count(threads);
@@ -191,17 +203,30 @@ Raises:
       .def_property_readonly(
           "return_sequences", [](const PyModel& m) { return m.model->sequences(); },
           "Whether `forward` gives every step, and not one output for a sequence.")
+      .def(
+          "output_steps",
+          [](const PyModel& m, py::handle steps) {
+            return m.model->output_steps(integer("steps", steps, 0, Index(1) << 40));
+          },
+          "steps"_a,
+          R"doc(How many steps `forward` gives for so many: as many, or fewer where layers go over windows of steps.
+
+Args:
+    steps: T, or the length of a row.
+
+Returns:
+    T', or 1 unless `return_sequences`.)doc")
       .def("forward", &forward_model, "x"_a, "lengths"_a = py::none(), "out"_a = py::none(), "threads"_a = py::none(),
            R"doc(Whole sequences, from the first states: what a model of any layers gives.
 
 Args:
     x: (T,B,I) float32; (T,B) will do where I is 1, as of an embedding, for which integers are taken.
-    lengths: (B,) how many steps each row has; it gives what it would give alone, and y beyond them is zero. None: all T.
+    lengths: (B,) how many steps each row has; it gives what it would give alone, and y beyond that is zero. None: all T.
     out: where y goes.
     threads: that share the recurrent layers.
 
 Returns:
-    (T,B,O), or (B,O) unless `return_sequences`.
+    (T',B,O), T' being `output_steps(T)`, or (B,O) unless `return_sequences`.
 
 Raises:
     ValueError: a wrong shape or length, or an x that an embedding has no row for.)doc")

@@ -67,14 +67,15 @@ def command(options: dict[str, Any]) -> int:
     return 0
 
 
+_SIZES = (
+    "inputs", "hidden", "outputs", "rows", "groups", "steps", "ahead", "size", "stride", "dilation", "before", "after",
+)  # fmt: skip
+
+
 def _show_entries(entries: list[dict[str, Any]]) -> None:
     rows = []
     for index, entry in enumerate(entries):
-        own = [
-            f"{name} {entry[name]}"
-            for name in ("inputs", "hidden", "outputs", "rows", "steps", "ahead")
-            if name in entry
-        ]
+        own = [f"{name} {entry[name]}" for name in _SIZES if name in entry]
         reads = ", ".join(map(str, entry.get("from", [index])))
         rows.append((index + 1, entry.get("cell", entry["kind"]), reads, ", ".join(own)))
     show_table(("value", "layer", "of values", "sizes"), rows)
@@ -83,6 +84,8 @@ def _show_entries(entries: list[dict[str, Any]]) -> None:
 def _show_native(model: Model) -> None:
     print(f"{model.input_size} inputs, {model.output_size} outputs, {model.layers} recurrent layers")
     whole = "one output for a sequence" if not model.return_sequences else "one for each step"
+    if model.return_sequences and model.output_steps(1000) < 1000:
+        whole = "one for each window of steps"
     print(f"Runs step by step: {'yes' if model.stepwise else f'no, on whole sequences alone: {whole}'}")
 
 

@@ -147,10 +147,10 @@ def save_layers(path: PathLike, layers: Sequence[Mapping[str, Any]]) -> None:
         path: ending in .safetensors.
         layers: in their order. A recurrent one is a dict of the arguments that ``pack_<cell>`` takes, and `cell`:
             "rnn", "lstm", "gru", "indrnn", "mgu" or "slstm". A dense one has `kernel` (I, O) and, if wished, `bias`
-            (O,): y = x kernel + bias. Its `activation`, which may also be a layer by itself, is "softmax" or one of
-            the cells'. Arrays are float32 or float64, those of a layer alike, and finite. docs/model-file.md has the
-            kinds without a cell or a kernel, such as ``{"kind": "delay", "inputs": 3, "steps": 2}``, and `from`, the
-            values that a layer reads where it is not the one before.
+            (O,): y = x kernel + bias; with `groups` G the kernel is (I / G, O). Its `activation`, which may also be a
+            layer by itself, is "softmax" or one of the cells'. Arrays are float32 or float64, those of a layer alike,
+            and finite. docs/model-file.md has the kinds without a cell or a kernel, such as ``{"kind": "delay",
+            "inputs": 3, "steps": 2}``, and `from`, the values that a layer reads where it is not the one before.
 
     Raises:
         ValueError, TypeError: naming the layer and the argument.

@@ -31,6 +31,7 @@ from ..layers.base import Layer
 from ..layers.recurrent.activation import native_activation
 from ..layers.recurrent.base import Recurrent
 from ..layers.recurrent.variants import LAYERS
+from ..layers.windows import Windows
 from ..parameters import Parameter
 
 __all__ = [
@@ -52,15 +53,16 @@ _NO_FORM: dict[type[Layer], str] = {
     Masking: "lengths take the place of a mask; a model without it takes the same weights",
     Flatten: "it makes one vector of all steps",
     RepeatVector: "it makes several steps of one",
-    MaxPooling1D: "it gives fewer steps than it takes",
-    AveragePooling1D: "it gives fewer steps than it takes",
 }
 _NO_STEPS: dict[type[Layer], str] = {
     Bidirectional: "it reads the sequence from its end too, and a stream has none",
     Masking: "a stream has no padded steps; a model without it takes the same weights",
     GlobalAveragePooling1D: "it makes one vector of all steps",
     GlobalMaxPooling1D: "it makes one vector of all steps",
+    MaxPooling1D: "it gives fewer steps than it takes",
+    AveragePooling1D: "it gives fewer steps than it takes",
 }
+_NARROW = 8  # inputs or outputs of a group, below which a native layer has no product for it
 _POOLING: dict[type[Layer], str] = {GlobalAveragePooling1D: "mean", GlobalMaxPooling1D: "maximum"}
 
 
@@ -87,7 +89,9 @@ def sequence_entries(layer: Layer, names: Names, before: int) -> list[Config]:
             raise RefusedError("keepdims=True: a value of all steps is no sequence")
         return [{"kind": _POOLING[kind]}]
     if isinstance(layer, Conv1D) and kind is Conv1D:
-        return _convolution(layer, names, centred=True)
+        return _convolution(layer, names, whole=True)
+    if isinstance(layer, MaxPooling1D | AveragePooling1D) and kind in (MaxPooling1D, AveragePooling1D):
+        return [_windows("window_maximum" if kind is MaxPooling1D else "window_mean", layer.windows)]
     return step_entries(layer, names, _NO_FORM)
 
 
@@ -131,7 +135,7 @@ def step_entries(layer: Layer, names: Names, reasons: Mapping[type[Layer], str] 
     if isinstance(layer, Dense) and kind is Dense:
         return [_dense(layer, names), *_activation(layer.activation.name)]
     if isinstance(layer, Conv1D) and kind is Conv1D:
-        return _convolution(layer, names, centred=False)
+        return _convolution(layer, names, whole=False)
     if isinstance(layer, Activation) and kind is Activation:
         return _activation(layer.activation.name)
     if isinstance(layer, Embedding) and kind is Embedding:
@@ -153,28 +157,50 @@ def _recurrent(layer: Recurrent, names: Names) -> Config:
     )
 
 
-def _convolution(layer: Conv1D, names: Names, centred: bool) -> list[Config]:
-    """Each step with those before it (and after it, `centred`), and the kernel's product with them."""
+def _convolution(layer: Conv1D, names: Names, whole: bool) -> list[Config]:
+    """Each step with those before it (and after it, where it is `whole`), and the kernel's product with them."""
     size, strides, padding, dilation = layer.windows
-    if strides > 1:
+    if strides > 1 and not whole:
         raise RefusedError(f"strides={strides}: it gives fewer steps than it takes")
-    if padding == "valid" and size > 1 and centred:
-        raise RefusedError("padding='valid': it gives fewer steps than it takes")
-    if padding != "causal" and size > 1 and not centred:
+    if padding != "causal" and size > 1 and not whole:
         raise RefusedError(f"padding={padding!r}: a stream's is 'causal', with which a layer takes the same weights")
-    if layer.groups > 1:
-        raise RefusedError(f"groups={layer.groups} has no native form")
+    read, written, groups = len(layer.kernel.value) // size, layer.filters // layer.groups, layer.groups
+    inputs = read * groups
     entries: list[Config] = []
-    inputs, span = len(layer.kernel.value) // size, layer.windows.span
-    if size > 1:
-        entries.append({"kind": "delay", "inputs": inputs, "steps": span - 1})
-        ahead = layer.windows.pad(span)[1]
+    if strides > 1 or (size > 1 and padding == "valid"):
+        entries.append({**_windows("windows", layer.windows), "inputs": inputs})
+        dilation = 1  # the windows have no steps between those that are read
+    elif size > 1:
+        entries.append({"kind": "delay", "inputs": inputs, "steps": layer.windows.span - 1})
+        ahead = layer.windows.pad(layer.windows.span)[1]
         if ahead:
             entries[0]["ahead"] = ahead
-    if size > 1 and dilation > 1:
-        runs = [number for place in range(size) for number in (place * dilation * inputs, inputs)]
-        entries.append({"kind": "gather", "inputs": span * inputs, "runs": runs})
-    return [*entries, _dense(layer, names), *_activation(layer.activation.name)]
+    product = _dense(layer, names)
+    if groups > 1:
+        product |= {"inputs": size * inputs, "groups": groups}
+    pieces = 1  # in which a window is put together anew
+    if size > 1 and groups > 1 and min(read, written) >= _NARROW:
+        pieces = groups  # each group is a product, whose factor has to lie in one piece
+    elif size > 1 and groups > 1:
+        product["width"] = inputs
+    if pieces > 1 or (size > 1 and dilation > 1):
+        width, there = inputs // pieces, ((size - 1) * dilation + 1) * inputs
+        places = range(0, there, dilation * inputs)
+        runs = [n for piece in range(pieces) for place in places for n in (place + piece * width, width)]
+        entries.append({"kind": "gather", "inputs": there, "runs": runs})
+    return [*entries, product, *_activation(layer.activation.name)]
+
+
+def _windows(kind: str, windows: Windows) -> Config:
+    """What a step for each window is made of."""
+    entry: Config = {"kind": kind, "size": windows.size, "stride": windows.strides}
+    if windows.dilation > 1:
+        entry["dilation"] = windows.dilation
+    if windows.padding == "same":
+        entry["same"] = True
+    elif windows.padding == "causal" and windows.span > 1:
+        entry["before"] = windows.span - 1
+    return entry
 
 
 def _dense(layer: Dense | Conv1D, names: Names) -> Config:

@@ -123,6 +123,7 @@ def _is_chained(entry: Config) -> bool:
     return "from" not in entry and "rows" not in entry and entry["kind"] not in _KINDS.keys() - set(SOFTMAXES)
 
 
+_OF_DENSE = ("rows", "width", "groups")
 _ELSEWHERE = {
     "dtype": "whoever loads the file chooses it",
     "fast_activations": "whoever loads the file chooses them",
@@ -151,7 +152,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         own = {name: given[name] for name in given if name in PARAMETERS}
         options = {name: value for name, value in given.items() if name not in PARAMETERS}
         return [recurrent_entry(cell, own["w_ih"], packed.output_size, options, _keep(own, prefix, arrays))]
-    unknown = given.keys() - {"kernel", "bias", "rows", "activation", "inputs"}
+    unknown = given.keys() - {"kernel", "bias", *_OF_DENSE, "activation", "inputs"}
     if unknown or not given:
         raise ValueError(f"expected a key 'cell', 'kernel', 'kind' or 'activation', got {sorted(map(str, layer))}")
     entries = []
@@ -159,8 +160,8 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
         own = {name: given[name] for name in ("kernel", "bias") if name in given}
         _check_dense(own)
         entries = [dense_entry(own["kernel"], _keep(own, prefix, arrays))]
-        if "rows" in given:
-            entries[0]["rows"] = _whole("rows", given["rows"])
+        entries[0] |= {name: _whole(name, given[name]) for name in _OF_DENSE if name in given}
+        entries[0]["inputs"] *= entries[0].get("groups", 1)
     elif first and "inputs" not in given:
         raise ValueError("expected a layer with weights to come first, or inputs, got an activation")
     if "activation" not in given:
@@ -175,6 +176,7 @@ def _from_parameters(layer: Mapping[str, Any], prefix: str, arrays: dict[str, Ar
     return entries
 
 
+_OF_WINDOWS = ("stride", "dilation", "before", "after", "same")
 # The kinds without a cell or a kernel: the fields and the arrays that each must have, and fields that it may.
 _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gather": (("inputs", "runs"), (), ()),
@@ -199,7 +201,11 @@ _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "at_least": (("number",), (), ("inputs",)),
     "at_most": (("number",), (), ("inputs",)),
     "log_softmax": ((), (), ("width", "inputs")),
+    **dict.fromkeys(("windows", "window_maximum", "window_mean"), (("size",), (), (*_OF_WINDOWS, "inputs"))),
 }
+
+
+_TYPES: dict[str, Callable[[Any], Any]] = {"number": float, "same": bool}
 
 
 def _from_kind(given: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) -> Config:
@@ -217,7 +223,7 @@ def _from_kind(given: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) 
         if name == "runs":
             entry[name] = [_whole(name, number) for run in given[name] for number in run]
         elif name in given:
-            entry[name] = float(given[name]) if name == "number" else _whole(name, given[name])
+            entry[name] = _TYPES[name](given[name]) if name in _TYPES else _whole(name, given[name])
     if own:
         kept = {name: np.ascontiguousarray(given[name]) for name in own}
         dtypes = {array.dtype.name for array in kept.values()}
