@@ -107,7 +107,15 @@ def largest():
     return keras.Sequential([keras.Input((T, I)), *layers])
 
 
-@pytest.mark.parametrize("make", [full_model, largest])
+def as_deployed():
+    layers = [
+        L.Conv1D(8, 3, strides=2, activation="relu"), L.MaxPooling1D(2), L.Conv1D(8, 2, padding="causal", groups=8),
+        L.AveragePooling1D(2, 1, padding="same"), L.LSTM(6), L.Dense(2),
+    ]  # fmt: skip
+    return keras.Sequential([keras.Input((None, I)), *layers])
+
+
+@pytest.mark.parametrize("make", [full_model, largest, as_deployed])
 def test_models_both_ways(make, tmp_path):
     model, rng = make(), np.random.default_rng(4)
     model.set_weights([rng.uniform(0.2, 1, w.shape) * rng.choice([-1, 1]) ** (w.ndim > 1) for w in model.get_weights()])
@@ -115,6 +123,8 @@ def test_models_both_ways(make, tmp_path):
     expected = model.predict(x, verbose=0)
     ours = door.from_model(model)
     np.testing.assert_allclose(ours.predict(x), expected, rtol=2e-5, atol=1e-5)
+    native = ours.to_native().forward(np.swapaxes(x, 0, 1))
+    np.testing.assert_allclose(native, expected, rtol=2e-5, atol=1e-5)
     np.testing.assert_allclose(door.to_model(ours).predict(x, verbose=0), expected, rtol=2e-5, atol=1e-5)
     for suffix in ("keras", "h5"):
         model.save(tmp_path / f"theirs.{suffix}")

@@ -270,10 +270,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: graph([node("NonZero", "x", "y")], {}),
         "node 'y' (NonZero): operator NonZero is not known to a native model",
     ),
-    "a stride over time": (
-        lambda: graph([node("Conv", "x w", "y", strides=[2])], {"w": floats(4, 6, 1)}, CHANNELS_FIRST),
-        "node 'y' (Conv)",
-    ),
     "an initial state of its own": (
         lambda: graph(
             [node("LSTM", "x W R B none h", "y", hidden_size=H)], lstm() | {"h": floats(1, 1, H), "none": np.array([T])}

@@ -106,6 +106,121 @@ ONE_VALUE: dict[str, Any] = {
 }  # fmt: skip
 
 
+# A step for each window of steps.
+WINDOWS: dict[str, Any] = {
+    "strides": lambda: graph(
+        [node("Conv", "x w b", "c", strides=[2]), node("Relu", "c", "y")],
+        {"w": floats(4, 6, 3), "b": floats(4)},
+        CHANNELS_FIRST,
+    ),
+    "strides and pads": lambda: graph(
+        [
+            node("Conv", "x w b", "c", strides=[3], pads=[1, 1], group=2), node("Tanh", "c", "t"),
+            node("Conv", "t d", "e", pads=[0, 1], dilations=[2], group=4), node("LeakyRelu", "e", "y"),
+        ],
+        {"w": floats(4, 3, 3), "b": floats(4), "d": floats(4, 1, 2)},
+        CHANNELS_FIRST,
+    ),
+    "a pad before strides": lambda: graph(
+        [node("Pad", "x front", "p"), node("Conv", "p w", "y", strides=[2])],
+        {"w": floats(4, 6, 3), "front": np.array([0, 0, 2, 0, 0, 0])},
+        CHANNELS_FIRST,
+    ),
+    "same strides": lambda: graph(
+        [
+            node("Conv", "x w", "c", strides=[3], auto_pad="SAME_UPPER"),
+            node("AveragePool", "c", "y", kernel_shape=[4], strides=[2], auto_pad="SAME_UPPER"),
+        ],
+        {"w": floats(4, 6, 4)},
+        CHANNELS_FIRST,
+    ),
+    "pools": lambda: graph(
+        [
+            node("MaxPool", "x", "m", kernel_shape=[3], strides=[2], pads=[1, 1]),
+            node("AveragePool", "m", "a", kernel_shape=[2]),
+            node("MaxPool", "a", "y", kernel_shape=[2], dilations=[2]),
+        ],
+        {},
+        CHANNELS_FIRST,
+    ),
+    "branches of as many steps": lambda: graph(
+        [
+            node("MaxPool", "x", "m", kernel_shape=[4], strides=[2], pads=[2, 0]),
+            node("Conv", "x w", "c", strides=[2]), node("Add", "m c", "s"), node("Mul", "s s", "q"),
+            node("Concat", "q m", "j", axis=1), node("Transpose", "j", "t", perm=[2, 0, 1]),
+            node("LSTM", "t W R B", "r", hidden_size=H), node("Squeeze", "r one", "y"),
+        ],
+        lstm(12) | ONE | {"w": floats(6, 6, 2)},
+        CHANNELS_FIRST,
+    ),
+    "time and bands": lambda: graph(
+        [
+            node("Conv", "x w b", "c", strides=[2, 3], pads=[1, 0, 1, 1], dilations=[1, 2]),
+            node("MaxPool", "c", "y", kernel_shape=[2, 1], strides=[2, 1]),
+        ],
+        {"w": floats(5, 2, 3, 2), "b": floats(5)},
+        (1, 2, "time", 7),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_a_step_for_each_window(name: str) -> None:
+    proto = WINDOWS[name]()
+    model = load(proto)
+    assert (model.stepwise, model.return_sequences) == (False, True)
+    for steps in (41, 42, 43, MANY + 5):
+        shape = [d.dim_value or steps for d in proto.graph.input[0].type.tensor_type.shape.dim]
+        x = floats(*shape)
+        expected = run(proto, x)[0]
+        there = model.output_steps(steps)
+        y = model.forward(by_step(x, steps)[:, None])[:, 0]
+        np.testing.assert_allclose(y, by_step(expected, there), rtol=1e-4, atol=2e-5)
+
+
+def test_the_model_of_a_sequential_comes_back(tmp_path: Path) -> None:
+    layers = [
+        fastrnn.layers.Conv1D(8, 3, strides=2, activation="relu", groups=2), fastrnn.layers.MaxPooling1D(2),
+        fastrnn.LSTM(4), fastrnn.Dense(2),
+    ]  # fmt: skip
+    model = fastrnn.Sequential([fastrnn.Input((None, 6)), *layers])
+    save(model, tmp_path / "m.onnx")
+    for steps in (T, T + 3):
+        x = floats(steps, 1, 6)
+        expected = model.to_native().forward(x)
+        np.testing.assert_allclose(load(tmp_path / "m.onnx").forward(x), expected, rtol=1e-4, atol=2e-5)
+
+
+REFUSED_WINDOWS = {
+    "counted padding": (
+        [node("AveragePool", "x", "y", kernel_shape=[3], pads=[1, 1], count_include_pad=1)],
+        "count_include_pad: expected 0",
+    ),
+    "ceil": ([node("MaxPool", "x", "y", kernel_shape=[3], strides=[2], ceil_mode=1)], "ceil_mode: expected 0"),
+    "places": ([node("MaxPool", "x", "y z", kernel_shape=[3])], "outputs: expected Y alone"),
+    "lower": (
+        [node("MaxPool", "x", "y", kernel_shape=[3], strides=[2], auto_pad="SAME_LOWER")],
+        "auto_pad: SAME_LOWER is not known here with strides over time",
+    ),
+    "wide": ([node("MaxPool", "x", "y", kernel_shape=[2], pads=[1, 1])], "pads: expected 0 or more over time, and"),
+    "branches": (
+        [
+            node("MaxPool", "x", "a", kernel_shape=[2]), node("MaxPool", "x", "b", kernel_shape=[3]),
+            node("Concat", "a b", "y", axis=2),
+        ],
+        "it is made of sequences of different lengths",
+    ),
+    "shape": ([node("MaxPool", "x", "y", kernel_shape=[2, 2])], "kernel_shape: expected a size for each of 1 axes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_WINDOWS)
+def test_windows_that_are_refused(name: str) -> None:
+    nodes, message = REFUSED_WINDOWS[name]
+    with pytest.raises(ValueError, match=message):
+        load(graph(nodes, {}, CHANNELS_FIRST))
+
+
 def of_shape(proto: Any) -> Any:
     return floats(*(d.dim_value or T for d in proto.graph.input[0].type.tensor_type.shape.dim))
 

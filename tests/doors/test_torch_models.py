@@ -298,8 +298,48 @@ def test_convolutions_and_normalisations(tmp_path):
     np.testing.assert_array_equal(loaded(x), model(x))
 
 
+class Spotter(nn.Module):
+    """Strides, groups and pools, as of keyword spotting."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(
+            nn.Conv1d(3, 6, 3, stride=2), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 6, 2, groups=6),
+            nn.AvgPool1d((3,), (1,), (1,), count_include_pad=False),
+        )  # fmt: skip
+        self.lstm = nn.LSTM(6, 4, batch_first=True)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.lstm(self.front(x.transpose(1, 2)).transpose(1, 2))[0])
+
+
+@pytest.mark.parametrize("steps", [9, 14, 15])
+def test_strides_and_pools(steps):
+    module = Spotter().eval()
+    x = np.random.default_rng(0).standard_normal((2, steps, 3)).astype(np.float32)
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    model = door.from_module(module, ["front", "lstm", "head"])
+    np.testing.assert_allclose(model(x), expected, rtol=2e-5, atol=2e-6)
+    native = model.to_native()
+    assert native.output_steps(steps) == expected.shape[1]
+    y = native.forward(np.swapaxes(x, 0, 1))
+    np.testing.assert_allclose(np.swapaxes(y, 0, 1), expected, rtol=2e-5, atol=2e-6)
+    pools = [nn.Conv1d(3, 4, 2, 2), nn.MaxPool1d(2)]
+    again = door.to_state_dict(door.from_module(nn.Sequential(*pools)), ["0"])
+    np.testing.assert_array_equal(again["0.weight"], pools[0].weight.detach())
+
+
 def test_axes_and_settings_that_differ_are_named():
     for module, message in (
+        (
+            nn.Sequential(nn.MaxPool1d(2), nn.LSTM(7, 2)),
+            "expected a MaxPool1d, which sees time last, apart from a LSTM",
+        ),
+        (nn.MaxPool1d(2, padding=1), r"expected a pool over windows within the sequence.*got MaxPool1d\(kernel_size=2"),
+        (nn.MaxPool1d(2, dilation=2), "expected a pool over windows within the sequence"),
+        (nn.AvgPool1d(3, 1, 1), "expected a pool over windows within the sequence"),
+        (nn.AvgPool1d(3, ceil_mode=True), "expected a pool over windows within the sequence"),
         (
             nn.Sequential(nn.Conv1d(3, 4, 1), nn.Linear(7, 2)),
             "expected a Conv1d, which sees time last, apart",

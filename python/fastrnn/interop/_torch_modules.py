@@ -10,6 +10,7 @@ import numpy as np
 from .._typing import Array
 from ..layers import (
     Activation,
+    AveragePooling1D,
     BatchNormalization,
     Bidirectional,
     Conv1D,
@@ -18,6 +19,7 @@ from ..layers import (
     Embedding,
     Flatten,
     LayerNormalization,
+    MaxPooling1D,
 )
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
@@ -213,6 +215,8 @@ def options_of(torch: Any, module: Any, where: str) -> Part | Layer | None:
         return Part(where, {"kind": "embedding"})
     if kind is nn.Conv1d:
         return Part(where, _convolution_options(module, where))
+    if kind in (nn.MaxPool1d, nn.AvgPool1d):
+        return _pooling(kind is nn.MaxPool1d, module, where)
     if kind is nn.LayerNorm:
         if len(module.normalized_shape) != 1 or module.weight is None:
             raise ValueError(f"{where}: expected a LayerNorm over the features, with a weight, got {module}")
@@ -235,8 +239,8 @@ def options_of(torch: Any, module: Any, where: str) -> Part | Layer | None:
                 raise ValueError(f"{where}: expected {cls.__name__} with the settings of Keras' {name}, got {module}")
             return Activation(name)
     known = (
-        "RNN, GRU, LSTM, their cells, Linear, Embedding, Conv1d, LayerNorm, BatchNorm1d, Sequential, Dropout, Flatten, "
-        "Identity and activations"
+        "RNN, GRU, LSTM, their cells, Linear, Embedding, Conv1d, MaxPool1d, AvgPool1d, LayerNorm, BatchNorm1d, "
+        "Sequential, Dropout, Flatten, Identity and activations"
     )
     raise ValueError(f"{where}: expected {known}, got {kind.__name__}; name the order of its submodules in parts")
 
@@ -254,16 +258,32 @@ def _convolution_options(module: Any, where: str) -> dict[str, Any]:
     return options  # any other padding has to be named by the part
 
 
+def _pooling(largest: bool, module: Any, where: str) -> Layer:
+    size, strides, padding, dilation = (
+        value[0] if isinstance(value, tuple) else value
+        for value in (module.kernel_size, module.stride, module.padding, getattr(module, "dilation", 1))
+    )
+    centred = strides == 1 and 2 * padding == size - 1 and (largest or not module.count_include_pad)
+    if dilation != 1 or module.ceil_mode or getattr(module, "return_indices", False) or not (padding == 0 or centred):
+        raise ValueError(
+            f"{where}: expected a pool over windows within the sequence, of steps that follow each other (padding=0, "
+            f"dilation=1, ceil_mode=False, return_indices=False), got {module}"
+        )
+    return (MaxPooling1D if largest else AveragePooling1D)(size, strides, "valid" if padding == 0 else "same")
+
+
 def check_sequential(torch: Any, module: Any, where: str) -> None:
-    """A Conv1d hands on (B, C, T): after it, a module of the last axis would take time for features."""
+    """A Conv1d hands on (B, C, T), and a pool too: a module of the last axis would take time for features."""
     nn = torch.nn
+    last = (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d)
     inner = [child for _, child in module.named_children()]
     along = (nn.Linear, nn.LayerNorm, nn.RNN, nn.GRU, nn.LSTM, nn.Softmax, nn.LogSoftmax, nn.Flatten, nn.Embedding)
     other = next((type(child).__name__ for child in inner if isinstance(child, along)), None)
-    if other is not None and any(type(child) is nn.Conv1d for child in inner):
+    found = next((type(child).__name__ for child in inner if type(child) in last), None)
+    if other is not None and found is not None:
         raise ValueError(
-            f"{where or 'module'}: expected a Conv1d, which sees time last, apart from a {other}, which sees it before "
-            "the features; name the parts of a module that swaps the axes between them"
+            f"{where or 'module'}: expected a {found}, which sees time last, apart from a {other}, which sees it "
+            "before the features; name the parts of a module that swaps the axes between them"
         )
 
 

@@ -21,6 +21,7 @@ from .._file_writing import import_safetensors, suffix_of, write_file
 from .._typing import Array, PathLike
 from ..layers import (
     Activation,
+    AveragePooling1D,
     BatchNormalization,
     Bidirectional,
     Conv1D,
@@ -28,6 +29,7 @@ from ..layers import (
     Embedding,
     Flatten,
     LayerNormalization,
+    MaxPooling1D,
 )
 from ..layers.base import Layer
 from ..model import Sequential
@@ -369,7 +371,10 @@ def _recurrent_state(layer: Any, depth: int) -> dict[str, Array]:
 def _check_between(model: Sequential) -> None:
     """Layers that change what the weights meet, and that no state dict can tell."""
     for layer in model.layers:
-        if not layer.parameters() and not isinstance(layer, Activation | Dropout | Flatten):
+        known = isinstance(layer, Activation | Dropout | Flatten)
+        if isinstance(layer, MaxPooling1D | AveragePooling1D):
+            known = layer.windows.padding == "valid"
+        if not layer.parameters() and not known:
             raise ValueError(f"{layer.name}: PyTorch has no module as {type(layer).__name__}")
         if getattr(layer, "go_backwards", False):
             raise ValueError(f"{layer.name}: PyTorch has no module that reads backwards alone")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..._typing import Array
@@ -11,49 +9,21 @@ from ._elementwise import affine
 from ._emit import ZERO, Emitter, GraphError, Numbers, check_size
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, symbol_of
 from ._products import dense
+from ._windows import Kernel, kernel_of, under_kernel, windows_of_time
 
 __all__ = ["convolution", "transposed_convolution"]
-
-
-def _windows(numbers: Numbers, node: Node, kernel: tuple[int, ...]) -> tuple[Numbers, dict[str, Any]]:
-    """(N, C, *spatial) to the elements under the kernel, (N, *out, *kernel, C), zeros over the padding."""
-    axes = len(kernel)
-    given = attributes_of(
-        node, auto_pad=b"NOTSET", dilations=[1] * axes, group=1, kernel_shape=None, pads=None, strides=[1] * axes
-    )
-    if given["kernel_shape"] is not None and tuple(given["kernel_shape"]) != kernel:
-        raise GraphError(f"kernel_shape: expected {kernel}, that of W, got {tuple(given['kernel_shape'])}")
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, given["dilations"], strict=True)]
-    pads = list(given["pads"]) if given["pads"] is not None else [0] * 2 * axes
-    auto = given["auto_pad"].decode() if isinstance(given["auto_pad"], bytes) else given["auto_pad"]
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        for axis, (span, stride) in enumerate(zip(spans, given["strides"], strict=True)):
-            extent = numbers.shape[2 + axis]
-            total = max((-(-extent // stride) - 1) * stride + span - extent, 0)
-            before = total // 2 if auto == "SAME_UPPER" else total - total // 2
-            pads[axis], pads[axes + axis] = before, total - before
-    elif auto not in ("NOTSET", "VALID"):
-        raise GraphError(f"auto_pad: expected NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {auto}")
-    edges = [(0, 0), (0, 0), *((pads[a], pads[axes + a]) for a in range(axes))]
-    check_size(n + before + after for n, (before, after) in zip(numbers.shape, edges, strict=True))
-    padded = np.pad(numbers, edges, constant_values=ZERO)
-    if any(span > extent for span, extent in zip(spans, padded.shape[2:], strict=True)):
-        raise GraphError(f"X: expected no less than the kernel, {kernel}, got {numbers.shape[2:]}")
-    spatial = tuple(range(2, 2 + axes))
-    seen = np.lib.stride_tricks.sliding_window_view(padded, spans, spatial)  # (N, C, *out, *span)
-    strided = tuple(slice(None, None, s) for s in given["strides"])
-    dilated = tuple(slice(None, None, d) for d in given["dilations"])
-    seen = seen[(slice(None), slice(None), *strided, *dilated)]
-    check_size(seen.shape)
-    return np.moveaxis(seen, 1, -1), given
 
 
 def convolution(emit: Emitter, node: Node) -> Results:
     weights = given_constant(node, 1, "W").astype(np.float64)  # (M, C / group, *kernel)
     bias = constant_of(node, 2, "B")
-    kernel = weights.shape[2:]
-    seen, given = _windows(symbol_of(node, 0, "X"), node, kernel)
-    return _convolve(emit, seen, weights, bias, given["group"])
+    numbers = symbol_of(node, 0, "X")
+    given = attributes_of(node, auto_pad=b"NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None)
+    kernel = kernel_of(given, weights.shape[2:], numbers.shape[2:])
+    seen = windows_of_time(emit, numbers, kernel)
+    if seen is None:
+        seen = under_kernel(numbers, kernel)
+    return _convolve(emit, np.moveaxis(seen, 1, -1), weights, bias, given["group"])
 
 
 def _convolve(emit: Emitter, seen: Numbers, weights: Array, bias: Array | None, group: int) -> Results:
@@ -103,8 +73,8 @@ def transposed_convolution(emit: Emitter, node: Node) -> Results:
         cuts.append(slice(max(-before, 0), extents[axis] - max(-after, 0)))
     check_size(n + before + after for n, (before, after) in zip(spread.shape, edges, strict=True))
     padded = np.pad(spread[(slice(None), slice(None), *cuts)], edges, constant_values=ZERO)
-    plain = node._replace(attributes={"dilations": given["dilations"]})
-    seen, _ = _windows(padded, plain, kernel)
+    plain = Kernel(kernel, [1] * axes, given["dilations"], [(0, 0)] * axes, "")
+    seen = np.moveaxis(under_kernel(padded, plain), 1, -1)
     groups = np.split(np.flip(weights, tuple(range(2, 2 + axes))), group)
     turned = np.concatenate([np.swapaxes(g, 0, 1) for g in groups])  # (M, C / group, *kernel)
     return _convolve(emit, seen, turned, constant_of(node, 2, "B"), group)

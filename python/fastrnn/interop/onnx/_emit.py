@@ -55,6 +55,7 @@ class Emitter:
         self.steps, self.whole = steps, whole
         self.layers: list[dict[str, Any]] = []
         self.widths = [width]
+        self.extents = [steps]  # of each value, its steps in the example; of one of all steps, those of the input
         self.integers: set[int] = set()  # elements of the input that are whole numbers
         self._gathered: dict[bytes, int] = {}
         self._mapped: dict[tuple[int, str], int] = {}
@@ -66,10 +67,32 @@ class Emitter:
             layer["inputs"] = self.widths[0]
         self.layers.append({**layer, "from": sources})
         self.widths.append(width)
+        self.extents.append(self.extents[sources[0]])
         value = len(self.layers)
         if layer.get("kind") in _REDUCTIONS or self._single.issuperset(sources):
             self._single.add(value)
+            self.extents[value] = self.steps
         return value
+
+    def windows(self, kind: str, source: int, count: int, /, **settings: Any) -> int:
+        """Append a layer that goes over windows of steps, of which there are `count` in the example."""
+        width = self.widths[source] * (settings["size"] if kind == "windows" else 1)
+        value = self.add(width, [source], kind=kind, **settings)
+        self.extents[value] = count
+        return value
+
+    def extent(self, numbers: Numbers) -> int:
+        """How many steps there are in the example of what a tensor is made of.
+
+        Raises:
+            GraphError: it is made of values of different lengths.
+        """
+        if all(extent == self.steps for extent in self.extents):
+            return self.steps
+        found = np.unique(np.asarray(self.extents)[np.unique(numbers[numbers >= 0] // (_TIMES * _PLACES))])
+        if found.size > 1:
+            raise GraphError("it is made of sequences of different lengths, which windows over time have given")
+        return int(found[0]) if found.size else self.steps
 
     def is_single(self, value: int) -> bool:
         """Whether a value has one step for a whole sequence."""
@@ -79,12 +102,13 @@ class Emitter:
 
     def number(self, value: int, shape: tuple[int, ...], axis: int | None) -> Numbers:
         """Number the elements of a value whose steps have this shape, with the axis of time put back where it was."""
-        check_size((*shape, self.steps))
+        steps = self.extents[value]
+        check_size((*shape, steps))
         places = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
         base = value * _TIMES * _PLACES
         if axis is None:
-            return base + (self.steps - 1) * _PLACES + places
-        times = np.arange(self.steps, dtype=np.int64) * _PLACES
+            return base + (steps - 1) * _PLACES + places
+        times = np.arange(steps, dtype=np.int64) * _PLACES
         return np.moveaxis(base + times.reshape(-1, *[1] * len(shape)) + places, 0, axis)
 
     @staticmethod
@@ -112,9 +136,12 @@ class Emitter:
 
     def sources_of_last_step(self, numbers: Numbers) -> set[int] | None:
         """The values whose last step it is made of, None if it has other steps or zeros."""
-        if numbers.size == 0 or (numbers < 0).any() or (numbers // _PLACES % _TIMES != self.steps - 1).any():
+        if numbers.size == 0 or (numbers < 0).any():
             return None
-        return {int(value) for value in np.unique(numbers // (_TIMES * _PLACES))}
+        values = numbers // (_TIMES * _PLACES)
+        if (numbers // _PLACES % _TIMES != np.asarray(self.extents)[values] - 1).any():
+            return None
+        return {int(value) for value in np.unique(values)}
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
@@ -166,7 +193,7 @@ class Emitter:
         shape = a.shape if axis is None else np.moveaxis(a, axis, 0).shape
         back = np.empty_like(order)
         back[order] = np.arange(order.size)
-        rows = made.reshape(1 if axis is None else self.steps, -1)[:, back].reshape(shape)
+        rows = made.reshape(1 if axis is None else a.shape[axis], -1)[:, back].reshape(shape)
         return rows if axis is None else np.moveaxis(rows, 0, axis)
 
     def _order(self, numbers: Numbers, axis: int | None) -> Array:
@@ -175,7 +202,9 @@ class Emitter:
         return np.argsort(last.reshape(-1), kind="stable")
 
     def _reorder(self, numbers: Numbers, axis: int | None, order: Array) -> Numbers:
-        rows = numbers.reshape(1, -1) if axis is None else np.moveaxis(numbers, axis, 0).reshape(self.steps, -1)
+        rows = (
+            numbers.reshape(1, -1) if axis is None else np.moveaxis(numbers, axis, 0).reshape(numbers.shape[axis], -1)
+        )
         return rows[0, order] if axis is None else rows[:, order]
 
     def time_axis(self, numbers: Numbers) -> int | None:
@@ -185,9 +214,10 @@ class Emitter:
             GraphError: there is none.
         """
         reason = "its elements are not those of one step after the other"
-        if self.steps > 1:
+        steps = self.extent(numbers)
+        if steps > 1:
             for axis, extent in enumerate(numbers.shape):
-                if extent == self.steps:
+                if extent == steps:
                     pattern = self._pattern(numbers, axis)
                     if not isinstance(pattern, str):
                         return axis
@@ -203,10 +233,13 @@ class Emitter:
                 "it computes with a state that the caller passes from call to call; only the initial "
                 "states of recurrent nodes may be given"
             )
+        steps = self.extent(numbers)
         if axis is None:
-            rows, times = numbers.reshape(1, -1), np.array([self.steps - 1])
+            rows, times = numbers.reshape(1, -1), np.array([steps - 1])
+        elif numbers.shape[axis] != steps:
+            return "its elements are not those of one step after the other"
         else:
-            rows, times = np.moveaxis(numbers, axis, 0).reshape(self.steps, -1), np.arange(self.steps)
+            rows, times = np.moveaxis(numbers, axis, 0).reshape(steps, -1), np.arange(steps)
         value, back, place = self._split(rows, times)
         if (back < 0).any() and not self.whole:
             return "a step reads later ones: it looks ahead, and a stream has no later steps yet"
@@ -214,7 +247,7 @@ class Emitter:
         last = np.stack([value[typical], back[typical], place[typical]])
         # Other rows must have the same elements, with zeros in place of steps before the first or after the last.
         read = times[:, None] - last[1]
-        expected = np.where((read < 0) | (read >= self.steps), ZERO, last[0])
+        expected = np.where((read < 0) | (read >= steps), ZERO, last[0])
         if not (value == expected).all():
             return "its elements are not those of one step after the other"
         there = value != ZERO

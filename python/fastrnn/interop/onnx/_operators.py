@@ -18,6 +18,7 @@ from ._emit import Emitter, GraphError, Numbers, Step
 from ._nodes import Node, Results, Symbol, attributes_of, constant_of, given_constant, result_of, symbol_of
 from ._products import dense, einsum, gemm, matmul, refuse_time_last
 from ._quantized import dynamic_scale, integer_product
+from ._windows import pooling
 
 __all__ = ["COMPUTES", "MOVES", "check_dropout"]
 
@@ -173,8 +174,9 @@ def _recurrent(emit: Emitter, node: Node) -> Results:
             raise GraphError(f"{names[index]}: expected zeros or an input of the model, got other numbers")
     if numbers.ndim != 3 or numbers.shape[1] != 1:
         raise GraphError(f"X: expected (T, 1, I), got {numbers.shape}: the axis of time is not the first")
-    if numbers.shape[0] != emit.steps:
-        raise GraphError(f"X: expected {emit.steps} steps along the first axis in this example, got {numbers.shape}")
+    steps = emit.extent(numbers)
+    if numbers.shape[0] != steps:
+        raise GraphError(f"X: expected {steps} steps along the first axis in this example, got {numbers.shape}")
     step = emit.step_along(numbers[:, 0], 0)
     layers = native_parameters(node.kind, {k: v for k, v in arrays.items() if v is not None}, node.attributes)
     hidden = layers[0]["w_hh"].shape[1]
@@ -229,6 +231,7 @@ def check_dropout(node: Node) -> None:
 COMPUTES: dict[str, Callable[[Emitter, Node], Results]] = {
     "Abs": absolute,
     "Add": arithmetic("add"),
+    "AveragePool": pooling("window_mean"),
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "Clip": clip,
@@ -256,6 +259,7 @@ COMPUTES: dict[str, Callable[[Emitter, Node], Results]] = {
     "LogSoftmax": _softmax("log_softmax"),
     "MatMul": matmul,
     "MatMulInteger": integer_product,
+    "MaxPool": pooling("window_maximum"),
     "Max": bound("at_least"),
     "Min": bound("at_most"),
     "Mish": gated("softplus", "tanh"),

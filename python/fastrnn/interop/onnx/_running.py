@@ -16,7 +16,7 @@ __all__ = ["Original", "open_session", "original"]
 
 
 class Original(NamedTuple):
-    """A graph in the place of its native model: x (T, I) to y (T, O), or (1, O) for one value of a sequence."""
+    """A graph in the place of its native model: x (T, I) to y (T', O), or (1, O) for one value of a sequence."""
 
     by: str
     inputs: int
@@ -78,7 +78,9 @@ def _sequence(session: Any, reading: Reading, x: Array) -> Array:
     results = session.run(names, {reading.input: fed, **reading.fixed, **states})
     rows = []
     for axis, result in zip(reading.outputs.values(), results, strict=True):
-        rows.append(result.reshape(1, -1) if axis is None else np.moveaxis(result, axis, 0).reshape(len(x), -1))
+        rows.append(
+            result.reshape(1, -1) if axis is None else np.moveaxis(result, axis, 0).reshape(result.shape[axis], -1)
+        )
     return np.concatenate(rows, 1)
 
 

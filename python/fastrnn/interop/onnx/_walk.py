@@ -159,6 +159,8 @@ class _Walk:
                 f"outputs: {', '.join(wanted)}: expected them all to have every step, or one value of the whole "
                 "sequence; outputs= may choose"
             )
+        if len({self.emit.extents[value] for value in steps}) > 1:
+            raise GraphError(f"outputs: {', '.join(wanted)}: expected them to have as many steps; outputs= may choose")
         if len(steps) > 1:
             self.emit.add(sum(self.emit.widths[value] for value in steps), steps, kind="concatenate")
         elif steps[0] != len(self.emit.layers) or not self.emit.layers:
