@@ -271,6 +271,12 @@ def test_the_split_between_threads_has_a_reason(split, arguments):
     assert split in str(p)
 
 
+def test_several_rows_take_whole_steps_where_the_cell_allows_it():
+    assert cpu("lstm", 16, 4).chunk == cpu("rnn", 16, 64).chunk == 1
+    assert cpu("lstm", 16, 3).chunk == 100
+    assert cpu("gru", 16, 4).chunk == 100  # W_n x + b_in stays apart from R_n h + b_hn
+
+
 def test_weights_and_work_are_those_of_the_equations():
     p = cpu("lstm", 64, 3, inputs=10)
     assert p.flops_per_step == 2 * 3 * 64 * 4 * (64 + 10)

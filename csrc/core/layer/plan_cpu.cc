@@ -26,7 +26,9 @@ CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
   packed.cell_options.peephole = query.cell.peephole;
   packed.kind = cells::kind_of(query.cell.cell, packed.cell_options);
   packed.cell = cells::describe(packed.kind, packed.cell_options);
-  packed.hidden = query.hidden;
+  packed.backend = &backend;
+  packed.inputs = query.inputs;
+  packed.hidden = packed.state = query.hidden;
   packed.padded = (query.hidden + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   const bool general = cells::needs_general(packed.cell_options, packed.kind);
   const bool simple = packed.cell.c_states <= 1 && !packed.cell_options.layer_norm;
@@ -40,7 +42,9 @@ CpuPlan plan(const PlanQuery& query, Precision precision, int threads) {
   result.split = splits[int(sharing.split)];
   result.reason = sharing.reason;
   result.threads = sharing.threads;
-  result.chunk = query.steps > 0 ? chunk_steps(packed, query.steps, query.batch) : 0;
+  result.chunk = query.steps == 0                   ? 0
+                 : joins_input(packed, query.batch) ? 1
+                                                    : chunk_steps(packed, query.steps, query.batch);
   double matrices = 0;
   for (int p = 0; p < packed.cell.phases; ++p)
     for (int s = 0; s < packed.cell.phase[p].sources; ++s)

@@ -18,7 +18,7 @@ class CpuPlan:
         kernel: instruction set, dtype and form of the kernel.
         split: how threads share the call: "one thread", "units" (of every step), "rows, copied" or "rows in place" (of
             the batch). ``reason``: why. ``threads``: how many work at most.
-        chunk: steps whose W x is computed ahead.
+        chunk: steps whose W x is computed at a time, ahead of them; 1: each step multiplies W and R at once.
         weight_bytes: of the recurrent matrices as they are packed. flops_per_step: of all rows, W x included.
 
     Example:
@@ -38,7 +38,7 @@ class CpuPlan:
         return (
             f"kernel   {self.kernel}\n"
             f"threads  {self.threads}, {self.split}: {self.reason}\n"
-            f"W x      {self.chunk} steps ahead\n"
+            f"W x      {self.chunk} steps at a time\n"
             f"weights  {self.weight_bytes} bytes (recurrent)\n"
             f"a step   {self.flops_per_step:.0f} FLOPs"
         )
