@@ -447,7 +447,7 @@ def get(identifier: Identifier | Initializer | type[Initializer] | Callable[...,
 
     Raises:
         ValueError: unknown name.
-        TypeError: neither of these.
+        TypeError: anything else.
 
     Example:
         >>> fastrnn.initializers.get("orthogonal").__class__.__name__

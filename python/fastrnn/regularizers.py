@@ -103,7 +103,7 @@ def get(identifier: Identifier | Regularizer | type[Regularizer] | None) -> Regu
 
     Raises:
         ValueError: unknown name.
-        TypeError: neither of these.
+        TypeError: anything else.
 
     Example:
         >>> fastrnn.regularizers.get("l2").__class__.__name__

@@ -214,7 +214,7 @@ def get(identifier: Identifier | Schedule) -> Schedule:
 
     Raises:
         ValueError: unknown class name.
-        TypeError: neither of these.
+        TypeError: anything else.
 
     Example:
         >>> rate = fastrnn.schedules.CosineDecay(0.1, decay_steps=100)

@@ -183,7 +183,7 @@ class _Watch(Callback):
         if not self._warned and not math.isfinite(loss):
             self._warned = True
             warn(
-                f"loss became {loss} in epoch {self._epoch + 1}, batch {batch + 1}; a lower learning rate or "
+                f"loss became {loss} in epoch {self._epoch + 1}, batch {batch + 1}; a lower learning rate, or "
                 "clipnorm=1 of the optimizer, may help; the callback TerminateOnNaN ends training there",
                 DivergenceWarning,
             )

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", "address to listen on")
     add("--port", "0: one that is free, which is printed", type=_port)
     add("--dtype", "of the weights", choices=DTYPES)
-    add("--capacity", "streams of a model; who comes then gets HTTP 503", type=at_least_1)
-    add("--connections", "streams and all others; who comes then gets HTTP 503", type=at_least_1)
+    add("--capacity", "streams of one model; one more gets HTTP 503", type=at_least_1)
+    add("--connections", "of streams and of all else; one more gets HTTP 503", type=at_least_1)
     add("--deadline-ms", "how long a chunk may wait for others", type=number_from_0)
     add("--max-steps", "of one message", type=at_least_1)
     add("--header-seconds", "after which half a request is cut off", type=number_over_0)
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-seconds", "for which the state of a stream that ended is kept", type=number_over_0)
     add("--origin", "of pages that may connect, besides the service's own; without it, all", action="append",
         dest="origins", default=[])  # fmt: skip
-    add("--token-file", "lines 'name token': who brings no such token gets HTTP 401", metavar="FILE")
+    add("--token-file", "lines 'name token'; a request without such a token gets HTTP 401", metavar="FILE")
     add("--proxy", "address of a proxy, whose X-Forwarded-For is believed", action="append", dest="proxies",
         metavar="ADDRESS", default=[])  # fmt: skip
     add("--client-streams", "that one client may have open", type=at_least_1)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._typing import Array
-from ..layers import GRU, LSTM, Bidirectional, Dense, Input, SimpleRNN, TimeDistributed
+from ..layers import GRU, LSTM, Bidirectional, Conv1D, Dense, Embedding, Input, SimpleRNN, TimeDistributed
 from ..layers.base import Layer, weights_from_file
 from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
@@ -25,6 +25,7 @@ __all__ = [
     "dense_of",
     "folded_biases",
     "import_library",
+    "input_shape_of",
     "parameters_of",
     "with_dtype",
 ]  # fmt: skip
@@ -119,6 +120,23 @@ def parameters_of(layer: Layer) -> dict[str, Parameter]:
     if isinstance(layer, TimeDistributed):
         return parameters_of(layer.layer)
     return {parameter.own_name: parameter for parameter in layer.parameters()}
+
+
+def input_shape_of(loaded: Sequence[LoadedLayer], where: str) -> tuple[int | None, ...]:
+    """The shape of an example, without the batch axis, by the weights of the first layer. ValueError if it has none."""
+    if not loaded:
+        raise ValueError(f"{where}: expected at least one layer, got none")
+    layer, weights = loaded[0]
+    if isinstance(layer, Embedding):
+        return (None,)
+    assert isinstance(weights, dict)
+    found = next((name for name in ("w_ih", "forward/w_ih", "kernel", "gamma", "moving_mean") if name in weights), None)
+    if found is None:
+        raise ValueError(f"{where}: expected a layer with weights to come first, got {layer.name}")
+    inputs = weights[found].shape[1 if found.endswith("w_ih") else 0]
+    if isinstance(layer, Conv1D):
+        inputs = inputs // layer.windows.size * layer.groups
+    return (None, inputs)
 
 
 def with_dtype(layer: Layer, dtype: str) -> Layer:

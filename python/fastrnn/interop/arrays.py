@@ -23,7 +23,7 @@ from ..layers import Bidirectional, Dense, Embedding, TimeDistributed
 from ..layers.base import Layer
 from ..layers.recurrent.base import Recurrent
 from ..model import Sequential
-from ._layers import LoadedLayer, Tensors, assemble, check_model, parameters_of, with_dtype
+from ._layers import LoadedLayer, Tensors, assemble, check_model, input_shape_of, parameters_of, with_dtype
 from ._tensors import read_tensors
 from .conventions import Convention, find_convention, to_canonical
 
@@ -74,19 +74,7 @@ def from_arrays(arrays: Mapping[str, Any], mapping: Sequence[Entry], where: str 
         names = {key: value for key, value in entry.items() if key != "layer"}
         loaded.append(LoadedLayer(layer, _weights(layer, names, tensors, f"mapping[{index}]")))
     tensors.finish()
-    return assemble(_input_shape(loaded, where), loaded, dtype, where)
-
-
-def _input_shape(loaded: list[LoadedLayer], where: str) -> tuple[int | None, ...]:
-    if not loaded or not loaded[0].weights:
-        raise ValueError(f"{where}: expected a layer with weights to come first")
-    first = loaded[0]
-    assert isinstance(first.weights, dict)
-    if isinstance(first.layer, Embedding):
-        return (None,)
-    if "kernel" in first.weights:
-        return (None, len(first.weights["kernel"]))
-    return (None, next(w for name, w in first.weights.items() if name.endswith("w_ih")).shape[1])
+    return assemble(input_shape_of(loaded, where), loaded, dtype, where)
 
 
 _RECURRENT = ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr", "w_peep", "ln_ih", "ln_hh", "ln_c")

@@ -33,7 +33,17 @@ from ..layers import (
 )
 from ..layers.base import Layer
 from ..model import Sequential
-from ._layers import Tensors, assemble, check_model, check_plain, dense_of, folded_biases, import_library, parameters_of
+from ._layers import (
+    Tensors,
+    assemble,
+    check_model,
+    check_plain,
+    dense_of,
+    folded_biases,
+    import_library,
+    input_shape_of,
+    parameters_of,
+)
 from ._tensors import read_tensors
 from ._torch_layers import NAMES
 from ._torch_modules import Part, check_sequential, layers_of, options_of
@@ -217,22 +227,7 @@ def _from_parts(arrays: dict[str, Array], parts: Sequence[Part | Layer], where: 
     dtype = tensors.dtype
     loaded = [made for part in parts for made in layers_of(part, tensors, dtype)]
     tensors.finish()
-    if not loaded:
-        raise ValueError(f"{where}: expected at least one layer, got none")
-    first = loaded[0]
-    shape: tuple[int | None, ...] = (None,)
-    if not isinstance(first.layer, Embedding):
-        assert isinstance(first.weights, dict)
-        names = ("w_ih", "forward/w_ih", "kernel", "gamma", "moving_mean")
-        found = next((name for name in names if name in first.weights), None)
-        if found is None:
-            raise ValueError(f"{where}: expected a layer with weights to come first, got {first.layer.name}")
-        sizes = first.weights[found].shape
-        inputs = sizes[1] if found.endswith("w_ih") else sizes[0]
-        if isinstance(first.layer, Conv1D):
-            inputs = inputs // first.layer.windows.size * first.layer.groups
-        shape = (None, inputs)
-    return assemble(shape, loaded, dtype, where)
+    return assemble(input_shape_of(loaded, where), loaded, dtype, where)
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, Array]:

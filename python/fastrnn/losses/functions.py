@@ -118,6 +118,11 @@ class _Crossentropy(Loss):
         self.label_smoothing = fraction("label_smoothing", label_smoothing)
         self.fused_activation = None if from_logits else self._activation
 
+    def _smooth(self, t: Array, classes: int) -> Array:
+        """Targets moved towards 1 / classes."""
+        s = self.label_smoothing
+        return t * (1.0 - s) + s / classes if s else t
+
 
 class BinaryCrossentropy(_Crossentropy):
     """Mean over the last axis of ``-(t log p + (1 - t) log(1 - p))``, for independent yes-or-no targets in [0, 1].
@@ -134,12 +139,8 @@ class BinaryCrossentropy(_Crossentropy):
 
     _activation = "sigmoid"
 
-    def _smooth(self, t: Array) -> Array:
-        s = self.label_smoothing
-        return t * (1.0 - s) + 0.5 * s if s else t
-
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        t = self._smooth(y_true)
+        t = self._smooth(y_true, 2)
         if self.from_logits:
             # max(z, 0) - z t + log(1 + exp(-|z|)): no overflow for either sign.
             value = np.maximum(y_pred, 0) - y_pred * t + np.log1p(np.exp(-np.abs(y_pred)))
@@ -154,11 +155,11 @@ class BinaryCrossentropy(_Crossentropy):
             return self.fused_value_gradient(y_true, activations.sigmoid(y_pred))
         p = np.clip(y_pred, _EPSILON, 1 - _EPSILON)
         inside = p == y_pred
-        result: Array = (p - self._smooth(y_true)) / (p * (1 - p)) * (inside / y_pred.dtype.type(y_pred.shape[-1]))
+        result: Array = (p - self._smooth(y_true, 2)) / (p * (1 - p)) * (inside / y_pred.dtype.type(y_pred.shape[-1]))
         return result
 
     def fused_value_gradient(self, y_true: Array, y_pred: Array) -> Array:
-        result: Array = (y_pred - self._smooth(y_true)) / y_pred.shape[-1]
+        result: Array = (y_pred - self._smooth(y_true, 2)) / y_pred.shape[-1]
         return result
 
 
@@ -179,16 +180,12 @@ class CategoricalCrossentropy(_Crossentropy):
 
     _activation = "softmax"
 
-    def _smooth(self, t: Array) -> Array:
-        s = self.label_smoothing
-        return t * (1.0 - s) + s / t.shape[-1] if s else t
-
     def values(self, y_true: Array, y_pred: Array) -> Array:
         if self.from_logits:
             log_p = activations.log_softmax(y_pred)
         else:
             log_p = np.log(np.clip(y_pred / y_pred.sum(axis=-1, keepdims=True), _EPSILON, 1 - _EPSILON))
-        result: Array = -(self._smooth(y_true) * log_p).sum(axis=-1)
+        result: Array = -(self._smooth(y_true, y_true.shape[-1]) * log_p).sum(axis=-1)
         return result
 
     def value_gradient(self, y_true: Array, y_pred: Array) -> Array:
@@ -197,12 +194,12 @@ class CategoricalCrossentropy(_Crossentropy):
         total = y_pred.sum(axis=-1, keepdims=True)
         q = y_pred / total
         inside = (q >= _EPSILON) & (q <= 1 - _EPSILON)
-        dq = np.divide(-self._smooth(y_true), q, out=np.zeros_like(q), where=inside)
+        dq = np.divide(-self._smooth(y_true, y_true.shape[-1]), q, out=np.zeros_like(q), where=inside)
         result: Array = (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
         return result
 
     def fused_value_gradient(self, y_true: Array, y_pred: Array) -> Array:
-        t = self._smooth(y_true)
+        t = self._smooth(y_true, y_true.shape[-1])
         result: Array = y_pred * t.sum(axis=-1, keepdims=True) - t
         return result
 
@@ -353,7 +350,7 @@ def get(
 
     Raises:
         ValueError: unknown name.
-        TypeError: neither of these.
+        TypeError: anything else.
 
     Example:
         >>> fastrnn.losses.get("mse").__class__.__name__

@@ -400,7 +400,7 @@ def get(
 
     Raises:
         ValueError: unknown name.
-        TypeError: neither of these.
+        TypeError: anything else.
 
     Example:
         >>> fastrnn.metrics.get("mae").__class__.__name__

@@ -276,7 +276,7 @@ def get(identifier: Identifier | Optimizer | type[Optimizer]) -> Optimizer:
 
     Raises:
         ValueError: unknown name.
-        TypeError: neither of these.
+        TypeError: anything else.
 
     Example:
         >>> fastrnn.optimizers.get("adam").learning_rate
