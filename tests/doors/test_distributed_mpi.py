@@ -24,13 +24,16 @@ OPTIONS = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 LONGEST = 120  # seconds; a job takes three
 
 
-def run(ranks: int, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(ranks: int, script: Path, *words: str, patience: float = LONGEST) -> subprocess.CompletedProcess[str]:
     command = [str(MPIRUN), *OPTIONS, "-n", str(ranks), sys.executable, str(script), *words]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST)
+    environment = {**os.environ, "PATIENCE": str(patience)}
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=LONGEST, env=environment, check=False
+    )
 
 
-def job(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
-    return run(ranks, ROOT / "tests" / "support" / "mpi_training.py", *words)
+def job(ranks: int, *words: str, patience: float = LONGEST) -> subprocess.CompletedProcess[str]:
+    return run(ranks, ROOT / "tests" / "support" / "mpi_training.py", *words, patience=patience)
 
 
 @functools.cache
@@ -94,6 +97,64 @@ def test_a_rank_that_dies_ends_the_job_and_is_named(how, named):
     assert done.returncode != 0
     assert "went on" not in done.stdout
     assert re.search(named, done.stderr), done.stderr
+
+
+def check_end(done: subprocess.CompletedProcess[str], named: str) -> None:
+    """The job ended in time, by itself, and said which rank it was."""
+    took = time.time() - max(map(float, re.findall(r"ends at ([\d.]+)", done.stderr)))
+    assert took < 60, done.stderr
+    assert done.returncode != 0
+    assert "went on" not in done.stdout
+    assert re.search(named, done.stderr), done.stderr
+
+
+def test_a_rank_that_hangs_ends_the_job_and_is_named():
+    """Stopped, it is not dead: the others waited for ever."""
+    check_end(job(3, "ends", "stop", patience=2), r"rank [01] has waited 2 s for rank 2")
+
+
+@pytest.mark.full  # eight jobs for each of seven cases
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize(
+    ("place", "how"),
+    [
+        *[(place, how) for place in ("sum", "validation", "checkpoint") for how in ("KILL", "STOP")],
+        ("half a checkpoint", "KILL"),
+    ],
+)
+def test_a_run_goes_on_wherever_a_rank_was_lost(tmp_path, place, how, ranks):
+    """By other numbers of ranks, to the bits of a run that nothing broke."""
+    folder = tmp_path / "run"
+    lost = 0 if "checkpoint" in place else ranks - 1
+    named = rf"for rank {lost}\b" if how == "STOP" else rf"(process rank {lost}|,{lost}\])(.|\n)*(signal 9|Killed)"
+    check_end(job(ranks, "killed_at", place, str(folder), how, patience=3), named)
+    for others in (1, 4, 2):
+        copy = shutil.copytree(folder, tmp_path / f"by {others}") if folder.exists() else tmp_path / f"by {others}"
+        assert dict(results(others, "killed_at", "nowhere", str(copy))) == dict(
+            results(1, "killed_at", "nowhere", str(tmp_path / "whole"))
+        )
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("targets", "expected all ranks to have the data of rank 0, .* on rank 1"),
+        pytest.param("rows", "expected all ranks to have the data of rank 0, .* on rank 1", marks=pytest.mark.full),
+        pytest.param("model", "weights", marks=pytest.mark.full),
+        pytest.param(
+            "batches",
+            "expected all ranks to be at a batch of 6 rows as rank 0 is, got rank 1 at a batch of 5 rows",
+            marks=pytest.mark.full,
+        ),
+        ("ends early", "at a batch of 6 rows as rank 0 is, got rank 1 at the end of an epoch"),
+    ],
+)
+def test_a_rank_with_something_else_is_an_error(what, text):
+    """Other targets were trained on in silence, and fewer batches were an error of unpacking."""
+    done = job(2, "unlike", what)
+    assert done.returncode != 0
+    assert "went on" not in done.stdout
+    assert re.search(text, done.stderr), done.stderr
 
 
 def test_program_of_the_page(tmp_path, monkeypatch):

@@ -23,7 +23,8 @@ from fastrnn.distributed import MPI
 from fastrnn.optimizers import Adam
 from fastrnn.training import gradient_row
 
-GROUP = MPI()
+PATIENCE = float(os.environ.get("PATIENCE", "600"))
+GROUP = MPI(timeout=PATIENCE)
 X = np.random.default_rng(0).standard_normal((25, 6, 3), dtype=np.float32)
 Y = (X.sum(axis=(1, 2)) > 0).astype(np.float32)
 gradient_row.LEAST = 200  # so that the gradients of these small models are in several pieces
@@ -173,6 +174,8 @@ def _batches(how: str) -> Any:
             tell_the_time()
             if how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if how == "stop":
+                os.kill(os.getpid(), signal.SIGSTOP)
             if how == "error":
                 raise LookupError("a file is gone")
             if how == "exit":
@@ -185,12 +188,72 @@ def ends(how: str) -> dict[str, str]:
     model = random_model()
     model.build((None, None, 3))
     batches = _batches(how)
-    model.fit(batches, epochs=9, steps_per_epoch=3, verbose=0, callbacks=_Ends(how), distributed=GROUP, threads=1)
+    group = MPI(exact=False, timeout=PATIENCE) if how == "stop" else GROUP
+    model.fit(batches, epochs=9, steps_per_epoch=3, verbose=0, callbacks=_Ends(how), distributed=group, threads=1)
     return {"random": "went on"}
 
 
+def killed_at(place: str, folder: str, how: str = "KILL") -> dict[str, str]:
+    """The last rank, or rank 0 where that alone is there, gets a signal at a place of a run that writes checkpoints."""
+    model = random_model()
+
+    def strike(owner: Any, name: str, at: int) -> None:
+        method, calls = getattr(owner, name), iter(range(10**6))
+
+        def call(*values: Any, **named: Any) -> Any:
+            if next(calls) == at:
+                tell_the_time()
+                os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
+            return method(*values, **named)
+
+        setattr(owner, name, call)
+
+    last = GROUP.rank == GROUP.size - 1
+    if place == "sum" and last:  # its own pieces are on their way, and those of the others
+        begin_sum = GROUP.begin_sum
+
+        def begun(*values: Any) -> Any:
+            found = begin_sum(*values)
+            if "total" not in vars(found):  # it is the same in each step
+                strike(found, "total", 7)
+            return found
+
+        GROUP.begin_sum = begun  # type: ignore[method-assign]
+    elif place == "validation" and last:
+        strike(fastrnn.training.sharding.Shards, "test_step", 3)
+    elif place == "checkpoint" and GROUP.rank == 0:
+        strike(np, "savez", 2)
+    elif place == "half a checkpoint" and GROUP.rank == 0:
+        strike(os, "replace", 2)
+    history = model.fit(
+        X, Y, 12, 6, verbose=0, validation_data=(X[:7], Y[:7]), distributed=GROUP, resume=folder, threads=1
+    )
+    return {"random": digest(model, history)}
+
+
+def unlike(what: str) -> dict[str, str]:
+    """The last rank has something else than the others."""
+    last = GROUP.rank == GROUP.size - 1
+    model = random_model()
+    if what == "model" and last:
+        model = Sequential([LSTM(9, return_sequences=True), *model.layers[1:]])
+        model.compile(Adam(0.01, clipnorm=0.5), "binary_crossentropy", ["accuracy", "auc"])
+    x = X[:20] if what == "rows" and last else X
+    y = 1 - Y if what == "targets" and last else Y
+    if what in ("batches", "ends early"):
+        model.build((None, None, 3))
+        rows = 5 if last and what == "batches" else 6
+        count = 2 if last and what == "ends early" else 3
+        model.fit([(X[:rows], Y[:rows])] * count, epochs=2, verbose=0, distributed=GROUP, threads=1)
+    else:
+        model.fit(x, y[: len(x)], 12, 2, verbose=0, distributed=GROUP, threads=1)
+    return {"random": "went on"}
+
+
+TASKS = (bits, against_alone, plain_sum, stopped, resumed, again, timed, ends, killed_at, unlike)
+
 if __name__ == "__main__":
-    task = {f.__name__: f for f in (bits, against_alone, plain_sum, stopped, resumed, again, timed, ends)}[sys.argv[1]]
+    task = {f.__name__: f for f in TASKS}[sys.argv[1]]
     for results in GROUP.exchange(task(*sys.argv[2:])):
         if GROUP.rank == 0:
             for name, value in results.items():

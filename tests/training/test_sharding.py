@@ -162,8 +162,9 @@ def test_the_group_is_told_how_fit_ended():
 def test_weights_that_differ_between_ranks_are_found():
     class Other(Alone):
         def exchange(self, value: Any) -> list[Any]:
-            digests = isinstance(value, list) and all(isinstance(v, int) for v in value)
-            return [value, value[:1] + [v + 1 for v in value[1:]]] if digests else [value]
+            place, told = value
+            digests = isinstance(told, list) and all(isinstance(v, int) for v in told)
+            return [value, (place, told[:1] + [v + 1 for v in told[1:]])] if digests else [value]
 
     message = "expected all ranks to have the same weights, got others of .*/.* on rank 1"
     with pytest.raises(RuntimeError, match=message):

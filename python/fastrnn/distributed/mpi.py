@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import pickle
 import socket
 import sys
 from collections.abc import Sequence
@@ -10,8 +11,12 @@ from typing import Any
 
 from ..training.group import Sum
 from .sums import InAnyOrder, InOrder
+from .waiting import Patience
 
 __all__ = ["MPI"]
+
+_VALUE, _ROLL_CALL = 0, 1  # tags
+_ROLL_CALL_SECONDS = 5.0  # all ranks have waited since about the same moment
 
 
 class MPI:
@@ -27,16 +32,22 @@ class MPI:
         shards: in how many a batch is cut, the number of ranks at least. Part of the result as the batch size is; a
             multiple of the number of ranks gives each as much to do. With exact=False it is the number of ranks.
         comm: the communicator of mpi4py; None is COMM_WORLD. It is duplicated.
+        timeout: seconds for which a rank waits for another one, which may be in a callback, or read data. Then it ends
+            with an error that names that rank, and ends the job. None: for ever.
 
     Attributes:
         rank, size: the number of this rank, and how many there are.
 
     Raises:
         ImportError: there is no mpi4py, or no MPI library.
-        ValueError: fewer shards than ranks.
+        ValueError: fewer shards than ranks, or a timeout that is no number above 0.
     """
 
-    def __init__(self, *, exact: bool = True, shards: int = 12, comm: Any = None) -> None:
+    def __init__(
+        self, *, exact: bool = True, shards: int = 12, comm: Any = None, timeout: float | None = 600.0
+    ) -> None:
+        if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+            raise ValueError(f"timeout: expected None or seconds above 0, got {timeout!r}")
         try:
             from mpi4py import MPI as library
         except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py finds no libmpi
@@ -45,12 +56,14 @@ class MPI:
             ) from error
         self._library = library
         self._comm = (library.COMM_WORLD if comm is None else comm).Dup()
+        self._values = self._comm.Dup()  # for `exchange`, so that its messages are not taken for those of a sum
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
         self.exact = exact
         self.shards = shards if exact else self.size
         if self.shards < self.size:
             raise ValueError(f"shards: expected at least {self.size}, the number of ranks, got {shards}")
+        self._patience = Patience(self.rank, timeout)
         self._failed = False
         self._sum: InOrder | InAnyOrder | None = None  # kept, so that the next call reuses its memory
         self._like: tuple[list[tuple[int, int]], Any] | None = None
@@ -69,17 +82,29 @@ class MPI:
         """
         if self._failed and self.size > 1:
             raise RuntimeError("distributed: a fit of this group ended with an error; expected another MPI() after it")
-        values: list[Any] = self._comm.allgather(value)
-        return values
+        if self.size == 1:
+            return [value]
+        arriving = self._arriving(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), _VALUE)
+        self._patience.wait(arriving.done, arriving.missing)
+        return [value if rank == self.rank else pickle.loads(arriving.came[rank]) for rank in range(self.size)]
+
+    def _arriving(self, own: bytes, tag: int) -> _Arriving:
+        return _Arriving(self._values, self._library, own, tag)
+
+    def _silent(self) -> set[int]:
+        """The ranks that do not answer a roll call."""
+        arriving = self._arriving(b"", _ROLL_CALL)
+        Patience.over(arriving.done, _ROLL_CALL_SECONDS)
+        return arriving.missing()
 
     def begin_sum(self, pieces: Sequence[slice], dtype: Any) -> Sum:
         """Begin a sum of rows that consist of these pieces."""
         like = [(piece.start, piece.stop) for piece in pieces], dtype
         if self._sum is None or like != self._like:
             if self.exact:
-                self._sum = InOrder(self._comm, self._library, self.shards, pieces, dtype)
+                self._sum = InOrder(self._comm, self._library, self.shards, pieces, dtype, self._patience)
             else:
-                self._sum = InAnyOrder(self._comm, self._library, pieces, dtype)
+                self._sum = InAnyOrder(self._comm, self._library, pieces, dtype, self._patience, self._silent)
             self._like = like
         return self._sum.begin()
 
@@ -97,3 +122,32 @@ class MPI:
             )
             sys.stderr.flush()
             self._comm.Abort(1)
+
+
+class _Arriving:
+    """Bytes that each rank sends to each other one."""
+
+    def __init__(self, comm: Any, library: Any, own: bytes, tag: int) -> None:
+        self._comm, self._library, self._tag = comm, library, tag
+        self.came: dict[int, bytearray] = {}
+        self._others = [rank for rank in range(comm.Get_size()) if rank != comm.Get_rank()]
+        self._begun: dict[int, tuple[Any, bytearray]] = {}  # whose length is known
+        self._sent = [self._comm.Isend([own, self._library.BYTE], rank, tag) for rank in self._others]
+
+    def done(self) -> bool:
+        for rank in self.missing():
+            if rank not in self._begun:
+                status = self._library.Status()
+                message = self._comm.Improbe(rank, self._tag, status)
+                if message is None:
+                    continue
+                place = bytearray(status.Get_count(self._library.BYTE))
+                self._begun[rank] = message.Irecv([place, self._library.BYTE]), place
+            request, place = self._begun[rank]
+            if request.Test():
+                self.came[rank] = place
+        return len(self.came) == len(self._others) and bool(self._library.Request.Testall(self._sent))
+
+    def missing(self) -> set[int]:
+        """The ranks whose bytes have not come."""
+        return set(self._others) - self.came.keys()

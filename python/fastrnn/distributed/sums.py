@@ -6,7 +6,7 @@ before has arrived by then, and at the end the last piece of the last shard is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from .._typing import Array
 from ..training.group import share
+from .waiting import Patience
 
 __all__ = ["InAnyOrder", "InOrder"]
 
@@ -27,8 +28,11 @@ class InOrder:
     leave it and come to it, where gathering all rows everywhere would bring shards*P.
     """
 
-    def __init__(self, comm: Any, library: Any, shards: int, pieces: Sequence[slice], dtype: Any) -> None:
+    def __init__(
+        self, comm: Any, library: Any, shards: int, pieces: Sequence[slice], dtype: Any, patience: Patience
+    ) -> None:
         self._comm, self._library, self._shards, self._pieces = comm, library, shards, pieces
+        self._patience = patience
         size, self._rank = comm.Get_size(), comm.Get_rank()
         width = max((piece.stop for piece in pieces), default=0)
         self._ranges = list(pairwise(width * rank // size for rank in range(size + 1)))
@@ -37,21 +41,37 @@ class InOrder:
         self._gathered = np.empty((shards, end - begin), dtype)
         self._alone = size == 1
         self._requests: list[Any] = []
+        self._peers: list[int] = []  # with whom each is
         self._own = range(shards * self._rank // size, shards * (self._rank + 1) // size)
         self._rows = self._gathered if self._alone else np.empty((len(self._own), width), dtype)
 
     def begin(self) -> InOrder:
         """Begin a sum, in the memory of the last one."""
         size, (begin, end) = len(self._ranges), self._ranges[self._rank]
-        self._requests = []
+        self._requests, self._peers = [], []
         for rank, (first, last) in enumerate(pairwise(self._shards * rank // size for rank in range(size + 1))):
             for shard in range(first, last) if rank != self._rank else ():
                 for number, piece in enumerate(self._pieces):
                     part = _common(piece, begin, end)
                     if part is not None:
                         place = self._gathered[shard, part.start - begin : part.stop - begin]
-                        self._requests.append(self._comm.Irecv(place, rank, self._tag(shard, number)))
+                        self._receive(place, rank, self._tag(shard, number))
         return self
+
+    def _receive(self, place: Array, rank: int, tag: int) -> None:
+        self._requests.append(self._comm.Irecv(place, rank, tag))
+        self._peers.append(rank)
+
+    def _send(self, part: Array, rank: int, tag: int) -> None:
+        self._requests.append(self._comm.Isend(part, rank, tag))
+        self._peers.append(rank)
+
+    def _wait(self) -> None:
+        def missing() -> set[int]:
+            return {rank for request, rank in zip(self._requests, self._peers, strict=True) if not request.Test()}
+
+        self._patience.wait(lambda: self._library.Request.Testall(self._requests), missing)
+        self._requests, self._peers = [], []
 
     def _tag(self, shard: int, piece: int) -> int:
         return shard * len(self._pieces) + piece
@@ -73,12 +93,12 @@ class InOrder:
             if rank == self._rank:
                 self._gathered[shard, part.start - begin : part.stop - begin] = row[part]
             else:
-                self._requests.append(self._comm.Isend(row[part], rank, self._tag(shard, piece)))
+                self._send(row[part], rank, self._tag(shard, piece))
         self._library.Request.Testall(self._requests)
 
     def total(self, weights: Sequence[float], whole: float | None) -> Array:
         """Return the sum of all rows."""
-        self._library.Request.Waitall(self._requests)
+        self._wait()
         factors = [self._gathered.dtype.type(share(weight, whole)) for weight in weights]
         own = np.empty(self._gathered.shape[1], self._gathered.dtype)
         product = np.empty(min(_AT_ONCE, len(own)), own.dtype)
@@ -91,15 +111,31 @@ class InOrder:
         if self._alone:
             return own
         result = np.empty(self._ranges[-1][1], own.dtype)
-        self._comm.Allgatherv(own, [result, [end - begin for begin, end in self._ranges]])
+        last = self._tag(self._shards, 0)  # behind those of the pieces
+        for rank, (first, end) in enumerate(self._ranges):
+            if rank == self._rank:
+                result[first:end] = own
+            else:
+                self._receive(result[first:end], rank, last)
+                self._send(own, rank, last)
+        self._wait()
         return result
 
 
 class InAnyOrder:
     """The rows of the ranks, one each, added in an order of MPI's own."""
 
-    def __init__(self, comm: Any, library: Any, pieces: Sequence[slice], dtype: Any) -> None:
+    def __init__(
+        self,
+        comm: Any,
+        library: Any,
+        pieces: Sequence[slice],
+        dtype: Any,
+        patience: Patience,
+        silent: Callable[[], Iterable[int]],
+    ) -> None:
         self._comm, self._library, self._pieces = comm, library, pieces
+        self._patience, self._silent = patience, silent
         self._row = np.empty(max((piece.stop for piece in pieces), default=0), dtype)
         self._requests: list[Any] = []
 
@@ -121,7 +157,7 @@ class InAnyOrder:
 
     def total(self, weights: Sequence[float], whole: float | None) -> Array:
         """Return the sum of all rows."""
-        self._library.Request.Waitall(self._requests)
+        self._patience.wait(lambda: self._library.Request.Testall(self._requests), self._silent)
         total: Array = self._row * self._row.dtype.type(share(1.0, whole))
         return total
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _core
 from ..callbacks import CallbackList
 from ..layers.base import Layer
 from ..layers.draws import shard_draws
@@ -84,7 +85,8 @@ class Shards:
             elif model.input_shape is None:
                 raise ValueError("distributed: expected a built model where x is an iterable; call model.build first")
             state = collect(self._trainer, data, hooks, begin)
-        state = self._group.exchange(state)[0]
+        self._compare_data(data)
+        state = self._exchange("the beginning", state)[0]
         if self.leads:
             return saved
         own = {type(callback).__name__ for callback in hooks.callbacks}
@@ -93,12 +95,34 @@ class Shards:
         taken: dict[str, Any] = state
         return taken
 
+    def _exchange(self, place: str, value: Any) -> list[Any]:
+        """Return the values of all processes, each of which has to be at that place of the run."""
+        told = self._group.exchange((place, value))
+        for rank, (other, _) in enumerate(told):
+            if other != told[0][0]:
+                raise RuntimeError(
+                    f"distributed: expected all ranks to be at {told[0][0]} as rank 0 is, got rank {rank} at {other}; "
+                    "they need the same data, and the same arguments of fit"
+                )
+        return [value for _, value in told]
+
+    def _compare_data(self, data: Data) -> None:
+        """Look whether all processes have one version of the package and, of arrays, one shape and some equal rows."""
+        told = self._exchange("the beginning", (_core.version, _digest(data)))
+        for rank, own in enumerate(told):
+            for what, expected, got in zip(("fastrnn", "data"), told[0], own, strict=True):
+                if expected != got:
+                    raise ValueError(
+                        f"distributed: expected all ranks to have the {what} of rank 0, {expected}, got {got} on rank "
+                        f"{rank}"
+                    )
+
     def batch_end(self, hook: Callable[..., None]) -> Callable[..., None]:
         """Return `hook` followed by an exchange: all processes stop if process 0 does."""
 
         def call(*args: Any) -> None:
             hook(*args)
-            self._trainer.stop_training = self._group.exchange(self._trainer.stop_training)[0]
+            self._trainer.stop_training = self._exchange("the end of a batch", self._trainer.stop_training)[0]
 
         return call
 
@@ -107,7 +131,7 @@ class Shards:
 
         def call(*args: Any) -> None:
             parameters = self._trainer.model.parameters()
-            digests = self._group.exchange([zlib.crc32(p.value.tobytes()) for p in parameters])
+            digests = self._exchange("the end of an epoch", [zlib.crc32(p.value.tobytes()) for p in parameters])
             for rank, digest in enumerate(digests):
                 wrong = [p.name for p, a, b in zip(parameters, digest, digests[0], strict=True) if a != b]
                 if wrong:
@@ -124,7 +148,7 @@ class Shards:
         """Take the weights of process 0, and whether to stop."""
         parameters = self._trainer.model.parameters()
         given = (self._trainer.stop_training, [p.value for p in parameters]) if self.leads else None
-        self._trainer.stop_training, values = self._group.exchange(given)[0]
+        self._trainer.stop_training, values = self._exchange("the end of an epoch", given)[0]
         if not self.leads:
             for parameter, value in zip(parameters, values, strict=True):
                 parameter.assign(value)
@@ -149,7 +173,8 @@ class Shards:
             if not any(len(self._rows(batch, shard).x) for shard in self._own):
                 # No rows, but layers that count steps have to count this one.
                 trainer.model.forward_batch(batch.x[:1], training=True)
-            rates, all_parts = zip(*self._group.exchange((optimizer.learning_rate, parts)), strict=True)
+            told = self._exchange(_place(batch), (optimizer.learning_rate, parts))
+            rates, all_parts = zip(*told, strict=True)
             if not optimizer.scheduled:  # a callback of process 0 may have changed it
                 optimizer.learning_rate = rates[0]
             every = [part for parts in all_parts for part in parts]
@@ -183,8 +208,9 @@ class Shards:
     def test_step(self, batch: Batch, loss: Loss) -> float:
         """As `BatchTrainer._test_step`."""
         with quiet():
-            parts = self._group.exchange([self._part(self._rows(batch, shard), loss, False)[0] for shard in self._own])
-            value, _ = self._join([part for own in parts for part in own], loss)
+            own = [self._part(self._rows(batch, shard), loss, False)[0] for shard in self._own]
+            parts = self._exchange(f"{_place(batch)} of the validation", own)
+            value, _ = self._join([part for some in parts for part in some], loss)
             return value + self._trainer._penalty()
 
     def _rows(self, batch: Batch, shard: int) -> Batch:
@@ -222,6 +248,22 @@ class Shards:
                 metric.set_state({name: state[name] + more for name, more in part.metrics[index].items()})
         total = None if loss.reduction == "sum" else sum(part.weight for part in parts)
         return sum(share(part.weight, total) * part.loss for part in parts), total
+
+
+def _place(batch: Batch) -> str:
+    return f"a batch of {len(batch.x)} rows"
+
+
+def _digest(data: Data) -> str:
+    """What tells arrays from others without reading all of them; of an iterable nothing is known."""
+    if not isinstance(data, ArrayData):
+        return "batches"
+    text = f"x {data.x.shape}"
+    rows = np.unique(np.linspace(0, data.size - 1, min(data.size, 64)).astype(int))
+    for name, array in (("x", data.x), ("y", data.y), ("sample_weight", data.sample_weight)):
+        if array is not None:
+            text += f", {name} {array.dtype} {zlib.crc32(np.ascontiguousarray(array[rows]).tobytes()):08x}"
+    return text
 
 
 def _refuse(layers: list[Layer]) -> None:
