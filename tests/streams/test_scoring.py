@@ -13,7 +13,7 @@ import pytest
 
 import fastrnn
 import fastrnn.scoring
-from fastrnn import GRU, LSTM, Dense, Input, Scorer, Sequential
+from fastrnn import GRU, LSTM, Bidirectional, Dense, Input, Scorer, Sequential
 
 pytest.importorskip("safetensors")
 RANDOM = np.random.default_rng(0)
@@ -84,4 +84,47 @@ def test_refusals(path):
         Scorer(path)([np.zeros(5)])
     with pytest.raises(OSError, match="missing"):
         Scorer(path + ".missing")(SEQUENCES)
+    with pytest.raises(TypeError, match=r"sequences: expected numbers, got dtype <U3 at index 1"):
+        Scorer(path)([SEQUENCES[0], "abc"])
+    with pytest.raises(TypeError, match=r"sequences: expected numbers, got dtype complex128 at index 0"):
+        Scorer(path)([np.zeros((4, 3), complex)])
+    with pytest.raises(ValueError, match=r"dtype: expected one of .*, got 'float17'"):
+        Scorer(path, "float17")(SEQUENCES)
     assert Scorer(path)([]) == []
+
+
+def test_files_that_are_no_models_are_named(tmp_path, path):
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    for name, data in (("empty", b""), ("half", whole[: len(whole) // 2]), ("other", b"no model" * 99)):
+        (tmp_path / f"{name}.safetensors").write_bytes(data)
+        with pytest.raises(ValueError, match=rf"{name}\.safetensors: "):
+            Scorer(tmp_path / f"{name}.safetensors")(SEQUENCES)
+    Sequential([Input((None, 3)), Bidirectional(LSTM(4, return_sequences=True))]).save(tmp_path / "both.safetensors")
+    with pytest.raises(ValueError, match="step by step, got layer 1"):
+        Scorer(tmp_path / "both.safetensors")(SEQUENCES)
+
+
+def test_a_sequence_of_no_steps(path):
+    """It has no outputs, and spoils nobody else's; it was an error."""
+    given = [SEQUENCES[0], SEQUENCES[1][:0], np.zeros(0, np.float32), SEQUENCES[2]]
+    found = Scorer(path)(given)
+    assert [y.shape for y in found] == [(5, 2), (0, 2), (0, 2), (17, 2)]
+    np.testing.assert_array_equal(found[3], Scorer(path)([SEQUENCES[2]])[0])
+    with pytest.raises(ValueError, match="expected at least one step where last=True, got none at index 1"):
+        Scorer(path, last=True)(given)
+
+
+def test_a_long_sequence_makes_no_large_array_of_many(path, monkeypatch):
+    """All others in its bucket were padded to its length: 64 sequences beside one of 100,000 steps took a gigabyte."""
+    shapes: list[Any] = []
+    zeros = np.zeros
+
+    def watched(shape: Any, *more: Any) -> Any:
+        shapes.append(shape)
+        return zeros(shape, *more)
+
+    monkeypatch.setattr(fastrnn.scoring.np, "zeros", watched)
+    long = RANDOM.standard_normal((100_000, 3), dtype=np.float32)
+    found = Scorer(path, last=True)([long, *SEQUENCES * 9])
+    assert [shape[:2] for shape in shapes] == [(30, 63)]
+    np.testing.assert_array_equal(found[0], fastrnn.Session(fastrnn.Model.load(path)).run(long[:, np.newaxis])[-1, 0])
