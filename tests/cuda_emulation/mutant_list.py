@@ -30,7 +30,7 @@ MUTANTS = [
     Mutant("bytes of rows that have ended are expected", "exchange.h", "row + lane_index() < count && rows[row + lane_index()].length > step)", "row + lane_index() < count)"),
     Mutant("rows that have ended are sent", "exchange.h", " || rows[row].length <= step) continue;", ") continue;"),
     Mutant("a block expects its own bytes", "exchange.h", "(layout.padded / kElements - pieces_)", "(layout.padded / kElements)"),
-    Mutant("sends to blocks without a unit", "exchange.h", "i < layout.working * lines", "i < params_.geometry.members * lines"),
+    Mutant("sends to blocks without a unit", "exchange.h", "i < Sources * layout.all_pieces", "i < Sources * params_.geometry.members * params_.geometry.rows * layout.row_pieces"),
     Mutant("pieces are sent before they are there", "exchange.h", "    sync_block();\n    if (thread_index() / kWarp ==", "    if (thread_index() / kWarp =="),
     Mutant("a piece of the first source", "exchange.h", "row * layout.operand_stride + source * layout.padded", "row * layout.operand_stride"),
     Mutant("pieces that a block does not have", "exchange.h", "piece >= pieces_ || ", ""),

@@ -132,10 +132,11 @@ struct Layout {
   int batch_rows;      // rows of the batch, up to whole tiles
   int partial_stride;  // elements between batch rows of partial sums, likewise in different banks
   int elements;        // units * rows: pairs that this block computes the cell for
-  int working;         // blocks of a group that have units
+  int row_pieces;      // 16-byte pieces that a block of a cluster has at most in a row of a source
+  int all_pieces;      // and those of all rows, for each block that has units
   Divisor units;       // divides an element's index by the block's units: its row
   Divisor rows_of;     // divides by the rows of a group
-  Divisor pieces;      // divides by the 16-byte pieces that a block of a cluster has in a row
+  Divisor pieces;      // divides by row_pieces
   int operand_bytes;   // bytes of one slot
   int record;          // floats of an element: fetched ones, states, what a step computes and keeps until it is over
   int parameters;      // floats of a unit: biases and peepholes; odd, as `record`, so that lanes meet different banks
@@ -152,7 +153,6 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
   layout.padded = round_up(hidden, 16 / shape.element);
   layout.batch_rows = round_up(geometry.rows, shape.batch_rows);
   layout.elements = geometry.units * geometry.rows;
-  layout.working = divide_up(hidden, geometry.units);
   layout.units = Divisor::of(geometry.units);
   int most_rows = 0, most_chunks = 0, partial = 0, at = 0;
   for (int p = 0; p < products.phases; ++p) {
@@ -160,7 +160,9 @@ inline Layout make_layout(const Products& products, const TaskShape& shape, cons
     if (gathered > layout.gathered) layout.gathered = gathered;
   }
   layout.rows_of = Divisor::of(geometry.rows);
-  layout.pieces = Divisor::of(divide_up(geometry.units * shape.element, kPieceBytes));
+  layout.row_pieces = divide_up(geometry.units * shape.element, kPieceBytes);
+  layout.all_pieces = divide_up(hidden, geometry.units) * geometry.rows * layout.row_pieces;
+  layout.pieces = Divisor::of(layout.row_pieces);
   layout.record = (staged + states + kept) | 1;
   layout.parameters = (biases + 3) | 1;
   for (int p = 0; p < products.phases; ++p) {

@@ -118,10 +118,9 @@ class Exchange<Element, Tier::cluster> : public SharedSlots<Element> {
         expect_bytes(arrivals(), unsigned(sending * Sources * (layout.padded / kElements - pieces_) * kPieceBytes));
     }
     // A thread has a piece of a row of a source for a peer.
-    const int own = member(), lines = Sources * params_.geometry.rows;
-    const int most_pieces = params_.geometry.units / kElements;
-    for (int i = from_last_thread(); i < layout.working * lines * most_pieces; i += block_threads()) {
-      const int line = layout.pieces.divide(i), piece = i - line * most_pieces;
+    const int own = member();
+    for (int i = from_last_thread(); i < Sources * layout.all_pieces; i += block_threads()) {
+      const int line = layout.pieces.divide(i), piece = i - line * layout.row_pieces;
       const int side = layout.rows_of.divide(line), row = line - side * params_.geometry.rows;
       const int rank = side / Sources, source = side % Sources;
       if (rank == own || piece >= pieces_ || row >= count || rows[row].length <= step) continue;
