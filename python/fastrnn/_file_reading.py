@@ -6,13 +6,15 @@ entries of a `.npz` must be stored uncompressed, so that nothing can unpack to m
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 import stat
 import struct
 import zipfile
-from typing import IO
+from collections.abc import Iterator
+from typing import IO, Any
 
 import numpy as np
 
@@ -91,30 +93,30 @@ def read_safetensors(path: str, entry: str) -> tuple[str | None, dict[str, Array
         ImportError: without the package safetensors, which reads it.
         OSError: if it cannot be opened.
     """
-    library = import_safetensors()
-    open_regular(path).close()  # the library's own error for a missing file is no OSError
-    try:
-        with library.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            names = list(file.keys())  # it is no dict
-            for name in names:
-                dtype = file.get_slice(name).get_dtype()
-                if dtype not in _SAFETENSORS_DTYPES:
-                    raise ValueError(f"{name}: expected one of {', '.join(_SAFETENSORS_DTYPES)}, got {dtype}")
-            arrays = {name: file.get_tensor(name) for name in names}
-    except (library.SafetensorError, ValueError, OSError, TypeError, LookupError, OverflowError) as error:
-        raise ValueError(f"{path}: not a readable .safetensors file: {error}") from error
-    return metadata.get(entry), arrays
+    with _open_safetensors(path) as file:
+        names = list(file.keys())  # it is no dict
+        for name in names:
+            dtype = file.get_slice(name).get_dtype()
+            if dtype not in _SAFETENSORS_DTYPES:
+                raise ValueError(f"{name}: expected one of {', '.join(_SAFETENSORS_DTYPES)}, got {dtype}")
+        return (file.metadata() or {}).get(entry), {name: file.get_tensor(name) for name in names}
 
 
 def safetensors_metadata(path: str) -> dict[str, str]:
     """Return what a .safetensors file says of itself, without its arrays. Errors as those of `read_safetensors`."""
+    with _open_safetensors(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _open_safetensors(path: str) -> Iterator[Any]:
+    """The library's reader of a file. Whatever fails while it is open is a ValueError."""
     library = import_safetensors()
-    open_regular(path).close()
+    open_regular(path).close()  # the library's own error for a missing file is no OSError
     try:
         with library.safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except (library.SafetensorError, ValueError, OSError, TypeError) as error:
+            yield file
+    except (library.SafetensorError, ValueError, OSError, TypeError, LookupError, OverflowError) as error:
         raise ValueError(f"{path}: not a readable .safetensors file: {error}") from error
 
 

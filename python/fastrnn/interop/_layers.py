@@ -12,6 +12,7 @@ from .._typing import Array
 from ..layers import GRU, LSTM, Bidirectional, Conv1D, Dense, Embedding, Input, SimpleRNN, TimeDistributed
 from ..layers.base import Layer, weights_from_file
 from ..layers.recurrent.base import Recurrent
+from ..layers.recurrent.weights import join_biases
 from ..model import Sequential
 from ..parameters import Parameter
 
@@ -202,12 +203,7 @@ def _assign(loaded: LoadedLayer) -> None:
         for name, parameter in parameters.items():
             _check_finite(name, parameter.value)
         return
-    weights = dict(loaded.weights)
-    for name in list(weights):  # two biases that the cell only ever adds up
-        first = name.replace("b_hh", "b_ih")
-        if name.endswith("b_hh") and name not in parameters and first in parameters:
-            second = weights.pop(name)
-            weights[first] = weights[first] + second if first in weights else second
+    weights = join_biases(loaded.weights, parameters)
     for name, array in weights.items():
         if name not in parameters:
             raise ValueError(f"{name}: expected one of {', '.join(parameters)}, got an array of shape {array.shape}")

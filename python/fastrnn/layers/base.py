@@ -116,13 +116,19 @@ def check_size(value: object, argument: str) -> int:
     return int(value)
 
 
-def check_rate(value: object, argument: str) -> float:
-    """Return a dropout rate as a float in 0..1 (1 excluded), or raise an error that names `argument`."""
+def check_number(value: object, argument: str) -> float:
+    """Return `value` as a float, or raise a TypeError that names `argument`."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
         raise TypeError(f"{argument}: expected a number, got {type(value).__name__}")
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{argument}: expected a value in [0, 1), got {value}")
     return float(value)
+
+
+def check_rate(value: object, argument: str) -> float:
+    """Return a dropout rate as a float in 0..1 (1 excluded), or raise an error that names `argument`."""
+    rate = check_number(value, argument)
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"{argument}: expected a value in [0, 1), got {value}")
+    return rate
 
 
 def check_flag(value: object, argument: str) -> bool:

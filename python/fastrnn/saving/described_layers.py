@@ -17,6 +17,7 @@ from ..layers import Activation, Dense, IndRNN
 from ..layers.base import Layer, weights_from_file
 from ..layers.recurrent.base import Recurrent
 from ..layers.recurrent.variants import LAYERS
+from ..layers.recurrent.weights import join_biases
 from ..model import Sequential
 from .layer_entries import SOFTMAXES
 
@@ -155,9 +156,7 @@ def _assign(model: Sequential, names: list[dict[str, str]], arrays: Mapping[str,
                 raise ValueError(f"layer {index}: expected an array {key!r} of its own, got none")
             used.add(key)
             values[name] = arrays[key]
-        if "b_hh" in values and "b_hh" not in parameters:  # two biases that the cell only ever adds up
-            second = values.pop("b_hh")
-            values["b_ih"] = values["b_ih"] + second if "b_ih" in values else second
+        values = join_biases(values, parameters)
         for name, value in values.items():
             if name not in parameters or value.shape != parameters[name].shape or value.dtype.kind != "f":
                 expected = f"shape {parameters[name].shape}" if name in parameters else "no such parameter"

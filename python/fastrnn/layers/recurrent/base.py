@@ -19,7 +19,7 @@ from ...functional._cells import CELLS
 from ...functional._options import Cell
 from ...initializers import Initializer
 from ...initializers import get as get_initializer
-from ..base import Shape, check_flag, check_rate, check_size
+from ..base import Shape, check_flag, check_number, check_rate, check_size
 from ..draws import StepSeeds
 from .activation import check_activation, native_activation
 from .masking import MaskPlan, check_mask, plan_mask
@@ -33,12 +33,6 @@ States = tuple[Array, ...]
 
 def _limit(value: Any, argument: str) -> float | None:
     return None if value is None else positive(argument, value)
-
-
-def _number(value: Any, argument: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}")
-    return float(value)
 
 
 def _count(value: Any, argument: str) -> int | None:
@@ -62,7 +56,7 @@ _OPTIONS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "checkpoint_every": (None, _count),
     "layer_norm": (False, check_flag),
     "norm_eps": (None, _limit),
-    "forget_bias": (0.0, _number),
+    "forget_bias": (0.0, check_number),
 }
 _RANDOM = ("dropout", "recurrent_dropout", "candidate_dropout", "zoneout_h", "zoneout_c", "weight_dropout")
 

@@ -7,7 +7,7 @@ not have follow, as the functions take them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,18 @@ from ...initializers import Initializer, Zeros
 from ...parameters import Parameter
 from ..base import Layer, Shape
 
-__all__ = ["RecurrentWeights"]
+__all__ = ["RecurrentWeights", "join_biases"]
+
+
+def join_biases(weights: Mapping[str, Array], known: Container[str]) -> dict[str, Array]:
+    """Return the weights with each b_hh that is not `known` added to its b_ih: most cells only ever add the two up."""
+    joined = dict(weights)
+    for name in weights:
+        first = name.replace("b_hh", "b_ih")
+        if name.endswith("b_hh") and name not in known and first in known:
+            second = joined.pop(name)
+            joined[first] = joined[first] + second if first in joined else second
+    return joined
 
 
 class RecurrentWeights(Layer):
