@@ -111,6 +111,8 @@ _MODULES = {
     "losses", "metrics", "model", "optimizers", "plot", "recurrent_layers", "reference", "regularizers",
     "schedules",
 }  # fmt: skip
+# What loads another library, and so is imported by name alone.
+_DOORS = {"keras", "sklearn", "sktime", "torch"}
 
 __all__ = [
     "GRU", "LSTM", "MGU", "SLSTM", "Activation", "AveragePooling1D", "BatchNormalization", "Bidirectional",
@@ -134,7 +136,8 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f".{name}", __name__)
     else:
-        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+        hint = f"; import fastrnn.{name} first" if name in _DOORS else ""
+        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}{hint}")
     globals()[name] = value
     return value
 

@@ -19,20 +19,26 @@ except ImportError:  # Windows, where a file that is open cannot be removed
 __all__ = ["check_path", "check_suffix", "import_safetensors", "suffix_of", "write_file"]
 
 
+_OF_OTHERS = (".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".bin", ".ckpt", ".json", ".nam")
+
+
 def check_suffix(path: str, argument: str = "path") -> str:
     """Return the suffix of a model's file. ValueError for another one, ImportError if its package is missing."""
-    suffix = suffix_of(path, (".npz", ".safetensors"), argument)
+    other = os.path.splitext(path)[1].lower() in _OF_OTHERS
+    hint = "; fastrnn.interop.load reads files of other libraries, fastrnn.interop.save writes them" if other else ""
+    suffix = suffix_of(path, (".npz", ".safetensors"), argument, hint)
     if suffix == ".safetensors":
         import_safetensors()
     return suffix
 
 
-def suffix_of(path: str, known: Sequence[str], argument: str = "path") -> str:
-    """Return the ending of a file's name, in lower case. ValueError that names `argument` for none of those known."""
+def suffix_of(path: str, known: Sequence[str], argument: str = "path", hint: str = "") -> str:
+    """Return the ending of a file's name, in lower case. ValueError that names `argument` for none of those known, and
+    ends in `hint`."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in known:
         endings = " or ".join([", ".join(known[:-1]), known[-1]]) if len(known) > 1 else known[0]
-        raise ValueError(f"{argument}: expected a name ending in {endings}, got {path!r}")
+        raise ValueError(f"{argument}: expected a name ending in {endings}, got {path!r}{hint}")
     return suffix
 
 

@@ -11,11 +11,25 @@ from typing import Any
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
+# What other libraries, and papers, call our arguments.
+_ELSEWHERE = {
+    "batch_input_shape": "input_shape",
+    "bias": "use_bias",
+    "hidden_dim": "units",
+    "hidden_size": "units",
+    "proj_size": "projection_units",
+    "tbptt": "truncate",
+    "variational_dropout": "recurrent_dropout",
+}
+
+
 def did_you_mean(name: object, choices: Iterable[str]) -> str:
     """Return ``; did you mean 'units'?`` for the choice that `name` comes close to, else nothing."""
     import difflib  # only an error needs it
 
     folded = {choice.lower(): choice for choice in choices}
+    if isinstance(name, str) and _ELSEWHERE.get(name) in folded:
+        return f"; did you mean {_ELSEWHERE[name]!r}?"
     close = difflib.get_close_matches(name.lower(), folded, n=1) if isinstance(name, str) else []
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
 
@@ -25,6 +39,13 @@ def unknown_keyword(function: str, name: str, known: Iterable[str]) -> TypeError
     known = list(known)
     hint = did_you_mean(name, known)
     return TypeError(f"{function}: unknown keyword {name!r}, expected one of {', '.join(known)}{hint}")
+
+
+def kind_of(value: object) -> str:
+    """Return the name of a value's type for an error: "Adam of keras" where it is another library's."""
+    library = type(value).__module__.partition(".")[0]
+    name = type(value).__name__
+    return name if library in ("builtins", "fastrnn", "numpy", "__main__") else f"{name} of {library}"
 
 
 def warn(message: str, category: type[Warning]) -> None:

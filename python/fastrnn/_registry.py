@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
-from ._hints import did_you_mean
+from ._hints import did_you_mean, kind_of
 from ._typing import Config
 
 T = TypeVar("T")
@@ -128,5 +128,5 @@ class Registry(Generic[T]):
             return self.find(identifier["class_name"])(**identifier["config"])
         raise TypeError(
             f"{self.argument}: expected a name, an instance of {self.base.__name__} or a serialized dict, "
-            f"got {type(identifier).__name__}"
+            f"got {kind_of(identifier)}"
         )

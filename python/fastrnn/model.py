@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _summary
 from ._core import Model
+from ._hints import kind_of
 from ._registry import serialize
 from ._typing import Array, Config
 from .callbacks import History
@@ -101,7 +102,7 @@ class Sequential:
             ValueError: if it cannot stand there: its name is taken, its input does not fit, or it has several outputs.
         """
         if not isinstance(layer, Layer):
-            raise TypeError(f"layer: expected a fastrnn layer, got {type(layer).__name__}")
+            raise TypeError(f"layer: expected a fastrnn layer, got {kind_of(layer)}")
         if isinstance(layer, Input):
             if self._layers or self._input_shape is not None:
                 raise ValueError("layer: expected an Input to come first and once")
@@ -184,6 +185,11 @@ class Sequential:
             fits = len(x.shape) == len(expected)
             if not fits or any(e not in (None, s) for e, s in zip(expected, x.shape, strict=True)):
                 raise ValueError(f"x: expected shape {_show(expected)}, got {x.shape}")
+        if x.ndim == 2 and self._layers[0].input_ndim == 3:
+            raise ValueError(
+                f"x: expected shape (B, T, I) for layer {self._layers[0].name}, got {x.shape}; x[:, :, numpy.newaxis] "
+                "has one feature a step, x[numpy.newaxis] is a batch of one sequence"
+            )
         if not self.built and x.ndim < 2:
             raise ValueError(f"x: expected at least two axes, the batch first, got shape {x.shape}")
         self.ensure_built((None, *x.shape[1:]))

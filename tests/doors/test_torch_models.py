@@ -354,3 +354,15 @@ def test_axes_and_settings_that_differ_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             door.from_module(module)
+
+
+def test_a_model_that_fastrnn_computes():
+    import fastrnn.torch
+
+    model = torch.nn.Sequential(torch.nn.RNN(3, 4, nonlinearity="relu", batch_first=True))
+    expected = door.from_module(model)
+    fastrnn.torch.accelerate(model)
+    for a, b in zip(door.from_module(model).get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match=r"expected a layer that torch\.nn has, too, got one with options of fastrnn"):
+        door.from_module(fastrnn.torch.LSTM(3, 4, zoneout_h=0.1))

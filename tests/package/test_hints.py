@@ -33,6 +33,9 @@ H, FEATURES = 5, 3
             TypeError,
             "Dense: unknown keyword 'kernel_constraint', expected one",
         ),
+        (lambda: LSTM(H, hidden_size=H), TypeError, "; did you mean 'units'"),
+        (lambda: LSTM(H, proj_size=2), TypeError, "; did you mean 'projection_units'"),
+        (lambda: GRU(H, variational_dropout=0.1), TypeError, "; did you mean 'recurrent_dropout'"),
         (lambda: Activation("sofmax"), ValueError, "activation: .* got 'sofmax'; did you mean 'softmax'"),
         (lambda: Dense(1, kernel_initializer="glorot_unifrom"), ValueError, "; did you mean 'glorot_uniform'"),
         (lambda: Sequential([Dense(1)]).compile("adm", "mse"), ValueError, "optimizer: .*; did you mean 'adam'"),
@@ -55,6 +58,88 @@ H, FEATURES = 5, 3
 def test_did_you_mean(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+class Foreign:
+    """As an object of Keras is, which is easily taken for ours of the same name."""
+
+
+Foreign.__module__, Foreign.__name__ = "keras.src.optimizers.adam", "Adam"
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda model: model.compile(Foreign(), "mse"), "optimizer: .* or a serialized dict, got Adam of keras$"),
+        (
+            lambda model: model.fit(zeros(2, 4, FEATURES), zeros(2), callbacks=[Foreign()]),
+            "callbacks: expected Callback objects, got Adam of keras at index 0$",
+        ),
+        (lambda model: model.add(Foreign()), "layer: expected a fastrnn layer, got Adam of keras$"),
+    ],
+)
+def test_what_is_another_librarys_is_called_so(run, message):
+    model = Sequential([GRU(H), Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(TypeError, match=message):
+        run(model)
+
+
+@pytest.mark.parametrize(
+    ("loss", "layers", "y", "hint"),
+    [
+        ("mse", [GRU(H, return_sequences=True), Dense(1)], (2, 1), "; the model gives an output for every step"),
+        ("mse", [GRU(H, return_sequences=True), Dense(1)], (2,), "; the model gives an output for every step"),
+        ("mse", [GRU(H), Dense(1)], (2, 4, 1), "; the model gives one output a sequence"),
+        ("mse", [GRU(H), Dense(3)], (2, 2), "got \\(2, 2\\)$"),
+        ("categorical_crossentropy", [GRU(H), Dense(3)], (2,), "; sparse_categorical_crossentropy takes class numbers"),
+        ("categorical_crossentropy", [GRU(H), Dense(3)], (2, 1), "; sparse_categorical_crossentropy takes"),
+        ("sparse_categorical_crossentropy", [GRU(H), Dense(3)], (2, 3), "; categorical_crossentropy takes a number"),
+        (
+            "sparse_categorical_crossentropy",
+            [GRU(H, return_sequences=True), Dense(3)],
+            (2,),
+            "; the model gives an output for every step",
+        ),
+    ],
+)
+def test_targets_of_another_shape(loss, layers, y, hint):
+    model = Sequential(layers)
+    model.compile("adam", loss)
+    with pytest.raises(ValueError, match=rf"^y_true: expected shape .*{hint}"):
+        model.fit(zeros(2, 4, FEATURES), zeros(*y), verbose=0)
+
+
+@pytest.mark.parametrize("run", ["fit", "predict"])
+def test_sequences_without_an_axis(run):
+    model = Sequential([GRU(H), Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match=r"x: expected shape \(B, T, I\) for layer .*, got \(6, 4\); x\[:, :, numpy"):
+        model.fit(zeros(6, 4), zeros(6)) if run == "fit" else model.predict(zeros(6, 4))
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.onnx", "model.pt"])
+def test_files_of_other_libraries(name, tmp_path):
+    model = Sequential([Input((4, FEATURES)), GRU(H)])
+    for run in (model.save, model.save_weights, fastrnn.load_model, fastrnn.callbacks.ModelCheckpoint):
+        with pytest.raises(ValueError, match=r"\.npz or \.safetensors, got .*; fastrnn\.interop\.load reads files of"):
+            run(str(tmp_path / name))
+
+
+def test_a_door_that_was_not_imported():
+    with pytest.raises(AttributeError, match=r"no attribute 'sktime'; import fastrnn\.sktime first"):
+        fastrnn.sktime.RNNForecaster  # noqa: B018
+
+
+def test_a_batch_shape_as_keras_has_it():
+    model = Sequential([Input(batch_shape=(2, 4, FEATURES)), GRU(H, stateful=True)])
+    assert model.input_shape == (2, 4, FEATURES)
+    assert fastrnn.Sequential.from_config(model.get_config()).input_shape == (2, 4, FEATURES)
+    for options in ({}, {"shape": (4, 3), "batch_shape": (2, 4, 3)}):
+        with pytest.raises(ValueError, match="shape: expected either shape or batch_shape"):
+            Input(**options)
+    with pytest.raises(ValueError, match="batch_size: expected None beside batch_shape, got 2"):
+        Input(batch_shape=(2, 4, 3), batch_size=2)
 
 
 def test_no_hint_where_nothing_is_near():
@@ -149,9 +234,11 @@ def test_return_sequences_is_missing(below, above, declared):
         run()
 
 
-def test_no_hint_for_data_of_the_wrong_shape():
+def test_the_hint_for_data_of_the_wrong_shape_is_another():
     model = Sequential([LSTM(H, return_sequences=True), LSTM(H)])
-    with pytest.raises(ValueError, match=r"^x: expected shape \(B, T, I\) for layer lstm\w*, got \(None, 4\)$"):
+    with pytest.raises(
+        ValueError, match=r"^x: expected shape \(B, T, I\) for layer lstm\w*, got \(2, 4\); x\[:, :, numpy"
+    ):
         model.predict(np.zeros((2, 4), "float32"))
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from .._hints import warn
+from .._hints import kind_of, warn
 
 Logs = dict[str, Any] | None
 
@@ -226,7 +226,8 @@ class CallbackList(Callback):
         self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or [])
         for index, callback in enumerate(self.callbacks):
             if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks: expected Callback objects, got {type(callback).__name__} at index {index}")
+                got = f"{kind_of(callback)} at index {index}"
+                raise TypeError(f"callbacks: expected Callback objects, got {got}")
         if add_progbar:
             from .progress import ProgressBar
 

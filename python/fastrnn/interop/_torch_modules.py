@@ -198,7 +198,7 @@ def options_of(torch: Any, module: Any, where: str) -> Part | Layer | None:
         ValueError: a kind or a setting that no layer of fastrnn has.
     """
     nn = torch.nn
-    kind = type(module)
+    kind = _class_of(module, where)
     _check_hooks(module, where)
     if kind in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell):
         options: dict[str, Any] = {}
@@ -243,6 +243,16 @@ def options_of(torch: Any, module: Any, where: str) -> Part | Layer | None:
         "Sequential, Dropout, Flatten, Identity and activations"
     )
     raise ValueError(f"{where}: expected {known}, got {kind.__name__}; name the order of its submodules in parts")
+
+
+def _class_of(module: Any, where: str) -> Any:
+    """Its class; of a layer that fastrnn.torch computes, torch.nn's, which has the same weights and results."""
+    settings = getattr(module, "_fast", None)
+    if settings is None or not hasattr(type(module), "_counterpart"):
+        return type(module)
+    if not settings.plain():
+        raise ValueError(f"{where}: expected a layer that torch.nn has, too, got one with options of fastrnn, {module}")
+    return type(module)._counterpart
 
 
 def _convolution_options(module: Any, where: str) -> dict[str, Any]:

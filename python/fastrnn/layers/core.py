@@ -27,6 +27,7 @@ class Input(Layer):
         shape: without the batch axis, None where it varies: `Input((None, 40))` for sequences of any length.
         batch_size: the size of every batch, or None.
         dtype, name: as for every layer.
+        batch_shape: with the batch axis, in place of shape and batch_size.
 
     Example:
         >>> fastrnn.Sequential([fastrnn.Input((None, 3)), fastrnn.GRU(4)]).input_shape
@@ -35,12 +36,20 @@ class Input(Layer):
 
     def __init__(
         self,
-        shape: Sequence[int | None],
+        shape: Sequence[int | None] | None = None,
         batch_size: int | None = None,
         dtype: str | None = None,
         name: str | None = None,
+        *,
+        batch_shape: Sequence[int | None] | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
+        if (shape is None) == (batch_shape is None):
+            raise ValueError(f"shape: expected either shape or batch_shape, got {shape} and {batch_shape}")
+        if batch_shape is not None:
+            if batch_size is not None:
+                raise ValueError(f"batch_size: expected None beside batch_shape, got {batch_size}")
+            batch_size, *shape = check_shape(batch_shape, "batch_shape")
         size = None if batch_size is None else check_size(batch_size, "batch_size")
         self.batch_input_shape = (size, *check_shape(shape, "shape"))
 

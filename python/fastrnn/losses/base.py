@@ -72,8 +72,13 @@ class Loss(Configured):
         if y_true.shape == y_pred.shape[:-1] and y_pred.shape[-1] == 1:
             y_true = y_true[..., np.newaxis]
         if y_true.shape != y_pred.shape:
-            raise ValueError(f"y_true: expected shape {y_pred.shape} (that of y_pred), got {y_true.shape}")
+            hint = shape_hint(y_true.shape, y_pred.shape) or self._shape_hint(y_true.shape, y_pred.shape)
+            raise ValueError(f"y_true: expected shape {y_pred.shape} (that of y_pred), got {y_true.shape}{hint}")
         return y_true.astype(y_pred.dtype, copy=False), y_pred
+
+    def _shape_hint(self, y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
+        """What the error of two shapes that do not match adds."""
+        return ""
 
     # -- what a model calls --
 
@@ -136,6 +141,18 @@ class Loss(Configured):
             return float(mask.sum())
         weight = expand_weight(sample_weight, shape)
         return self._divisor(shape, weight)
+
+
+def shape_hint(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
+    """What the error of shapes adds where one of the two has an entry for every step, and the other for a sequence."""
+    batch = y_pred[:1]
+    if len(y_pred) == 3 and y_true in (batch, (*batch, 1), (*batch, y_pred[-1])):
+        return "; the model gives an output for every step: without return_sequences its last recurrent layer gives one"
+    if len(y_true) == 3 and len(y_pred) == 2 and y_true[:1] == batch:
+        return (
+            "; the model gives one output a sequence: with return_sequences=True its recurrent layers give every step"
+        )
+    return ""
 
 
 def expand_weight(sample_weight: Array | None, shape: tuple[int, ...]) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from .. import activations
 from .._registry import Registry, fraction, positive, serialize
 from .._typing import Array, Config, Identifier
-from .base import Loss, as_float
+from .base import Loss, as_float, shape_hint
 
 __all__ = [
     "BinaryCrossentropy",
@@ -180,6 +180,11 @@ class CategoricalCrossentropy(_Crossentropy):
 
     _activation = "softmax"
 
+    def _shape_hint(self, y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
+        if y_true not in (y_pred[:-1], (*y_pred[:-1], 1)):
+            return ""
+        return "; sparse_categorical_crossentropy takes class numbers, fastrnn.data.to_categorical makes rows of them"
+
     def values(self, y_true: Array, y_pred: Array) -> Array:
         if self.from_logits:
             log_p = activations.log_softmax(y_pred)
@@ -231,7 +236,10 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
         if y_true.shape != y_pred.shape[:-1]:
-            raise ValueError(f"y_true: expected shape {y_pred.shape[:-1]} (class numbers), got {y_true.shape}")
+            hint = shape_hint(y_true.shape, y_pred.shape)
+            if y_true.shape == y_pred.shape:
+                hint = "; categorical_crossentropy takes a number for each class"
+            raise ValueError(f"y_true: expected shape {y_pred.shape[:-1]} (class numbers), got {y_true.shape}{hint}")
         labels = y_true.astype(np.intp, copy=False)
         classes = y_pred.shape[-1]
         if labels.size and (labels.min() < 0 or labels.max() >= classes):
