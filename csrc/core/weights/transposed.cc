@@ -1,5 +1,6 @@
 // The transposes that the backward pass multiplies, made from the panels of the forward pass: the canonical arrays need
-// not live that long.
+// not live that long. Copying them while the canonical arrays are packed, which takes no transposing, made training of
+// LSTM T1 B1 H256 faster by no more than 2%: it is the memory that takes the time.
 #include <vector>
 
 #include "core/weights/pack.h"
