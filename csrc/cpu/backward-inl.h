@@ -64,7 +64,7 @@ static void back_sweep(const BackwardCall<T>& call, int phase_index, Index s, In
     }
     factors[count++] = {call.factor[f], width, nullptr, nullptr};
   }
-  sweep<Full<T>, 4>(call.watch, panels, {0, panels.count}, first_k, factors, count, n, init, consume);
+  sweep<Full<T>, 4>(call.watch, panels, {0, panels.count, (s & 1) != 0}, first_k, factors, count, n, init, consume);
   if (s >= call.first && phase.norm != cells::kNoNorm)
     for (Index i = 0; i < n; ++i)
       norm_step_backward(layer, phase.norm, const_cast<T*>(call.gates[i]), call.dgate_rows[i]);

@@ -185,6 +185,7 @@ static void multiply_sources(const ForwardCall<typename F::Value>& call, const c
     const Index width = operand == cells::Operand::h_prev ? layer.state : layer.hidden;
     factors[s] = factor_of<F>(call, panels, 1 + s, s, operand_rows(call, operand), width, n);
   }
+  range.descending = call.descending;
   if (phase.gates == 3)
     sweep_tiles<F, 3, 1>(call.watch, panels, range, first_k, factors, phase.sources, n, caller, hooks);
   else
@@ -288,9 +289,9 @@ static void whole_step(const ForwardCall<typename F::Value>& call, const TileHoo
   const TileHooks<T> hooks = hooks_of<T, WholeSums<T>>();
   const int count = 1 + phase.sources;
   if (phase.gates == 3)
-    sweep_tiles<F, 3, 1>(call.watch, panels, {0, panels.count}, 0, factors, count, n, &sums, hooks);
+    sweep_tiles<F, 3, 1>(call.watch, panels, {0, panels.count, call.descending}, 0, factors, count, n, &sums, hooks);
   else
-    sweep_tiles<F, 4, 1>(call.watch, panels, {0, panels.count}, 0, factors, count, n, &sums, hooks);
+    sweep_tiles<F, 4, 1>(call.watch, panels, {0, panels.count, call.descending}, 0, factors, count, n, &sums, hooks);
 }
 
 template <class T, class Cell, int Phase, Mode mode>

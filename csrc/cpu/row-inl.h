@@ -123,18 +123,20 @@ static void row_step(const ForwardCall<typename F::Value>& call, bool whole, Ind
   const Index work = (16 + panels.k) * PV * U;
   const bool paired = kVectorRegisters == 16 || blocks > 1 || F::kConverts ||
                       panels.count * panels.k * PV * U * Index(sizeof(T)) <= kFirstCache;
-  for (Index p = 0; p < panels.count;) {
+  for (Index i = 0; i < panels.count;) {
     if (stops(call.watch, 2 * work)) return;
-    if (paired && p + 1 < panels.count) {
+    const Index n = paired && i + 1 < panels.count ? 2 : 1, p = call.descending ? panels.count - n - i : i;
+    i += n;
+    if (n == 2) {
       row_panels<F, Cell, mode, 2>(call, p, whole, x, h, stored);
-      p += 2;
       continue;
     }
     if constexpr (!F::kConverts && Narrow<T>::kLanes < U && blocks == 1)
-      if (layer.hidden - p * U <= Narrow<T>::kLanes)
-        return row_panels<Full<T, Narrow<T>>, Cell, mode, 1>(call, p, whole, narrow(x), narrow(h), stored);
+      if (layer.hidden - p * U <= Narrow<T>::kLanes) {
+        row_panels<Full<T, Narrow<T>>, Cell, mode, 1>(call, p, whole, narrow(x), narrow(h), stored);
+        continue;
+      }
     row_panels<F, Cell, mode, 1>(call, p, whole, x, h, stored);
-    ++p;
   }
 }
 

@@ -226,8 +226,9 @@ static void sweep_row(Watch* watch, const Panels<typename F::Value>& matrix, Ran
   constexpr int width = PV * Vec<T>::kLanes;
   alignas(64) T acc[2 * width];
   const Index panel_size = matrix.k * width;
-  for (Index p = panels.begin; p < panels.end; p += 2) {
-    const bool pair = p + 1 < panels.end;
+  for (Index i = 0; i < panels.size(); i += 2) {
+    const bool pair = i + 1 < panels.size();
+    const Index p = panels.descending ? panels.end - i - (pair ? 2 : 1) : panels.begin + i;
     if (stops(watch, k * 2 * width)) return;
     hooks.fill(caller, acc, 0, 1, p);
     if (pair) hooks.fill(caller, acc + width, 0, 1, p + 1);
@@ -264,7 +265,8 @@ __attribute__((noinline)) static void sweep_tiles(Watch* watch, const Panels<typ
   if (n == 1)
     return sweep_row<F, PV, Stride>(watch, matrix, panels, first_k, factors, count, depth_of_all, caller, hooks);
   alignas(64) T acc[most * width];
-  for (Index p = panels.begin; p < panels.end; ++p) {
+  for (Index i = 0; i < panels.size(); ++i) {
+    const Index p = panels.descending ? panels.end - 1 - i : panels.begin + i;
     const Filled part = filled<F, PV>(matrix, p);
     for (Index first = 0; first < n; first += most) {
       const Index rows = n - first < most ? n - first : most;

@@ -30,6 +30,9 @@ constexpr Index spaced(Index n) {
 
 struct Range {
   Index begin, end;
+  bool descending = false;  // panels: from the last to the first
+
+  Index size() const { return end - begin; }
 };
 
 /// A matrix of `gates` blocks of `units` columns and some rows, packed [panel][k][block][gate][lane][term] in the order
@@ -148,6 +151,7 @@ struct ForwardCall {
   T** y;
   T* raw;  // rows of gates * padded: products before their normalisation
   Watch* watch = nullptr;
+  bool descending = false;  // whether this step passes its panels from the last to the first
 };
 
 /// The workspace of one thread in the backward pass. `depth` is min(kOuterDepth, T * B).

@@ -117,6 +117,7 @@ class UnitsOfChunk final : public Job {
       return kernels.project(call, 0, 0, count, panels_of(slice));
     }
     const Index s = phase - 1, active = active_[s];
+    call.descending = (s & 1) != 0;
     for (Index i = 0; i < active; ++i) {
       const Index b = layer_.order[i], step = first_ + s;
       if (training_) {
