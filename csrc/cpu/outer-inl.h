@@ -1,108 +1,14 @@
 // After the backward loop: the gate gradients of all steps are known, and the gradients of the parameters and of the
-// input are matrix products over time and batch. They run on the tiles of the forward pass: for dW and dR the "weights"
-// are rows of x or h, packed on the fly, and the rows are units.
+// input are matrix products over time and batch (outer-product-inl.h).
 //
 //   dW += dgates^T x    dR += dgates^T operand    db = column sums    dx = dgates W
 //
 // Rows (t, b) are folded in ascending order, kOuterDepth at a time: the order of every sum is fixed.
 #pragma once
 
-#include "forward-inl.h"
+#include "outer-product-inl.h"
 
 namespace fastrnn::FASTRNN_ISA {
-
-/// Rows of time and batch that are multiplied without packing: writing the result takes longer than they do. (More of
-/// them, by eight vectors of a row at a time: 7% off a training step of five rows, nothing off one of ten.)
-constexpr Index kFewRows = 4;
-
-/// outer_product() of few rows: each vector of `out` is written once, from rows of `right` in L1. The sums and their
-/// order are those of a tile.
-template <class T>
-static void outer_product_of_few(const T* const* left, Index offset, const T* const* right, Index depth, Index n,
-                                 Index units, T* out, bool fresh) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
-  for (Index u = 0; u < units; ++u, out += n) {
-    V factor[kFewRows];
-    for (Index k = 0; k < depth; ++k) factor[k] = V(left[k][offset + u]);
-    for (Index i = 0; i < n; i += U) {
-      const int lanes = int(n - i < U ? n - i : U);
-      V sum = V(T(0));
-      for (Index k = 0; k < depth; ++k) sum = fmadd(factor[k], V::load(right[k] + i, lanes), sum);
-      ((fresh ? V(T(0)) : V::load(out + i, lanes)) + sum).store(out + i, lanes);
-    }
-  }
-}
-
-/// out[u, :] += sum over rows of left[offset + u] * right[:], for one column of gate gradients; `packed` has the right
-/// rows as panels. With `fresh` the old contents of `out` count as zeros. kOuterRows units of all rows are copied to
-/// `buffer` first: where they are they lie pages apart. (Prefetching them, 16 rows ahead, gained nothing.)
-template <class T>
-static void outer_product(Watch* watch, const T* const* left, Index offset, Index depth, const Panels<T>& packed,
-                          Index units, T* buffer, T* out, bool fresh) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
-  const Index n = packed.units;
-  const T* columns[kOuterRows];
-  for (Index u = 0; u < kOuterRows; ++u) columns[u] = buffer + u;
-  for (Index first = 0; first < units && !stopped(watch); first += kOuterRows) {
-    const Index count = units - first < kOuterRows ? units - first : kOuterRows;
-    for (Index k = 0; k < depth; ++k)
-      for (Index u = 0; u < count; u += U) {
-        const int lanes = int(count - u < U ? count - u : U);
-        V::load(left[k] + offset + first + u, lanes).store(buffer + k * kOuterRows + u, lanes);
-      }
-    const auto each = [=](Index row, Index p, auto&& move) {
-      for (int v = 0; v < 4; ++v) {
-        const Index column = (p * 4 + v) * U;
-        if (column >= n) break;
-        const Index lanes = n - column < U ? n - column : U;
-        move(v * U, out + (first + row) * n + column, int(lanes));
-      }
-    };
-    const Factor<Full<T>> factor = {columns, depth, nullptr, nullptr};
-    sweep<Full<T>, 4, kOuterRows>(
-        watch, packed, {0, packed.count}, 0, &factor, 1, count,
-        [=](T* acc, Index row, Index p) {
-          if (fresh) return fill_zero(acc, 4 * U);
-          each(row, p, [&](int i, const T* old, int lanes) { V::load(old, lanes).store(acc + i); });
-        },
-        [=](const T* acc, Index row, Index p) {
-          each(row, p, [&](int i, T* now, int lanes) { V::load(acc + i).store(now, lanes); });
-        });
-  }
-}
-
-/// Stores the sums of panel p of one gate, four vectors, into a row of n elements.
-template <class T>
-static void store_panel(const T* acc, Index p, Index n, T* row) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
-  for (int v = 0; v < 4; ++v) {
-    const Index column = (p * 4 + v) * U, left = n - column;
-    if (left <= 0) break;
-    V::load(acc + v * U).store(row + column, int(left < U ? left : U));
-  }
-}
-
-/// Packs `depth` rows of n elements as [panel][row][4][lanes].
-template <class T>
-static Panels<T> pack_rows(const T* const* rows, Index depth, Index n, T* out) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
-  Panels<T> packed;
-  packed.data = out;
-  packed.k = depth;
-  packed.units = n;
-  packed.count = (n + 4 * U - 1) / (4 * U);
-  for (Index p = 0; p < packed.count; ++p)
-    for (Index k = 0; k < depth; ++k)
-      for (int v = 0; v < 4; ++v, out += U) {
-        const Index column = (p * 4 + v) * U, left = n - column;
-        (left > 0 ? V::load(rows[k] + column, int(left < U ? left : U)) : V(T(0))).store(out);
-      }
-  return packed;
-}
 
 template <class T>
 FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand operand, Index s, Index b) {
@@ -113,39 +19,6 @@ FASTRNN_INLINE static const T* operand_row(const Layer<T>& layer, cells::Operand
     case cells::Operand::c: return layer.c + layer.saved_row(b, s) * layer.c_width;
     case cells::Operand::c_new: return layer.saved_gates(b, s) + layer.cell.c_new * layer.padded;
     default: return layer.saved_gates(b, s) + cells::kOperandColumn * layer.padded;
-  }
-}
-
-/// sums[j] += sum over k < n of left[k][offset + j] * right[k][j] for a range of whole vectors, without `right` of
-/// left alone; rows of `right` have `width` elements. Four vectors at a time: a single chain of additions would wait
-/// for each of them.
-template <class T>
-__attribute__((noinline)) static void fold(T* sums, Range columns, Index n, const T* const* left, Index offset,
-                                           const T* const* right, Index width) {
-  using V = Vec<T>;
-  constexpr int U = V::kLanes;
-  const auto add = [&](V sum, Index k, Index i) {
-    const V l = V::load(left[k] + offset + i);
-    return right == nullptr ? sum + l : fmadd(l, V::load(right[k] + i, int(width - i < U ? width - i : U)), sum);
-  };
-  for (Index first = columns.begin; first < columns.end; first += 4 * U) {
-    const int vectors = int((columns.end - first < 4 * U ? columns.end - first : 4 * U) / U);
-    for (Index begin = 0; begin < n; begin += kBlock) {
-      const Index end = begin + kBlock < n ? begin + kBlock : n;
-      V sum[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
-      if (vectors == 4) {
-        for (Index k = begin; k < end; ++k)
-#pragma GCC unroll 4
-          for (int v = 0; v < 4; ++v) sum[v] = add(sum[v], k, first + v * U);
-      } else {
-        for (Index k = begin; k < end; ++k)
-          for (int v = 0; v < vectors; ++v) sum[v] = add(sum[v], k, first + v * U);
-      }
-      for (int v = 0; v < vectors; ++v) {
-        T* total = sums + first + v * U;
-        (V::load(total) + sum[v]).store(total);
-      }
-    }
   }
 }
 
@@ -168,45 +41,47 @@ static void fold_chunk(const BackwardCall<T>& call, const Index* step, const Ind
     call.right[k] = layer.x.at(layer.time(b, step[k]), b);
   }
 
-  // Once `right` has been packed, unless it has few rows.
-  Panels<T> packed;
-  const auto pack_right = [&](Index columns) {
-    packed.units = columns;
-    if (n > kFewRows) packed = pack_rows(call.right, n, columns, call.packed_right);
-  };
-  const auto multiply = [&](Index column, Index rows, T* out) {
-    const Index offset = column * padded + units.begin;
-    if (n > kFewRows)
-      outer_product(call.watch, call.left, offset, n, packed, rows, call.packed_left, out, fresh);
-    else if (!stops(call.watch, n * rows * packed.units))
-      outer_product_of_few(call.left, offset, call.right, n, packed.units, rows, out, fresh);
-  };
-
-  // dW
-  pack_right(layer.inputs);
+  // dW, dR, and the gradients of projections and full peepholes.
+  OuterProduct<T> products[4 + 4 * kPhases];
+  int product_count = 0;
   for (int g = 0; g < cell.gates; ++g)
-    multiply(cell.input_column + g, count, call.dw_ih + (g * hidden + units.begin) * layer.inputs);
-
-  // dR, and the gradients of projections and full peepholes: one packing per operand serves all columns that it meets.
-  for (int o = 0; o < cells::kMatrixOperands; ++o) {
-    const auto operand = cells::Operand(o);
-    const Index operand_width = operand == cells::Operand::h_prev ? layer.state : hidden;
+    products[product_count++] = {0, cell.input_column + g, count, layer.inputs,
+                                 call.dw_ih + (g * hidden + units.begin) * layer.inputs};
+  for (int p = 0; p < cell.back_phases; ++p)
+    for (int f = 0; f < cell.back[p].sources; ++f) {
+      const cells::BackSource& source = cell.back[p].source[f];
+      const cells::Operand operand = operand_of(cell, source.matrix, source.block);
+      const Index operand_width = operand == cells::Operand::h_prev ? layer.state : hidden;
+      const bool projection = source.matrix == cells::Matrix::w_hr;
+      T* out = projection ? call.dw_hr : source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
+      products[product_count++] = {1 + int(operand), source.column, projection ? within(layer.state) : count,
+                                   operand_width, out + (source.block * hidden + units.begin) * operand_width};
+    }
+  // Each right side is packed once for all columns that it meets; each column copied once for all right sides.
+  Panels<T> packed[1 + cells::kMatrixOperands];
+  T* room = call.packed_right;
+  for (int r = 0; r < 1 + cells::kMatrixOperands; ++r) {
     bool ready = false;
-    for (int p = 0; p < cell.back_phases; ++p)
-      for (int f = 0; f < cell.back[p].sources; ++f) {
-        const cells::BackSource& source = cell.back[p].source[f];
-        if (operand_of(cell, source.matrix, source.block) != operand) continue;
-        if (!ready) {
-          for (Index k = 0; k < n; ++k) call.right[k] = operand_row(layer, operand, step[k], batch_row[k]);
-          pack_right(operand_width);
-          ready = true;
-        }
-        const bool projection = source.matrix == cells::Matrix::w_hr;
-        T* out = projection ? call.dw_hr : source.matrix == cells::Matrix::w_hh ? call.dw_hh : call.dparams;
-        const Index rows = projection ? within(layer.state) : count;
-        multiply(source.column, rows, out + (source.block * hidden + units.begin) * operand_width);
+    for (int i = 0; i < product_count; ++i) {
+      const OuterProduct<T>& product = products[i];
+      if (product.right != r) continue;
+      if (!ready) {
+        if (r > 0)
+          for (Index k = 0; k < n; ++k)
+            call.right[k] = operand_row(layer, cells::Operand(r - 1), step[k], batch_row[k]);
+        if (n > kFewRows) packed[r] = pack_rows(call.right, n, product.width, room);
+        room += packed[r].count * n * 4 * Vec<T>::kLanes;
+        ready = true;
       }
+      if (n <= kFewRows && !stops(call.watch, n * product.units * product.width))
+        outer_product_of_few(call.left, product.column * padded + units.begin, call.right, n, product.width,
+                             product.units, product.out, fresh);
+    }
   }
+  if (n > kFewRows)
+    for (int column = 0; column < cell.dcolumns; ++column)
+      outer_products(call.watch, call.left, column, column * padded + units.begin, n, products, product_count, packed,
+                     call.packed_left, fresh);
 
   // db, gains, and diagonal peepholes
   const auto add = [&](T* sums, int column, const T* const* right, Index width) {

@@ -157,7 +157,7 @@ FASTRNN_INLINE static void run_tile(Index n, typename F::Value* acc, const typen
 
 /// How much of a panel has units, where what is left out makes a difference: some of the vectors, or half of their
 /// lanes.
-enum class Filled { whole, two_vectors, one_vector, half_lanes };
+enum class Filled { whole, three_vectors, two_vectors, one_vector, half_lanes };
 
 template <class F, int PV>
 FASTRNN_INLINE static Filled filled(const Panels<typename F::Value>& matrix, Index p) {
@@ -166,6 +166,7 @@ FASTRNN_INLINE static Filled filled(const Panels<typename F::Value>& matrix, Ind
   const Index left = matrix.units - p * matrix.blocks * U;
   if (F::kConverts) return Filled::whole;
   if (PV == 4 && matrix.gates == 1 && left <= 2 * U) return left <= U ? Filled::one_vector : Filled::two_vectors;
+  if (kVectorRegisters == 32 && PV == 4 && matrix.gates == 1 && left <= 3 * U) return Filled::three_vectors;
   return Narrow<T>::kLanes < U && matrix.blocks == 1 && left <= Narrow<T>::kLanes ? Filled::half_lanes : Filled::whole;
 }
 
@@ -176,6 +177,8 @@ FASTRNN_INLINE static void run_filled_tile(Filled part, Rest... rest) {
     if constexpr (PV == 4) {
       if (part == Filled::one_vector) return run_tile<F, PV, Stride, 1>(rest...);
       if (part == Filled::two_vectors) return run_tile<F, PV, Stride, 2>(rest...);
+      if constexpr (kVectorRegisters == 32)
+        if (part == Filled::three_vectors) return run_tile<F, PV, Stride, 3>(rest...);
     }
     if constexpr (Narrow<T>::kLanes < Vec<T>::kLanes && Stride == 1)
       if (part == Filled::half_lanes) return run_tile<Full<T, Narrow<T>>, PV, Stride>(rest...);

@@ -7,8 +7,9 @@
 // is computed for many steps at once, ahead of the loop over time, where every weight that is loaded serves many rows
 // (`project`, the hoisted product). R h is computed step by step: for each panel of R, `step` lets the cell fill a tile
 // of accumulators with W x, adds R h to it, and lets the cell consume the sums and write the new states while all of
-// this is in L1. Where a step stands alone, as in streaming, [W|R] times [x|h] is one product (`whole_step`). Every sum
-// runs over k in one fixed order, whatever the tile, so that a row's result does not depend on the rows around it.
+// this is in L1. Where a step stands alone, as in streaming, or has enough rows of its own, [W|R] times [x|h] is one
+// product (`whole_step`). Every sum runs over k in one fixed order, whatever the tile, so that a row's result does not
+// depend on the rows around it.
 //
 // A kernel whose `watch` says so returns early, with its results unfinished.
 #pragma once
@@ -158,7 +159,7 @@ struct ForwardCall {
 template <class T>
 struct BackwardScratch {
   T* packed_left;    // depth * kOuterRows
-  T* packed_right;   // depth * widest
+  T* packed_right;   // depth rows of x and of all operands, as panels
   const T** h_prev;  // B each
   const T** h_operand;
   const T** c_prev;

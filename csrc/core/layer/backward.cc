@@ -17,10 +17,10 @@ namespace fastrnn {
 namespace {
 
 template <class T>
-void place_scratch(const Layer<T>& layer, Index widest, Index depth, Arena& arena, BackwardScratch<T>& call) {
+void place_scratch(const Layer<T>& layer, Index packed_width, Index depth, Arena& arena, BackwardScratch<T>& call) {
   const Index rows = layer.batch;
   arena.take(call.packed_left, depth * kOuterRows);
-  arena.take(call.packed_right, depth * widest);
+  arena.take(call.packed_right, depth * packed_width);
   arena.take(call.h_prev, rows);
   arena.take(call.h_operand, rows);
   arena.take(call.c_prev, rows);
@@ -34,6 +34,18 @@ void place_scratch(const Layer<T>& layer, Index widest, Index depth, Arena& aren
   arena.take(call.left, depth);
   arena.take(call.right, depth);
   arena.take(call.dx_rows, depth);
+}
+
+/// Columns of x and of each operand of a recurrent matrix, in whole panels.
+template <class T>
+Index packed_columns(const Layer<T>& layer, Index panel) {
+  const auto whole = [panel](Index n) { return (n + panel - 1) / panel * panel; };
+  bool met[cells::kMatrixOperands] = {};
+  for (int p = 0; p < layer.cell.back_phases; ++p)
+    for (int f = 0; f < layer.cell.back[p].sources; ++f)
+      met[int(operand_of(layer.cell, layer.cell.back[p].source[f].matrix, layer.cell.back[p].source[f].block))] = true;
+  return whole(layer.inputs) +
+         std::count(met, met + cells::kMatrixOperands, true) * whole(std::max(layer.hidden, layer.state));
 }
 
 template <class T>
@@ -165,8 +177,8 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
   const Index batch = layer.batch, padded = layer.padded, width = layer.dgates_width, every = data.checkpoint_every;
   const bool checkpointed = every > 0;
   const Index segment = checkpointed ? every : segment_steps(layer);
-  const Index lanes = packed.kernels().lanes, panel = 4 * lanes;
-  const Index widest = (std::max(layer.inputs, layer.hidden) + panel - 1) / panel * panel;
+  const Index lanes = packed.kernels().lanes;
+  const Index packed_width = packed_columns(layer, 4 * lanes);
   const Index depth = std::min(kOuterDepth, segment * batch);
   Team team(thread_count(packed, layer, arguments.threads));
   const Index n = team.threads();
@@ -191,7 +203,7 @@ void backward(const Saved<T>& saved, const BackwardArguments<T>& arguments) {
       arena.take(layer.c, segment * batch * layer.c_width);
       if (layer.h_mask != nullptr) arena.take(layer.h_operand, segment * batch * padded);
     }
-    for (BackwardScratch<T>& one : scratch) place_scratch(layer, widest, depth, arena, one);
+    for (BackwardScratch<T>& one : scratch) place_scratch(layer, packed_width, depth, arena, one);
   });
   std::fill_n(zeros, width, T(0));
   call.zeros = zeros;
