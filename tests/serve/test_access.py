@@ -132,6 +132,20 @@ def test_headers_that_are_no_text_are_refused(tmp_path):
         assert '"error"' not in server.log.read_text()
 
 
+@options()
+def test_what_is_no_http_is_a_line_of_the_log(server):
+    """It was a traceback for each, among the errors."""
+    for data in (b"\x16\x03\x01\x00\xc8\x01\x00\x00\r\n\r\n", HANDSHAKE.replace(b"GET /", b"GET http://[/")):
+        with socket.create_connection(server.address, timeout=20) as client:
+            client.sendall(data)
+            assert client.recv(1 << 10).split()[1] == b"400"
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    lines = [json.loads(line) for line in log.splitlines() if "no request of HTTP" in line]
+    assert {(line["level"], line["client"]) for line in lines} <= {("warning", "127.0.0.1")}
+    assert lines
+
+
 def test_a_token_file_is_read_strictly(tmp_path):
     path = tmp_path / "tokens"
     path.write_text("ann secret word\n")

@@ -25,7 +25,7 @@ import aiohttp
 
 from bench.serve.programs import RedisServer
 from fastrnn.serve import Client, StreamLost
-from fastrnn.serve.store import Kept, Redis, StoreError
+from fastrnn.serve.store import Kept, Redis, StoreError, make_store
 from tests.support.served import Served, closed, running, session_on, side_by_side, x_of
 
 
@@ -215,6 +215,14 @@ def test_another_version_is_an_error(redis, tmp_path):
                 await stream.run(x_of(3))
 
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@host:port/0", "redis://:secret@host:1/zero", "file:x"])
+def test_what_is_no_address_of_a_store_is_refused(url):
+    """A number that is none was the database 0."""
+    with pytest.raises(ValueError, match=r"store: expected .*redis://host:port/number, got") as error:
+        make_store(url, 60.0)
+    assert "secret" not in str(error.value)
 
 
 def test_a_state_has_one_owner(redis):

@@ -8,6 +8,8 @@ import itertools
 import json
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -20,7 +22,7 @@ import aiohttp
 from fastrnn.serve.connections import Connections, Handler
 from fastrnn.serve.engine import Engine, Request
 from fastrnn.serve.settings import Settings
-from tests.support.served import HANDSHAKE, I, O, alone, closed, model, never_reading, options, x_of
+from tests.support.served import HANDSHAKE, I, O, alone, closed, model, model_file, never_reading, options, x_of
 
 
 @options(max_steps=4, deadline_ms=20)
@@ -282,6 +284,18 @@ def test_it_answers_what_is_due_before_it_stops(server):
 
     asyncio.run(main())
     assert server.process.wait(20) == 0
+
+
+@options()
+def test_a_port_that_is_taken_is_an_error_and_no_more(server):
+    """It left its engines behind, of which Python complained."""
+    words = [model_file(), "--port", str(server.address[1])]
+    done = subprocess.run(
+        [sys.executable, "-m", "fastrnn", "serve", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "error: arguments --host and --port: " in done.stderr
+    assert "destroyed" not in done.stderr
 
 
 @options(drain_seconds=0.5)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .access import Account
 from .log import event
@@ -38,6 +39,15 @@ class Handler(web.RequestHandler):
         super().resume_writing()
         if self.stream is not None:
             self.stream.written()
+
+    def log_exception(self, *words: Any, **more: Any) -> None:
+        """What comes from a client and is no HTTP is a line of the log; only what is wrong here has a traceback."""
+        error = more.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            reason = f"no request of HTTP: {error.message}".splitlines()[0][:200]
+            event(logging.WARNING, "refused", reason=reason, status=error.code, client=str(words[-1]))
+        else:
+            super().log_exception(*words, **more)
 
 
 class Connections(web.Server):
@@ -106,7 +116,10 @@ class Refusal(asyncio.Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Its connections inherit the kernel's buffers, of kilobytes rather than megabytes: who does
     not read is noticed soon, and one read brings no more than some milliseconds' work."""
-    listening = socket.create_server((host, port))
+    try:
+        listening = socket.create_server((host, port))
+    except OSError as error:
+        raise OSError(f"arguments --host and --port: {error}") from error
     for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         listening.setsockopt(socket.SOL_SOCKET, buffer, BUFFER_BYTES)
     return listening

@@ -39,11 +39,13 @@ async def serve(settings: Settings) -> None:
     metrics = Metrics()
     models, store = Models(settings, metrics), make_store(settings.store, settings.keep_seconds)
     service = Service(settings, models, store, metrics, Access(settings))
-    await models.load_all()
     try:
+        await models.load_all()
         listening = listen(settings.host, settings.port)
-    except OSError as error:
-        raise OSError(f"arguments --host and --port: {error}") from error
+    except BaseException:
+        models.stop()
+        await asyncio.sleep(0)  # the engines end
+        raise
     for ending in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(ending, stop.set)

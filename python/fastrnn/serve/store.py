@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 ANSWER_SECONDS = 2.0  # the longest that Redis may take to answer
 MOST_AT_ONCE = 256  # streams in one write
@@ -178,5 +179,20 @@ def make_store(url: str, keep_seconds: float) -> Store:
     if url == "memory":
         return Memory(keep_seconds)
     if url.startswith(("redis://", "rediss://", "unix://")):
+        _check(url)
         return Redis(url, keep_seconds)
     raise ValueError(f"store: expected memory or redis://host:port/number, got {url!r}")
+
+
+def _check(url: str) -> None:
+    """ValueError for a port or a number of a database that is none: redis-py takes such a number for 0.
+
+    What is wrong is not shown, which may be a part of a password.
+    """
+    parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("store: expected redis://host:port/number, got a port that is no number") from None
+    if parts.scheme != "unix" and not parts.path.strip("/").isdigit() and parts.path.strip("/"):
+        raise ValueError("store: expected redis://host:port/number, got a number of the database that is none")
