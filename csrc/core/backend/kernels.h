@@ -33,7 +33,7 @@ struct Range {
   Index begin, end;
   bool descending = false;  // panels: from the last to the first
 
-  Index size() const { return end - begin; }
+  FASTRNN_CELL Index size() const { return end - begin; }
 };
 
 /// A matrix of `gates` blocks of `units` columns and some rows, packed [panel][k][block][gate][lane][term] in the order
