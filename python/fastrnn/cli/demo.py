@@ -247,15 +247,12 @@ def run(
     model = character_model(len(vocabulary), units)
     model.metadata["vocabulary"] = vocabulary.characters
     rate = CosineDecay(0.01, decay_steps=epochs * -(-len(x) // BATCH), alpha=0.05)
-    model.compile(Adam(rate, global_clipnorm=1.0), "sparse_categorical_crossentropy")
+    optimizer = Adam(rate, global_clipnorm=1.0)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
     print(f"Model: embedding 32, LSTM {units}, softmax; {model.count_params():,} parameters, seed {seed}.", flush=True)
     start = time.perf_counter()
     limit = [TimeLimit(seconds)] if seconds is not None else []
-    seen = _Count()
-    model.fit(
-        x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test), verbose=verbose,
-        callbacks=[*limit, seen],
-    )  # fmt: skip
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test), verbose=verbose, callbacks=limit)
     took = time.perf_counter() - start
 
     loss = float(model.evaluate(x_test, y_test, batch_size=256, return_dict=True)["loss"])
@@ -263,7 +260,7 @@ def run(
         "loss": loss,
         "bits_per_character": loss / math.log(2),
         "perplexity": math.exp(loss),
-        "characters_per_second": seen.batches * BATCH * WINDOW / took,
+        "characters_per_second": optimizer.iterations * BATCH * WINDOW / took,
     }
     model.save(out)
     print(
@@ -279,12 +276,3 @@ def run(
 def _check_prompt(prompt: str) -> None:
     if not prompt:
         raise ValueError("prompt: expected at least one character, got none")
-
-
-class _Count(Callback):
-    """Count the batches trained on."""
-
-    batches = 0
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self.batches += 1

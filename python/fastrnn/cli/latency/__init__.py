@@ -17,7 +17,7 @@ from . import native, report
 from .shapes import SHAPES, FileShape, Shape, cases
 from .timing import Measured, cores_of, measure
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "add_arguments", "command", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "HELP", "add_arguments", "command"]
 
 HELP = "time single steps of a model: median, tail, histogram"
 DESCRIPTION = (
@@ -53,12 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: dict[str, Any]) -> int:
-    """Measure; return the exit status. Errors as those of `run`."""
-    return run(options)
-
-
-def run(options: dict[str, Any]) -> int:
-    """Measure, print, write. Returns the exit status.
+    """Measure, print, write; return the exit status.
 
     Raises:
         ValueError: something asked for cannot be done here. ImportError: matplotlib is missing.
