@@ -5,16 +5,15 @@ MPI's own waits have no end: a rank that hangs, without being dead, would hold u
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 
 __all__ = ["Patience"]
 
-_AWAKE = (
-    0.05  # seconds for which a wait keeps the processor busy, as MPI does; then it looks every tenth of a millisecond
-)
-_give_way: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
+# Seconds for which a wait looks without a pause, as MPI's own waits do; then it looks every tenth of a millisecond. MPI
+# gives way to other processes in each look where there are more ranks than processors; to give way here, too, costs
+# milliseconds for each message on a machine that does other work.
+_AWAKE = 0.05
 
 
 class Patience:
@@ -54,8 +53,6 @@ class Patience:
             waited = time.monotonic() - begin
             if seconds is not None and waited > seconds:
                 return False
-            if waited < _AWAKE:
-                _give_way()
-            else:
+            if waited > _AWAKE:
                 time.sleep(1e-4)
         return True
