@@ -16,7 +16,7 @@ from sklearn.utils import estimator_checks
 
 import fastrnn
 from fastrnn import _threads
-from fastrnn.sklearn import RNNClassifier, RNNRegressor, SequenceForecaster
+from fastrnn.sklearn import RNNClassifier, RNNRegressor, SequenceForecaster, SequenceScaler
 
 # Small networks that learn what the checks want them to learn.
 SMALL = {"hidden_layer_sizes": (16,), "cell": "rnn", "max_iter": 30, "learning_rate_init": 0.03, "batch_size": 32}
@@ -35,6 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         (RNNClassifier(**SMALL), NOT_MET),
         (RNNRegressor(**SMALL), NOT_MET),
         (SequenceForecaster(**SMALL), {}),
+        (SequenceScaler(), {}),
     ],
     ids=lambda v: type(v).__name__,
 )
@@ -346,6 +347,7 @@ def test_forecasts_hold_the_end_of_each_series_back():
         (lambda X, y: RNNClassifier().fit(np.ones((4, 0, 2)), y[:4]), "X: expected sequences with steps and features"),
         (lambda X, y: RNNClassifier(**QUICK).fit(X, y).predict(np.ones((2, 4, 3))), "X has 3 features a step, but"),
         (lambda X, y: RNNClassifier(early_stopping=True).fit(X[:4], y[:4]), "validation_fraction: "),
+        (lambda X, y: SequenceForecaster().fit(np.arange(50.0)), r"X: expected several .* one of 50 numbers\. Resh"),
         (lambda X, y: SequenceForecaster(horizon=0).fit(X), "horizon: expected an integer >= 1"),
         (lambda X, y: SequenceForecaster(horizon=40).fit(X), r"X: expected series of at least 41 steps .* index 0"),
     ],
@@ -378,3 +380,22 @@ def test_what_is_missing_is_said(version, message, monkeypatch):
         monkeypatch.setattr(sklearn, "__version__", version)
     with pytest.raises(ImportError, match=message):
         runpy.run_path(_version.__file__)
+
+
+def test_a_scaler_in_a_pipeline_takes_what_the_estimators_take():
+    X, y = ragged()
+    search = GridSearchCV(
+        make_pipeline(SequenceScaler(), RNNClassifier(**QUICK)), {"sequencescaler__kind": ["standard", "minmax"]}, cv=2
+    )
+    assert search.fit([10 * x + 7 for x in X], y).score([10 * x + 7 for x in X], y) > 0.5
+    for data in (X, np.stack([x[:3] for x in X]), np.stack([x[:3, 0] for x in X])):  # ragged, (N, T, I), a table
+        scaler = SequenceScaler().fit(data)
+        scaled = scaler.transform(data)
+        rows = np.concatenate([np.reshape(x, (-1, scaler.scaler_.shift.size)) for x in scaled])
+        np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-12)
+        np.testing.assert_allclose(rows.std(axis=0), 1)
+        for a, b in zip(scaler.inverse_transform(scaled), data, strict=True):
+            assert np.shape(a) == np.shape(b)
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    parts = SequenceScaler().partial_fit(X[:20]).partial_fit(X[20:])
+    np.testing.assert_allclose(parts.scaler_.shift, SequenceScaler().fit(X).scaler_.shift)

@@ -6,7 +6,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <utility>
 
+#include "fastrnn/pool.hpp"
 #include "model_writer.h"
 
 namespace {
@@ -122,6 +125,27 @@ void check_dtypes() {
     fastrnn::ModelSession(model).step(&x, &y);
     test::check(y == c.value, std::string(c.dtype) + ": expected " + std::to_string(c.value));
   }
+}
+
+/// The error that a call throws.
+template <class F>
+std::string error_of(const F& call) {
+  try {
+    call();
+  } catch (const fastrnn::Error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+void check_what_is_null() {
+  const std::shared_ptr<const Model> none;
+  const std::pair<std::string, std::string> cases[] = {
+      {error_of([&] { fastrnn::ModelSession session(none); }), "model: expected one, got null"},
+      {error_of([&] { fastrnn::StreamPool pool(none, 1); }), "model: expected one, got null"},
+      {error_of([&] { fastrnn::Session<float> session(nullptr); }), "weights: expected some, got null"},
+  };
+  for (const auto& [got, expected] : cases) test::check(got == expected, "got '" + got + "'");
 }
 
 // -- files -----------------------------------------------------------------------------------------------------------
@@ -303,5 +327,6 @@ int main(int argc, char** argv) {
     check_bits_of_a_session();
   }
   check_paths();
+  check_what_is_null();
   return test::finish("model_file");
 }

@@ -145,7 +145,7 @@ def names_of_sklearn() -> list[dict[str, Any]]:
     sequences = [array(n, I) for n in range(3, 33)]
     series = [array(40), array(50)]
     given = {"sequences": sequences, "labels": np.arange(30) % 2}
-    return [given, {"table": array(30, T)}, {"series": series}, {}]
+    return [given, {}, {}, {"series": series}, {}]
 
 
 def names_of_torch() -> list[dict[str, Any]]:

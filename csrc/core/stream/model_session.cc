@@ -222,6 +222,7 @@ struct ModelSession::Data {
 };
 
 ModelSession::ModelSession(std::shared_ptr<const Model> model, Index batch) {
+  if (model == nullptr) throw Error("model: expected one, got null");
   const std::size_t bytes = size(*model, batch);
   AlignedBuffer memory(bytes);
   Arena arena(memory.data());
@@ -232,8 +233,10 @@ ModelSession::ModelSession(std::shared_ptr<const Model> model, Index batch) {
 
 ModelSession::ModelSession(const Model& model, Index batch, void* memory) {
   size(model, batch);  // checks
-  if (reinterpret_cast<std::uintptr_t>(memory) % kAlignment != 0)
-    throw Error("memory: expected an address that is a multiple of " + std::to_string(kAlignment));
+  if (memory == nullptr) throw Error("memory: expected an address, got null");
+  if (const auto beyond = reinterpret_cast<std::uintptr_t>(memory) % kAlignment; beyond != 0)
+    throw Error("memory: expected an address that is a multiple of " + std::to_string(kAlignment) + ", got one " +
+                std::to_string(beyond) + " beyond it");
   Arena arena(memory);
   data_ = Data::place(model, batch, arena, true);
 }

@@ -62,6 +62,7 @@ struct SessionData {
 
 template <class T>
 Session<T>::Session(std::shared_ptr<const Weights<T>> weights, Index batch) {
+  if (weights == nullptr) throw Error("weights: expected some, got null");
   if (batch < 1) throw Error("batch: expected 1 or more, got " + std::to_string(batch));
   // Beyond, sizes in bytes would overflow: a row takes less than 64 times its inputs and units for each step of a
   // chunk.

@@ -141,6 +141,7 @@ bool StreamPool::Data::compute(Index n, Watch* watch) noexcept {
 
 StreamPool::StreamPool(std::shared_ptr<const Model> model, Index capacity, Index queue)
     : data_(std::make_unique<Data>()) {
+  if (model == nullptr) throw Error("model: expected one, got null");
   if (capacity < 1 || capacity > 0x7fffffff)
     throw Error("capacity: expected 1 or more streams, got " + std::to_string(capacity));
   if (queue < 1) throw Error("queue: expected 1 or more steps, got " + std::to_string(queue));

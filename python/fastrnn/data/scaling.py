@@ -23,6 +23,8 @@ class Scaler:
         model.metadata["scaler"] = scaler.get_config()      # goes into the model's file
         scaler = Scaler.from_config(model.metadata["scaler"])
 
+    In a pipeline of scikit-learn, `fastrnn.sklearn.SequenceScaler` does the same.
+
     Args:
         kind: "standard": mean 0 and standard deviation 1; "minmax": from 0 to 1. A feature that is constant in the
             training part is shifted alone.

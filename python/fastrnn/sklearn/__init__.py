@@ -7,5 +7,6 @@ from . import _version as _version  # first: says what is missing
 from .classifier import RNNClassifier
 from .forecaster import SequenceForecaster
 from .regressor import RNNRegressor
+from .scaler import SequenceScaler
 
-__all__ = ["RNNClassifier", "RNNRegressor", "SequenceForecaster"]
+__all__ = ["RNNClassifier", "RNNRegressor", "SequenceForecaster", "SequenceScaler"]

@@ -75,6 +75,11 @@ def as_sequences(estimator: Any, X: Any, *, dtype: str, reset: bool) -> Sequence
         if 0 in array.shape:
             raise ValueError(f"X: expected sequences with steps and features, got shape {array.shape}")
         sequences = Sequences(array)
+    elif getattr(X, "ndim", None) == 1 and getattr(X.dtype, "kind", "O") in "fiub":
+        raise ValueError(
+            f"X: expected several sequences, got a single one of {len(X)} numbers. Reshape your data: [X] is a list of "
+            "one"
+        )
     elif reset or not hasattr(estimator, "n_features_in_") or estimator._fitted_on_table:
         array = validate_data(estimator, X, dtype=[dtype], reset=reset)
         sequences = Sequences(array[:, :, np.newaxis])
