@@ -140,7 +140,7 @@ int main(int argc, char** argv) {
       {{3, 9, 2, 50}, {64, 3, 17, 8}, {}, false, true},            // two tiles of rows, two of the slab
       {{1, 1, 2, 33}, {32, 4, 11, 1}, {}, false, true},            // a block without a unit
       {{3, 3, 2, 9}, {96, 2, 5, 3}, {1, 3, 2}, false, false},      // rows in the order of the batch
-      {{3, 2, 1, 300}, {64, 2, 150, 2}, {3, 2}, true, true},       // weights in shared memory, several chunks
+      {{3, 2, 1, 300}, {96, 2, 150, 2}, {3, 2}, true, true},       // weights in shared memory, chunks that warps share
   };
   emulation::Device device;
   device.shared_per_block = device.shared_per_processor = 16 << 20;
