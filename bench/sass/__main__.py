@@ -175,8 +175,13 @@ def report(case: Case, step: Count, launch: dict[str, Any]) -> str:
 
 def fit(of_one: Sequence[float], of_each: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """a and b, not below zero, of a + b x by least squares: `of_one` are the values, `of_each` their (1, x)."""
-    (a, b), *_ = np.linalg.lstsq(np.array(of_each), np.array(of_one), rcond=None)
-    return max(float(a), 0.0), max(float(b), 0.0)
+    values, (ones, xs) = np.array(of_one), np.array(of_each, float).T
+    (a, b), *_ = np.linalg.lstsq(np.array(of_each), values, rcond=None)
+    if b < 0:  # the best without it
+        return float(values @ ones / (ones @ ones)), 0.0
+    if a < 0:
+        return 0.0, float(values @ xs / (xs @ xs))
+    return float(a), float(b)
 
 
 def counts_of(step: Count, *purposes: str) -> float:

@@ -93,7 +93,7 @@ void check_lost_block() {
 void check_lost_bytes() {
   LayerParams params{};
   params.hidden = 8;
-  params.geometry = {32, 2, 4, 1};
+  params.geometry = {32, 2, 4, 2};
   params.layout = layout_of(Kernels<cells::Rnn, Float32>::kCell, Pass::inference, Type::float32, Tier::cluster,
                             params.geometry, params.hidden);
   params.wait_limit = 10'000;
@@ -104,11 +104,11 @@ void check_lost_bytes() {
   const auto exchange = [&](bool all) {
     emulation::run(launch, [&] {
       Exchange<float, Tier::cluster> exchange(params, shared_memory());
-      const RowPlace row = {0, 2};
+      const RowPlace rows[] = {{0, 2}, {0, 2}};  // the second one is of no block: it is never sent
       exchange.begin();
       if (thread_index() < 4) exchange.publish(exchange.member() * 4 + thread_index(), 1.0f);
       if (all || exchange.member() == 0) {
-        exchange.arrive<1>(&row, 1, 0);
+        exchange.arrive<1>(rows, 1, 0);
         exchange.wait();
       }
       for (int i = 0; i < 8; ++i)
