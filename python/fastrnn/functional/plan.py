@@ -38,7 +38,7 @@ class CpuPlan:
         return (
             f"kernel   {self.kernel}\n"
             f"threads  {self.threads}, {self.split}: {self.reason}\n"
-            f"W x      {self.chunk} steps at a time\n"
+            f"W x      {f'{self.chunk} steps at a time' if self.chunk != 1 else 'with each step'}\n"
             f"weights  {self.weight_bytes} bytes (recurrent)\n"
             f"a step   {self.flops_per_step:.0f} FLOPs"
         )
