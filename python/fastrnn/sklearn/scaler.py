@@ -30,7 +30,7 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         >>> from fastrnn.sklearn import SequenceScaler
         >>> scaled = SequenceScaler().fit_transform([np.array([1.0, 3.0]), np.array([1.0, 3.0, 2.0])])
         >>> [sequence.ravel().round(2).tolist() for sequence in scaled]
-        [[-1.25, 1.25], [-1.25, 1.25, 0.0]]
+        [[-1.12, 1.12], [-1.12, 1.12, 0.0]]
     """
 
     def __init__(self, kind: str = "standard") -> None:
