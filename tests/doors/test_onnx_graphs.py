@@ -270,6 +270,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: graph([node("NonZero", "x", "y")], {}),
         "node 'y' (NonZero): operator NonZero is not known to a native model",
     ),
+    "an operator of two lines": (
+        lambda: graph([node("Non\nZero", "x", "y")], {}),
+        "node 'y' (Non Zero): operator Non Zero is not known to a native model",
+    ),
     "an initial state of its own": (
         lambda: graph(
             [node("LSTM", "x W R B none h", "y", hidden_size=H)], lstm() | {"h": floats(1, 1, H), "none": np.array([T])}

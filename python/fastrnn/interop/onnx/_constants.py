@@ -25,9 +25,9 @@ def array_of(onnx: Any, tensor: Any) -> Array:
         raise GraphError(f"tensor {tensor.name!r}: expected one that onnx can read ({reason})") from None
 
 
-def one_line(error: BaseException) -> str:
-    """An error's text in one line."""
-    return " ".join(str(error).split())
+def one_line(text: object) -> str:
+    """A text, of an error or from a file, in one line."""
+    return " ".join(str(text).split())
 
 
 def _check_growth(kind: str, inputs: Sequence[Any]) -> None:

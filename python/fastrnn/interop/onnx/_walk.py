@@ -71,7 +71,8 @@ class _Walk:
         for tensor in graph.initializer:
             values[tensor.name] = array_of(self.inputs.onnx, tensor)
         for node in graph.node:
-            where = f"node {node.name or next(iter(node.output), '')!r} ({node.op_type})"
+            operator = one_line(node.op_type)  # of a damaged file it may have line breaks
+            where = f"node {node.name or next(iter(node.output), '')!r} ({operator})"
             try:
                 results = self._node(node, values)
             except GraphError as error:
@@ -116,7 +117,9 @@ class _Walk:
         if kind in MOVES:
             return self.reference.move(node, inputs)
         if kind not in COMPUTES:
-            raise GraphError(f"operator {kind} is not known to a native model; it knows {', '.join(sorted(COMPUTES))}")
+            raise GraphError(
+                f"operator {one_line(kind)} is not known to a native model; it knows {', '.join(sorted(COMPUTES))}"
+            )
         readers, opset = self.inputs.readers[node.input[0]], self.inputs.opsets.get("", 1 << 30)
         node_read = Node(kind, inputs, self.reference.attributes(node), len(node.output), readers, opset)
         if kind != "Cast" and any(isinstance(v, Symbol) and self.emit.is_integer(v.numbers) for v in inputs):
