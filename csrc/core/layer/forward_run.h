@@ -21,11 +21,6 @@ constexpr Index kChunkBytes = 512 * 1024;
 constexpr Index kBlockBytes = 192 * 1024;
 /// The bytes of weights that narrow vectors may read anew for every step.
 constexpr Index kSmallWeights = 128 * 1024;
-/// Steps pass the panels by turns from the first to the last and from the last to the first: those that a step ends
-/// with are in the cache still when the next one begins with them. An LSTM with B 1 takes 0.9 of the time so for H 64
-/// (R is twice the L1 of a Zen 4) and H 256 (R fills its L2), 0.87 for H 512. Single steps with weights of fewer bytes
-/// do without: it costs them some 3 ns.
-constexpr std::size_t kAlternating = 256 * 1024;
 
 template <class T>
 Index chunk_steps(const PackedData<T>& packed, Index steps, Index rows) {
@@ -165,7 +160,6 @@ class ForwardRun {
       call_.c_prev[b] = c + b * layer.c_width;
       call_.c[b] = c_next + b * layer.c_width;
     }
-    if (alternates_) call_.descending = !call_.descending;
     if (step_row_ != nullptr)
       step_row_(call_, true, layer.padded);
     else
@@ -255,6 +249,9 @@ class ForwardRun {
   Index list_step(Index first, Index s, Index active) {
     const Layer<T>& layer = call_.layer;
     const Index padded = layer.padded;
+    // Steps pass the panels to and fro: those that a step ends with are in the cache still when the next one begins
+    // with them. An LSTM with B 1 takes 0.9 of the time so for H 64 (R is twice the L1 of a Zen 4) and H 256 (R fills
+    // its L2), 0.87 for H 512. Single steps by step() gain nothing by it, and lose up to 7%.
     call_.descending = (s & 1) != 0;
     while (layer.length[layer.order[active - 1]] <= s) --active;
     for (Index i = 0; i < active; ++i) {
@@ -285,7 +282,6 @@ class ForwardRun {
     }
     call_.watch = nullptr;
     step_row_ = layer.batch == 1 ? row_kernel(packed_, layer, saving_) : nullptr;
-    alternates_ = packed_.memory.bytes() > kAlternating;
     step_cell_ = &packed_.kernels().cell[int(mode_of(packed_, layer, false))][int(layer.kind)][0];
     ready_ = true;
   }
@@ -308,7 +304,6 @@ class ForwardRun {
   T* checkpoints_ = nullptr;
   T* discarded_ = nullptr;
   bool ready_ = false;  // for step()
-  bool alternates_ = false;
   RowKernel<T> step_row_ = nullptr;
   const TileHooks<T>* step_cell_ = nullptr;
 };
