@@ -24,6 +24,7 @@ WORKS = (
     ("training", "LSTM T100 B32 H256", "fastrnn", "LSTM training, 32 rows, H 256"),
     ("training", "GRU T100 B1 H256", "fastrnn", "GRU training, 1 row, H 256"),
 )
+LATEST = "2026-11-30-zen4-to-and-fro"
 PEERS = {"torch": "PyTorch", "onnxruntime": "onnxruntime", "openvino": "OpenVINO"}
 
 
@@ -72,7 +73,7 @@ def draw(kept: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(prog="python -m bench.speed_picture", description="The picture of README.")
-    parser.add_argument("name", nargs="?", default="2026-11-30-zen4-whole", help="a run in bench/history, or its file")
+    parser.add_argument("name", nargs="?", default=LATEST, help="a run in bench/history, or its file (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("docs/speed.png"), help="the picture's file")
     options = parser.parse_args()
     draw(history.read(options.name), options.out)
