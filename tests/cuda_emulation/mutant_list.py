@@ -164,7 +164,6 @@ MUTANTS = [
         ("normalised sums begin from a kept column", "run_steps.cc", "phase.norm != cells::kNoNorm ? -1 : phase.from", "phase.from"),
         ("a second source replaces the first", "run_steps.cc", "multiply(phase, phase.source[s], s > 0)", "multiply(phase, phase.source[s], false)"),
         ("a block of no gate is multiplied", "run_steps.cc", "if (source.block[g] >= 0) {", "{"),
-        ("resets of reversed rows", "step_times.h", "time(b, step) + (reverse ? 1 : 0)", "time(b, step)"),
         ("a projection is turned", "step_sequence.h", "return {layer_.extension.w_hr, p, h};", "return {layer_.extension.w_hr, h, p};"),
         ("h after the first phase of a step", "step_kernels.h", "  if (!step.at.clock.ticks) return;\n", ""),
         ("a reset of the first step", "step_ends.h", "const bool fresh = layer.begins(place.b, 0);", "const bool fresh = false;"),
