@@ -20,6 +20,16 @@ using test::ModelFile;
 
 constexpr Index kSteps = 19, kBatch = 2;
 
+/// What is said of a session over the model; "" where there is one.
+std::string session_error(const std::shared_ptr<const Model>& model) {
+  try {
+    const fastrnn::ModelSession session(model);
+  } catch (const fastrnn::Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
 // -- round trips -----------------------------------------------------------------------------------------------------
 
 /// Two recurrent layers, a dense one and its activations.
@@ -222,12 +232,7 @@ void check_both_directions() {
     test::check(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)) == 0,
                 "both directions have the bits of forward(), on " + std::to_string(threads) + " threads");
   }
-  std::string got;
-  try {
-    const fastrnn::ModelSession session(model);
-  } catch (const fastrnn::Error& error) {
-    got = error.what();
-  }
+  const std::string got = session_error(model);
   test::check(
       got.find("expected one that runs step by step, got layer 1, which begins at the end") != std::string::npos,
       "a session of it: got '" + got + "'");
@@ -268,12 +273,7 @@ void check_windows() {
       }
   model->forward(x.data(), kSteps, batch, lengths.data(), y.data());
   test::check(y == expected, "a strided convolution of two groups, and a pool over it");
-  std::string got;
-  try {
-    const fastrnn::ModelSession session(model);
-  } catch (const fastrnn::Error& error) {
-    got = error.what();
-  }
+  const std::string got = session_error(model);
   test::check(
       got.find("got layer 0, which gives a step for each window of steps; forward() runs it") != std::string::npos,
       "a session of it: got '" + got + "'");

@@ -124,6 +124,7 @@ MUTANTS = [
     Mutant("orders", "a mask with a hole is taken for lengths", "recurrent/masking.py", "if not (mask[:, 1:] & ~mask[:, :-1]).any() and", "if not (mask[:, 1:] & ~mask[:, :-1]).all() and", "test_recurrent_layers.py"),
     Mutant("states", "a row without a step has its first state for an output", "recurrent/masking.py", "mask[:, 0 if backwards else -1] if zero_output else mask.any(axis=1)", "mask[:, 0 if backwards else -1] if zero_output else mask.any(axis=1) | True", "test_recurrent_layers.py"),
     Mutant("states", "a row whose last step is masked is silent", "recurrent/masking.py", "mask[:, 0 if backwards else -1] if zero_output", "mask[:, -1] if zero_output", "test_recurrent_layers.py test_bidirectional.py", ci=True),
+    Mutant("orders", "the way back through panels ends with a pair", "tile-inl.h", "panels.end - i - (pair ? 2 : 1)", "panels.end - i - 2", "test_invariance.py"),
     Mutant("orders", "resets of reversed rows", "step_times.h", "time(b, step) + (reverse ? 1 : 0)", "time(b, step)", "test_recurrent_options.py::test_a_reset_begins_another_sequence test_options.py::test_matches_reference"),
     Mutant("orders", "ONNX's peepholes in ours", "_onnx_node.py", "reshape(3, -1)[[0, 2, 1]]", "reshape(3, -1)[[0, 1, 2]]", "test_onnx_node.py::test_a_node_is_the_cell_with_its_gates_reordered"),
     Mutant("checks", "a length below zero in an ONNX node", "_onnx_node.py", "array.min() >= 0 and array.max() <= steps", "array.max() <= steps", "test_onnx_node.py"),

@@ -145,10 +145,9 @@ class FASTRNN_API Model {
 
   /// Whole sequences, from the first states: x (T,B,I) to y (output_steps(T),B,O), or (B,O) unless sequences();
   /// contiguous. Row b has lengths[b] steps, all T where lengths is null, and gives what it would give alone,
-  /// output_steps(lengths[b]) of them; y beyond is zero. Threads
-  /// share the recurrent layers; 0: num_threads(). What a stepwise model gives is what a session does, to the last bit.
-  /// Throws Error for a length beyond T, and for an x that an embedding has no row for. Any number of threads may call
-  /// it.
+  /// output_steps(lengths[b]) of them; y beyond is zero. Threads share the recurrent layers; 0: num_threads(). What a
+  /// stepwise model gives is what a session does, to the last bit. Throws Error for a length beyond T, and for an x
+  /// that an embedding has no row for. Any number of threads may call it.
   void forward(const float* x, Index steps, Index batch, const Index* lengths, float* y, int threads = 0) const;
 
   std::size_t bytes() const noexcept;
